@@ -1,0 +1,135 @@
+"""The gauge: a value as it is now."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Type
+
+from tapes import forking
+from tapes.errors import InvalidTypeError
+from tapes.instruments.instrument import Instrument
+from tapes.recording import GaugeBuffer
+from tapes.scope import Scope
+from tapes.snapshot.views import VALUE_KEYS, gauge_statistics
+from tapes.state.gauge import UNSET, GaugeState, single
+from tapes.streak import Streak
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tapes.naming import Tags
+    from tapes.snapshot.snapshot import Statistics
+
+Producer = Callable[[], Any]
+
+
+class Gauge(GaugeBuffer, Instrument):
+    """A value that is set, or that a producer is asked for whenever the gauge is read.
+
+    The producer is called in the thread that reads, with no lock held. If it raises or returns what is no finite
+    number, the value is None, which is logged once for each streak.
+    """
+
+    __slots__ = ("__weakref__", "_streak", "merge", "producer")
+
+    kind = "gauge"
+    keys = VALUE_KEYS
+
+    def __init__(
+        self, name: str, tags: Tags, now: Callable[[], float], producer: Optional[Producer], merge: str
+    ) -> None:
+        super().__init__(name, tags, now)
+        self.producer = producer
+        """What is asked for the value; None for a gauge that is set."""
+        self.merge = merge
+        """How the values of several processes are combined: `sum`, `min`, `max`, `mean` or `last`."""
+        self._streak: Optional[Streak] = None
+
+    def track_in_progress(self) -> ProgressTracking:
+        """Return a scope that adds 1 on entering and takes it away on leaving: how many are inside right now.
+
+        A context manager and a decorator (see `tapes.scope.Scope`), which may be entered any number of times at once,
+        by threads and tasks alike. What was entered before a fork is not counted in the child.
+        """
+        if self.producer is not None:
+            raise self._produced("track_in_progress()")
+        return ProgressTracking(self)
+
+    def read(self, now: float) -> GaugeState:
+        """Return the state at `now`; with a producer, ask it."""
+        if self.producer is None:
+            return super().read(now)
+        value = self._produce(self.producer)
+        return UNSET if value is None else single(value, now)
+
+    def _record(self, change: Any) -> None:
+        if self.producer is not None:
+            raise self._produced("set(), increment() and decrement()")
+        super()._record(change)
+
+    def _produce(self, producer: Producer) -> Optional[float]:
+        try:
+            value = producer()
+        except Exception as error:  # noqa: BLE001  a producer is foreign code, and costs only its own value
+            self._failures().failed(f"cannot be read, its producer {producer!r} raised: it is reported as null.", error)
+            return None
+        number = _number(value)
+        if number is None:
+            self._failures().failed(
+                f"cannot be read, its producer {producer!r} returned {value!r}, which is no finite number: "
+                "it is reported as null."
+            )
+        elif self._streak is not None:
+            self._streak.succeeded()
+        return number
+
+    def _failures(self) -> Streak:
+        if self._streak is None:
+            self._streak = Streak("tapes.registry", f"The gauge {self.name!r}")
+        return self._streak
+
+    def _produced(self, what: str) -> InvalidTypeError:
+        return InvalidTypeError(
+            f"The gauge {self.name!r} has the producer {self.producer!r}, which {what} would contradict: "
+            "make one without a producer."
+        )
+
+    def _statistics(self, state: GaugeState, now: float) -> Statistics:
+        return gauge_statistics(state.value(self.merge))
+
+
+def _number(value: Any) -> Optional[float]:
+    """Return `value` as an int or a float, None if it is not a finite number."""
+    if isinstance(value, int):
+        return int(value)
+    try:
+        number = float(value) if not isinstance(value, (str, bytes, bytearray)) else math.nan
+    except Exception:  # noqa: BLE001  what a foreign __float__ raises makes it no number
+        return None
+    return number if math.isfinite(number) else None
+
+
+class ProgressTracking(Scope):
+    """Counts who is inside."""
+
+    __slots__ = ("_entered", "_gauge")
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._entered: List[int] = []  # by the generation of the process
+
+    def again(self) -> ProgressTracking:
+        """Return itself: all that it keeps is how many are inside."""
+        return self
+
+    def __enter__(self) -> ProgressTracking:
+        self._entered.append(forking.generation)
+        self._gauge.increment()
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Any, traceback: Optional[TracebackType]) -> None:
+        if self._entered.pop() == forking.generation:
+            self._gauge.decrement()
+
+    def __repr__(self) -> str:
+        return f"<ProgressTracking for the gauge {self._gauge.name!r}>"

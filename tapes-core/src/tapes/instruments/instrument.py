@@ -1,0 +1,52 @@
+"""What all kinds of metrics have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, List, Tuple
+
+from tapes.naming import Tags, tag_label
+from tapes.snapshot.snapshot import Reading, Statistics
+
+
+class Instrument:
+    """A metric: one series of values with a name and tags.
+
+    Each kind is a class that derives from this and from the buffer that it records into. The kind is data of its class
+    and the statistics are its method, so that nobody has to ask what kind a metric is.
+    """
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    """What it is called in errors and readings, in lower case."""
+    keys: ClassVar[Tuple[str, ...]]
+    """The keys of its statistics."""
+
+    name: str
+    """The dotted name."""
+    tags: Tags
+    """Pairs of key and value, sorted by key."""
+
+    def reading(self, now: float) -> Reading:
+        """Return its statistics at `now`, a time of the clock that it was made with. Safe in any thread."""
+        state = self.read(now)
+        return Reading(self.name, self.tags, self.kind, self._statistics(state, now), state)
+
+    def read(self, now: float) -> Any:
+        """Return its cumulative state, with everything that was recorded before."""
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Begin at zero in a child process."""
+        raise NotImplementedError
+
+    def exchange(self, content: List[Any] | None) -> List[Any]:
+        """Take out everything recorded and put what an earlier exchange returned in its place, or nothing."""
+        raise NotImplementedError
+
+    def _statistics(self, state: Any, now: float) -> Statistics:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        label = f" {{{tag_label(self.tags)}}}" if self.tags else ""
+        return f"<{type(self).__name__} {self.name!r}{label}>"

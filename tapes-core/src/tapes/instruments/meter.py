@@ -1,0 +1,67 @@
+"""The meter: events, and how many a second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Optional, Tuple, Type
+
+from tapes.errors import InvalidTypeError
+from tapes.instruments.instrument import Instrument
+from tapes.recording import MeterBuffer
+from tapes.scope import Scope
+from tapes.snapshot.views import METER_KEYS, meter_statistics
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tapes.snapshot.snapshot import Statistics
+    from tapes.state.rates import MeterState
+
+
+class Meter(MeterBuffer, Instrument):
+    """Counts events and averages their rate. `mark(n=1)` records; the rates are events a second."""
+
+    __slots__ = ("__weakref__",)
+
+    kind = "meter"
+    keys = METER_KEYS
+
+    def mark_exceptions(self, *types: Type[BaseException]) -> ExceptionMarking:
+        """Return a scope that marks one event for each exception of `types` that leaves it, and lets it pass.
+
+        A context manager and a decorator (see `tapes.scope.Scope`), which any number of threads and tasks may share.
+        With no types it marks each Exception. An exception that goes through several scopes is marked by each.
+
+        Raises InvalidTypeError for what is no exception class.
+        """
+        kinds: Tuple[Any, ...] = types
+        for kind in kinds:
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise InvalidTypeError(f"mark_exceptions() of {self.name!r} takes exception classes, not {kind!r}.")
+        return ExceptionMarking(self, types or (Exception,))
+
+    def _statistics(self, state: MeterState, now: float) -> Statistics:
+        return meter_statistics(state, now)
+
+
+class ExceptionMarking(Scope):
+    """Marks the exceptions that leave it."""
+
+    __slots__ = ("_meter", "_types")
+
+    def __init__(self, meter: Meter, types: Tuple[Type[BaseException], ...]) -> None:
+        self._meter = meter
+        self._types = types
+
+    def again(self) -> ExceptionMarking:
+        """Return itself: it keeps nothing between entering and leaving."""
+        return self
+
+    def __enter__(self) -> ExceptionMarking:
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Any, traceback: Optional[TracebackType]) -> None:
+        if kind is not None and issubclass(kind, self._types):
+            self._meter.mark()
+
+    def __repr__(self) -> str:
+        return f"<ExceptionMarking for the meter {self._meter.name!r}>"

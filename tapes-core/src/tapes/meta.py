@@ -1,0 +1,55 @@
+"""Metric sets for classes: one declaration, and each class and subclass has metrics of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Tuple, Type
+
+from tapes.errors import InvalidTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Definition = Tuple[str, str, Callable[[str], Any]]
+"""The attribute, a template of the metric's name with `{}` for the name of the class, and what makes the metric."""
+
+
+def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type[type]:
+    """Return a metaclass that gives each of its classes a set of metrics as attributes.
+
+    `metrics` are triples: the name of the attribute, a template of the metric's name, and a factory that takes the name
+    and returns a metric, such as `registry.timer`. The class and every subclass get each attribute anew, named
+    `template.format(name of the class)`. `base` is the metaclass to derive from, for classes that have one already,
+    like `abc.ABCMeta`.
+
+        class Handler(metaclass=metered_meta([("latency", "http.{}.latency", tapes.timer)])): ...
+        class Cart(Handler): ...                # Cart.latency is http.Cart.latency
+
+    The metrics are made when the class is. Classes of the same name share them. Raises InvalidTypeError for definitions
+    that are not such triples.
+    """
+    definitions = [_checked(definition) for definition in metrics]
+    candidate: Any = base
+    if not (isinstance(candidate, type) and issubclass(candidate, type)):
+        raise InvalidTypeError(f"The base of metered_meta is a metaclass like abc.ABCMeta, not {base!r}.")
+
+    def initialise(cls: Any, name: str, bases: Tuple[type, ...], namespace: Any, **options: Any) -> None:
+        base.__init__(cls, name, bases, namespace, **options)
+        for attribute, template, factory in definitions:
+            setattr(cls, attribute, factory(template.format(name)))
+
+    return type(f"Metered{base.__name__.capitalize()}", (base,), {"__init__": initialise})
+
+
+def _checked(definition: Any) -> Definition:
+    try:
+        attribute, template, factory = definition
+    except (TypeError, ValueError):
+        attribute = template = factory = None
+    if not (
+        isinstance(attribute, str) and attribute.isidentifier() and isinstance(template, str) and callable(factory)
+    ):
+        raise InvalidTypeError(
+            "metered_meta takes triples of an attribute name, a template for the metric's name and a factory, "
+            f"like ('latency', 'http.{{}}.latency', registry.timer), not {definition!r}."
+        )
+    return attribute, template, factory

@@ -1,0 +1,21 @@
+"""Who is told of what happens: plain lists of callables, empty until a plugin is loaded.
+
+The registry and the reporters call whatever is in these lists; `tapes.plugins` puts the hooks of the installed plugins
+into them. So that neither has to know the other, and a program that looks nothing up by name never imports pluggy.
+An observer must not raise: `tapes.plugins` wraps each hook so that it does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable
+
+if TYPE_CHECKING:
+    from tapes.instruments import Instrument
+    from tapes.registry import Registry
+    from tapes.reporting import Reporter
+
+metric_created: list[Callable[[Registry, Instrument], None]] = []
+"""Called with the registry and each new metric, by the thread that made it."""
+
+report_failed: list[Callable[[Reporter, BaseException, int], None]] = []
+"""Called with the reporter, the error and how many reports in a row have failed by now, by the reporter's thread."""

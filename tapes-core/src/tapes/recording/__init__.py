@@ -1,0 +1,22 @@
+"""The recording core: buffers that take records at once, and fold them into cumulative state in bulk.
+
+This is the only part of tapes in which speed decides how the code is written. The rest of tapes uses the names below
+and nothing else of it, so that a compiled twin can take its place:
+
+- one buffer a kind, made from a name, tags and a clock function, with the recording methods of its kind;
+- of each, `read(now)` for its state, `restart()` for a child process, `exchange(content)` for isolated tests;
+- `Timing`, the scope that a timer's `time()` returns.
+
+What records may assume is written at `Buffer`.
+"""
+
+from __future__ import annotations
+
+from tapes.recording.buffer import Buffer
+from tapes.recording.counter import CounterBuffer
+from tapes.recording.gauge import GaugeBuffer
+from tapes.recording.histogram import HistogramBuffer
+from tapes.recording.meter import MeterBuffer
+from tapes.recording.timer import TimerBuffer, Timing
+
+__all__ = ["Buffer", "CounterBuffer", "GaugeBuffer", "HistogramBuffer", "MeterBuffer", "TimerBuffer", "Timing"]

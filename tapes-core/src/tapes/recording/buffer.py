@@ -1,0 +1,129 @@
+"""The buffer that all kinds of metrics share, and how it is folded."""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from os import getpid
+from typing import TYPE_CHECKING, Any, Callable, Generic, List, TypeVar
+
+from tapes.errors import InvalidTypeError, InvalidValueError
+
+if TYPE_CHECKING:
+    from tapes.naming import Tags
+
+State = TypeVar("State")
+
+CAPACITY = 2048
+"""How many records make a buffer full: enough to spread the cost of a fold thin, in 64 kB at the most."""
+
+_ABANDONED = 64 * CAPACITY
+"""How many records are pending when a fold that has not ended must have been cut off without releasing its lock."""
+
+
+class Buffer(Generic[State]):
+    """Records, and the state that earlier ones were folded into, in one list: `[state, record, record, ...]`.
+
+    Recording appends to the list, which is atomic and waits for nothing. A fold computes the next state from a copy and
+    puts it in the place of the old one and of the records it covers by one slice assignment, which is atomic too. So
+    whoever copies the list sees each record exactly once, at any moment, from any thread, signal handler or finalizer,
+    and an exception in the middle of a fold leaves everything as it was.
+
+    Folds exclude one another by a lock that is only ever tried. The lock is the interpreter's own, out of reach of
+    libraries that put cooperative ones in the place of `threading`'s.
+    """
+
+    __slots__ = ("_folding", "_now", "_pending", "_pid", "name", "tags")
+
+    def __init__(self, name: str, tags: Tags, now: Callable[[], float]) -> None:
+        self.name = name
+        self.tags = tags
+        self._now = now
+        self._pending: List[Any] = [self._zero(now())]
+        self._folding = allocate_lock()
+        self._pid = getpid()
+
+    def read(self, now: float) -> State:
+        """Return the state that everything recorded before this call is part of. Waits for nothing.
+
+        `now` is the time of the metric's clock.
+        """
+        return self._read(now, now)
+
+    def restart(self) -> None:
+        """Forget everything and begin at zero. For a child process, where no other thread can be recording."""
+        self._folding = allocate_lock()
+        self._pid = getpid()
+        self._pending[:] = (self._zero(self._now()),)
+
+    def exchange(self, content: List[Any] | None) -> List[Any]:
+        """Take out everything recorded and put `content`, from an earlier exchange, in its place; None for nothing.
+
+        For tests that want a metric for themselves. Waits for a fold in another thread to end.
+        """
+        with self._folding:
+            pending = self._pending
+            count = len(pending)
+            taken = pending[:count]
+            pending[:count] = (self._zero(self._now()),) if content is None else content
+        self._refolded(self._now())
+        return taken
+
+    def _zero(self, now: float) -> State:
+        """Return the state of this kind that has seen nothing up to `now`."""
+        raise NotImplementedError
+
+    def _absorbed(self, state: State, records: List[Any], until: float, now: float) -> State:
+        """Return `state` after `records`, none of which was made after `until`; further ones are made after `now`."""
+        raise NotImplementedError
+
+    def _refolded(self, now: float) -> None:
+        """Adapt to a fold having been done at `now`."""
+
+    def _read(self, until: float, now: float) -> State:
+        if self._pid != getpid():
+            self._adopt()
+        if len(self._pending) > 1:
+            self._fold(until, now)
+        pending = self._pending[:]
+        state: State = pending[0]
+        # Records are left where another thread is folding, or this very one below a signal handler or a finalizer.
+        return self._absorbed(state, pending[1:], until, now) if len(pending) > 1 else state
+
+    def _fold(self, until: float, now: float, keep: int = 0) -> None:
+        """Fold all but the newest `keep` records, unless another fold is at it. See `_absorbed` for the times."""
+        if self._pid != getpid():
+            self._adopt()
+        folding = self._folding
+        if not folding.acquire(False):
+            if len(self._pending) > _ABANDONED:
+                # An exception that a signal handler raises right after the lock was taken leaves it taken for good.
+                self._folding = allocate_lock()
+            return
+        try:
+            pending = self._pending
+            count = len(pending) - keep
+            state = pending[0]
+            absorbed = self._absorbed(state, pending[1:count], until, now)
+            # In the middle of this a signal handler may have forked, and the list has begun anew in the child; or the
+            # lock was thought to be abandoned, and another thread has folded what this one was at.
+            if pending[0] is state:
+                pending[:count] = (absorbed,)
+        finally:
+            folding.release()
+        self._refolded(now)
+
+    def _adopt(self) -> None:
+        """Begin anew in a process that was forked without a hook being called.
+
+        The records that are pending stay: far more of them are this process's own than were inherited.
+        """
+        self._folding = allocate_lock()
+        self._pid = getpid()
+        self._pending[0] = self._zero(self._now())
+
+    def _refusal(self, value: object, what: str) -> Exception:
+        """Return the error for a value that cannot be recorded; `what` says what can."""
+        problem = f"{self.name!r} takes {what}, not {value!r}"
+        if isinstance(value, (int, float)):
+            return InvalidValueError(f"{problem}.")
+        return InvalidTypeError(f"{problem} ({type(value).__name__}).")

@@ -1,0 +1,62 @@
+"""The buffer of a gauge that is set."""
+
+from __future__ import annotations
+
+from typing import List, Tuple, Union
+
+from tapes.recording.buffer import CAPACITY, Buffer
+from tapes.state.gauge import UNSET, GaugeState, single
+
+_Change = Union[float, Tuple[float, float]]  # something to add, or a value and when it was set
+
+
+class GaugeBuffer(Buffer[GaugeState]):
+    """Takes values that are set, with their time, and changes relative to the value before."""
+
+    __slots__ = ()
+
+    def set(self, value: float) -> None:
+        """Make `value`, an int or a float, the value of this gauge.
+
+        Safe to call from any thread, signal handler or finalizer; waits for nothing.
+
+        Raises InvalidTypeError for what is no number and InvalidValueError for NaN and infinities.
+        """
+        self._record((self._checked(value), self._now()))
+
+    def increment(self, n: float = 1) -> None:
+        """Add `n` to the value, which begins at 0 if none was set. As safe as `set`, and raises the same."""
+        self._record(self._checked(n))
+
+    def decrement(self, n: float = 1) -> None:
+        """Take `n` from the value. The same as `increment(-n)`."""
+        self._record(-self._checked(n))
+
+    def _record(self, change: _Change) -> None:
+        pending = self._pending
+        pending.append(change)
+        if len(pending) > CAPACITY:
+            now = self._now()
+            self._fold(now, now)
+
+    def _checked(self, value: float) -> float:
+        try:
+            if value * 0.0 >= 0.0:
+                return int(value) if isinstance(value, int) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+        raise self._refusal(value, "a finite number")
+
+    def _zero(self, now: float) -> GaugeState:
+        return UNSET
+
+    def _absorbed(self, state: GaugeState, records: List[_Change], until: float, now: float) -> GaugeState:
+        if not records:
+            return state
+        value, at = state.last or 0, until
+        for change in records:
+            if isinstance(change, tuple):
+                value, at = change
+            else:
+                value, at = value + change, until
+        return single(value, at)

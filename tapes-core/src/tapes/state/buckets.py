@@ -1,0 +1,109 @@
+"""Log-linear buckets: 64 to the power of two, over the whole range of floating-point numbers, of either sign.
+
+A bucket is named by an integer key. Where single precision reaches (1.2e-38 to 3.4e38), the key is the upper half of
+the IEEE 754 binary32 representation without its last bit: sign, eight bits of exponent, six of mantissa. That is what
+the recording core can compute for many values at once. Beyond it, keys from `WIDE` upwards hold sign, exponent and six
+bits of mantissa as `math.frexp` gives them, subnormal numbers included.
+
+The keys are part of the state that processes send each other: they may not change their meaning.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from array import array
+from collections.abc import Iterable, Mapping
+from typing import Dict, Tuple, Union
+
+STEPS = 64
+"""How many buckets there are to the power of two. The worst relative error is 1 / (2 * STEPS + 1) = 0.78 %."""
+
+SMALLEST_NARROW = 2.0**-126
+"""The smallest magnitude above zero that has a narrow key: the smallest normal number of binary32."""
+
+LARGEST_NARROW = 2.0**127 * (2 - 2.0**-7)
+"""Magnitudes up to here have a narrow key. A little less than binary32 holds, so that rounding never reaches
+infinity."""
+
+WIDE = 1 << 16
+_WIDE_NEGATIVE = 1 << 18
+_WIDE_EXPONENT = 1100  # added to the exponents of frexp, -1073 to 1024, to make them positive
+
+_NEGATIVE = 0x8000
+_FLOAT = struct.Struct("<f")
+_UPPER_HALF = struct.Struct("<xxH")
+
+
+def key_of(value: float) -> int:
+    """Return the key of the bucket that `value`, a finite number, falls into."""
+    magnitude = abs(value)
+    if SMALLEST_NARROW <= magnitude <= LARGEST_NARROW:
+        (upper,) = _UPPER_HALF.unpack(_FLOAT.pack(value))
+        return int(upper) & 0xFFFE
+    if not magnitude:
+        return 0
+    mantissa, exponent = math.frexp(magnitude)
+    key = WIDE + (exponent + _WIDE_EXPONENT) * STEPS + int((mantissa - 0.5) * 2 * STEPS)
+    return key + _WIDE_NEGATIVE if value < 0 else key
+
+
+def representative(key: int) -> float:
+    """Return the value that stands for the bucket `key`: the one whose worst relative error to both ends is smallest.
+
+    For a bucket from a to b that is 2ab / (a + b), with an error of (b - a) / (a + b).
+    """
+    if key < WIDE:
+        exponent = (key >> 7) & 0xFF
+        if not exponent:
+            return 0.0  # zero, of either sign; what binary32 calls subnormal has a wide key
+        step = (key >> 1) & (STEPS - 1)
+        scale = exponent - 127
+        negative = bool(key & _NEGATIVE)
+    else:
+        negative = key - WIDE >= _WIDE_NEGATIVE
+        exponent, step = divmod((key - WIDE) & (_WIDE_NEGATIVE - 1), STEPS)
+        scale = exponent - _WIDE_EXPONENT - 1
+    low, high = STEPS + step, STEPS + step + 1
+    magnitude = math.ldexp(2 * low * high / (low + high), scale - 6)
+    return -magnitude if negative else magnitude
+
+
+def ascending(keys: Iterable[int]) -> list[int]:
+    """Return `keys` in the order of the values in their buckets."""
+    ordered = sorted(keys)
+    if ordered and ordered[-1] >= _NEGATIVE:
+        ordered.sort(key=representative)
+    return ordered
+
+
+class PackedBuckets:
+    """Buckets that no longer change, in a tenth of the memory of a dict."""
+
+    __slots__ = ("_counts", "_keys")
+
+    def __init__(self, buckets: Buckets) -> None:
+        self._keys = array("L", (key for key, _ in buckets.items()))
+        self._counts = array("Q", (count for _, count in buckets.items()))
+
+    def items(self) -> Iterable[Tuple[int, int]]:
+        """Pairs of key and count."""
+        return zip(self._keys, self._counts)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+Buckets = Union[Mapping[int, int], PackedBuckets]
+"""Counts by bucket key."""
+
+
+def merged(first: Buckets, second: Buckets) -> Dict[int, int]:
+    """Return the buckets of both, as a new dict."""
+    if len(first) < len(second):
+        first, second = second, first
+    total = dict(first.items())
+    known = total.get
+    for key, count in second.items():
+        total[key] = known(key, 0) + count
+    return total

@@ -1,0 +1,73 @@
+"""The state of a meter: how many events there were, and how many a second of late.
+
+The rates are exponentially weighted moving averages with a tick of five seconds, as the load averages of Unix are: at
+the end of each tick `rate += (events / 5 - rate) * (1 - exp(-5 / period))`, beginning at zero. This is linear in the
+events, so the averages of two processes add up to the average of both.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Tuple
+
+TICK = 5.0
+"""Seconds between two updates of the averages. Ticks begin at the multiples of it."""
+
+PERIODS = (60.0, 300.0, 900.0)
+"""Seconds over which `m1`, `m5` and `m15` look back."""
+
+_DECAYS = tuple(math.exp(-TICK / period) for period in PERIODS)
+
+Rates = Tuple[float, float, float]
+
+
+def tick_of(time: float) -> int:
+    """Return the number of the tick that `time`, in seconds, lies in."""
+    return math.floor(time / TICK)
+
+
+class MeterState:
+    """Events so far, the averages at the start of the current tick, and the events of that tick. Immutable."""
+
+    __slots__ = ("count", "current", "rates", "tick")
+
+    def __init__(self, count: int, tick: int, current: int, rates: Rates) -> None:
+        self.count = count
+        """All events so far, those of the current tick included."""
+        self.tick = tick
+        """The number of the current tick."""
+        self.current = current
+        """The events in the current tick, which are not yet in the averages."""
+        self.rates = rates
+        """Events a second at the start of the current tick, for each of `PERIODS`."""
+
+    def marked(self, events: int) -> MeterState:
+        """Return the state after some more events in the current tick."""
+        return MeterState(self.count + events, self.tick, self.current + events, self.rates) if events else self
+
+    def advanced(self, tick: int) -> MeterState:
+        """Return the state at the start of `tick`; this state, if it is there already or beyond."""
+        passed = tick - self.tick
+        if passed <= 0:
+            return self
+        if not self.current and not self.rates[0]:
+            return MeterState(self.count, tick, 0, self.rates)
+        current = self.current / TICK
+        m1, m5, m15 = (
+            (rate + (current - rate) * (1 - decay)) * decay ** (passed - 1) for rate, decay in zip(self.rates, _DECAYS)
+        )
+        return MeterState(self.count, tick, 0, (m1, m5, m15))
+
+    def merge(self, other: MeterState) -> MeterState:
+        """Return the state of a meter that saw the events of both."""
+        first, second = self.advanced(other.tick), other.advanced(self.tick)
+        one, five, fifteen = (a + b for a, b in zip(first.rates, second.rates))
+        return MeterState(first.count + second.count, first.tick, first.current + second.current, (one, five, fifteen))
+
+    def __repr__(self) -> str:
+        return f"<MeterState of {self.count} events, tick {self.tick}>"
+
+
+def started(time: float) -> MeterState:
+    """Return the state of a meter that begins at `time`."""
+    return MeterState(0, tick_of(time), 0, (0.0, 0.0, 0.0))
