@@ -44,7 +44,8 @@ class Registry:
         self.clock = clock
         self.max_tag_sets = max_tag_sets
         self._changing = RLock()
-        self._begin()
+        self._series: Dict[Tuple[str, Tags], Instrument] = {}
+        self._index()
         forking.registries.add(self)
 
     def counter(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Counter:
@@ -68,6 +69,11 @@ class Registry:
         kept from the first call; raises InvalidValueError for another producer, or for a `merge` other than the first
         that is not the default, and InvalidTypeError for a producer that cannot be called.
         """
+        if producer is None and merge == "sum":
+            try:
+                return self._gauges[name if tags is None else (name, *tags, *tags.values())]
+            except (KeyError, TypeError, AttributeError):
+                pass
         if merge not in MERGES:
             raise InvalidValueError(
                 f"The gauge {name!r} cannot be merged by {merge!r}: use one of {', '.join(MERGES)}."
@@ -138,17 +144,16 @@ class Registry:
                 gone = [key for key in self._series if key[0] == name]
             else:
                 gone = [key for key in [(name, canonical_tags(name, tags))] if key in self._series]
-            if gone:
-                kept = {key: metric for key, metric in self._series.items() if key not in set(gone)}
-                self._begin()
-                for metric in kept.values():
-                    self._enter(metric)
+            for key in gone:
+                del self._series[key]
+            self._index()
         return bool(gone)
 
     def clear(self) -> None:
         """Remove all metrics."""
         with self._changing:
-            self._begin()
+            self._series = {}
+            self._index()
 
     def __iter__(self) -> Iterator[Instrument]:
         """Iterate over all metrics as they are now, in the order in which they were made, each series by itself."""
@@ -173,10 +178,10 @@ class Registry:
             yield self
         finally:
             with self._changing:
-                self._begin()
                 for key, metric in series.items():
                     metric.exchange(content[key])
-                    self._enter(metric)
+                self._series = series
+                self._index()
 
     def after_fork(self) -> None:
         """Begin at zero in a child process, with the same metrics. Called by `tapes.forking`."""
@@ -184,12 +189,15 @@ class Registry:
         for metric in self:
             metric.restart()
 
-    def _begin(self) -> None:
-        self._series: Dict[Tuple[str, Tags], Instrument] = {}
-        self._families: Dict[str, _Family] = {}
-        self._paths: Dict[str, None] = {}  # every name, and every dotted path above one
-        # What was asked for before, in the words in which it was asked for, so that it is found without a look at each
-        # tag.
+    def _index(self) -> None:
+        """Make anew all that follows from `_series`. What is read of it meanwhile is the old or the new."""
+        families: Dict[str, _Family] = {}
+        paths: Dict[str, None] = {}
+        for metric in self._series.values():
+            _enlist(metric, families, paths)
+        self._families = families
+        self._paths = paths  # every name, and every dotted path above one
+        # What was asked for before, in the very words, so that it is found again without a look at each tag.
         self._counters: Dict[Any, Counter] = {}
         self._gauges: Dict[Any, Gauge] = {}
         self._histograms: Dict[Any, Histogram] = {}
@@ -219,8 +227,11 @@ class Registry:
                 metric = self._series.get((name, OVERFLOW))
             if metric is None:
                 self._check_collision(kind, name, canonical)
-                metric = self._enter(make(name, canonical, self.clock.monotonic))
-                created = True
+                made = make(name, canonical, self.clock.monotonic)
+                _enlist(made, self._families, self._paths)
+                # A signal handler or a finalizer of this very thread may have put it in since it was looked for.
+                metric = self._series.setdefault((name, canonical), made)
+                created = metric is made
             if canonical is not OVERFLOW:
                 # Its kind was compared above, and so it was for what is returned.
                 known[name if tags is None else (name, *tags, *tags.values())] = metric  # type: ignore[assignment]
@@ -228,17 +239,6 @@ class Registry:
             for observer in observers.metric_created:
                 observer(self, metric)
         return metric  # type: ignore[return-value]
-
-    def _enter(self, metric: Instrument) -> Instrument:
-        """Put a metric in, or return the one that a signal handler has put in since it was looked for."""
-        name, tags = metric.name, metric.tags
-        family = self._families.setdefault(name, _Family(type(metric)))
-        if tags and tags != OVERFLOW:
-            family.labels[tag_label(tags)] = None
-        segments = name.split(".")
-        for end in range(1, len(segments) + 1):
-            self._paths[".".join(segments[:end])] = None
-        return self._series.setdefault((name, tags), metric)
 
     def _check_collision(self, kind: Type[Instrument], name: str, tags: Tags) -> None:
         """Raise NameCollisionError if a new metric would share a place in the tree with what is there."""
@@ -284,6 +284,16 @@ class _Family:
         self.kind = kind
         self.labels: Dict[str, None] = {}
         self.overflowed = False
+
+
+def _enlist(metric: Instrument, families: Dict[str, _Family], paths: Dict[str, None]) -> None:
+    """Note a metric in the indices of a registry. Noting it again changes nothing."""
+    family = families.setdefault(metric.name, _Family(type(metric)))
+    if metric.tags and metric.tags != OVERFLOW:
+        family.labels[tag_label(metric.tags)] = None
+    segments = metric.name.split(".")
+    for end in range(1, len(segments) + 1):
+        paths[".".join(segments[:end])] = None
 
 
 DEFAULT_REGISTRY = Registry()

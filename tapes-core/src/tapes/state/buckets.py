@@ -102,8 +102,7 @@ def merged(first: Buckets, second: Buckets) -> Dict[int, int]:
     """Return the buckets of both, as a new dict."""
     if len(first) < len(second):
         first, second = second, first
-    total = dict(first.items())
-    known = total.get
+    total = first.copy() if isinstance(first, dict) else dict(first.items())
     for key, count in second.items():
-        total[key] = known(key, 0) + count
+        total[key] = total.get(key, 0) + count
     return total
