@@ -1,0 +1,22 @@
+"""What tapes-core itself provides, by the hooks that everyone uses."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+from tapes.plugins import hookimpl
+
+
+@hookimpl
+def tapes_reporters() -> Dict[str, str]:
+    """Provide `stream` and `http`."""
+    return {
+        "http": "tapes.reporting.http:HTTPReporter",
+        "stream": "tapes.reporting.stream:ThreadedStreamReporter",
+    }
+
+
+@hookimpl
+def tapes_formats() -> Dict[str, str]:
+    """Provide `json`."""
+    return {"json": "tapes.encoding.json:JsonFormat"}

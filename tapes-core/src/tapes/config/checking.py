@@ -1,0 +1,142 @@
+"""Checking a whole configuration before anything of it is started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, List, Mapping, NamedTuple, Tuple
+
+from tapes import plugins
+from tapes.config.options import Options, did_you_mean, shown
+from tapes.config.source import ConfigSource, Source, read
+from tapes.errors import ConfigError, PluginError, TapesError
+from tapes.plugins.loading import describe
+from tapes.registry import DEFAULT_REGISTRY, Registry
+
+if TYPE_CHECKING:
+    from tapes.reporting import Reporter
+
+_KEYS = {"reporters": "a table of tables", "plugins": "a table", "max_tag_sets": "a positive integer"}
+
+
+class CheckedReporter(NamedTuple):
+    """A reporter that a configuration asks for: made, and not started."""
+
+    key: str
+    type: str
+    """The name by which it was looked up."""
+    options: Mapping[str, object]
+    """As the configuration gives them."""
+    reporter: Reporter
+
+
+class Checked(NamedTuple):
+    """A configuration without faults, of which nothing has been started."""
+
+    source: str
+    """How the configuration is called in messages."""
+    registry: Registry
+    max_tag_sets: int | None
+    blocked: Tuple[str, ...]
+    """The plugins that it blocks."""
+    reporters: Tuple[CheckedReporter, ...]
+    """In the order of the configuration."""
+
+
+def check(config: ConfigSource = None, *, registry: Registry | None = None) -> Checked:
+    """Check a configuration as `tapes.configure` does, and start nothing.
+
+    The constructors of the reporters are called, because they know best what is wrong with a value. The plugins that
+    `plugins.block` names are blocked from here on. Safe to call from any thread.
+
+    Raises ConfigError that lists every fault.
+    """
+    source = read(config)
+    faults: List[str] = []
+    for key in source.table:
+        if key not in _KEYS:
+            known = ", ".join(f"{name} ({what})" for name, what in _KEYS.items())
+            faults.append(f"{key}: unknown key{did_you_mean(str(key), _KEYS)}; known are {known}")
+    blocked = block_plugins(source, faults)
+    max_tag_sets = _max_tag_sets(source.table, faults)
+    target = DEFAULT_REGISTRY if registry is None else registry
+    reporters = _reporters(source.table, target, faults)
+    if faults:
+        raise ConfigError(source.name, faults)
+    return Checked(source.name, target, max_tag_sets, blocked, reporters)
+
+
+def block_plugins(source: Source, faults: List[str]) -> Tuple[str, ...]:
+    """Block the plugins that `source` names, and return their names. What is wrong with them is added to `faults`."""
+    section = source.table.get("plugins", {})
+    if not isinstance(section, Mapping):
+        faults.append(f"plugins: {shown(section)} is not a table")
+        return ()
+    for key in section:
+        if key != "block":
+            known = "known is block (a list of strings)"
+            faults.append(f"plugins.{key}: unknown key{did_you_mean(str(key), ['block'])}; {known}")
+    names = section.get("block", [])
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        faults.append(f"plugins.block: {shown(names)} is not a list of strings, the names of plugins")
+        return ()
+    for name in names:
+        plugins.block(name)
+    return tuple(names)
+
+
+def _max_tag_sets(table: Mapping[str, object], faults: List[str]) -> int | None:
+    value = table.get("max_tag_sets")
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    faults.append(f"max_tag_sets: {shown(value)} is not {_KEYS['max_tag_sets']}")
+    return None
+
+
+def _reporters(table: Mapping[str, object], registry: Registry, faults: List[str]) -> Tuple[CheckedReporter, ...]:
+    if "reporters" not in table:
+        faults.append("reporters: missing; leave the table empty to start none on purpose")
+        return ()
+    section = table["reporters"]
+    if not isinstance(section, Mapping):
+        faults.append(f"reporters: {shown(section)} is not a table of tables, one for each reporter")
+        return ()
+    checked = []
+    for key, options in section.items():
+        path = f"reporters.{key}"
+        if not isinstance(key, str):
+            faults.append(f"{path}: the name of a reporter is a string, not {shown(key)}")
+        elif not isinstance(options, Mapping):
+            faults.append(f"{path}: {shown(options)} is not a table of options")
+        else:
+            reporter = _reporter(path, key, options, registry, faults)
+            if reporter is not None:
+                checked.append(reporter)
+    return tuple(checked)
+
+
+def _reporter(
+    path: str, key: str, table: Mapping[str, object], registry: Registry, faults: List[str]
+) -> CheckedReporter | None:
+    name = table.get("type", key)
+    if not isinstance(name, str):
+        faults.append(f"{path}.type: {shown(name)} is not a string, the name of a reporter")
+        return None
+    try:
+        cls = plugins.reporter_class(name)
+    except PluginError as error:
+        faults.append(f"{path}{'.type' if 'type' in table else ''}: {error}")
+        return None
+    given = {option: value for option, value in table.items() if option != "type"}
+    options = Options(cls)
+    arguments, found = options.check(given, path)
+    faults += found
+    if found:
+        return None
+    try:
+        reporter = options.make(arguments, registry)
+    except Exception as error:  # noqa: BLE001 -- third parties raise what they like, and it is a fault to be listed
+        reason = str(error) if isinstance(error, TapesError) else describe(error)
+        faults.append(f"{path}: {cls.__name__} refuses its options: {reason}")
+        return None
+    return CheckedReporter(key, name, given, reporter)

@@ -1,0 +1,78 @@
+"""Where a configuration comes from: a mapping, a TOML file, or the file that `TAPES_CONFIG` names."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from typing import Any, Dict, Mapping, NamedTuple, Union
+
+from tapes.errors import ConfigError
+
+ConfigSource = Union[Mapping[str, object], str, "os.PathLike[str]", None]
+"""What `tapes.configure` takes."""
+
+VARIABLE = "TAPES_CONFIG"
+"""The environment variable that names the file where none is given."""
+
+
+class Source(NamedTuple):
+    """A configuration as it was found, and how it is called in messages."""
+
+    name: str
+    table: Mapping[str, object]
+
+
+def read(config: ConfigSource) -> Source:
+    """Return the tables of `config`, unchecked.
+
+    Raises ConfigError for a file that cannot be read or is no TOML, and if there is nothing to read.
+    """
+    if isinstance(config, Mapping):
+        return Source("The configuration", config)
+    if config is None:
+        named = os.environ.get(VARIABLE)
+        if not named:
+            fault = "it is not set: let it name a TOML file, or give configure() a mapping or a path"
+            raise ConfigError(f"The environment variable {VARIABLE}", [fault])
+        return _read_file(named, f"{named} (named by {VARIABLE})")
+    try:
+        path = os.fspath(config)
+    except TypeError:
+        fault = f"{config!r} ({type(config).__name__}) is neither a mapping nor the path of a TOML file"
+        raise ConfigError("The configuration", [fault]) from None
+    return _read_file(path, path)
+
+
+def _read_file(path: str, name: str) -> Source:
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(name, [f"it cannot be read: {error.strerror or error}"]) from error
+    table = _parse(content, name)
+    if pathlib.Path(path).name != "pyproject.toml":
+        return Source(name, table)
+    tool = table.get("tool")
+    ours = tool.get("tapes") if isinstance(tool, dict) else None
+    if not isinstance(ours, dict):
+        raise ConfigError(name, ["it has no table [tool.tapes]"])
+    return Source(f"[tool.tapes] in {name}", ours)
+
+
+def _parse(content: bytes, name: str) -> Dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ImportError as error:
+            fault = "Python before 3.11 reads TOML with a library that is not installed: pip install tomli"
+            raise ConfigError(name, [fault]) from error
+    try:
+        table: Dict[str, Any] = tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(name, [f"line {line} is not UTF-8, which TOML always is: {error.reason}"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(name, [f"it is not TOML: {error}"]) from error
+    return table

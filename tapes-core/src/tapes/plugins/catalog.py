@@ -1,0 +1,143 @@
+"""All plugins of this process: loaded once, when something is first looked up by name."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, ContextManager, Dict, List, Mapping, NamedTuple, Set, Tuple
+
+import tapes
+from tapes.errors import PluginError
+from tapes.plugins.discovery import Found, find_plugins
+from tapes.plugins.loading import Loaded, Plugin, left_out, load_plugin, new_manager
+from tapes.plugins.observing import Audience, Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CORE = "tapes-core"
+"""The distribution whose plugin is always there, with or without metadata that is installed."""
+
+_CORE_MODULE = "tapes._plugins.core"
+
+
+class Provided(NamedTuple):
+    """A reporter or a format, by the name under which it is asked for."""
+
+    name: str
+    target: str
+    """`"module:attribute"` of its class."""
+    plugin: Plugin
+
+
+class Installed(NamedTuple):
+    """What the plugins of this process provide. Immutable."""
+
+    plugins: Tuple[Plugin, ...]
+    """Core's first, the others by distribution and name; blocked and broken ones too."""
+    reporters: Mapping[str, Provided]
+    formats: Mapping[str, Provided]
+
+
+class Catalog:
+    """Loads plugins once, remembers them, and keeps blocked ones out. Safe to use from any thread and after a fork."""
+
+    def __init__(self) -> None:
+        # A lock that another thread holds in the moment of a fork is never released in the child, so each process makes
+        # its own. `setdefault` is atomic.
+        self._locks: Dict[int, ContextManager[bool]] = {}
+        self._loading_in: int | None = None
+        self._blocked: Set[str] = set()
+        self._loaded: Tuple[Loaded, ...] = ()
+        self._installed: Installed | None = None
+        self._audience = Audience()
+
+    def installed(self) -> Installed:
+        """Return what is installed, after loading it if this is the first time.
+
+        Raises PluginError when a plugin calls it while it is being loaded.
+        """
+        installed = self._installed
+        if installed is not None:
+            return installed
+        with self._lock():
+            installed = self._installed
+            if installed is not None:
+                return installed
+            if self._loading_in == os.getpid():
+                raise PluginError("A plugin cannot look up reporters and formats while plugins are being loaded.")
+            self._loading_in = os.getpid()
+            try:
+                self._loaded = self._load()
+            finally:
+                self._loading_in = None
+            installed = _claims(self._loaded, warn=True)
+            self._audience.admit(
+                Observer(loaded.plugin, hook, implementation)
+                for loaded in self._loaded
+                for hook, implementation in loaded.observers
+            )
+            self._installed = installed
+        # Not under the lock: an observer is free to look up what it likes, and to wait for threads that do.
+        self._audience.catch_up()
+        return installed
+
+    def block(self, name: str) -> None:
+        """Keep plugins whose entry point is called `name` out for the rest of the process, loaded already or not."""
+        with self._lock():
+            self._blocked.add(name)
+            if self._installed is None:
+                return
+            self._loaded = tuple(
+                left_out(loaded.plugin, "blocked") if loaded.plugin.name == name else loaded for loaded in self._loaded
+            )
+            self._installed = _claims(self._loaded, warn=False)
+        self._audience.dismiss(name)
+
+    def _load(self) -> Tuple[Loaded, ...]:
+        manager = new_manager()
+        for name in self._blocked:
+            manager.set_blocked(name)
+        # An entry point for core's own plugin would only repeat it.
+        found = [core_plugin(), *(found for found in find_plugins() if found.value != _CORE_MODULE)]
+        return tuple(load_plugin(manager, each) for each in found)
+
+    def _lock(self) -> ContextManager[bool]:
+        return self._locks.setdefault(os.getpid(), threading.RLock())
+
+
+def core_plugin() -> Found:
+    """Return the plugin of core, which needs no entry point: it is there on a bare PYTHONPATH too."""
+    load = functools.partial(importlib.import_module, _CORE_MODULE)
+    return Found("core", _CORE_MODULE, CORE, tapes.__version__, load)
+
+
+def _claims(loaded: Tuple[Loaded, ...], *, warn: bool) -> Installed:
+    """Give every name to the first plugin that claims it."""
+    reporters: Dict[str, Provided] = {}
+    formats: Dict[str, Provided] = {}
+    plugins: List[Plugin] = []
+    for each in loaded:
+        ignored = [*_claim("reporter", each.plugin, each.reporters, reporters)]
+        ignored += _claim("format", each.plugin, each.formats, formats)
+        if warn:
+            for refusal in ignored:
+                logging.getLogger("tapes.plugins").warning(
+                    "%s in %s is ignored: %s. Uninstall one of the two, or block its plugin in the config.", *refusal
+                )
+        reasons = [each.plugin.reason] if each.plugin.reason else []
+        reasons += [f"{what} is ignored: {why}" for what, _, why in ignored]
+        plugins.append(each.plugin._replace(reason="; ".join(reasons)))
+    return Installed(tuple(plugins), reporters, formats)
+
+
+def _claim(
+    kind: str, plugin: Plugin, targets: Mapping[str, str], claimed: Dict[str, Provided]
+) -> Iterator[Tuple[str, str, str]]:
+    for name, target in targets.items():
+        owner = claimed.setdefault(name, Provided(name, target, plugin)).plugin
+        if owner is not plugin:
+            yield f"The {kind} {name!r}", plugin.origin, f"the name belongs to {owner.origin}"

@@ -1,0 +1,61 @@
+"""The hooks of tapes: everything that a plugin can implement.
+
+An implementation is marked with `tapes.plugins.hookimpl`. It may leave out arguments that it has no use for, and it
+must not add any. Each implementation is called apart from all others: what it raises harms nobody else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict
+
+import pluggy
+
+if TYPE_CHECKING:
+    from tapes.instruments import Instrument
+    from tapes.registry import Registry
+    from tapes.reporting import Reporter
+
+PROJECT = "tapes"
+"""The entry-point group of plugins, and what pluggy calls the project."""
+
+_hookspec = pluggy.HookspecMarker(PROJECT)
+
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function as the implementation of the hook of the same name."""
+
+
+@_hookspec
+def tapes_reporters() -> Dict[str, str]:
+    """Return the reporters that the plugin provides: name in a config -> `"module:attribute"` of its class.
+
+    Called once, when plugins are loaded. The module is imported when the reporter is asked for, and not before.
+    """
+    raise NotImplementedError
+
+
+@_hookspec
+def tapes_formats() -> Dict[str, str]:
+    """Return the formats that the plugin provides: name -> `"module:attribute"` of a `tapes.encoding.Format` class.
+
+    Called once, when plugins are loaded. The module is imported when the format is asked for, and not before.
+    """
+    raise NotImplementedError
+
+
+@_hookspec
+def tapes_metric_created(registry: Registry, metric: Instrument) -> None:
+    """Be told of each metric exactly once: those that exist when plugins are loaded, and each new one.
+
+    Called by the thread that makes the metric, which waits. Not called for a metric that the implementation itself
+    makes while it is being called.
+    """
+    raise NotImplementedError
+
+
+@_hookspec
+def tapes_report_failed(reporter: Reporter, error: BaseException, streak: int) -> None:
+    """Be told of each report that raised; `streak` is how many in a row have by now, 1 for the first.
+
+    Called by the thread that reports, which waits.
+    """
+    raise NotImplementedError

@@ -1,0 +1,136 @@
+"""Reporters and formats by name."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+from typing import TYPE_CHECKING, Mapping, cast
+
+from tapes.errors import PluginError, UnknownPluginError
+from tapes.plugins.catalog import Catalog, Installed, Provided
+from tapes.plugins.discovery import canonical
+from tapes.plugins.loading import describe
+
+if TYPE_CHECKING:
+    from tapes.encoding import Format
+    from tapes.reporting import Reporter
+
+_CATALOG = Catalog()
+
+_OUR_REPORTERS = {
+    "pushgateway": "tapes-prometheus",
+    "statsd": "tapes-statsd",
+    "tornado-statsd": "tapes-tornado[statsd]",
+    "tornado-stream": "tapes-tornado",
+    "zmq": "tapes-zmq",
+}
+_OUR_FORMATS = {"prometheus": "tapes-prometheus"}
+
+
+def installed() -> Installed:
+    """Return all plugins, reporters and formats that are installed. Loads the plugins the first time.
+
+    Nothing that a plugin merely names is imported. Safe to call from any thread.
+    """
+    return _CATALOG.installed()
+
+
+def block(name: str) -> None:
+    """Keep the plugin whose entry point is called `name` out of this process, for as long as it lives.
+
+    A plugin that is blocked before the first lookup is not even imported; one that is loaded already loses its names,
+    and is told nothing more. A name that no plugin has is allowed. Safe to call from any thread.
+    """
+    _CATALOG.block(name)
+
+
+def reporter_class(name: str) -> type[Reporter]:
+    """Return the class of the reporter `name`. Loads the plugins the first time. Safe to call from any thread.
+
+    Raises UnknownPluginError if no plugin provides it, and PluginError if the plugin that does cannot be imported (the
+    library that it needs is not installed) or has something else in that place.
+    """
+    from tapes.reporting import Reporter
+
+    provided = installed().reporters.get(name)
+    if provided is None:
+        raise _unknown("reporter", name, installed().reporters, _OUR_REPORTERS)
+    found = _resolve("reporter", provided, _OUR_REPORTERS)
+    if not (isinstance(found, type) and issubclass(found, Reporter)):
+        raise PluginError(
+            f"The reporter {name!r} of {provided.plugin.origin} is {found!r} ({provided.target}) "
+            f"and not a subclass of tapes.reporting.Reporter. Update {provided.plugin.distribution}."
+        )
+    return found
+
+
+def format_named(name: str) -> Format:
+    """Return the format `name`. Loads the plugins the first time. Safe to call from any thread.
+
+    Raises UnknownPluginError if no plugin provides it, and PluginError if the plugin that does cannot be imported or
+    has something else in that place.
+    """
+    provided = installed().formats.get(name)
+    if provided is None:
+        raise _unknown("format", name, installed().formats, _OUR_FORMATS)
+    found = _resolve("format", provided, _OUR_FORMATS)
+    try:
+        made = found()  # type: ignore[operator]  # anything may be there; what cannot be called raises TypeError
+    except Exception as error:
+        raise PluginError(
+            f"The format {name!r} of {provided.plugin.origin} cannot be made: {provided.target}() raised "
+            f"{describe(error)}. Update {provided.plugin.distribution}."
+        ) from error
+    if not isinstance(getattr(made, "media_type", None), str) or not callable(getattr(made, "encode", None)):
+        raise PluginError(
+            f"The format {name!r} of {provided.plugin.origin} is {made!r} ({provided.target}), which has not both "
+            f"media_type and encode(snapshot). Update {provided.plugin.distribution}."
+        )
+    return cast("Format", made)
+
+
+def _resolve(kind: str, provided: Provided, ours: Mapping[str, str]) -> object:
+    module, _, attribute = provided.target.partition(":")
+    try:
+        return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+    except (Exception, SystemExit) as error:
+        # Of a distribution of ours it is known which extra brings the missing library.
+        requirement = ours.get(provided.name, "")
+        if canonical(requirement.partition("[")[0]) != canonical(provided.plugin.distribution):
+            requirement = provided.plugin.distribution
+        raise PluginError(
+            f"The {kind} {provided.name!r} of {provided.plugin.origin} cannot be used: importing {provided.target} "
+            f"raised {describe(error)}. Install it with all that it needs: {_pip_install(requirement)}."
+        ) from error
+
+
+def _unknown(kind: str, name: str, provided: Mapping[str, Provided], ours: Mapping[str, str]) -> UnknownPluginError:
+    plugins = installed().plugins
+    present = {canonical(plugin.distribution) for plugin in plugins}
+    # What is installed, but blocked or broken, is not to be installed again.
+    missing = {
+        known: requirement for known, requirement in ours.items() if requirement.partition("[")[0] not in present
+    }
+    sentences = [f"There is no {kind} {name!r}."]
+    if name in missing:
+        sentences.append(f"It comes with {_pip_install(missing[name])}.")
+    elif name not in ours:
+        close = difflib.get_close_matches(name, [*provided, *missing], n=1)
+        if close:
+            comes_with = f" (it comes with {_pip_install(missing[close[0]])})" if close[0] in missing else ""
+            sentences.append(f"Did you mean {close[0]!r}{comes_with}?")
+    sentences.append(f"Installed: {', '.join(sorted(provided)) or 'none'}.")
+    left_out = [
+        f"{plugin.name!r} of {plugin.origin} ({plugin.status}{': ' * bool(plugin.reason)}{plugin.reason})"
+        for plugin in plugins
+        if plugin.status != "ok"
+    ]
+    if left_out:
+        sentences.append(f"Plugins that are left out: {', '.join(left_out)}.")
+    return UnknownPluginError(" ".join(sentences))
+
+
+def _pip_install(requirement: str) -> str:
+    # Shells read brackets as a pattern.
+    return f"pip install '{requirement}'" if "[" in requirement else f"pip install {requirement}"

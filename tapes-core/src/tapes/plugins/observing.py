@@ -1,0 +1,114 @@
+"""Telling plugins what happens: each implementation apart from the others, and of each metric exactly once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Dict, List, Tuple
+
+from tapes import forking, observers
+from tapes.plugins.loading import describe
+from tapes.registry import Registry
+from tapes.streak import Streak
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pluggy import HookImpl
+
+    from tapes.instruments import Instrument
+    from tapes.plugins.loading import Plugin
+    from tapes.reporting import Reporter
+
+
+class Observer:
+    """One implementation of a hook: it never raises, and is not called by what it does itself. Thread-safe."""
+
+    def __init__(self, plugin: Plugin, hook: str, implementation: HookImpl) -> None:
+        self.plugin = plugin
+        self.hook = hook
+        self._function = implementation.function
+        self._argnames = implementation.argnames
+        self._streak = Streak("tapes.plugins", f"The hook {hook} of the plugin {plugin.name!r} of {plugin.origin}")
+        self._here = threading.local()
+
+    def tell(self, arguments: Mapping[str, object]) -> None:
+        """Call the implementation with those of the hook's arguments that it takes."""
+        # It may do itself what it is told of: an observer of new metrics that counts them in a metric of its own.
+        if getattr(self._here, "being_told", False):
+            return
+        self._here.being_told = True
+        try:
+            self._function(*[arguments[name] for name in self._argnames])
+        except (Exception, SystemExit) as error:  # noqa: BLE001 -- who records a metric is not to suffer from it
+            self._streak.failed(f"raised {describe(error)}; nothing else is affected by it.", error)
+        else:
+            self._streak.succeeded()
+        finally:
+            self._here.being_told = False
+
+
+class Audience:
+    """All observers of the loaded plugins, as two callables for `tapes.observers`."""
+
+    def __init__(self) -> None:
+        self._observers: Tuple[Observer, ...] = ()
+        # A metric that is made while those that exist are announced is met on both ways. So whoever announces a metric
+        # puts it here first. What the maker of a metric announces later on is not met again and need not be kept.
+        self._announced: Dict[int, Tuple[Instrument]] = {}
+        self._catching_up_in: int | None = None
+
+    def admit(self, new: Iterable[Observer]) -> None:
+        """Tell these observers of all that happens from now on."""
+        self._observers = tuple(new)
+        self._catching_up_in = os.getpid()
+        hooks = {observer.hook for observer in self._observers}
+        if "tapes_report_failed" in hooks:
+            observers.report_failed.append(self.report_failed)
+        if "tapes_metric_created" in hooks:
+            observers.metric_created.append(self.metric_created)
+
+    def catch_up(self) -> None:
+        """Tell them of all metrics that exist."""
+        try:
+            if self.metric_created in observers.metric_created:
+                for registry in _live_registries():
+                    for metric in registry:
+                        if self._is_first(metric):
+                            self._tell("tapes_metric_created", {"registry": registry, "metric": metric})
+        finally:
+            self._catching_up_in = None
+
+    def dismiss(self, plugin_name: str) -> None:
+        """Tell the observers of a plugin nothing more."""
+        self._observers = tuple(observer for observer in self._observers if observer.plugin.name != plugin_name)
+
+    def metric_created(self, registry: Registry, metric: Instrument) -> None:
+        """Announce a new metric."""
+        # In a child that was forked in the middle of it, nobody is catching up.
+        catching_up = self._catching_up_in == os.getpid()
+        if self._is_first(metric) if catching_up else self._announced.pop(id(metric), None) is None:
+            self._tell("tapes_metric_created", {"registry": registry, "metric": metric})
+
+    def report_failed(self, reporter: Reporter, error: BaseException, streak: int) -> None:
+        """Announce a report that raised."""
+        self._tell("tapes_report_failed", {"reporter": reporter, "error": error, "streak": streak})
+
+    def _tell(self, hook: str, arguments: Mapping[str, object]) -> None:
+        for observer in self._observers:
+            if observer.hook == hook:
+                observer.tell(arguments)
+
+    def _is_first(self, metric: Instrument) -> bool:
+        entry = (metric,)
+        # `setdefault` is atomic: of two threads that meet a metric at once, one alone gets its own entry back. The
+        # entry holds the metric, so that its id cannot become that of another.
+        return self._announced.setdefault(id(metric), entry) is entry
+
+
+def _live_registries() -> List[Registry]:
+    while True:
+        try:
+            return [registry for registry in list(forking.registries) if isinstance(registry, Registry)]
+        except RuntimeError:  # noqa: PERF203 -- another thread made a registry in the middle of the copy
+            continue
