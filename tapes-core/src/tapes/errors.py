@@ -83,3 +83,12 @@ class PluginError(TapesError):
 
 class UnknownPluginError(PluginError, LookupError):
     """A reporter or a format that no installed plugin provides."""
+
+
+def shown(value: object) -> str:
+    """Return a representation of `value` for a message: not too long, and without raising."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  whatever a foreign __repr__ raises
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:180]}..."

@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Protocol
+import threading  # noqa: F401  so that its own hook comes before ours, which may start threads
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import MutableSet
+    from typing import Protocol
 
+    class Forkable(Protocol):
+        """Something that has to be told that it now lives in a child process."""
 
-class Forkable(Protocol):
-    """Something that has to be told that it now lives in a child process."""
-
-    def after_fork(self) -> None:
-        """Let go of all that belongs to the parent. Called once in the child, where only this thread exists."""
-        ...
+        def after_fork(self) -> None:
+            """Let go of all that belongs to the parent. Called once in the child, where only this thread exists."""
+            ...
 
 
 registries: MutableSet[Forkable] = WeakSet()

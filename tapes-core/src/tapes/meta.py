@@ -32,18 +32,21 @@ def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type
     if not (isinstance(candidate, type) and issubclass(candidate, type)):
         raise InvalidTypeError(f"The base of metered_meta is a metaclass like abc.ABCMeta, not {base!r}.")
 
-    def initialise(cls: Any, name: str, bases: Tuple[type, ...], namespace: Any, **options: Any) -> None:
-        base.__init__(cls, name, bases, namespace, **options)
-        for attribute, template, factory in definitions:
-            setattr(cls, attribute, factory(template.format(name)))
+    class Metered(base):  # type: ignore[misc, valid-type]  # any metaclass may be the base
+        def __init__(cls, name: str, bases: Tuple[type, ...], namespace: Any, **options: Any) -> None:  # noqa: N805
+            super().__init__(name, bases, namespace, **options)
+            for attribute, template, factory in definitions:
+                setattr(cls, attribute, factory(template.format(name)))
 
-    return type(f"Metered{base.__name__.capitalize()}", (base,), {"__init__": initialise})
+    Metered.__name__ = Metered.__qualname__ = f"Metered{base.__name__.capitalize()}"
+    return Metered
 
 
 def _checked(definition: Any) -> Definition:
     try:
         attribute, template, factory = definition
-    except (TypeError, ValueError):
+        template.format("Name")
+    except (TypeError, ValueError, AttributeError, LookupError):
         attribute = template = factory = None
     if not (
         isinstance(attribute, str) and attribute.isidentifier() and isinstance(template, str) and callable(factory)

@@ -45,6 +45,7 @@ class Registry:
         self.max_tag_sets = max_tag_sets
         self._changing = RLock()
         self._series: Dict[Tuple[str, Tags], Instrument] = {}
+        self._overflowed: Dict[str, None] = {}  # the names of which it has been logged
         self._index()
         forking.registries.add(self)
 
@@ -88,6 +89,8 @@ class Registry:
             return Gauge(name, tags, now, producer, merge)
 
         gauge = self._metric(Gauge, self._gauges, name, tags, make)
+        if gauge.tags == OVERFLOW:
+            return gauge  # there is but one value for all of them, the first
         if producer is not None and producer != gauge.producer:
             known = "is set by the program" if gauge.producer is None else f"has the producer {gauge.producer!r}"
             raise InvalidValueError(
@@ -146,6 +149,8 @@ class Registry:
                 gone = [key for key in [(name, canonical_tags(name, tags))] if key in self._series]
             for key in gone:
                 del self._series[key]
+            if tags is None:
+                self._overflowed.pop(name, None)
             self._index()
         return bool(gone)
 
@@ -153,6 +158,7 @@ class Registry:
         """Remove all metrics."""
         with self._changing:
             self._series = {}
+            self._overflowed = {}
             self._index()
 
     def __iter__(self) -> Iterator[Instrument]:
@@ -251,7 +257,9 @@ class Registry:
                     f"{name!r} cannot be a metric, because {above!r} is a {family.kind.__name__} "
                     f"and {segments[end]!r} is one of its own keys: choose another name."
                 )
-        for key in (*kind.keys, tag_label(tags)) if tags else kind.keys:
+        label = tag_label(tags)
+        # A label with a '.' in it is no segment of any name.
+        for key in (*kind.keys, label) if label and "." not in label else kind.keys:
             if f"{name}.{key}" in self._paths:
                 raise NameCollisionError(
                     f"{name!r} cannot be a {kind.__name__}, because {key!r} is one of its keys "
@@ -259,8 +267,8 @@ class Registry:
                 )
 
     def _overflow(self, family: _Family, name: str) -> None:
-        if not family.overflowed:
-            family.overflowed = True
+        if name not in self._overflowed:
+            self._overflowed[name] = None
             import logging
 
             logging.getLogger("tapes.registry").warning(
@@ -278,12 +286,11 @@ class Registry:
 class _Family:
     """What the series of one name have in common."""
 
-    __slots__ = ("kind", "labels", "overflowed")
+    __slots__ = ("kind", "labels")
 
     def __init__(self, kind: Type[Instrument]) -> None:
         self.kind = kind
         self.labels: Dict[str, None] = {}
-        self.overflowed = False
 
 
 def _enlist(metric: Instrument, families: Dict[str, _Family], paths: Dict[str, None]) -> None:

@@ -27,7 +27,11 @@ class Scope:
 
     @abstractmethod
     def again(self) -> AbstractContextManager[Any]:
-        """Return a scope that measures the same, for one call."""
+        """Return a scope that measures the same, for one call. Others may be in it too, as in this one."""
+
+    def apart(self) -> AbstractContextManager[Any]:
+        """Return a scope that measures the same, for one call that may be suspended while others begin and end."""
+        return self.again()
 
     def __call__(self, function: Function) -> Function:
         """Return `function` with each of its calls in a scope of its own.
@@ -37,7 +41,8 @@ class Scope:
         # Only who decorates has to pay for this import, and a program that decorates has mostly paid for it already.
         import inspect
 
-        if not callable(function):
+        candidate: Any = function
+        if not callable(candidate) or isinstance(candidate, (staticmethod, classmethod)):
             raise InvalidTypeError(
                 f"{self!r} decorates functions, not {function!r} ({type(function).__name__}): put it below "
                 "@property, @classmethod and @staticmethod."
@@ -62,28 +67,28 @@ class Scope:
         return call
 
     def _around_coroutine_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        again = self.again
+        apart = self.apart
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            with again():
+            with apart():
                 return await function(*args, **kwargs)
 
         return call
 
     def _around_generator_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        again = self.again
+        apart = self.apart
 
         def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            with again():
+            with apart():
                 return (yield from function(*args, **kwargs))
 
         return call
 
     def _around_async_generator_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        again = self.again
+        apart = self.apart
 
         async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            with again():
+            with apart():
                 generator = function(*args, **kwargs)
                 step = generator.__anext__()
                 while True:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Type
 
 from tapes import forking
-from tapes.errors import InvalidTypeError
+from tapes.errors import InvalidTypeError, shown
 from tapes.instruments.instrument import Instrument
 from tapes.recording import GaugeBuffer
+from tapes.recording.buffer import finite
 from tapes.scope import Scope
 from tapes.snapshot.views import VALUE_KEYS, gauge_statistics
 from tapes.state.gauge import UNSET, GaugeState, single
-from tapes.streak import Streak
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from tapes.naming import Tags
     from tapes.snapshot.snapshot import Statistics
+    from tapes.streak import Streak
 
 Producer = Callable[[], Any]
 
@@ -71,12 +71,14 @@ class Gauge(GaugeBuffer, Instrument):
         try:
             value = producer()
         except Exception as error:  # noqa: BLE001  a producer is foreign code, and costs only its own value
-            self._failures().failed(f"cannot be read, its producer {producer!r} raised: it is reported as null.", error)
+            self._failures().failed(
+                f"cannot be read, its producer {shown(producer)} raised: it is reported as null.", error
+            )
             return None
-        number = _number(value)
+        number = finite(value)
         if number is None:
             self._failures().failed(
-                f"cannot be read, its producer {producer!r} returned {value!r}, which is no finite number: "
+                f"cannot be read, its producer {shown(producer)} returned {shown(value)}, which is no finite number: "
                 "it is reported as null."
             )
         elif self._streak is not None:
@@ -85,28 +87,19 @@ class Gauge(GaugeBuffer, Instrument):
 
     def _failures(self) -> Streak:
         if self._streak is None:
+            from tapes.streak import Streak
+
             self._streak = Streak("tapes.registry", f"The gauge {self.name!r}")
         return self._streak
 
     def _produced(self, what: str) -> InvalidTypeError:
         return InvalidTypeError(
-            f"The gauge {self.name!r} has the producer {self.producer!r}, which {what} would contradict: "
+            f"The gauge {self.name!r} has the producer {shown(self.producer)}, which {what} would contradict: "
             "make one without a producer."
         )
 
     def _statistics(self, state: GaugeState, now: float) -> Statistics:
         return gauge_statistics(state.value(self.merge))
-
-
-def _number(value: Any) -> Optional[float]:
-    """Return `value` as an int or a float, None if it is not a finite number."""
-    if isinstance(value, int):
-        return int(value)
-    try:
-        number = float(value) if not isinstance(value, (str, bytes, bytearray)) else math.nan
-    except Exception:  # noqa: BLE001  what a foreign __float__ raises makes it no number
-        return None
-    return number if math.isfinite(number) else None
 
 
 class ProgressTracking(Scope):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
+from math import isfinite
 from os import getpid
-from typing import TYPE_CHECKING, Any, Callable, Generic, List, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Generic, List, Optional, TypeVar
 
-from tapes.errors import InvalidTypeError, InvalidValueError
+from tapes.errors import InvalidTypeError, InvalidValueError, shown
 
 if TYPE_CHECKING:
     from tapes.naming import Tags
@@ -15,6 +16,9 @@ State = TypeVar("State")
 
 CAPACITY = 2048
 """How many records make a buffer full: enough to spread the cost of a fold thin, in 64 kB at the most."""
+
+_EXACT = 2.0**512
+"""Integers below this are counted exactly. No sum of them is too large for a float that may come along."""
 
 _ABANDONED = 64 * CAPACITY
 """How many records are pending when a fold that has not ended must have been cut off without releasing its lock."""
@@ -60,12 +64,15 @@ class Buffer(Generic[State]):
 
         For tests that want a metric for themselves. Waits for a fold in another thread to end.
         """
+        now = self._now()
+        self.read(now)
         with self._folding:
             pending = self._pending
             count = len(pending)
             taken = pending[:count]
-            pending[:count] = (self._zero(self._now()),) if content is None else content
-        self._refolded(self._now())
+            pending[:count] = (self._zero(now),) if content is None else content
+        # What comes next is recorded at another time than what has come back.
+        self._fold(now, now)
         return taken
 
     def _zero(self, now: float) -> State:
@@ -121,9 +128,33 @@ class Buffer(Generic[State]):
         self._pid = getpid()
         self._pending[0] = self._zero(self._now())
 
+    def _checked(self, n: float) -> float:
+        """Return `n` if it is a finite number: an int as it is, so that it stays exact, anything else as a float."""
+        try:
+            if n * 0.0 >= 0.0:
+                number = finite(n)
+                if number is not None:
+                    return number
+        except (TypeError, ValueError, OverflowError):
+            pass
+        raise self._refusal(n, "a finite number")
+
     def _refusal(self, value: object, what: str) -> Exception:
         """Return the error for a value that cannot be recorded; `what` says what can."""
-        problem = f"{self.name!r} takes {what}, not {value!r}"
+        problem = f"{self.name!r} takes {what}, not {shown(value)}"
         if isinstance(value, (int, float)):
             return InvalidValueError(f"{problem}.")
         return InvalidTypeError(f"{problem} ({type(value).__name__}).")
+
+
+def finite(value: Any) -> Optional[float]:
+    """Return `value` as an int or a float, None if it is not a finite number of any kind."""
+    if isinstance(value, (str, bytes, bytearray)):
+        return None  # which float() would read
+    try:
+        number = float(value)
+    except Exception:  # noqa: BLE001  whatever a foreign __float__ raises
+        return None
+    if not isfinite(number):
+        return None
+    return int(value) if isinstance(value, int) and -_EXACT < number < _EXACT else number

@@ -7,7 +7,7 @@ from typing import List
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.state.counter import ZERO, CounterState
 
-_ONE = 1
+_ONE: float = 1
 
 
 class CounterBuffer(Buffer[CounterState]):
@@ -22,25 +22,14 @@ class CounterBuffer(Buffer[CounterState]):
 
         Raises InvalidTypeError for what is no number and InvalidValueError for NaN and infinities.
         """
-        if n is not _ONE:
-            n = self._checked(n)
         pending = self._pending
-        pending.append(n)
+        pending.append(n if n is _ONE else self._checked(n))
         if len(pending) > CAPACITY:
             self._fold(0.0, 0.0)
 
     def decrement(self, n: float = 1) -> None:
         """Take away `n`. The same as `increment(-n)`."""
         self.increment(-self._checked(n))
-
-    def _checked(self, n: float) -> float:
-        """Return `n` if it is a finite number: an int as it is, so that counts stay exact, anything else as a float."""
-        try:
-            if n * 0.0 >= 0.0:
-                return int(n) if isinstance(n, int) else float(n)
-        except (TypeError, ValueError, OverflowError):
-            pass
-        raise self._refusal(n, "a finite number")
 
     def _zero(self, now: float) -> CounterState:
         return ZERO

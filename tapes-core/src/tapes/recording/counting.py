@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from array import array
 from collections import _count_elements  # type: ignore[attr-defined]  # the loop of Counter, for a plain dict
+from struct import pack
 from typing import TYPE_CHECKING, Dict, List
 
 from tapes.state.buckets import LARGEST_NARROW, SMALLEST_NARROW, key_of, merged, representative
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 _FEW = 8  # values for which the set-up of the bulk path costs more than it saves
 _CHUNK = 2048
 _UPPER_HALVES = slice(1, None, 2) if sys.byteorder == "little" else slice(0, None, 2)
-_KEY_BITS = int.from_bytes(array("I", [0xFFFE0000]).tobytes() * _CHUNK, sys.byteorder)
+_KEY_BITS = int.from_bytes(pack("I", 0xFFFE0000) * _CHUNK, sys.byteorder)
 
-# Keys of positive numbers in the range of single precision: all but those with an exponent of all zeros or all ones.
-_LEAST_ORDINARY, _GREATEST_ORDINARY = 0x0080, 0x7F7E
+# The keys of positive numbers well inside the range of single precision, where rounding to it does not lead out of it.
+_LEAST_ORDINARY, _GREATEST_ORDINARY = 0x0082, 0x7F7C
 _NEGATIVE_ZERO = 0x8000
 
 
 def distributed(values: List[float], onto: Distribution) -> Distribution:
     """Return the distribution of the values in `onto` and of `values`, of which there is at least one.
 
-    Costs about 90 ns a value, and ten microseconds for the call. `values` may be ints and whatever else computes as
+    Costs about 80 ns a value, and ten microseconds for the call. `values` may be ints and whatever else computes as
     floats do; anything that does not raises.
     """
     count = len(values)
@@ -58,23 +58,32 @@ def _deviations(values: List[float], mean: float) -> float:
 def _counted(values: List[float]) -> Dict[int, int]:
     """Return how many of `values` are in each bucket."""
     buckets: Dict[int, int] = {}
-    if len(values) >= _FEW:
-        for start in range(0, len(values), _CHUNK):
-            singles = array("f", values[start : start + _CHUNK]).tobytes()
-            # One operation on one large integer strips all of them of what is not part of a key.
-            keys = (int.from_bytes(singles, sys.byteorder) & _KEY_BITS).to_bytes(len(singles), sys.byteorder)
-            _count_elements(buckets, memoryview(keys).cast("H")[_UPPER_HALVES])
-        if min(buckets) >= _LEAST_ORDINARY and max(buckets) <= _GREATEST_ORDINARY:
-            return buckets
-        if _are_narrow(values):
-            if _NEGATIVE_ZERO in buckets:
-                buckets[0] = buckets.get(0, 0) + buckets.pop(_NEGATIVE_ZERO)
-            return buckets
-        buckets.clear()
+    if len(values) >= _FEW and _count_in_bulk(values, buckets):
+        return buckets
+    buckets.clear()
     for value in values:
         key = key_of(value)
         buckets[key] = buckets.get(key, 0) + 1
     return buckets
+
+
+def _count_in_bulk(values: List[float], buckets: Dict[int, int]) -> bool:
+    """Count `values` by their representations in single precision; False if these do not tell the buckets of all."""
+    for start in range(0, len(values), _CHUNK):
+        chunk = values if len(values) <= _CHUNK else values[start : start + _CHUNK]
+        try:
+            singles = pack(f"{len(chunk)}f", *chunk)
+        except OverflowError:  # one of them is beyond single precision
+            return False
+        # One operation on one large integer strips all of them of what is not part of a key.
+        keys = (int.from_bytes(singles, sys.byteorder) & _KEY_BITS).to_bytes(len(singles), sys.byteorder)
+        _count_elements(buckets, memoryview(keys).cast("H")[_UPPER_HALVES])
+    if min(buckets) < _LEAST_ORDINARY or max(buckets) > _GREATEST_ORDINARY:
+        if not _are_narrow(values):
+            return False
+        if _NEGATIVE_ZERO in buckets:
+            buckets[0] = buckets.get(0, 0) + buckets.pop(_NEGATIVE_ZERO)
+    return True
 
 
 def _are_narrow(values: List[float]) -> bool:

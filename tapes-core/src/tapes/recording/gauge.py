@@ -39,14 +39,6 @@ class GaugeBuffer(Buffer[GaugeState]):
             now = self._now()
             self._fold(now, now)
 
-    def _checked(self, value: float) -> float:
-        try:
-            if value * 0.0 >= 0.0:
-                return int(value) if isinstance(value, int) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            pass
-        raise self._refusal(value, "a finite number")
-
     def _zero(self, now: float) -> GaugeState:
         return UNSET
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, List
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.recording.counting import distributed
 from tapes.state.histogram import SLICE, HistogramState, started
 
+_DUE = 15.0  # seconds after a fold at which the next record brings about another
 _GAP = 5.0  # seconds without a record after which those before are folded by themselves
-_STRIDE = 128  # records between two looks at the clock, at the most
+_STRIDE = 256  # records between two looks at the clock, at the most
 _HURRY = 0.001  # seconds between two looks below which the stride is lengthened
 
 
@@ -21,13 +23,13 @@ class HistogramBuffer(Buffer[HistogramState]):
     is full.
     """
 
-    __slots__ = ("_limit", "_seen", "_stride")
+    __slots__ = ("_due", "_limit", "_seen", "_stride")
 
     def __init__(self, name: str, tags: Any, now: Any) -> None:
         super().__init__(name, tags, now)
-        self._seen = now()
         self._stride = 1
-        self._limit = 1
+        self._seen = 0.0
+        self._refolded(now())
 
     def restart(self) -> None:
         """Forget everything and begin at zero, in a child process."""
@@ -48,8 +50,7 @@ class HistogramBuffer(Buffer[HistogramState]):
                 raise ValueError
         except (TypeError, ValueError, OverflowError):
             raise self._refusal(value, "a finite number") from None
-        pending = self._pending
-        pending.append(value)
+        (pending := self._pending).append(value)
         if len(pending) > self._limit:
             self._look()
 
@@ -67,12 +68,13 @@ class HistogramBuffer(Buffer[HistogramState]):
         size = len(self._pending)
         if since > _GAP and size > 2:
             self._fold(now - since, now, keep=1)
-        elif size > CAPACITY:
+        elif size > CAPACITY or now >= self._due:
             self._fold(now, now)
         self._stride = min(self._stride * 2, _STRIDE) if since < _HURRY else 1
         self._limit = min(len(self._pending) + self._stride - 1, CAPACITY)
 
     def _refolded(self, now: float) -> None:
+        self._due = now + _DUE
         self._seen = now
         self._limit = 1
 
@@ -99,15 +101,24 @@ def with_values(state: HistogramState, records: List[float], until: float, now: 
 
 
 def _floats(records: List[Any]) -> List[float]:
-    """Return those of `records` that are numbers after all, as floats.
+    """Return those of `records` that are finite numbers after all, as floats.
 
-    `update` lets through what only behaves like a finite number when it is multiplied and compared.
+    `update` lets through what only behaves like one when it is multiplied and compared. It is left out here, with a
+    line in the log.
     """
     floats = []
     for record in records:
         try:
             value = float(record)
-        except (TypeError, ValueError, OverflowError):
-            continue
-        floats.append(value)
+        except Exception:  # noqa: BLE001  whatever a foreign __float__ raises
+            value = math.nan
+        if math.isfinite(value):
+            floats.append(value)
+    if len(floats) < len(records):
+        import logging
+
+        logging.getLogger("tapes.registry").warning(
+            "%d values that are no numbers were given to a histogram or a timer; they are left out.",
+            len(records) - len(floats),
+        )
     return floats

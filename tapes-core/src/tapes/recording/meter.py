@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, List, TypeVar
 
-from tapes.recording.buffer import CAPACITY, Buffer
+from tapes.recording.buffer import CAPACITY, Buffer, finite
 from tapes.state.rates import TICK, MeterState, started, tick_of
 
 _ONE = 1
+_MANY = 2**63
 
-_LULL = 0.01  # seconds after which the length of a buffer is looked at again
+_LULL = 0.001  # seconds after which the length of a buffer is looked at again
 
 State = TypeVar("State")
 
@@ -57,26 +58,22 @@ class MeterBuffer(TickingBuffer[MeterState]):
     __slots__ = ()
 
     def mark(self, n: int = 1) -> None:
-        """Record that `n` events, an int not below 0, happened now.
+        """Record that `n` events, an int from 0 to 2**63, happened now.
 
         Safe to call from any thread, signal handler or finalizer; waits for nothing. Costs about 100 ns.
 
-        Raises InvalidTypeError for what is no int and InvalidValueError for what is below 0.
+        Raises InvalidTypeError for what is no int and InvalidValueError for one out of range.
         """
-        if n is not _ONE:
-            n = self._checked(n)
         now = self._now()
-        self._pending.append(n)
+        self._pending.append(n if n is _ONE else self._events(n))
         if now >= self._until:
             self._settle(now)
 
-    def _checked(self, n: int) -> int:
-        try:
-            if n >= 0 and n == int(n):
-                return int(n)
-        except (TypeError, ValueError, OverflowError):
-            pass
-        raise self._refusal(n, "a number of events, an int not below 0")
+    def _events(self, n: int) -> int:
+        number = finite(n)
+        if number is None or not 0 <= number < _MANY or number != int(number):
+            raise self._refusal(n, "a number of events, an int from 0 to 2**63")
+        return int(number)
 
     def _zero(self, now: float) -> MeterState:
         return started(now)

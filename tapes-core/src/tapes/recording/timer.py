@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
+    # A scope, when it was entered, and the entry that was there before.
+    _Entry = Tuple["Timing", float, Optional[Any]]
+
 # Where this holds, no other thread can run between the look at an attribute and a change of it that follows at once.
 _SWITCHES_AT_CALLS_ONLY = (
     sys.implementation.name == "cpython"
@@ -99,8 +102,6 @@ class TimerBuffer(TickingBuffer[TimerState]):
         )
 
 
-_Entry = Tuple["Timing", float, Optional[Any]]  # a scope, when it was entered, and the entry that was there before
-
 _entered: ContextVar[Optional[_Entry]] = ContextVar("tapes_timings_entered", default=None)
 
 
@@ -119,8 +120,12 @@ class Timing(Scope):
     """When it was entered; None while it is not. A list with that time, or with nothing, once it has been shared."""
 
     def again(self) -> Timing:
-        """Return another scope for the same timer."""
+        """Return a scope for the same timer."""
         return self._timer.time()
+
+    def apart(self) -> Timing:
+        """Return a scope for the same timer that nobody else has."""
+        return self._timer._timing()
 
     def __enter__(self) -> Timing:
         now = self._timer._now()
@@ -153,7 +158,7 @@ class Timing(Scope):
 
     def _enter_shared(self, now: float) -> None:
         started = self._started
-        if isinstance(started, float):
+        if started is not None and not isinstance(started, list):
             self._started = [started]
         _entered.set((self, now, _entered.get()))
 

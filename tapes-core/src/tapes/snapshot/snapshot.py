@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
 if TYPE_CHECKING:
     from tapes.naming import Tags
@@ -11,26 +11,38 @@ Statistics = Dict[str, Optional[Union[int, float]]]
 """The statistics of one series by key, in the order in which they are shown. None where there is no value."""
 
 
-class Reading(NamedTuple):
-    """One series of one metric at one moment."""
+class Reading:
+    """One series of one metric at one moment. Immutable."""
 
-    name: str
-    """The dotted name."""
-    tags: Tags
-    """Pairs of key and value, sorted by key; empty for a series without tags."""
-    kind: str
-    """`counter`, `gauge`, `meter`, `histogram` or `timer`."""
-    statistics: Statistics
-    """What the metric's keys in `get_stats()` hold."""
-    state: Any
-    """The cumulative state that the statistics were taken from (`tapes.state`), for those who want differences or
-    buckets. None for a gauge with a producer."""
+    __slots__ = ("kind", "name", "state", "statistics", "tags")
+
+    def __init__(self, name: str, tags: Tags, kind: str, statistics: Statistics, state: Any) -> None:
+        self.name = name
+        """The dotted name."""
+        self.tags = tags
+        """Pairs of key and value, sorted by key; empty for a series without tags."""
+        self.kind = kind
+        """`counter`, `gauge`, `meter`, `histogram` or `timer`."""
+        self.statistics = statistics
+        """What the metric's keys in `get_stats()` hold."""
+        self.state = state
+        """The cumulative state that the statistics were taken from (`tapes.state`), for those who want differences or
+        buckets."""
+
+    def __repr__(self) -> str:
+        return f"<Reading of the {self.kind} {self.name!r}: {self.statistics}>"
 
 
-class Snapshot(NamedTuple):
+class Snapshot:
     """All series of a registry at one moment. Immutable."""
 
-    taken_at: float
-    """When it was taken, in seconds since the epoch."""
-    readings: Tuple[Reading, ...]
-    """In the order in which the metrics were made."""
+    __slots__ = ("readings", "taken_at")
+
+    def __init__(self, taken_at: float, readings: Tuple[Reading, ...]) -> None:
+        self.taken_at = taken_at
+        """When it was taken, in seconds since the epoch."""
+        self.readings = readings
+        """In the order in which the metrics were made."""
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of {len(self.readings)} series>"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Optional
 
@@ -65,4 +64,4 @@ def _spread(window: Distribution) -> Statistics:
 
 def _finite(value: float) -> float:
     """Return `value`, or the largest number of its sign where a sum has overflowed: JSON has no infinity."""
-    return value if abs(value) <= _LARGEST else math.copysign(_LARGEST, value)
+    return max(-_LARGEST, min(_LARGEST, value))

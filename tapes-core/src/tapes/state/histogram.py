@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+from typing import Tuple
 
 from tapes.state.distribution import EMPTY, Distribution
 
@@ -15,14 +15,20 @@ SLICE = 60.0
 _KEPT = WINDOW + SLICE  # slices are kept a little longer than they are shown, for readers whose time is a little behind
 
 
-class Slice(NamedTuple):
-    """The values recorded in one stretch of time."""
+class Slice:
+    """The values recorded in one stretch of time. Immutable."""
 
-    start: float
-    """No value is from before this, in seconds of the monotonic clock."""
-    end: float
-    """No value is from after this."""
-    values: Distribution
+    __slots__ = ("end", "start", "values")
+
+    def __init__(self, start: float, end: float, values: Distribution) -> None:
+        self.start = start
+        """No value is from before this, in seconds of the monotonic clock."""
+        self.end = end
+        """No value is from after this."""
+        self.values = values
+
+    def __repr__(self) -> str:
+        return f"<Slice from {self.start} to {self.end}: {self.values!r}>"
 
 
 class HistogramState:
@@ -96,8 +102,12 @@ class HistogramState:
 
     def merge(self, other: HistogramState) -> HistogramState:
         """Return the state of a histogram that saw the values of both."""
+        at = max(self.at, other.at)
+        closed = self.closed.merge(other.closed)
         slices = sorted(self.slices + other.slices, key=_slice_order)
-        return HistogramState(max(self.at, other.at), self.closed.merge(other.closed), tuple(slices))
+        while slices and at - slices[0].end >= _KEPT:
+            closed = closed.merge(slices.pop(0).values)
+        return HistogramState(at, closed, tuple(slices))
 
     def __repr__(self) -> str:
         return f"<HistogramState of {self.count} values>"

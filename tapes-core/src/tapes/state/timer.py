@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tapes.state.histogram import HistogramState
     from tapes.state.rates import MeterState
 
 
-class TimerState(NamedTuple):
+class TimerState:
     """Immutable, like both of its parts."""
 
-    events: MeterState
-    durations: HistogramState
-    """In seconds."""
+    __slots__ = ("durations", "events")
+
+    def __init__(self, events: MeterState, durations: HistogramState) -> None:
+        self.events = events
+        self.durations = durations
+        """In seconds."""
 
     def merge(self, other: TimerState) -> TimerState:
         """Return the state of a timer that saw what both have seen."""
         return TimerState(self.events.merge(other.events), self.durations.merge(other.durations))
+
+    def __repr__(self) -> str:
+        return f"<TimerState of {self.events.count} events>"

@@ -1,0 +1,79 @@
+"""The results as markdown. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One thing that was measured of both libraries."""
+
+    what: str
+    unit: str
+    prometheus: float
+    tapes: float
+    target: float
+    """The part of prometheus_client's that tapes may have or, if `is_absolute`, the most that it may have itself."""
+    is_absolute: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        """Whether tapes stays within the target."""
+        return self.tapes <= (self.target if self.is_absolute else self.target * self.prometheus)
+
+
+def comparison(rows: Sequence[Row]) -> str:
+    """Return the table of both libraries."""
+    lines = ["| | prometheus_client | tapes | ratio | target | met |", "|---|---:|---:|---:|---:|---|"]
+    for row in rows:
+        ratio = f"1/{row.prometheus / row.tapes:.1f}" if row.tapes > 0 else "-"
+        target = _amount(row.target, row.unit) if row.is_absolute else f"1/{1 / row.target:g}"
+        lines.append(
+            f"| {row.what} | {_amount(row.prometheus, row.unit)} | {_amount(row.tapes, row.unit)} "
+            f"| {ratio} | <= {target} | {'yes' if row.is_met else '**no**'} |"
+        )
+    return "\n".join(lines)
+
+
+def floors(costs: dict[str, float]) -> str:
+    """Return the table of what nothing written in Python gets below."""
+    return "\n".join(["| | ns |", "|---|---:|", *(f"| {what} | {cost:.0f} |" for what, cost in costs.items())])
+
+
+def page(machine: str, compared: str, floor: str) -> str:
+    """Return the page with the results."""
+    return f"""\
+# What tapes costs
+
+Written by `python3 noxfile.py -s bench`, on {machine}.
+
+## Beside prometheus_client
+
+{compared}
+
+- One run on one machine, both libraries in turns: each operation is run 50,000 times a round, the fastest round counts,
+  and the loop around it is taken off for both. Garbage collection is on. On another machine the nanoseconds are others;
+  the ratios move less.
+- tapes puts work off while recording and does it in bulk, so each round ends with a read of all statistics whose time
+  is counted. prometheus_client does everything at once, and is not read.
+- Both run in one process and one thread. The timer of prometheus_client is its `Histogram.time()`, its histograms have
+  the 15 buckets that are the default.
+- The import is that of a whole process, less that of a bare interpreter.
+- Memory is that of 1,000 of them by `tracemalloc`. A histogram of prometheus_client has all its buckets from the start.
+- The error of quantiles is the worst of q50, q75, q95, q98, q99 and q999 over five shapes of latencies, against the
+  exact quantile of the same values. That of prometheus_client is found in its buckets as Prometheus does it, linearly
+  within a bucket.
+
+## Floors
+
+What the parts of such operations cost here, in Python and without any library.
+
+{floor}
+"""
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "%":
+        return f"{value:.2f} %" if value < 10 else f"{value:.0f} %"
+    return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"

@@ -1,0 +1,113 @@
+"""One run of a reporter, from a start to its stop, and what becomes of runs when the process ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Callable, Dict, Optional
+
+from tapes.reporting.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from tapes.reporting.reporter import Reporter
+
+
+class Run:
+    """One run of a reporter. Whoever works for a reporter works for one run of it, and ends with that run.
+
+    So a thread that hangs in a run which has been given up knows, when it wakes, that a later run is not its business.
+    """
+
+    __slots__ = (
+        "abandoned",
+        "closing",
+        "done",
+        "in_child",
+        "interrupt",
+        "launched",
+        "pid",
+        "starter",
+        "stopping",
+        "worker",
+    )
+
+    def __init__(self, interrupt: Callable[[], None], *, in_child: bool = False) -> None:
+        self.interrupt = interrupt
+        self.in_child = in_child
+        """Whether it goes on with a run of the parent process after a fork."""
+        self.pid = os.getpid()
+        """The process that it belongs to. In another one it is a ghost."""
+        self.starter: Optional[int] = None
+        """The thread that is inside `start()`."""
+        self.worker: Optional[int] = None
+        """The thread that is making a report, or that does nothing else."""
+        self.stopping = Wakeup()
+        """Set when the reporter is to make its last report."""
+        self.done = Wakeup()
+        """Set when everything has been closed."""
+        self.launched = False
+        """Whether the resources are open and the work has begun."""
+        self.closing = False
+        """Whether somebody closes the resources, or has closed them."""
+        self.abandoned = False
+        """Whether it was given up because it did not end in time: it may not report any more."""
+
+    @property
+    def over(self) -> bool:
+        """Whether another run may begin: nobody opens or closes anything on behalf of this one any more."""
+        return self.done.is_set() or (self.abandoned and not self.closing and self.starter is None)
+
+    def request_stop(self) -> None:
+        """Ask for the end, without waiting for it. From any thread or signal handler."""
+        self.stopping.set()
+        self.interrupt()
+
+
+EXIT_TIMEOUT = 5.0
+"""How many seconds all reporters together may take for their last reports when the interpreter exits."""
+
+alive: Dict[Run, Reporter] = {}
+"""The runs that have not ended, and whose they are. It keeps a running reporter alive that nobody else refers to."""
+
+_after_forker_registered = False
+_finalizer_pid = 0
+
+
+def stop_all() -> None:
+    """Stop every reporter of this process that is still running, all at the same time."""
+    pid = os.getpid()
+    unfinished = [(run, reporter) for run, reporter in list(alive.items()) if run.pid == pid]
+    for run, _ in unfinished:
+        run.request_stop()
+    deadline = time.monotonic() + EXIT_TIMEOUT
+    for _, reporter in unfinished:
+        reporter.stop(max(0.0, deadline - time.monotonic()))
+
+
+def prepare_exit() -> None:
+    """Provide for the exit of a child that `multiprocessing` has made: it runs finalizers, but no `atexit` functions.
+
+    When `multiprocessing` takes over in a child, it forgets the finalizers that were registered until then, those from
+    hooks of `os.register_at_fork` included. So one is registered by a hook of its own, which comes after that.
+    """
+    global _after_forker_registered
+    util = sys.modules.get("multiprocessing.util")
+    if util is None:
+        return
+    if not _after_forker_registered:
+        _after_forker_registered = True
+        util.register_after_fork(stop_all, _register_finalizer)
+    if _finalizer_pid != os.getpid() and sys.modules["multiprocessing.process"].parent_process() is not None:
+        _register_finalizer(stop_all)
+
+
+def _register_finalizer(function: Callable[[], None]) -> None:
+    global _finalizer_pid
+    _finalizer_pid = os.getpid()
+    # The lowest priority: what queues and pools do at exit is still in the last report.
+    sys.modules["multiprocessing.util"].Finalize(None, function, exitpriority=-100)
+
+
+atexit.register(stop_all)

@@ -1,0 +1,128 @@
+"""Reporters that report at intervals."""
+
+# ruff: noqa: TC001 -- the annotations of constructors are evaluated, by tapes.config for one
+
+from __future__ import annotations
+
+import math
+import threading
+from abc import abstractmethod
+from contextlib import suppress
+from datetime import timedelta
+from typing import Optional, Union
+
+from tapes.clock import Clock
+from tapes.errors import ReporterOptionError
+from tapes.registry import Registry
+from tapes.reporting.reporter import Reporter
+from tapes.reporting.run import Run
+
+
+class ScheduledReporter(Reporter):
+    """Calls `report()` when it is started, then at every interval, and once more when it is stopped.
+
+    Override `report()`, and `open()` and `close()` if there is something to open and close. `report()` is called in the
+    reporter's own thread. One that raises is counted in `failures` and kept in `last_error`, it is logged if the one
+    before did not fail, and the next comes at its time.
+
+    The reports are due at the start and at whole intervals after it, however long they take. Those that are due while
+    another is under way are left out.
+
+    In a forked child a running reporter goes on by itself. Its first report comes after one interval there, when
+    whatever else has to be set up again in the child has been, or with its stop.
+    """
+
+    survives_fork = True
+
+    def __init__(
+        self,
+        interval: Union[timedelta, float],
+        registry: Optional[Registry] = None,
+        *,
+        clock: Optional[Clock] = None,
+    ) -> None:
+        """Report on `registry` (by default the process-wide one) every `interval`, a timedelta or seconds.
+
+        `clock` says when an interval has passed; by default it is that of the registry. Raises ReporterOptionError for
+        an interval that is not a positive, finite time.
+        """
+        super().__init__(registry)
+        self.interval: float = _seconds(interval)
+        """Seconds from one report to the next."""
+        self.clock: Clock = self.registry.clock if clock is None else clock
+
+    @abstractmethod
+    def report(self) -> None:
+        """Send what `self.registry` holds. Whatever it raises makes it a failed report."""
+
+    def work(self, run: Run) -> None:
+        """Report at once, at every interval, and once more in the end."""
+        schedule = Schedule(self.clock.monotonic(), self.interval)
+        if not run.in_child:
+            self.attempt(run)
+        while not run.abandoned and not self._wait(run, schedule.next_after(self.clock.monotonic())):
+            self.attempt(run)
+        self.attempt(run)
+
+    def attempt(self, run: Run) -> None:
+        """Make one report for `run` and take note of how it went. Raises nothing."""
+        if run.abandoned:
+            return
+        previous, run.worker = run.worker, threading.get_ident()
+        try:
+            self.report()
+        except BaseException as error:  # noqa: BLE001 -- SystemExit in a report ends neither thread nor program
+            with suppress(Exception):  # by a logging handler or an observer: neither may end the reporting
+                if self._run is run:
+                    self.failed(error)
+        else:
+            with suppress(Exception):
+                if self._run is run:
+                    self.succeeded()
+        finally:
+            run.worker = previous
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(interval={self.interval:g})"
+
+    def _wait(self, run: Run, deadline: float) -> bool:
+        """Wait for the deadline; True if the reporter is to stop instead."""
+        while not run.stopping.is_set():
+            left = deadline - self.clock.monotonic()
+            if left <= 0:
+                return False
+            self.clock.wait(run.stopping, left)
+        return True
+
+
+class Schedule:
+    """When reports are due: at whole intervals after a start, so that they do not drift. Not thread-safe."""
+
+    __slots__ = ("_interval", "_number", "_start")
+
+    def __init__(self, start: float, interval: float) -> None:
+        self._start = start
+        self._interval = interval
+        self._number = 0
+
+    def next_after(self, now: float) -> float:
+        """Return the next time at which a report is due, given that it is `now`. Each is returned once.
+
+        Those that have passed by are left out; one that falls on `now` has not.
+        """
+        self._number = max(self._number + 1, math.ceil((now - self._start) / self._interval))
+        return self._start + self._number * self._interval
+
+
+def _seconds(interval: object) -> float:
+    if isinstance(interval, timedelta):
+        seconds = interval.total_seconds()
+    elif isinstance(interval, (int, float)) and not isinstance(interval, bool):
+        seconds = float(interval)
+    else:
+        raise ReporterOptionError(
+            f"interval is a timedelta or a number of seconds, not {interval!r} ({type(interval).__name__})."
+        )
+    if not 0 < seconds < math.inf:
+        raise ReporterOptionError(f"interval is more than 0 seconds and finite, not {interval!r}.")
+    return seconds

@@ -1,0 +1,158 @@
+"""What the tests of the contract know about the reporter that they test, and the tools that they share."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Tuple
+from unittest import SkipTest
+
+from tapes.registry import Registry
+from tapes.testing.clock import ManualClock
+
+if TYPE_CHECKING:
+    from tapes.reporting import Reporter
+
+
+class Bench:
+    """Override `make_reporter()`, and of the rest what is different for your reporter."""
+
+    scheduled = True
+    """Whether it reports by itself, as opposed to being asked for its reports."""
+
+    interval = 10.0
+    """Seconds between reports, for `make_reporter()` to use."""
+
+    manual_time = True
+    """Whether its intervals are measured by the clock of its registry, which is a `ManualClock` here. With False they
+    pass in real time: choose a short interval."""
+
+    threaded = True
+    """Whether it works in a thread of its own."""
+
+    patience = 20.0
+    """Seconds of real time within which everything has to happen that is waited for. Generous: machines are busy."""
+
+    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
+        """Make a reporter that has not been started, on `registry`, with `self.interval`."""
+        raise NotImplementedError(f"{type(self).__name__} says how to make a reporter: override make_reporter().")
+
+    def make_faulty_reporter(self, registry: Registry) -> Reporter:
+        """Make one whose `start()` raises because of a fault of the user's own making, like an unwritable path."""
+        raise SkipTest("There is no way to make a fault of the user's own.")
+
+    def received(self) -> Optional[int]:
+        """Return how many reports have arrived at the far end since this test began. None if it cannot be told."""
+        return None
+
+    def scrape(self, reporter: Reporter) -> None:
+        """Ask a reporter that is not scheduled for a report. Raise nothing if it answers that it has none."""
+        raise SkipTest("There is no way to ask for a report.")
+
+    def break_far_end(self) -> None:
+        """Make the far end unreachable, so that reports fail. Called before the reporter is made."""
+        raise SkipTest("The far end cannot be broken.")
+
+    def mend_far_end(self) -> None:
+        """Make up for `break_far_end()`."""
+        raise SkipTest("The far end cannot be mended.")
+
+    def hang_far_end(self) -> None:
+        """Make the far end take and answer nothing, so that reports hang. Called before the reporter is made."""
+        raise SkipTest("The far end cannot be made to hang.")
+
+    def pause(self) -> None:
+        """Let a little time pass. A reporter that is driven by an event loop of the test's own runs it here."""
+        time.sleep(0.005)
+
+    # The tools.
+
+    def until(self, happened: Callable[[], bool], what: str) -> None:
+        """Wait until it has happened; fail if it does not."""
+        deadline = time.monotonic() + self.patience
+        while not happened():
+            assert time.monotonic() < deadline, f"Within {self.patience:g} s it has not happened that {what}."
+            self.pause()
+
+    def settle(self, clock: ManualClock) -> None:
+        """Wait until a scheduled reporter has done what was due and waits for the clock again."""
+        try:
+            clock.settle(timeout=self.patience)
+        except TimeoutError:
+            raise AssertionError(f"Within {self.patience:g} s it has not gone back to waiting for the clock.") from None
+
+    @contextmanager
+    def reporter(self) -> Iterator[Tuple[Any, ManualClock]]:
+        """Make a reporter on a registry with a counter and a manual clock, and stop it in the end."""
+        clock = ManualClock()
+        registry = Registry(clock=clock)
+        registry.counter("contract.events").increment(3)
+        reporter = self.make_reporter(registry)
+        try:
+            yield reporter, clock
+        finally:
+            reporter.stop(1.0)
+
+    def scheduled_only(self) -> None:
+        """Skip the test for a reporter that is not scheduled."""
+        if not self.scheduled:
+            raise SkipTest("It does not report by itself.")
+
+    def manual_only(self) -> None:
+        """Skip the test for a reporter whose time cannot be turned by hand."""
+        self.scheduled_only()
+        if not self.manual_time:
+            raise SkipTest("Its intervals pass in real time.")
+
+    def first_report(self, reporter: Reporter) -> None:
+        """Wait for the report that comes with the start, or ask for one."""
+        if not self.scheduled:
+            self.scrape(reporter)
+        self.until(lambda: reporter.reports + reporter.failures >= 1, "the first report was made")
+
+
+@contextmanager
+def log_records() -> Iterator[List[logging.LogRecord]]:
+    """Collect what is logged by reporters at the level WARNING and above."""
+    records: List[logging.LogRecord] = []
+    logger = logging.getLogger("tapes.reporting")
+    collector = _Collector(records)
+    logger.addHandler(collector)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(collector)
+
+
+class _Collector(logging.Handler):
+    def __init__(self, records: List[logging.LogRecord]) -> None:
+        super().__init__(logging.WARNING)
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record."""
+        self._records.append(record)
+
+
+class Hanging:
+    """A report that hangs until it is released."""
+
+    def __init__(self, report: Callable[[], None], patience: float) -> None:
+        self._report = report
+        self._patience = patience
+        self._released = threading.Event()
+        self.thread: Optional[threading.Thread] = None
+        self.begun = threading.Event()
+
+    def __call__(self) -> None:
+        """Hang, then report."""
+        self.thread = threading.current_thread()
+        self.begun.set()
+        self._released.wait(self._patience * 5)
+        self._report()
+
+    def release(self) -> None:
+        """Let it go on."""
+        self._released.set()

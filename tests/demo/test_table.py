@@ -1,0 +1,69 @@
+"""The table of the demo shows every series of a tree of statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from examples.shop.demo import difference
+from examples.shop.table import render, series, total_count
+
+TREE: dict[str, Any] = {
+    "shop": {
+        "stock": {"value": 1200},
+        "broken": {"value": None},
+        "basket": {"count": 2, "sum": 30.0, "mean": 15.0, "q50": 10.0, "q95": 20.0, "q99": 20.0, "max": 20.0},
+        "request": {
+            "count": 1,
+            "m1": 0.25,
+            "mean": 0.5,
+            "q50": 0.5,
+            "q95": 0.5,
+            "q99": 0.5,
+            "max": 0.5,
+            "route=/,method=GET": {"count": 3, "m1": 0.0},
+            "retries": {"count": 100},
+        },
+    }
+}
+
+TABLE = """\
+metric                            total   m1       mean     median       95 %       99 %        max
+---------------------------------------------------------------------------------------------------
+shop.basket                           2            15.0       10.0       20.0       20.0       20.0
+shop.broken
+shop.request                          1  0.2  500.00 ms  500.00 ms  500.00 ms  500.00 ms  500.00 ms
+shop.request.retries                100
+shop.request{route=/,method=GET}      3  0.0
+shop.stock                        1,200"""
+
+
+def test_every_series_has_a_line() -> None:
+    """Untagged and tagged series and metrics below metrics are all there; a gauge that failed has no value."""
+    assert render(TREE) == TABLE
+
+
+def test_no_statistics_are_a_table_without_lines() -> None:
+    """An empty registry is nothing to stumble over."""
+    assert list(series({})) == []
+    assert render({}).splitlines()[0].startswith("metric")
+
+
+def test_the_total_is_over_all_tags_of_one_metric() -> None:
+    """The count of a metric includes its tagged series, and not those of metrics below or beside it."""
+    assert total_count(TREE, "shop.request") == 4
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"sent": 3, "counted": 3}, None),
+        ({"sent": 3, "counted": 2}, "They differ by 1."),
+        ({"sent": 0, "counted": 0}, "Not one request was sent."),
+        ({"sent": 0, "counted": 5}, "They differ by 5."),
+    ],
+)
+def test_counts_that_differ_by_even_one_are_a_fault(counts: dict[str, int], expected: str | None) -> None:
+    """Only counts that are the same, and more than none, are right."""
+    assert difference(counts) == expected

@@ -1,0 +1,43 @@
+"""`import tapes` brings in what recording needs, and nothing more."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.packaging.building import run
+
+SHOW_IMPORTED = """
+import sys
+before = set(sys.modules)
+import tapes
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+@pytest.mark.parametrize(
+    "unwanted",
+    [
+        "asyncio",
+        "concurrent",
+        "http",
+        "importlib.metadata",
+        "logging",
+        "pluggy",
+        "socket",
+        "tapes._plugins",
+        "tapes.config",
+        "tapes.plugins",
+        "tapes.reporting",
+        "tapes.testing",
+        "tomli",
+        "tomllib",
+    ],
+)
+def test_import_tapes_does_not_import(unwanted: str) -> None:
+    """What only some programs need is imported when they first need it."""
+    imported = run(sys.executable, "-c", SHOW_IMPORTED).split()
+
+    assert "tapes.registry" in imported
+    assert [name for name in imported if name == unwanted or name.startswith(f"{unwanted}.")] == []

@@ -1,0 +1,48 @@
+"""What the tests of reporters share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from typing import Callable
+
+import pytest
+
+PATIENCE = 30.0
+"""Seconds within which everything has to happen that is waited for. Generous: machines are busy."""
+
+Until = Callable[[Callable[[], object]], None]
+RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def until() -> Until:
+    """Wait until something is true; fail if it does not become so."""
+
+    def wait(happened: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not happened():
+            assert time.monotonic() < deadline, "It has not happened."
+            time.sleep(0.005)
+
+    return wait
+
+
+@pytest.fixture
+def run_script() -> RunScript:
+    """Run a script in an interpreter of its own, and return what it wrote."""
+
+    def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script), *args],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE * 2,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,317 @@
+"""Lines of JSON to streams and files, good ones and bad ones."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, List
+
+import pytest
+
+from tapes.errors import ReporterOptionError
+from tapes.registry import Registry
+from tapes.reporting.stream import ThreadedStreamReporter
+from tapes.testing import ManualClock
+
+Until = Callable[[Callable[[], object]], None]
+RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class Recording(io.StringIO):
+    """A stream that writes down what is done with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: List[str] = []
+        self.error: Any = None
+
+    def write(self, text: str) -> int:
+        """Note it."""
+        self.calls.append(text)
+        if self.error is not None:
+            raise self.error
+        return super().write(text)
+
+    def flush(self) -> None:
+        """Note it."""
+        if not self.closed:
+            self.calls.append("flush")
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Make a registry that holds one counter."""
+    registry = Registry(clock=ManualClock())
+    registry.counter("shop.orders", {"country": "Ñandú"}).increment(3)
+    return registry
+
+
+LINE = '{"shop":{"orders":{"country=\\u00d1and\\u00fa":{"value":3}}}}\n'
+
+
+def test_each_document_is_one_write_and_a_flush(registry: Registry) -> None:
+    """A report is one call of write() with a whole line, and then one of flush()."""
+    stream = Recording()
+    reporter = ThreadedStreamReporter(10, stream, registry)
+
+    reporter.report()
+    reporter.report()
+
+    assert stream.calls == [LINE, "flush", LINE, "flush"]
+
+
+def test_the_tree_is_that_of_get_stats(registry: Registry) -> None:
+    """What is written is what get_stats() returns, and nothing else."""
+    registry.timer("shop.latency").update(0.25)
+    stream = io.StringIO()
+
+    ThreadedStreamReporter(10, stream, registry).report()
+
+    assert json.loads(stream.getvalue()) == registry.get_stats()
+
+
+def test_standard_output_is_looked_up_at_each_report(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a stream reports go to what sys.stdout is then, not to what it was at the start."""
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", first)
+    reporter = ThreadedStreamReporter(10, registry=registry)
+
+    reporter.report()
+    monkeypatch.setattr(sys, "stdout", second)
+    reporter.report()
+
+    assert (first.getvalue(), second.getvalue()) == (LINE, LINE)
+
+
+def test_a_program_without_standard_output_is_not_troubled(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where sys.stdout is None, as in windowed programs, reports fail and say what to do, and nothing is raised."""
+    monkeypatch.setattr(sys, "stdout", None)
+    reporter = ThreadedStreamReporter(10, registry=registry)
+
+    with reporter:
+        pass
+
+    assert (reporter.reports, reporter.failures) == (0, 2)
+    assert "give it a stream or a path" in str(reporter.last_error)
+    assert len(caplog.records) == 1
+
+
+def test_a_borrowed_stream_is_left_open(registry: Registry, tmp_path: Path) -> None:
+    """Neither stop() nor the end of the reporter closes a stream that it was given."""
+    with open(tmp_path / "stats.json", "w", encoding="utf-8") as stream:
+        with ThreadedStreamReporter(10, stream, registry):
+            pass
+
+        assert not stream.closed
+        stream.write("mine\n")
+
+    assert (tmp_path / "stats.json").read_text() == LINE * 2 + "mine\n"
+
+
+def test_what_the_program_has_written_to_the_stream_comes_first(registry: Registry, tmp_path: Path) -> None:
+    """Text that waits in the buffer of a file is written before a document, in order."""
+    with open(tmp_path / "stats.json", "w", encoding="utf-8") as stream:
+        reporter = ThreadedStreamReporter(10, stream, registry)
+        stream.write("before\n")
+        reporter.report()
+        stream.write("between\n")
+        reporter.report()
+        stream.write("after\n")
+
+    assert (tmp_path / "stats.json").read_text() == f"before\n{LINE}between\n{LINE}after\n"
+
+
+def test_a_stream_in_another_encoding_is_written_in_it(registry: Registry, tmp_path: Path) -> None:
+    """A file that is opened as UTF-16 stays one."""
+    path = tmp_path / "stats.json"
+
+    with open(path, "w", encoding="utf-16") as stream, ThreadedStreamReporter(10, stream, registry):
+        pass
+
+    assert path.read_text(encoding="utf-16") == LINE * 2
+
+
+def test_a_closed_stream_is_a_failed_report(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """A stream that the program has closed makes failures, one line in the log, and no error in the program."""
+    stream = io.StringIO()
+    stream.close()
+    reporter = ThreadedStreamReporter(10, stream, registry)
+
+    with reporter:
+        pass
+
+    assert (reporter.reports, reporter.failures) == (0, 2)
+    assert isinstance(reporter.last_error, ValueError)
+    assert len(caplog.records) == 1
+
+
+def test_a_file_that_was_closed_is_a_failed_report(registry: Registry, tmp_path: Path) -> None:
+    """The same holds for a real file."""
+    stream = open(tmp_path / "stats.json", "w", encoding="utf-8")  # noqa: SIM115 -- closed on purpose
+    stream.close()
+    reporter = ThreadedStreamReporter(10, stream, registry)
+
+    with reporter:
+        pass
+
+    assert (reporter.reports, reporter.failures) == (0, 2)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
+def test_a_full_disk_is_a_failed_report(registry: Registry) -> None:
+    """Reports to a full disk fail, by stream and by path, and leave nothing in the stream that would fail later."""
+    with open("/dev/full", "w", encoding="utf-8") as stream:
+        by_stream = ThreadedStreamReporter(10, stream, registry)
+        by_path = ThreadedStreamReporter(10, registry=registry, path="/dev/full")
+        with by_stream, by_path:
+            pass
+        stream.flush()
+
+    for reporter in (by_stream, by_path):
+        assert (reporter.reports, reporter.failures) == (0, 2)
+        assert "No space left" in str(reporter.last_error)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
+def test_a_full_disk_does_not_change_the_exit_status(run_script: RunScript) -> None:
+    """A program whose standard output goes to a full disk ends as it would have without tapes."""
+    done = run_script("""
+        import os
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, 1)
+        from tapes.reporting.stream import ThreadedStreamReporter
+        ThreadedStreamReporter(3600).start()
+    """)
+
+    assert done.returncode == 0
+    assert done.stderr.count("could not report") == 1
+
+
+class Disk(io.RawIOBase):
+    """A file on a disk with so much space left."""
+
+    def __init__(self, space: int) -> None:
+        self.space = space
+        self.content = b""
+
+    def write(self, data: Any) -> int:
+        """Write what there is space for."""
+        fits = bytes(data)[: self.space]
+        if not fits:
+            raise OSError(28, "No space left on device")
+        self.space -= len(fits)
+        self.content += fits
+        return len(fits)
+
+
+@pytest.mark.parametrize("space", [1, 10, len(LINE) - 1])
+def test_a_document_that_was_cut_off_ends_its_line(registry: Registry, space: int) -> None:
+    """When the disk fills up in the middle of a document, the next whole one stands on a line of its own."""
+    disk: Any = Disk(len(LINE) + space)
+    reporter = ThreadedStreamReporter(10, registry=registry, path="unused")
+    reporter._file = disk
+    reporter.report()
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space"):
+            reporter.report()
+    disk.space = 1000
+    reporter.report()
+    reporter.report()
+
+    assert disk.content.decode() == f"{LINE}{LINE[:space]}\n{LINE}{LINE}"
+
+
+def test_a_document_of_which_nothing_was_written_leaves_no_trace(registry: Registry) -> None:
+    """When nothing fitted on the disk, no empty line is left."""
+    disk: Any = Disk(len(LINE))
+    reporter = ThreadedStreamReporter(10, registry=registry, path="unused")
+    reporter._file = disk
+    reporter.report()
+
+    with pytest.raises(OSError, match="No space"):
+        reporter.report()
+    disk.space = 1000
+    reporter.report()
+
+    assert disk.content.decode() == LINE * 2
+
+
+def test_a_stream_that_failed_is_gone_on_with_on_a_new_line(registry: Registry) -> None:
+    """How much a stream has written before its error is unknown, so the next document begins a line."""
+    stream = Recording()
+    reporter = ThreadedStreamReporter(10, stream, registry)
+    stream.error = OSError("broken")
+    with pytest.raises(OSError, match="broken"):
+        reporter.report()
+
+    stream.error = None
+    reporter.report()
+    reporter.report()
+
+    assert stream.getvalue() == f"\n{LINE}{LINE}"
+
+
+def test_a_reader_who_is_too_slow_is_a_failed_report(registry: Registry) -> None:
+    """A pipe that is full and does not block fails the report instead of writing a part of it for ever."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "w", encoding="utf-8") as stream:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x" * 4096)
+        reporter = ThreadedStreamReporter(10, stream, registry)
+
+        with pytest.raises(BlockingIOError, match="too slow"):
+            reporter.report()
+
+
+def test_a_path_is_appended_to(registry: Registry, tmp_path: Path) -> None:
+    """A file that exists is gone on with, over several starts; one that does not is made."""
+    path = tmp_path / "stats.json"
+    reporter = ThreadedStreamReporter(10, registry=registry, path=path)
+
+    for _ in range(2):
+        with reporter:
+            pass
+
+    assert path.read_text() == LINE * 4
+    assert (reporter.reports, reporter.failures) == (4, 0)
+
+
+def test_a_path_that_cannot_be_written_reaches_the_caller_of_start(registry: Registry, tmp_path: Path) -> None:
+    """A file in a folder that does not exist is the user's own fault, and is raised by start() with its name."""
+    reporter = ThreadedStreamReporter(10, registry=registry, path=str(tmp_path / "none" / "stats.json"))
+
+    with pytest.raises(FileNotFoundError, match=r"none/stats\.json"):
+        reporter.start()
+
+    assert not reporter.running
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"stream": io.StringIO(), "path": "x"}, "not both"),
+        ({"stream": "stats.json"}, "'stats.json'"),
+        ({"path": 7}, "7"),
+        ({"interval": 0}, "interval"),
+    ],
+)
+def test_wrong_options_are_refused(options: Any, named: str) -> None:
+    """A stream and a path together, or something that is neither, is refused when the reporter is made."""
+    with pytest.raises(ReporterOptionError, match=named):
+        ThreadedStreamReporter(**{"interval": 10, **options})
+
+
+def test_a_reporter_shows_what_it_writes_to(tmp_path: Path) -> None:
+    """The name that errors and log lines use tells reporters apart."""
+    assert repr(ThreadedStreamReporter(0.5)) == "ThreadedStreamReporter(interval=0.5)"
+    assert repr(ThreadedStreamReporter(10, path="/x/y")) == "ThreadedStreamReporter(interval=10, path='/x/y')"
