@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union
 
 from tapes.recording.histogram import with_values
 from tapes.recording.meter import TickingBuffer
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     # A scope, when it was entered, and the entry that was there before.
     _Entry = Tuple["Timing", float, Optional[Any]]
 
-# Where this holds, no other thread can run between the look at an attribute and a change of it that follows at once.
+# Whether no other thread can run between the look at an attribute and the change of it that follows at once.
 _SWITCHES_AT_CALLS_ONLY = (
     sys.implementation.name == "cpython"
     and sys.version_info >= (3, 10)
@@ -55,7 +55,7 @@ class TimerBuffer(TickingBuffer[TimerState]):
         # To make an object costs as much as all the rest. So the last one is handed out for as long as nobody is in it;
         # should two get hold of it at once, it copes, as any scope does that is shared.
         timing = self._idle
-        if timing._started is None:
+        if not timing._started:
             return timing
         self._idle = timing = self._timing()
         return timing
@@ -87,9 +87,9 @@ class TimerBuffer(TickingBuffer[TimerState]):
         raise self._refusal(duration, "a finite number of seconds or a timedelta")
 
     def _timing(self) -> Timing:
-        timing = _new(Timing)
+        timing = _new(_kind)
         timing._timer = self
-        timing._started = None if _SWITCHES_AT_CALLS_ONLY else []
+        timing._started = None if _kind is Timing else {}
         return timing
 
     def _zero(self, now: float) -> TimerState:
@@ -109,15 +109,14 @@ class Timing(Scope):
     """Measures the time from entering to leaving, for a timer.
 
     A scope that is entered once at a time, as nearly all are, keeps the start in an attribute. One that is found
-    entered keeps further starts in a context variable from then on, so that each thread, task and greenlet leaves what
-    it entered.
+    entered keeps further starts in a context variable, so that each thread, task and greenlet leaves what it entered.
     """
 
     __slots__ = ("_started", "_timer")
 
     _timer: TimerBuffer
-    _started: Union[float, List[float], None]
-    """When it was entered; None while it is not. A list with that time, or with nothing, once it has been shared."""
+    _started: Union[float, Dict[str, List[float]], None]
+    """When it was entered; None while it is not. Once it has been shared, a dict with that time, or with nothing."""
 
     def again(self) -> Timing:
         """Return a scope for the same timer."""
@@ -146,21 +145,24 @@ class Timing(Scope):
         started: Any = self._started
         try:
             duration = now - started
+            self._started = None
         except TypeError:
             started = self._leave_shared()
             duration = now - started
-        else:
-            self._started = None
         if started >= timer._began:
             timer._pending.append(duration)
             if now >= timer._until:
                 timer._settle(now)
 
     def _enter_shared(self, now: float) -> None:
-        started = self._started
-        if started is not None and not isinstance(started, list):
-            self._started = [started]
-        _entered.set((self, now, _entered.get()))
+        claims: Any = self._started
+        # No isinstance(): there must be no call between the look at the attribute and its change.
+        if claims.__class__ is not dict:
+            claims = self._started = {} if claims is None else {_CLAIM: [claims]}
+        mine = [now]
+        # Atomic, so of all that enter now one finds its own list in the dict.
+        if claims.setdefault(_CLAIM, mine) is not mine:
+            _entered.set((self, now, _entered.get()))
 
     def _leave_shared(self) -> float:
         """Return when this scope was entered by who leaves it now."""
@@ -175,13 +177,41 @@ class Timing(Scope):
                 return entry[1]
             above.append(entry)
             entry = entry[2]
-        starts = self._started
-        if isinstance(starts, list) and starts:
-            return starts.pop()
-        raise RuntimeError(f"A timing of {self._timer.name!r} was left that had not been entered here.")
+        claims = self._started
+        claim = claims.pop(_CLAIM, None) if isinstance(claims, dict) else None
+        if claim is None:
+            raise RuntimeError(f"A timing of {self._timer.name!r} was left that had not been entered here.")
+        return claim[0]
 
     def __repr__(self) -> str:
         return f"<Timing for the timer {self._timer.name!r}>"
 
 
+class SharedTiming(Timing):
+    """The same for interpreters that switch threads anywhere: each is treated as one that is shared."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Timing:
+        self._enter_shared(self._timer._now())
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        timer = self._timer
+        now = timer._now()
+        started = self._leave_shared()
+        if started >= timer._began:
+            timer._pending.append(now - started)
+            if now >= timer._until:
+                timer._settle(now)
+
+
+_CLAIM = "entered"
+
+_kind = Timing if _SWITCHES_AT_CALLS_ONLY else SharedTiming
 _new = Timing.__new__
