@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", bound=Instrument)
 
+_TAGGED = object()  # begins what nobody can ask for as a name
+
 OVERFLOW: Tags = (("overflow", "true"),)
 """The tags of the series that takes what is recorded under too many different tags."""
 
@@ -52,7 +54,7 @@ class Registry:
     def counter(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Counter:
         """Return the counter of this name and tags: a number that goes up and down by what happens."""
         try:
-            return self._counters[name if tags is None else (name, *tags, *tags.values())]
+            return self._counters[name if tags is None else (_TAGGED, name, *tags, *tags.values())]
         except (KeyError, TypeError, AttributeError):
             return self._metric(Counter, self._counters, name, tags, Counter)
 
@@ -72,7 +74,7 @@ class Registry:
         """
         if producer is None and merge == "sum":
             try:
-                return self._gauges[name if tags is None else (name, *tags, *tags.values())]
+                return self._gauges[name if tags is None else (_TAGGED, name, *tags, *tags.values())]
             except (KeyError, TypeError, AttributeError):
                 pass
         if merge not in MERGES:
@@ -104,21 +106,21 @@ class Registry:
     def histogram(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Histogram:
         """Return the histogram of this name and tags: how values are spread."""
         try:
-            return self._histograms[name if tags is None else (name, *tags, *tags.values())]
+            return self._histograms[name if tags is None else (_TAGGED, name, *tags, *tags.values())]
         except (KeyError, TypeError, AttributeError):
             return self._metric(Histogram, self._histograms, name, tags, Histogram)
 
     def meter(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Meter:
         """Return the meter of this name and tags: events, and how many a second."""
         try:
-            return self._meters[name if tags is None else (name, *tags, *tags.values())]
+            return self._meters[name if tags is None else (_TAGGED, name, *tags, *tags.values())]
         except (KeyError, TypeError, AttributeError):
             return self._metric(Meter, self._meters, name, tags, Meter)
 
     def timer(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Timer:
         """Return the timer of this name and tags: events, how many a second, and how long they take."""
         try:
-            return self._timers[name if tags is None else (name, *tags, *tags.values())]
+            return self._timers[name if tags is None else (_TAGGED, name, *tags, *tags.values())]
         except (KeyError, TypeError, AttributeError):
             return self._metric(Timer, self._timers, name, tags, Timer)
 
@@ -221,14 +223,15 @@ class Registry:
         """Get or create, the long way. `known` is where it will be found the next time."""
         name = check_name(name)
         canonical = canonical_tags(name, tags)
-        created = False
+        created = overflowed = False
         with self._changing:
             family = self._families.get(name)
             if family is not None and family.kind is not kind:
                 raise KindMismatchError(f"{name!r} is a {family.kind.__name__}, not a {kind.__name__}.")
             metric = self._series.get((name, canonical))
             if metric is None and family is not None and canonical and len(family.labels) >= self.max_tag_sets:
-                self._overflow(family, name)
+                overflowed = name not in self._overflowed
+                self._overflowed[name] = None
                 canonical = OVERFLOW
                 metric = self._series.get((name, OVERFLOW))
             if metric is None:
@@ -240,7 +243,10 @@ class Registry:
                 created = metric is made
             if canonical is not OVERFLOW:
                 # Its kind was compared above, and so it was for what is returned.
-                known[name if tags is None else (name, *tags, *tags.values())] = metric  # type: ignore[assignment]
+                known[name if tags is None else (_TAGGED, name, *tags, *tags.values())] = metric  # type: ignore[assignment]
+        # Not under the lock: whoever is told may take locks of their own.
+        if overflowed:
+            self._log_overflow(name)
         if created:
             for observer in observers.metric_created:
                 observer(self, metric)
@@ -266,18 +272,16 @@ class Registry:
                     f"and there are metrics under {f'{name}.{key}'!r}: choose another name."
                 )
 
-    def _overflow(self, family: _Family, name: str) -> None:
-        if name not in self._overflowed:
-            self._overflowed[name] = None
-            import logging
+    def _log_overflow(self, name: str) -> None:
+        import logging
 
-            logging.getLogger("tapes.registry").warning(
-                "%r has %d different tag sets, which is as many as it may: what is recorded under further ones goes to "
-                "its series tagged overflow=true. Tags are for few values each; raise max_tag_sets of the registry if "
-                "these are meant.",
-                name,
-                len(family.labels),
-            )
+        logging.getLogger("tapes.registry").warning(
+            "%r has %d different tag sets, which is as many as it may: what is recorded under further ones goes to its "
+            "series tagged overflow=true. Tags are for few values each; raise max_tag_sets of the registry if these "
+            "are meant.",
+            name,
+            self.max_tag_sets,
+        )
 
     def __repr__(self) -> str:
         return f"<Registry of {len(self)} series>"

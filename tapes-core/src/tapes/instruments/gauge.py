@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Type
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 
 from tapes import forking
 from tapes.errors import InvalidTypeError, shown
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from tapes.streak import Streak
 
 Producer = Callable[[], Any]
+
+_being_asked: ContextVar[Tuple[Gauge, ...]] = ContextVar("tapes_gauges_being_asked", default=())
 
 
 class Gauge(GaugeBuffer, Instrument):
@@ -68,13 +71,18 @@ class Gauge(GaugeBuffer, Instrument):
         super()._record(change)
 
     def _produce(self, producer: Producer) -> Optional[float]:
+        asked = _being_asked.get()
+        if self in asked:
+            return None  # by what it calls itself, to find out: get_stats() for one
+        token = _being_asked.set((*asked, self))
         try:
             value = producer()
         except Exception as error:  # noqa: BLE001  a producer is foreign code, and costs only its own value
-            self._failures().failed(
-                f"cannot be read, its producer {shown(producer)} raised: it is reported as null.", error
-            )
+            problem = f"cannot be read, its producer {shown(producer)} raised: it is reported as null."
+            self._failures().failed(problem, error)
             return None
+        finally:
+            _being_asked.reset(token)
         number = finite(value)
         if number is None:
             self._failures().failed(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from _thread import allocate_lock
+from _thread import get_ident
 from math import isfinite
 from os import getpid
-from typing import TYPE_CHECKING, Any, Callable, Generic, List, Optional, TypeVar
+from time import sleep
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, List, Optional, TypeVar
 
 from tapes.errors import InvalidTypeError, InvalidValueError, shown
 
@@ -20,8 +21,18 @@ CAPACITY = 2048
 _EXACT = 2.0**512
 """Integers below this are counted exactly. No sum of them is too large for a float that may come along."""
 
-_ABANDONED = 64 * CAPACITY
-"""How many records are pending when a fold that has not ended must have been cut off without releasing its lock."""
+_CROWDED = 16 * CAPACITY
+"""How many records are pending when those who make them are so much faster than who folds them that they give way."""
+
+_PAUSE = 0.001  # seconds for which they do
+
+_folding: Dict[Any, List[int]] = {}
+"""The buffers that are being folded, each with the claim of who does it: a list of its own with the thread in it.
+
+To enter a claim is one atomic operation, and whose claim it is can be told by its identity at any later time. So a fold
+that a signal handler cuts off by an exception, wherever that is, takes its claim back; a lock that was taken in that
+very moment would stay taken.
+"""
 
 
 class Buffer(Generic[State]):
@@ -32,18 +43,18 @@ class Buffer(Generic[State]):
     whoever copies the list sees each record exactly once, at any moment, from any thread, signal handler or finalizer,
     and an exception in the middle of a fold leaves everything as it was.
 
-    Folds exclude one another by a lock that is only ever tried. The lock is the interpreter's own, out of reach of
-    libraries that put cooperative ones in the place of `threading`'s.
+    Folds exclude one another by claims, which are never waited for: who finds another at it goes on. Only if many
+    threads do nothing but record, and the one that folds falls far behind, each of them pauses for a millisecond, or
+    memory would be the limit.
     """
 
-    __slots__ = ("_folding", "_now", "_pending", "_pid", "name", "tags")
+    __slots__ = ("_now", "_pending", "_pid", "name", "tags")
 
     def __init__(self, name: str, tags: Tags, now: Callable[[], float]) -> None:
         self.name = name
         self.tags = tags
         self._now = now
         self._pending: List[Any] = [self._zero(now())]
-        self._folding = allocate_lock()
         self._pid = getpid()
 
     def read(self, now: float) -> State:
@@ -55,9 +66,11 @@ class Buffer(Generic[State]):
 
     def restart(self) -> None:
         """Forget everything and begin at zero. For a child process, where no other thread can be recording."""
-        self._folding = allocate_lock()
+        _folding.pop(self, None)
         self._pid = getpid()
-        self._pending[:] = (self._zero(self._now()),)
+        # Another list, because a signal handler may have forked in the middle of a record or a fold: that one goes on
+        # with the old list here, and is the parent's.
+        self._pending = [self._zero(self._now())]
 
     def exchange(self, content: List[Any] | None) -> List[Any]:
         """Take out everything recorded and put `content`, from an earlier exchange, in its place; None for nothing.
@@ -66,11 +79,16 @@ class Buffer(Generic[State]):
         """
         now = self._now()
         self.read(now)
-        with self._folding:
+        claim = [get_ident()]
+        while _folding.setdefault(self, claim) is not claim:
+            sleep(_PAUSE)
+        try:
             pending = self._pending
             count = len(pending)
             taken = pending[:count]
             pending[:count] = (self._zero(now),) if content is None else content
+        finally:
+            self._release(claim)
         # What comes next is recorded at another time than what has come back.
         self._fold(now, now)
         return taken
@@ -100,31 +118,36 @@ class Buffer(Generic[State]):
         """Fold all but the newest `keep` records, unless another fold is at it. See `_absorbed` for the times."""
         if self._pid != getpid():
             self._adopt()
-        folding = self._folding
-        if not folding.acquire(False):
-            if len(self._pending) > _ABANDONED:
-                # An exception that a signal handler raises right after the lock was taken leaves it taken for good.
-                self._folding = allocate_lock()
-            return
+        claim = [get_ident()]
+        claimed = claim
+        # Twice, because an exception from a signal handler may cut off one release before it has begun.
         try:
-            pending = self._pending
-            count = len(pending) - keep
-            state = pending[0]
-            absorbed = self._absorbed(state, pending[1:count], until, now)
-            # In the middle of this a signal handler may have forked, and the list has begun anew in the child; or the
-            # lock was thought to be abandoned, and another thread has folded what this one was at.
-            if pending[0] is state:
-                pending[:count] = (absorbed,)
+            try:
+                claimed = _folding.setdefault(self, claim)
+                if claimed is claim:
+                    pending = self._pending
+                    # Another thread may have folded the newest records too, since there were some to keep.
+                    count = max(len(pending) - keep, 1)
+                    pending[:count] = (self._absorbed(pending[0], pending[1:count], until, now),)
+            finally:
+                self._release(claim)
         finally:
-            folding.release()
-        self._refolded(now)
+            self._release(claim)
+        if claimed is claim:
+            self._refolded(now)
+        elif claimed != claim and len(self._pending) > _CROWDED:
+            sleep(_PAUSE)
+
+    def _release(self, claim: List[int]) -> None:
+        if _folding.get(self) is claim:
+            del _folding[self]
 
     def _adopt(self) -> None:
         """Begin anew in a process that was forked without a hook being called.
 
         The records that are pending stay: far more of them are this process's own than were inherited.
         """
-        self._folding = allocate_lock()
+        _folding.pop(self, None)
         self._pid = getpid()
         self._pending[0] = self._zero(self._now())
 

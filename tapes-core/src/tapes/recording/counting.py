@@ -44,6 +44,8 @@ def distributed(values: List[float], onto: Distribution) -> Distribution:
     else:
         total = float(sum(values))
         deviations = _deviations(values, total / count)
+    if total != total:
+        raise ValueError("There is a NaN among the values.")
     return onto.plus(count, total, deviations, minimum, maximum, merged(onto.buckets, buckets))
 
 

@@ -92,7 +92,7 @@ def with_values(state: HistogramState, records: List[float], until: float, now: 
     into = state.open_slice(until)
     try:
         values = distributed(records, into.values)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # noqa: BLE001  whatever a foreign object raises that only behaves like a number
         floats = _floats(records)
         if not floats:
             return state.resumed(now)

@@ -87,14 +87,15 @@ class HistogramState:
         if older:
             kept = tuple(part for part in older if until - part.end < _KEPT)
             if len(kept) < len(older):
-                for part in older[: len(older) - len(kept)]:
-                    closed = closed.merge(part.values)
+                for part in older:
+                    if until - part.end >= _KEPT:
+                        closed = closed.merge(part.values)
                 closed = closed.packed()
             if kept and kept[-1].values.buckets.__class__ is dict:
                 last = kept[-1]
                 kept = (*kept[:-1], Slice(last.start, last.end, last.values.packed()))
             older = kept
-        return HistogramState(at, closed, (*older, Slice(into.start, until, values)))
+        return HistogramState(at, closed, (*older, Slice(into.start, max(into.end, until), values)))
 
     def resumed(self, at: float) -> HistogramState:
         """Return the same state, with the knowledge that nothing more was recorded up to `at`."""

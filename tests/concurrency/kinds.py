@@ -1,0 +1,35 @@
+"""The kinds of metrics that take records, told apart by data and not by code."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Tuple
+
+KINDS = ("counter", "meter", "histogram", "timer")
+
+OVERFULL = 150_000
+"""More records than any metric may have left unfolded when it folds again."""
+
+_METHODS: Dict[str, Tuple[str, str]] = {
+    "counter": ("increment", "value"),
+    "meter": ("mark", "count"),
+    "histogram": ("update", "count"),
+    "timer": ("update", "count"),
+}
+
+
+def recording(metric: Any) -> Callable[[int], None]:
+    """Return the method of `metric` that records."""
+    method: Callable[[int], None] = getattr(metric, _METHODS[metric.kind][0])
+    return method
+
+
+def counted(metric: Any) -> int:
+    """Return how many records of 1 `metric` has counted."""
+    statistics = metric.reading(metric._now()).statistics
+    total: int = statistics[_METHODS[metric.kind][1]]
+    return total
+
+
+def backlog(metric: Any) -> int:
+    """Return how many records `metric` has not folded yet."""
+    return len(metric._pending) - 1

@@ -1,0 +1,257 @@
+"""Gauges that ask a producer, and producers that fail."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Iterator
+
+import pytest
+
+from tapes.errors import InvalidTypeError, InvalidValueError
+from tapes.registry import Registry
+from tapes.testing import ManualClock
+
+
+class Broken:
+    """Something that cannot even be printed."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("broken")
+
+    def get(self) -> float:
+        """Fail."""
+        raise KeyError("gone")
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Return a registry with a counter, which has to be reported whatever the gauges do."""
+    registry = Registry(clock=ManualClock())
+    registry.counter("other").increment(3)
+    return registry
+
+
+def value_of(registry: Registry) -> Any:
+    """Return what is reported of the gauge, with everything else being as it should."""
+    stats = json.loads(json.dumps(registry.get_stats(), allow_nan=False))
+    assert stats["other"] == {"value": 3}
+    return stats["g"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("produced", "value"),
+    [(3, 3), (2.5, 2.5), (True, 1), (-0.0, 0.0), (2**70, 2**70), (Fraction(1, 4), 0.25), (Decimal("0.5"), 0.5)],
+)
+def test_what_is_produced_is_the_value(registry: Registry, produced: Any, value: Any) -> None:
+    """Whatever is a number is shown as an int or a float."""
+    registry.gauge("g", lambda: produced)
+
+    assert value_of(registry) == value
+
+
+def test_a_producer_is_asked_at_each_reading(registry: Registry) -> None:
+    """And not in between."""
+    numbers = iter(range(100))
+    registry.gauge("g", lambda: next(numbers))
+
+    assert [value_of(registry), value_of(registry), value_of(registry)] == [0, 1, 2]
+
+
+NONSENSE = [None, "3", b"3", math.nan, math.inf, [1], {}, object(), 1j, 10**400, Decimal("NaN"), Broken(), 10**5000]
+
+
+@pytest.mark.parametrize("produced", NONSENSE, ids=[str(number) for number in range(len(NONSENSE))])
+def test_nonsense_is_no_value(registry: Registry, caplog: pytest.LogCaptureFixture, produced: Any) -> None:
+    """What is no finite number is reported as null, which costs nothing else, and is logged."""
+    registry.gauge("g", lambda: produced)
+
+    assert value_of(registry) is None
+    assert value_of(registry) is None
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), ZeroDivisionError(), StopIteration(), RecursionError(), MemoryError()]
+)
+def test_a_raising_producer_costs_its_own_value(registry: Registry, error: Exception) -> None:
+    """Whatever it raises, the rest is reported."""
+
+    def raising() -> float:
+        raise error
+
+    registry.gauge("g", raising)
+
+    assert value_of(registry) is None
+
+
+def test_a_producer_whose_owner_is_broken(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """Not even an object that cannot be printed gets into the way of the others."""
+    registry.gauge("g", Broken().get)
+
+    assert value_of(registry) is None
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_ends_the_program_is_let_through(registry: Registry, error: type[BaseException]) -> None:
+    """An exception that is no Exception is not the gauge's to keep."""
+
+    def raising() -> float:
+        raise error
+
+    registry.gauge("g", raising)
+
+    with pytest.raises(error):
+        registry.get_stats()
+
+
+def test_a_streak_of_failures_is_logged_once(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """The first failure in a row is told with its traceback, and so is the end of the row, and the next row."""
+    caplog.set_level(logging.INFO)
+    outcomes: Iterator[Any] = iter([1, None, ValueError("down"), "x", 4, 5, ValueError("again"), 6])
+
+    def produce() -> Any:
+        outcome = next(outcomes)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    registry.gauge("g", produce)
+
+    values = [value_of(registry) for _ in range(8)]
+
+    assert values == [1, None, None, None, 4, 5, None, 6]
+    assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "tapes.registry",
+            "WARNING",
+            (
+                f"The gauge 'g' cannot be read, its producer {produce!r} returned None, which is no finite number: "
+                "it is reported as null."
+            ),
+        ),
+        ("tapes.registry", "INFO", "The gauge 'g' works again after 3 failures."),
+        (
+            "tapes.registry",
+            "WARNING",
+            f"The gauge 'g' cannot be read, its producer {produce!r} raised: it is reported as null.",
+        ),
+        ("tapes.registry", "INFO", "The gauge 'g' works again after 1 failure."),
+    ]
+    assert caplog.records[0].exc_info is None
+    assert caplog.records[2].exc_info is not None
+    assert "again" in str(caplog.records[2].exc_info[1])
+
+
+def test_streaks_of_two_gauges_are_apart(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """Each gauge has a row of failures of its own."""
+    registry.gauge("g", lambda: None)
+    registry.gauge("h", lambda: None)
+    registry.get_stats()
+    registry.get_stats()
+
+    assert [record.getMessage()[:14] for record in caplog.records] == ["The gauge 'g' ", "The gauge 'h' "]
+
+
+def test_a_producer_may_use_the_registry(registry: Registry) -> None:
+    """It is called with no lock held: it may read and make metrics."""
+
+    def produce() -> float:
+        registry.counter("made.meanwhile").increment()
+        return float(registry.counter("other").read(0.0).value)
+
+    registry.gauge("g", produce)
+
+    assert value_of(registry) == 3.0
+    assert registry.get_stats().made.meanwhile.value == 2
+
+
+@pytest.mark.parametrize(
+    ("record", "what"),
+    [
+        (lambda gauge: gauge.set(1), "set(), increment() and decrement()"),
+        (lambda gauge: gauge.increment(), "set(), increment() and decrement()"),
+        (lambda gauge: gauge.decrement(2), "set(), increment() and decrement()"),
+        (lambda gauge: gauge.track_in_progress(), "track_in_progress()"),
+    ],
+)
+def test_a_gauge_with_a_producer_is_not_set(registry: Registry, record: Any, what: str) -> None:
+    """There would be two values."""
+    gauge = registry.gauge("g", dict)
+
+    with pytest.raises(InvalidTypeError) as caught:
+        record(gauge)
+
+    assert str(caught.value) == (
+        f"The gauge 'g' has the producer {dict!r}, which {what} would contradict: make one without a producer."
+    )
+
+
+def test_the_same_gauge_again(registry: Registry) -> None:
+    """With the same producer, and without, it is the same gauge."""
+
+    def produce() -> float:
+        return 1.0
+
+    gauge = registry.gauge("g", produce)
+
+    assert registry.gauge("g", produce) is gauge
+    assert registry.gauge("g") is gauge
+    assert registry.gauge("g", tags={}) is gauge
+
+
+def test_another_producer_is_refused(registry: Registry) -> None:
+    """A gauge has one producer, from the beginning on."""
+    registry.gauge("produced", dict)
+    registry.gauge("set").set(1)
+
+    with pytest.raises(InvalidValueError) as first:
+        registry.gauge("produced", list)
+    with pytest.raises(InvalidValueError) as second:
+        registry.gauge("set", list)
+
+    assert str(first.value) == (
+        f"The gauge 'produced' has the producer {dict!r} already, {list!r} cannot be its producer: "
+        "give it a name or tags of its own, or remove() the first."
+    )
+    assert str(second.value) == (
+        f"The gauge 'set' is set by the program already, {list!r} cannot be its producer: "
+        "give it a name or tags of its own, or remove() the first."
+    )
+
+
+@pytest.mark.parametrize("producer", [3, "x", {"k": "v"}, 0, ""])
+def test_a_producer_can_be_called(registry: Registry, producer: Any) -> None:
+    """What cannot is refused, and no gauge is made."""
+    with pytest.raises(InvalidTypeError) as caught:
+        registry.gauge("g", producer)
+
+    assert str(caught.value) == (
+        "The producer of the gauge 'g' is called without arguments for the value, "
+        f"but {producer!r} ({type(producer).__name__}) cannot be called."
+    )
+    assert "g" not in registry.get_stats()
+
+
+@pytest.mark.parametrize("merge", ["average", "", None, 3, "SUM"])
+def test_a_way_to_merge_that_there_is_not(registry: Registry, merge: Any) -> None:
+    """There are five, and no gauge is made with another."""
+    with pytest.raises(InvalidValueError) as caught:
+        registry.gauge("g", merge=merge)
+
+    assert str(caught.value) == f"The gauge 'g' cannot be merged by {merge!r}: use one of sum, min, max, mean, last."
+    assert "g" not in registry.get_stats()
+
+
+def test_another_way_to_merge_is_refused(registry: Registry) -> None:
+    """It is kept from the first call, and need not be repeated."""
+    gauge = registry.gauge("g", merge="max")
+
+    assert registry.gauge("g") is registry.gauge("g", merge="max") is gauge
+    with pytest.raises(InvalidValueError) as caught:
+        registry.gauge("g", merge="min")
+    assert str(caught.value) == "The gauge 'g' is merged by 'max' already, not by 'min'."

@@ -1,0 +1,296 @@
+"""What cannot be recorded is refused at the call, and leaves no trace."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from array import array
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Callable, Dict, Tuple
+
+import pytest
+
+from tapes.errors import InvalidTypeError, InvalidValueError, MetricError
+from tapes.registry import Registry
+from tapes.testing import ManualClock
+
+RECORDING: Dict[str, Callable[[Registry], Callable[[Any], Any]]] = {
+    "Counter.increment": lambda registry: registry.counter("m").increment,
+    "Counter.decrement": lambda registry: registry.counter("m").decrement,
+    "Gauge.set": lambda registry: registry.gauge("m").set,
+    "Gauge.increment": lambda registry: registry.gauge("m").increment,
+    "Gauge.decrement": lambda registry: registry.gauge("m").decrement,
+    "Meter.mark": lambda registry: registry.meter("m").mark,
+    "Histogram.update": lambda registry: registry.histogram("m").update,
+    "Timer.update": lambda registry: registry.timer("m").update,
+}
+
+
+class Elementwise:
+    """Computes and compares as an array does: with other arrays as results, which are neither true nor false."""
+
+    def __mul__(self, other: object) -> Elementwise:
+        return self
+
+    __rmul__ = __sub__ = __neg__ = __mul__
+
+    def __ge__(self, other: object) -> Elementwise:
+        return self
+
+    def __bool__(self) -> bool:
+        raise ValueError("The truth value of an array with more than one element is ambiguous.")
+
+
+class Quantity:
+    """A number with a unit, which is no plain number: it computes, but there is no float of it."""
+
+    def __mul__(self, other: object) -> float:
+        return 0.0
+
+    def __neg__(self) -> Quantity:
+        return self
+
+    def __abs__(self) -> Quantity:
+        return self
+
+    def __ge__(self, other: object) -> bool:
+        return True
+
+    def __le__(self, other: object) -> bool:
+        return True
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+    def __gt__(self, other: object) -> bool:
+        return False
+
+    def __int__(self) -> int:
+        raise TypeError("a quantity is no int")
+
+    def __float__(self) -> float:
+        raise TypeError("a quantity is no float")
+
+    def __repr__(self) -> str:
+        return "3 metres"
+
+
+class Unfloatable(Quantity):
+    """The same without a word about floats."""
+
+    __float__ = None  # type: ignore[assignment]  # on purpose
+
+
+class SaysNaN(Quantity):
+    """Something that turns out to be no number when it is looked at closely."""
+
+    def __float__(self) -> float:
+        return math.nan
+
+
+class Raises(Quantity):
+    """Something that breaks in a way of its own when it is looked at closely."""
+
+    def __float__(self) -> float:
+        raise AttributeError("no such unit")
+
+
+NO_NUMBERS: Tuple[Any, ...] = (
+    None,
+    "3",
+    b"3",
+    "",
+    [1.0],
+    (),
+    {},
+    {1},
+    object(),
+    1j,
+    complex(1, 0),
+    Decimal("1.5"),
+    array("d", [1.0, 2.0]),
+    Elementwise(),
+    float,
+    lambda: 1,
+)
+
+# What multiplies like a number. To look closer at each value would cost histograms and timers a good part of the call,
+# so they may find out later.
+LOOK_LIKE_NUMBERS: Tuple[Any, ...] = (Quantity(), Unfloatable(), SaysNaN(), Raises())
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+@pytest.mark.parametrize("recording", RECORDING)
+def test_what_is_no_number_is_refused(recording: str, value: Any) -> None:
+    """Nothing but numbers is taken, and what was refused is nowhere to be seen."""
+    if recording == "Meter.mark" and value == Decimal("1.5"):
+        pytest.skip("refused as a number that is no int, below")
+    clock = ManualClock()
+    registry = Registry(clock=clock)
+    record = RECORDING[recording](registry)
+    before = json.dumps(registry.get_stats())
+
+    with pytest.raises(MetricError):
+        record(value)
+
+    clock.advance(1)
+    assert json.dumps(registry.get_stats()) == before
+    record(4)
+    assert json.dumps(registry.get_stats(), allow_nan=False) != before
+
+
+@pytest.mark.parametrize("value", LOOK_LIKE_NUMBERS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("recording", [name for name in RECORDING if "update" not in name])
+def test_what_only_looks_like_a_number_is_refused(recording: str, value: Any) -> None:
+    """To compute like a number is not enough, where the value itself is looked at."""
+    registry = Registry(clock=ManualClock())
+    record = RECORDING[recording](registry)
+    before = json.dumps(registry.get_stats())
+
+    with pytest.raises(MetricError):
+        record(value)
+
+    assert json.dumps(registry.get_stats()) == before
+
+
+@pytest.mark.parametrize("others", [0, 1, 20])
+@pytest.mark.parametrize("value", LOOK_LIKE_NUMBERS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("kind", ["histogram", "timer"])
+def test_what_only_looks_like_a_number_is_left_out(kind: str, value: Any, others: int) -> None:
+    """Refused at once or left out later: none of the numbers around it are lost, and nothing is seen of it."""
+    clock = ManualClock()
+    registry = Registry(clock=clock)
+    metric: Any = getattr(registry, kind)("m")
+    for number in range(others):
+        metric.update(number + 1.0)
+    with contextlib.suppress(MetricError):
+        metric.update(value)
+    for number in range(others):
+        metric.update(number + 1.0)
+        clock.advance(1)
+        registry.get_stats()
+
+    stats = json.loads(json.dumps(registry.get_stats(), allow_nan=False))["m"]
+
+    assert (stats["sum"], stats["min"], stats["max"]) == (others * (others + 1), min(others, 1), others)
+    assert stats["mean"] == (others + 1) / 2 * bool(others)
+    if kind == "histogram":
+        assert stats["count"] == 2 * others
+
+
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, 10**400, -(10**400)], ids=["nan", "inf", "-inf", "big", "-big"]
+)
+@pytest.mark.parametrize("recording", RECORDING)
+def test_what_is_not_finite_is_refused(recording: str, value: Any) -> None:
+    """NaN, infinities and ints beyond all floats raise ValueError, and leave no trace."""
+    clock = ManualClock()
+    registry = Registry(clock=clock)
+    record = RECORDING[recording](registry)
+    before = json.dumps(registry.get_stats())
+
+    with pytest.raises(InvalidValueError) as caught:
+        record(value)
+
+    assert isinstance(caught.value, ValueError)
+    clock.advance(10)
+    assert json.dumps(registry.get_stats()) == before
+
+
+@pytest.mark.parametrize("recording", RECORDING)
+def test_an_int_too_long_to_be_written_is_refused(recording: str) -> None:
+    """Even what cannot be put into the message has an error of ours."""
+    with pytest.raises(InvalidValueError):
+        RECORDING[recording](Registry())(10**5000)
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, 1.5, 1e-9, Fraction(1, 2), Decimal("0.5")])
+def test_a_meter_takes_whole_events_only(value: Any) -> None:
+    """Neither a part of an event nor less than none is an event."""
+    meter = Registry(clock=ManualClock()).meter("m")
+
+    with pytest.raises(MetricError):
+        meter.mark(value)
+
+    assert meter.read(0.0).count == 0
+
+
+@pytest.mark.parametrize("recording", [name for name in RECORDING if name != "Timer.update"])
+def test_a_timedelta_is_for_timers_only(recording: str) -> None:
+    """Other kinds have no unit."""
+    with pytest.raises(InvalidTypeError):
+        RECORDING[recording](Registry())(timedelta(seconds=1))
+
+
+def test_refusals_between_records() -> None:
+    """Among thousands of good values, none is lost on account of a bad one."""
+    clock = ManualClock()
+    histogram = Registry(clock=clock).histogram("m")
+    for number in range(5000):
+        histogram.update(1.0)
+        with pytest.raises(MetricError):
+            histogram.update([math.nan, "x", None, Elementwise()][number % 4])  # type: ignore[arg-type]  # on purpose
+
+    statistics = histogram.reading(0.0).statistics
+
+    assert (statistics["count"], statistics["sum"], statistics["q999"]) == (5000, 5000.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("recording", "value", "message"),
+    [
+        ("Counter.increment", "3", "'m' takes a finite number, not '3' (str)."),
+        ("Counter.decrement", None, "'m' takes a finite number, not None (NoneType)."),
+        ("Gauge.set", math.nan, "'m' takes a finite number, not nan."),
+        ("Histogram.update", -math.inf, "'m' takes a finite number, not -inf."),
+        ("Histogram.update", Decimal("1.5"), "'m' takes a finite number, not Decimal('1.5') (Decimal)."),
+        (
+            "Timer.update",
+            "1s",
+            "'m' takes a finite number of seconds or a timedelta, not '1s' (str).",
+        ),
+        ("Meter.mark", -1, "'m' takes a number of events, an int from 0 to 2**63, not -1."),
+        ("Meter.mark", 1.5, "'m' takes a number of events, an int from 0 to 2**63, not 1.5."),
+    ],
+)
+def test_messages_name_the_metric_and_the_value(recording: str, value: Any, message: str) -> None:
+    """Whoever reads the error knows which metric was given what."""
+    with pytest.raises(MetricError) as caught:
+        RECORDING[recording](Registry())(value)
+
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("types", [(1,), ("ValueError",), ((ValueError, KeyError),), (ValueError(),), (int,), (None,)])
+def test_exceptions_to_mark_are_classes_of_exceptions(types: Any) -> None:
+    """What could never be raised is told at once."""
+    meter = Registry().meter("m")
+
+    with pytest.raises(InvalidTypeError) as caught:
+        meter.mark_exceptions(*types)
+
+    assert str(caught.value) == f"mark_exceptions() of 'm' takes exception classes, not {types[0]!r}."
+
+
+def test_a_scope_decorates_what_can_be_called() -> None:
+    """A value is no function."""
+    with pytest.raises(InvalidTypeError) as caught:
+        Registry().timer("m").time()(3)  # type: ignore[type-var]  # on purpose
+
+    assert str(caught.value) == (
+        "<Timing for the timer 'm'> decorates functions, not 3 (int): "
+        "put it below @property, @classmethod and @staticmethod."
+    )
+
+
+@pytest.mark.parametrize("wrapper", [property, classmethod, staticmethod])
+def test_a_scope_goes_below_what_makes_attributes(wrapper: Any) -> None:
+    """On every Python the same, although some can call a staticmethod."""
+    registry = Registry()
+    scopes = registry.timer("a").time(), registry.gauge("b").track_in_progress(), registry.meter("c").mark_exceptions()
+    for scope in scopes:
+        with pytest.raises(InvalidTypeError, match="put it below @property, @classmethod and @staticmethod"):
+            scope(wrapper(lambda *args: None))

@@ -1,0 +1,257 @@
+"""What `get_stats()` shows, literally, for every kind."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from addict import Dict
+
+from tapes.registry import Registry
+from tapes.testing import ManualClock
+
+
+def a_registry_with_every_kind(clock: ManualClock) -> Registry:
+    """Return a registry with a metric of each kind, tagged series among them."""
+    registry = Registry(clock=clock)
+    registry.counter("shop.orders")
+    registry.counter("shop.orders", {"country": "de", "by": "card"})
+    registry.gauge("shop.open")
+    registry.gauge("shop.queue", lambda: 7)
+    registry.meter("shop.errors")
+    registry.histogram("shop.basket")
+    registry.histogram("shop.basket", tags={"kind": "gift"})
+    registry.timer("shop.checkout")
+    return registry
+
+
+def test_before_anything_is_recorded() -> None:
+    """Every key is there from the beginning: 0, and for a gauge that nobody has set nothing."""
+    stats = a_registry_with_every_kind(ManualClock(100.0)).get_stats()
+
+    assert stats == {
+        "shop": {
+            "orders": {"value": 0, "by=card,country=de": {"value": 0}},
+            "open": {"value": None},
+            "queue": {"value": 7},
+            "errors": {"count": 0, "m1": 0.0, "m5": 0.0, "m15": 0.0},
+            "basket": {
+                "count": 0,
+                "sum": 0.0,
+                "min": 0.0,
+                "max": 0.0,
+                "mean": 0.0,
+                "stddev": 0.0,
+                "q50": 0.0,
+                "q75": 0.0,
+                "q95": 0.0,
+                "q98": 0.0,
+                "q99": 0.0,
+                "q999": 0.0,
+                "kind=gift": {
+                    "count": 0,
+                    "sum": 0.0,
+                    "min": 0.0,
+                    "max": 0.0,
+                    "mean": 0.0,
+                    "stddev": 0.0,
+                    "q50": 0.0,
+                    "q75": 0.0,
+                    "q95": 0.0,
+                    "q98": 0.0,
+                    "q99": 0.0,
+                    "q999": 0.0,
+                },
+            },
+            "checkout": {
+                "count": 0,
+                "m1": 0.0,
+                "m5": 0.0,
+                "m15": 0.0,
+                "sum": 0.0,
+                "min": 0.0,
+                "max": 0.0,
+                "mean": 0.0,
+                "stddev": 0.0,
+                "q50": 0.0,
+                "q75": 0.0,
+                "q95": 0.0,
+                "q98": 0.0,
+                "q99": 0.0,
+                "q999": 0.0,
+            },
+        }
+    }
+
+
+def test_after_records() -> None:
+    """Each kind shows what it was given, in every one of its series."""
+    clock = ManualClock(100.0)
+    registry = a_registry_with_every_kind(clock)
+    registry.counter("shop.orders").increment(5)
+    registry.counter("shop.orders").decrement(2)
+    registry.counter("shop.orders", {"by": "card", "country": "de"}).increment()
+    registry.gauge("shop.open").set(2.5)
+    registry.meter("shop.errors").mark(60)
+    for value in (-1.0, 1.0, 3.0, 5.0):
+        registry.histogram("shop.basket").update(value)
+    registry.histogram("shop.basket", {"kind": "gift"}).update(12)
+    with registry.timer("shop.checkout").time():
+        clock.advance(0.25)
+    clock.advance(5)
+
+    stats = registry.get_stats()
+
+    assert stats == {
+        "shop": {
+            "orders": {"value": 3, "by=card,country=de": {"value": 1}},
+            "open": {"value": 2.5},
+            "queue": {"value": 7},
+            "errors": {
+                "count": 60,
+                "m1": pytest.approx(0.9594670244, abs=1e-9),
+                "m5": pytest.approx(0.1983425541, abs=1e-9),
+                "m15": pytest.approx(0.0664818239, abs=1e-9),
+            },
+            "basket": {
+                "count": 4,
+                "sum": 8.0,
+                "min": -1.0,
+                "max": 5.0,
+                "mean": 2.0,
+                "stddev": pytest.approx(5**0.5),
+                "q50": pytest.approx(1.0, rel=0.01),
+                "q75": pytest.approx(3.0, rel=0.01),
+                "q95": 5.0,
+                "q98": 5.0,
+                "q99": 5.0,
+                "q999": 5.0,
+                "kind=gift": {
+                    "count": 1,
+                    "sum": 12.0,
+                    "min": 12.0,
+                    "max": 12.0,
+                    "mean": 12.0,
+                    "stddev": 0.0,
+                    "q50": 12.0,
+                    "q75": 12.0,
+                    "q95": 12.0,
+                    "q98": 12.0,
+                    "q99": 12.0,
+                    "q999": 12.0,
+                },
+            },
+            "checkout": {
+                "count": 1,
+                "m1": pytest.approx(0.0159911171, abs=1e-9),
+                "m5": pytest.approx(0.0033057092, abs=1e-9),
+                "m15": pytest.approx(0.0011080304, abs=1e-9),
+                "sum": 0.25,
+                "min": 0.25,
+                "max": 0.25,
+                "mean": 0.25,
+                "stddev": 0.0,
+                "q50": 0.25,
+                "q75": 0.25,
+                "q95": 0.25,
+                "q98": 0.25,
+                "q99": 0.25,
+                "q999": 0.25,
+            },
+        }
+    }
+
+
+def test_the_keys_come_in_this_order() -> None:
+    """Keys are in the order in which people read them, and metrics in the order in which they were made."""
+    stats = a_registry_with_every_kind(ManualClock()).get_stats()
+
+    assert list(stats.shop) == ["orders", "open", "queue", "errors", "basket", "checkout"]
+    assert list(stats.shop.errors) == ["count", "m1", "m5", "m15"]
+    spread = ["sum", "min", "max", "mean", "stddev", "q50", "q75", "q95", "q98", "q99", "q999"]
+    assert list(stats.shop.basket) == ["count", *spread, "kind=gift"]
+    assert list(stats.shop.checkout) == ["count", "m1", "m5", "m15", *spread]
+
+
+def test_the_tree_is_used_as_a_dict_and_by_attributes() -> None:
+    """It is an `addict.Dict` down to its leaves, and JSON as it is."""
+    registry = a_registry_with_every_kind(ManualClock())
+    registry.counter("shop.orders").increment(3)
+
+    stats = registry.get_stats()
+
+    assert (isinstance(stats, Dict), isinstance(stats, dict)) == (True, True)
+    assert stats.shop.orders.value == stats["shop"]["orders"]["value"] == 3
+    assert stats.shop.orders["by=card,country=de"].value == 0
+    assert json.loads(json.dumps(stats, allow_nan=False)) == stats
+
+
+def test_nothing_at_all() -> None:
+    """A registry without metrics has an empty tree."""
+    assert Registry().get_stats() == {}
+
+
+def test_a_metric_below_another() -> None:
+    """`a.b` and `a.b.c` are both there, in whatever order they were made."""
+    registry = Registry(clock=ManualClock())
+    registry.counter("a.b.c").increment(3)
+    registry.counter("a.b").increment(2)
+    registry.meter("a").mark(1)
+    registry.counter("a.b", {"c": "d"}).increment(4)
+
+    assert registry.get_stats() == {
+        "a": {
+            "b": {"c": {"value": 3}, "value": 2, "c=d": {"value": 4}},
+            "count": 1,
+            "m1": 0.0,
+            "m5": 0.0,
+            "m15": 0.0,
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["items", "keys.values", "update.copy.get", "shop.to_dict", "a.__class__", "_x.__parent"]
+)
+def test_segments_named_like_methods_of_a_dict(name: str) -> None:
+    """No name is too strange to be found in the tree by its segments."""
+    registry = Registry(clock=ManualClock())
+    registry.counter(name).increment(1)
+    registry.counter(name + ".more").increment(2)
+
+    node: Any = registry.get_stats()
+    for segment in name.split("."):
+        node = node[segment]
+
+    assert node == {"value": 1, "more": {"value": 2}}
+
+
+def test_taking_statistics_leaves_earlier_ones_alone() -> None:
+    """Each call returns a tree of its own."""
+    registry = Registry(clock=ManualClock())
+    counter = registry.counter("a")
+    before = registry.get_stats()
+    counter.increment()
+
+    after = registry.get_stats()
+
+    assert (before, after) == ({"a": {"value": 0}}, {"a": {"value": 1}})
+
+
+def test_readings_tell_what_they_are_of() -> None:
+    """A snapshot holds one reading a series, with its name, tags and kind, in the order of creation."""
+    clock = ManualClock(17.0)
+    snapshot = a_registry_with_every_kind(clock).snapshot()
+
+    assert snapshot.taken_at == 17.0
+    assert [(reading.name, reading.tags, reading.kind) for reading in snapshot.readings] == [
+        ("shop.orders", (), "counter"),
+        ("shop.orders", (("by", "card"), ("country", "de")), "counter"),
+        ("shop.open", (), "gauge"),
+        ("shop.queue", (), "gauge"),
+        ("shop.errors", (), "meter"),
+        ("shop.basket", (), "histogram"),
+        ("shop.basket", (("kind", "gift"),), "histogram"),
+        ("shop.checkout", (), "timer"),
+    ]

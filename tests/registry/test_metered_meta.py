@@ -1,0 +1,228 @@
+"""Classes that have metrics, and so has each subclass."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, List
+
+import pytest
+
+from tapes.errors import InvalidNameError, InvalidTypeError, KindMismatchError
+from tapes.meta import metered_meta
+from tapes.registry import Registry
+from tapes.testing import ManualClock
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Return an empty registry."""
+    return Registry(clock=ManualClock())
+
+
+def definitions(registry: Registry) -> Any:
+    """Return two definitions."""
+    return [("latency", "http.{}.latency", registry.timer), ("errors", "http.{}.errors", registry.meter)]
+
+
+def names(registry: Registry) -> List[str]:
+    """Return the names of all metrics."""
+    return [metric.name for metric in registry]
+
+
+def test_a_class_and_every_subclass_have_metrics(registry: Registry) -> None:
+    """Each its own, named after it, however deep, and shared by its instances."""
+    meta: Any = metered_meta(definitions(registry))
+
+    class Handler(metaclass=meta):  # type: ignore[metaclass]  # mypy has to see its definition
+        pass
+
+    class Cart(Handler):
+        pass
+
+    class BigCart(Cart):
+        pass
+
+    assert names(registry) == [
+        "http.Handler.latency",
+        "http.Handler.errors",
+        "http.Cart.latency",
+        "http.Cart.errors",
+        "http.BigCart.latency",
+        "http.BigCart.errors",
+    ]
+    classes: List[Any] = [Handler, Cart, BigCart]
+    assert [cls.latency for cls in classes] == [registry.timer(f"http.{cls.__name__}.latency") for cls in classes]
+    assert [cls().errors for cls in classes] == [registry.meter(f"http.{cls.__name__}.errors") for cls in classes]
+
+
+def test_a_base_that_is_another_metaclass(registry: Registry) -> None:
+    """What the base does, the metaclass does too: here, abstract methods."""
+    meta: Any = metered_meta(definitions(registry), base=abc.ABCMeta)
+
+    class Handler(metaclass=meta):  # type: ignore[metaclass]  # mypy has to see its definition
+        @abc.abstractmethod
+        def get(self) -> int: ...
+
+    class Cart(Handler):
+        def get(self) -> int:
+            return 3
+
+    assert issubclass(meta, abc.ABCMeta)
+    with pytest.raises(TypeError, match="abstract"):
+        Handler()  # type: ignore[abstract]  # on purpose
+    assert Cart().get() == 3
+    assert Cart.latency is registry.timer("http.Cart.latency")  # type: ignore[attr-defined]  # made by the metaclass
+    assert isinstance(Cart(), Handler)
+
+
+def test_a_metaclass_that_takes_arguments(registry: Registry) -> None:
+    """They reach the base, and `__init_subclass__`, as if there were no metrics."""
+    seen: List[Any] = []
+
+    class Base(type):
+        def __new__(mcs, name: str, bases: Any, namespace: Any, route: str = "", **options: Any) -> Any:
+            seen.append(("new", name, route))
+            return super().__new__(mcs, name, bases, namespace, **options)
+
+        def __init__(cls, name: str, bases: Any, namespace: Any, route: str = "", **options: Any) -> None:
+            seen.append(("init", name, route))
+            super().__init__(name, bases, namespace, **options)
+
+        @classmethod
+        def __prepare__(cls, name: str, bases: Any, /, **options: Any) -> Any:
+            return {"prepared": True}
+
+    meta: Any = metered_meta(definitions(registry), base=Base)
+
+    class Handler(metaclass=meta, route="/"):  # type: ignore[call-arg, metaclass]  # mypy has to see its definition
+        def __init_subclass__(cls, *, secure: bool = False) -> None:
+            seen.append(("subclass", cls.__name__, secure))
+
+    class Cart(Handler, route="/cart", secure=True):  # type: ignore[call-arg]  # likewise
+        pass
+
+    assert seen == [
+        ("new", "Handler", "/"),
+        ("init", "Handler", "/"),
+        ("subclass", "Cart", True),
+        ("new", "Cart", "/cart"),
+        ("init", "Cart", "/cart"),
+    ] or seen == [
+        ("new", "Handler", "/"),
+        ("init", "Handler", "/"),
+        ("new", "Cart", "/cart"),
+        ("subclass", "Cart", True),
+        ("init", "Cart", "/cart"),
+    ]
+    assert Cart.prepared is True  # type: ignore[attr-defined]  # made by the metaclass
+    assert Cart.errors is registry.meter("http.Cart.errors")  # type: ignore[attr-defined]  # likewise
+
+
+def test_arguments_of_classes_without_a_base(registry: Registry) -> None:
+    """Arguments in the class statement are for `__init_subclass__`."""
+    meta: Any = metered_meta(definitions(registry))
+
+    class Handler(metaclass=meta):  # type: ignore[metaclass]  # mypy has to see its definition
+        def __init_subclass__(cls, *, route: str) -> None:
+            cls.route = route
+
+    class Cart(Handler, route="/cart"):
+        pass
+
+    assert Cart.route == "/cart"  # type: ignore[attr-defined]  # set above
+
+
+def test_a_metered_metaclass_of_a_metered_metaclass(registry: Registry) -> None:
+    """Both sets of metrics are there."""
+    first: Any = metered_meta([("a", "{}.a", registry.counter)])
+    second: Any = metered_meta([("b", "{}.b", registry.counter)], base=first)
+
+    class Handler(metaclass=second):  # type: ignore[metaclass]  # mypy has to see its definition
+        pass
+
+    assert names(registry) == ["Handler.a", "Handler.b"]
+
+
+def test_two_metered_metaclasses_side_by_side(registry: Registry) -> None:
+    """A class with two metered bases has the metrics of both."""
+    first: Any = metered_meta([("a", "{}.a", registry.counter)])
+    second: Any = metered_meta([("b", "{}.b", registry.counter)])
+
+    class Both(first, second):  # type: ignore[misc]  # made above
+        pass
+
+    class Handler(metaclass=Both):
+        pass
+
+    assert sorted(names(registry)) == ["Handler.a", "Handler.b"]
+
+
+def test_definitions_of_one_use(registry: Registry) -> None:
+    """An iterator is read once, for all classes."""
+    meta: Any = metered_meta(iter(definitions(registry)))
+    meta("One", (), {})
+    meta("Two", (), {})
+
+    assert len(names(registry)) == 4
+
+
+def test_classes_of_the_same_name_share(registry: Registry) -> None:
+    """Wherever they are defined."""
+    meta: Any = metered_meta(definitions(registry))
+
+    assert meta("Cart", (), {}).latency is meta("Cart", (), {}).latency
+
+
+def test_the_metaclass_has_a_name(registry: Registry) -> None:
+    """It says what it is made of."""
+    assert metered_meta(definitions(registry)).__name__ == "MeteredType"
+    assert issubclass(metered_meta([], base=abc.ABCMeta), abc.ABCMeta)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        None,
+        "abc",
+        ("latency", "http.{}.latency"),
+        ("latency", "http.{}.latency", len, 3),
+        (3, "http.{}.latency", len),
+        ("late ncy", "http.{}.latency", len),
+        ("", "http.{}.latency", len),
+        ("latency", 3, len),
+        ("latency", "http.{}.latency", "timer"),
+        ("latency", "http.{}.{}", len),
+        ("latency", "http.{name}", len),
+        ("latency", "http.{", len),
+    ],
+)
+def test_definitions_that_are_none(definition: Any) -> None:
+    """They are refused when the metaclass is made, not when it is first used."""
+    with pytest.raises(InvalidTypeError) as caught:
+        metered_meta([definition])
+
+    assert str(caught.value) == (
+        "metered_meta takes triples of an attribute name, a template for the metric's name and a factory, "
+        f"like ('latency', 'http.{{}}.latency', registry.timer), not {definition!r}."
+    )
+
+
+@pytest.mark.parametrize("base", [object, int, 3, None, "type"])
+def test_a_base_that_is_no_metaclass(base: Any) -> None:
+    """Only a metaclass can be derived from to make one."""
+    with pytest.raises(InvalidTypeError) as caught:
+        metered_meta([], base=base)
+
+    assert str(caught.value) == f"The base of metered_meta is a metaclass like abc.ABCMeta, not {base!r}."
+
+
+def test_names_that_the_registry_refuses(registry: Registry) -> None:
+    """The registry's errors are raised by the class statement."""
+    meta: Any = metered_meta([("latency", "http..{}", registry.timer)])
+    other: Any = metered_meta([("latency", "taken", registry.timer)])
+    registry.counter("taken")
+
+    with pytest.raises(InvalidNameError):
+        meta("Cart", (), {})
+    with pytest.raises(KindMismatchError):
+        other("Cart", (), {})

@@ -1,0 +1,292 @@
+"""Which names and tags there may be, and which may be beside each other."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from types import MappingProxyType
+from typing import Any, Dict, List
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tapes.errors import InvalidNameError, InvalidTagsError, MetricError, NameCollisionError
+from tapes.naming import canonical_tags, tag_label
+from tapes.registry import Registry
+from tapes.testing import ManualClock
+
+LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
+
+KINDS = ["counter", "gauge", "histogram", "meter", "timer"]
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Return an empty registry."""
+    return Registry(clock=ManualClock())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "A metric name is not empty: name it after what it measures, like 'shop.orders'."),
+        (".", "The metric name '.' has an empty segment: put one '.' between words, and none around."),
+        (".a", "The metric name '.a' has an empty segment: put one '.' between words, and none around."),
+        ("a.", "The metric name 'a.' has an empty segment: put one '.' between words, and none around."),
+        ("a..b", "The metric name 'a..b' has an empty segment: put one '.' between words, and none around."),
+        (None, "A metric name is a str, not None (NoneType)."),
+        (3, "A metric name is a str, not 3 (int)."),
+        (b"a", "A metric name is a str, not b'a' (bytes)."),
+        (["a"], "A metric name is a str, not ['a'] (list)."),
+        ({"a": "b"}, "A metric name is a str, not {'a': 'b'} (dict)."),
+    ],
+)
+def test_names_that_are_none(registry: Registry, kind: str, name: Any, message: str) -> None:
+    """A name is a str of segments that are not empty; the error says what it is instead."""
+    with pytest.raises(InvalidNameError) as caught:
+        getattr(registry, kind)(name)
+
+    assert str(caught.value) == message
+    assert len(registry) == 0
+    with pytest.raises(InvalidNameError):
+        getattr(registry, kind)(name, tags={"k": "v"})
+
+
+def test_a_tuple_is_no_name(registry: Registry) -> None:
+    """Not even one that looks like a name with its tags."""
+    registry.counter("a", {"k": "v"})
+    registry.counter("b", {})
+
+    for name in (("a", "k", "v"), ("b",)):
+        with pytest.raises(InvalidNameError, match=re.escape(f"A metric name is a str, not {name!r} (tuple).")):
+            registry.counter(name)  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize("name", ["a", "a.b.c", "A-b_c d", "ä.ö", "a/b", "1", "a=b,c", "\n", "x" * 10_000, "a\\b"])
+def test_names_that_are_fine(registry: Registry, name: str) -> None:
+    """Anything between the dots is fine."""
+    registry.counter(name).increment()
+
+    node = registry.get_stats()
+    for segment in name.split("."):
+        node = node[segment]
+    assert node == {"value": 1}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tags", [["k"], [], [("k", "v")], "kv", "", 0, 1, False, {"k"}, (), ("k", "v"), object()])
+def test_tags_that_are_no_mapping(registry: Registry, kind: str, tags: Any) -> None:
+    """Not even what is empty is taken for no tags, also where the name is known."""
+    for _ in range(2):
+        with pytest.raises(InvalidTagsError) as caught:
+            getattr(registry, kind)("m", tags=tags)
+
+        assert str(caught.value) == f"The tags of 'm' are a mapping of str to str, not {tags!r}."
+        assert names(registry) in ([], ["m", "m"])
+        getattr(registry, kind)("m")
+        getattr(registry, kind)("m", tags={"k": "v"})
+
+
+def names(registry: Registry) -> List[str]:
+    """Return the names of all series."""
+    return [metric.name for metric in registry]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        (
+            {"k": 1},
+            "The tags of 'm' are a mapping of str to str, but 'k' (str) is mapped to 1 (int): use str().",
+        ),
+        (
+            {1: "v"},
+            "The tags of 'm' are a mapping of str to str, but 1 (int) is mapped to 'v' (str): use str().",
+        ),
+        (
+            {"a": "b", "k": None},
+            "The tags of 'm' are a mapping of str to str, but 'k' (str) is mapped to None (NoneType): use str().",
+        ),
+        (
+            {"k": ["v"]},
+            "The tags of 'm' are a mapping of str to str, but 'k' (str) is mapped to ['v'] (list): use str().",
+        ),
+        (
+            {"k": True},
+            "The tags of 'm' are a mapping of str to str, but 'k' (str) is mapped to True (bool): use str().",
+        ),
+        (
+            {None: "v"},
+            "The tags of 'm' are a mapping of str to str, but None (NoneType) is mapped to 'v' (str): use str().",
+        ),
+        ({"": "v"}, "The tags of 'm' have an empty key, with the value 'v'."),
+    ],
+)
+def test_tags_that_are_not_of_str(registry: Registry, kind: str, tags: Any, message: str) -> None:
+    """Keys and values are str; the error says which is not."""
+    for _ in range(2):
+        with pytest.raises(InvalidTagsError) as caught:
+            getattr(registry, kind)("m", tags=tags)
+
+        assert str(caught.value) == message
+    assert len(registry) == 0
+
+
+@pytest.mark.parametrize("tags", [OrderedDict(k="v"), MappingProxyType({"k": "v"})])
+def test_any_mapping_will_do(registry: Registry, tags: Any) -> None:
+    """It need not be a dict."""
+    assert registry.counter("m", tags) is registry.counter("m", {"k": "v"}) is registry.counter("m", tags)
+
+
+def test_labels_of_tags(registry: Registry) -> None:
+    """A tagged series is called by its sorted tags, with what separates them escaped."""
+    all_tags: List[Dict[str, str]] = [
+        {"k": "v"},
+        {"l": "w", "k": "v"},
+        {"k": "v,l=w"},
+        {"k": "v\\", "l": "w"},
+        {"k": "v\\,l=w"},
+        {"k=v,l": "w"},
+        {"k": ""},
+        {"k": "=v"},
+        {"k=": "v"},
+        {"k": "a.b"},
+    ]
+    for number, tags in enumerate(all_tags):
+        registry.counter("m", tags).increment(number)
+
+    assert registry.get_stats() == {
+        "m": {
+            "k=v": {"value": 0},
+            "k=v,l=w": {"value": 1},
+            "k=v\\,l=w": {"value": 2},
+            "k=v\\\\,l=w": {"value": 3},
+            "k=v\\\\\\,l=w": {"value": 4},
+            "k\\=v\\,l=w": {"value": 5},
+            "k=": {"value": 6},
+            "k==v": {"value": 7},
+            "k\\==v": {"value": 8},
+            "k=a.b": {"value": 9},
+        }
+    }
+
+
+TEXTS = st.text("ab,=\\.", max_size=4)
+TAGS = st.dictionaries(TEXTS.filter(bool), TEXTS, max_size=3)
+
+
+@LAW
+@given(TAGS, TAGS)
+def test_different_tags_have_different_labels(one: Dict[str, str], other: Dict[str, str]) -> None:
+    """Whatever separators are in them."""
+    labels = [tag_label(canonical_tags("m", tags)) for tags in (one, other)]
+
+    assert (labels[0] == labels[1]) == (one == other)
+
+
+def test_a_metric_above_another(registry: Registry) -> None:
+    """`a.b` and `a.b.c` may both be metrics, made in any order, of any kinds."""
+    registry.timer("a.b")
+    registry.meter("a.b.c")
+    registry.counter("a")
+    registry.histogram("a.b.c.d.e")
+    registry.gauge("a.b.c.d")
+    registry.counter("a.counts")
+    registry.counter("countless.count")
+
+    assert len(registry) == 7
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("counter", "value"),
+        ("gauge", "value"),
+        ("meter", "count m1 m5 m15"),
+        ("histogram", "count sum min max mean stddev q50 q75 q95 q98 q99 q999"),
+        ("timer", "count m1 m5 m15 sum min max mean stddev q50 q75 q95 q98 q99 q999"),
+    ],
+)
+def test_a_key_of_a_metric_above_is_no_segment(kind: str, keys: str) -> None:
+    """It is refused in both orders, below that segment as well, and for every key."""
+    for key in keys.split():
+        for below in (f"a.b.{key}", f"a.b.{key}.more"):
+            first, second = Registry(), Registry()
+            getattr(first, kind)("a.b")
+            second.counter(below)
+
+            with pytest.raises(NameCollisionError) as downwards:
+                first.counter(below)
+            with pytest.raises(NameCollisionError) as upwards:
+                getattr(second, kind)("a.b")
+
+            assert str(downwards.value) == (
+                f"{below!r} cannot be a metric, because 'a.b' is a {kind.capitalize()} and {key!r} is one of its "
+                "own keys: choose another name."
+            )
+            assert str(upwards.value) == (
+                f"'a.b' cannot be a {kind.capitalize()}, because {key!r} is one of its keys and there are metrics "
+                f"under 'a.b.{key}': choose another name."
+            )
+            assert (names(first), names(second)) == (["a.b"], [below])
+
+
+def test_a_segment_that_is_a_key_of_another_kind(registry: Registry) -> None:
+    """Only real collisions are refused."""
+    registry.counter("a")
+    registry.counter("a.count")
+    registry.meter("b")
+    registry.counter("b.value")
+    registry.counter("c.sum.x")
+    registry.meter("c")
+
+    assert registry.get_stats().a == {"value": 0, "count": {"value": 0}}
+
+
+def test_a_label_of_a_metric_above_is_no_segment(registry: Registry) -> None:
+    """A tagged series is a child of its name, which no metric may be mistaken for, in both orders."""
+    registry.counter("a", {"k": "v"})
+    registry.counter("b.k=v")
+
+    with pytest.raises(NameCollisionError, match=re.escape("'a.k=v' cannot be a metric, because 'a' is a Counter")):
+        registry.counter("a.k=v")
+    with pytest.raises(
+        NameCollisionError, match=re.escape("'b' cannot be a Counter, because 'k=v' is one of its keys")
+    ):
+        registry.counter("b", {"k": "v"})
+    assert names(registry) == ["a", "b.k=v"]
+    registry.counter("b", {"k": "w"})
+    registry.counter("a.k=w")
+
+
+def test_a_label_with_a_dot_is_one_child(registry: Registry) -> None:
+    """It has no segments, so that a name with the same letters is elsewhere in the tree."""
+    registry.counter("a.k=1.5").increment(1)
+    registry.counter("a", {"k": "1.5"}).increment(2)
+
+    assert registry.get_stats() == {"a": {"k=1": {"5": {"value": 1}}, "k=1.5": {"value": 2}}}
+
+
+def test_what_was_refused_leaves_no_trace(registry: Registry) -> None:
+    """The names of refused metrics are as free as before."""
+    registry.meter("a")
+    for refused in (
+        lambda: registry.counter("a.count"),
+        lambda: registry.counter("a.count.b", {"k": "v"}),
+        lambda: registry.timer("a", {"k": "v"}),
+        lambda: registry.gauge("x", merge="no"),
+        lambda: registry.gauge("x", 3),  # type: ignore[arg-type]  # on purpose
+        lambda: registry.counter("x", {"k": 1}),  # type: ignore[dict-item]  # on purpose
+        lambda: registry.counter("x."),
+    ):
+        with pytest.raises(MetricError):
+            refused()
+
+    assert names(registry) == ["a"]
+    registry.remove("a")
+    assert registry.timer("x").kind == "timer"
+    assert registry.histogram("a.count").kind == "histogram"
+    assert registry.counter("a").kind == "counter"
