@@ -62,7 +62,8 @@ def in_child(work: Callable[[], int]) -> NoReturn:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(DEADLINE)  # the watchman of faulthandler is a thread, of which there is none here
         status = work()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - goes no further than this process
         traceback.print_exc()
     finally:
+        sys.stderr.flush()
         os._exit(status)

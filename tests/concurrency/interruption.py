@@ -53,6 +53,8 @@ class Interruption:
 
 def at_every_point(interrupt: Callable[[], Any], step: int = 1) -> Iterator[Interruption]:
     """Yield interruptions to do an act in, one for each `step`-th point of it, until it has no more points."""
+    # The first time without one: some interpreters tell of the instructions of a function only when it is called again.
+    yield Interruption(sys.maxsize, interrupt)
     point = 0
     while True:
         interruption = Interruption(point, interrupt)

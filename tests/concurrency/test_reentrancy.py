@@ -14,7 +14,7 @@ import pytest
 from tapes.recording.buffer import CAPACITY
 from tapes.registry import Registry
 from tapes.testing import ManualClock
-from tests.concurrency.alone import alone, in_child
+from tests.concurrency.alone import alone
 from tests.concurrency.interruption import at_every_point
 from tests.concurrency.kinds import KINDS, OVERFULL, backlog, counted, recording
 
@@ -320,11 +320,18 @@ def fork_everywhere(kind: str) -> List[str]:
     for interruption in at_every_point(interrupt, step=2):
         children.clear()
         _, metric, record = prepared(kind, True)
-        with interruption:
-            record(1)
-        if children == [0]:
-            # The record that was interrupted may be made here too: all of the program goes on here too.
-            in_child(lambda metric=metric, record=record: 0 if record(1) or counted(metric) in (1, 2) else 1)  # type: ignore[misc]
+
+        parent = os.getpid()
+        try:
+            with interruption:
+                record(1)
+            # The record that was interrupted may be made in the child too, where all of the program goes on as well.
+            if os.getpid() != parent:
+                record(1)
+                os._exit(0 if counted(metric) in (1, 2) else 1)
+        finally:
+            if os.getpid() != parent:
+                os._exit(2)
         if counted(metric) != 3 + CAPACITY + 1:
             faults.append(f"parent: {counted(metric)} after {interruption.where}")
         if children and os.waitpid(children[0], 0)[1]:

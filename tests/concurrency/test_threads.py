@@ -66,7 +66,8 @@ def hammer(kind: str) -> Dict[str, Any]:
         seen = {key: 0.0 for key in GROWING if key in metric.keys}
         while recorders_left:
             deepest = max(deepest, backlog(metric))
-            for statistics in (registry.get_stats().hammered, registry.snapshot().readings[0].statistics):
+            readings: List[Any] = [registry.get_stats().hammered, registry.snapshot().readings[0].statistics]
+            for statistics in readings:
                 for key, before in seen.items():
                     if statistics[key] < before:
                         gone_back.append(f"{key}: {before} {statistics[key]}")
@@ -252,8 +253,9 @@ class CountingHandler(logging.Handler):
 
 def log_and_count() -> int:
     """Exceed the limit of tag sets while another thread is in a logging handler that makes a metric."""
-    registry = Registry(max_tag_sets=1)
-    registry.counter("limited", {"number": "1"})
+    registry = Registry(max_tag_sets=3)
+    for number in range(3):
+        registry.counter("limited", {"number": str(number)})
     handler = CountingHandler(registry)
     logging.getLogger().addHandler(handler)
 
@@ -263,7 +265,7 @@ def log_and_count() -> int:
     def exceed() -> None:
         handler.entered.wait()
         threading.Timer(0.2, handler.go_on.set).start()  # when this thread is at the handler's lock
-        registry.counter("limited", {"number": "2"}).increment()
+        registry.counter("limited", {"number": "3"}).increment()
 
     in_threads(log, exceed)
     return sum(counted(metric) for metric in registry)

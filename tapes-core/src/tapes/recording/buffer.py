@@ -6,7 +6,7 @@ from _thread import get_ident
 from math import isfinite
 from os import getpid
 from time import sleep
-from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, List, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, List, Optional, Tuple, TypeVar
 
 from tapes.errors import InvalidTypeError, InvalidValueError, shown
 
@@ -26,8 +26,8 @@ _CROWDED = 16 * CAPACITY
 
 _PAUSE = 0.001  # seconds for which they do
 
-_folding: Dict[Any, List[int]] = {}
-"""The buffers that are being folded, each with the claim of who does it: a list of its own with the thread in it.
+_folding: Dict[Tuple[Any, int], List[int]] = {}
+"""The buffers that are being folded in a process, each with the claim of who does it: a list with the thread in it.
 
 To enter a claim is one atomic operation, and whose claim it is can be told by its identity at any later time. So a fold
 that a signal handler cuts off by an exception, wherever that is, takes its claim back; a lock that was taken in that
@@ -66,7 +66,6 @@ class Buffer(Generic[State]):
 
     def restart(self) -> None:
         """Forget everything and begin at zero. For a child process, where no other thread can be recording."""
-        _folding.pop(self, None)
         self._pid = getpid()
         # Another list, because a signal handler may have forked in the middle of a record or a fold: that one goes on
         # with the old list here, and is the parent's.
@@ -79,8 +78,8 @@ class Buffer(Generic[State]):
         """
         now = self._now()
         self.read(now)
-        claim = [get_ident()]
-        while _folding.setdefault(self, claim) is not claim:
+        key, claim = (self, getpid()), [get_ident()]
+        while _folding.setdefault(key, claim) is not claim:
             sleep(_PAUSE)
         try:
             pending = self._pending
@@ -88,7 +87,7 @@ class Buffer(Generic[State]):
             taken = pending[:count]
             pending[:count] = (self._zero(now),) if content is None else content
         finally:
-            self._release(claim)
+            _release(key, claim)
         # What comes next is recorded at another time than what has come back.
         self._fold(now, now)
         return taken
@@ -105,9 +104,7 @@ class Buffer(Generic[State]):
         """Adapt to a fold having been done at `now`."""
 
     def _read(self, until: float, now: float) -> State:
-        if self._pid != getpid():
-            self._adopt()
-        if len(self._pending) > 1:
+        if len(self._pending) > 1 or self._pid != getpid():
             self._fold(until, now)
         pending = self._pending[:]
         state: State = pending[0]
@@ -116,40 +113,30 @@ class Buffer(Generic[State]):
 
     def _fold(self, until: float, now: float, keep: int = 0) -> None:
         """Fold all but the newest `keep` records, unless another fold is at it. See `_absorbed` for the times."""
-        if self._pid != getpid():
-            self._adopt()
-        claim = [get_ident()]
+        pid = getpid()
+        key, claim = (self, pid), [get_ident()]
         claimed = claim
         # Twice, because an exception from a signal handler may cut off one release before it has begun.
         try:
             try:
-                claimed = _folding.setdefault(self, claim)
+                claimed = _folding.setdefault(key, claim)
                 if claimed is claim:
                     pending = self._pending
+                    if self._pid != pid:
+                        # Forked, and no hook was called. What is pending stays: nearly all of it is this process's own.
+                        pending[0] = self._zero(now)
+                        self._pid = pid
                     # Another thread may have folded the newest records too, since there were some to keep.
                     count = max(len(pending) - keep, 1)
                     pending[:count] = (self._absorbed(pending[0], pending[1:count], until, now),)
             finally:
-                self._release(claim)
+                _release(key, claim)
         finally:
-            self._release(claim)
+            _release(key, claim)
         if claimed is claim:
             self._refolded(now)
         elif claimed != claim and len(self._pending) > _CROWDED:
             sleep(_PAUSE)
-
-    def _release(self, claim: List[int]) -> None:
-        if _folding.get(self) is claim:
-            del _folding[self]
-
-    def _adopt(self) -> None:
-        """Begin anew in a process that was forked without a hook being called.
-
-        The records that are pending stay: far more of them are this process's own than were inherited.
-        """
-        _folding.pop(self, None)
-        self._pid = getpid()
-        self._pending[0] = self._zero(self._now())
 
     def _checked(self, n: float) -> float:
         """Return `n` if it is a finite number: an int as it is, so that it stays exact, anything else as a float."""
@@ -168,6 +155,11 @@ class Buffer(Generic[State]):
         if isinstance(value, (int, float)):
             return InvalidValueError(f"{problem}.")
         return InvalidTypeError(f"{problem} ({type(value).__name__}).")
+
+
+def _release(key: Tuple[Any, int], claim: List[int]) -> None:
+    if _folding.get(key) is claim:
+        _folding.pop(key, None)
 
 
 def finite(value: Any) -> Optional[float]:

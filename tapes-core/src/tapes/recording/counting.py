@@ -30,16 +30,18 @@ def distributed(values: List[float], onto: Distribution) -> Distribution:
     floats do; anything that does not raises.
     """
     count = len(values)
-    buckets = _counted(values)
-    least, greatest = min(buckets), max(buckets)
+    buckets = _counted_in_bulk(values) if count >= _FEW else {}
+    least, greatest = (min(buckets), max(buckets)) if buckets else (0, 0)
     ordinary = least >= _LEAST_ORDINARY and greatest <= _GREATEST_ORDINARY
+    if not ordinary:
+        buckets = _counted_with_care(values, buckets)
     # Where all values are ordinary, the keys mostly tell that there is no new extreme. The factors allow for their
     # width.
     no_new_minimum = ordinary and representative(least) * 0.99 > onto.minimum
     no_new_maximum = ordinary and representative(greatest) * 1.01 < onto.maximum
     minimum = onto.minimum if no_new_minimum else float(min(values))
     maximum = onto.maximum if no_new_maximum else float(max(values))
-    if least == greatest and min(values) == max(values):
+    if len(buckets) == 1 and min(values) == max(values):
         total, deviations = float(values[0]) * count, 0.0
     else:
         total = float(sum(values))
@@ -57,35 +59,32 @@ def _deviations(values: List[float], mean: float) -> float:
     return distance * distance
 
 
-def _counted(values: List[float]) -> Dict[int, int]:
-    """Return how many of `values` are in each bucket."""
+def _counted_in_bulk(values: List[float]) -> Dict[int, int]:
+    """Return how many of `values` have which key in single precision; nothing if one of them is beyond it."""
     buckets: Dict[int, int] = {}
-    if len(values) >= _FEW and _count_in_bulk(values, buckets):
-        return buckets
-    buckets.clear()
-    for value in values:
-        key = key_of(value)
-        buckets[key] = buckets.get(key, 0) + 1
-    return buckets
-
-
-def _count_in_bulk(values: List[float], buckets: Dict[int, int]) -> bool:
-    """Count `values` by their representations in single precision; False if these do not tell the buckets of all."""
     for start in range(0, len(values), _CHUNK):
         chunk = values if len(values) <= _CHUNK else values[start : start + _CHUNK]
         try:
             singles = pack(f"{len(chunk)}f", *chunk)
-        except OverflowError:  # one of them is beyond single precision
-            return False
+        except OverflowError:
+            return {}
         # One operation on one large integer strips all of them of what is not part of a key.
         keys = (int.from_bytes(singles, sys.byteorder) & _KEY_BITS).to_bytes(len(singles), sys.byteorder)
         _count_elements(buckets, memoryview(keys).cast("H")[_UPPER_HALVES])
-    if min(buckets) < _LEAST_ORDINARY or max(buckets) > _GREATEST_ORDINARY:
-        if not _are_narrow(values):
-            return False
-        if _NEGATIVE_ZERO in buckets:
-            buckets[0] = buckets.get(0, 0) + buckets.pop(_NEGATIVE_ZERO)
-    return True
+    return buckets
+
+
+def _counted_with_care(values: List[float], in_bulk: Dict[int, int]) -> Dict[int, int]:
+    """Return how many of `values` are in each bucket, from what was counted in bulk if that is right."""
+    if in_bulk and _are_narrow(values):
+        if _NEGATIVE_ZERO in in_bulk:
+            in_bulk[0] = in_bulk.get(0, 0) + in_bulk.pop(_NEGATIVE_ZERO)
+        return in_bulk
+    buckets: Dict[int, int] = {}
+    for value in values:
+        key = key_of(value)
+        buckets[key] = buckets.get(key, 0) + 1
+    return buckets
 
 
 def _are_narrow(values: List[float]) -> bool:
