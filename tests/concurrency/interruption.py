@@ -22,45 +22,73 @@ class Interruption:
         self.happened = False
         """Whether there were so many instructions."""
         self.where = ""
-        """The line that was interrupted."""
+        """What was interrupted."""
 
     def __enter__(self) -> Interruption:
-        self._before = sys.gettrace()
-        sys.settrace(self._entered)
+        self._begin()
         return self
 
     def __exit__(self, *_: object) -> None:
-        sys.settrace(self._before)
+        self._end()
 
-    def _entered(self, frame: FrameType, event: str, argument: object) -> Optional[Any]:
-        if self.happened or not _is_of_tapes(frame.f_code):
-            return None
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        return self._reached
-
-    def _reached(self, frame: FrameType, event: str, argument: object) -> Optional[Any]:
-        if event != "opcode" or self.happened:
-            return self._reached
+    def _reached(self, code: CodeType, position: str) -> None:
+        if self.happened or not _is_of_tapes(code):
+            return
         self._left -= 1
         if self._left < 0:
             self.happened = True
-            self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-            sys.settrace(None)
+            self.where = f"{code.co_filename.rsplit('/', 1)[-1]}, {code.co_name}, {position}"
+            self._end()
             self._interrupt()
-        return self._reached
+
+    if sys.version_info >= (3, 12):
+        # Tracing instructions with sys.settrace misses some of them here.
+
+        def _begin(self) -> None:
+            monitoring = sys.monitoring
+            monitoring.use_tool_id(monitoring.DEBUGGER_ID, "interruptions")
+            monitoring.register_callback(monitoring.DEBUGGER_ID, monitoring.events.INSTRUCTION, self._monitored)
+            monitoring.set_events(monitoring.DEBUGGER_ID, monitoring.events.INSTRUCTION)
+
+        def _end(self) -> None:
+            monitoring = sys.monitoring
+            if monitoring.get_tool(monitoring.DEBUGGER_ID):
+                monitoring.set_events(monitoring.DEBUGGER_ID, 0)
+                monitoring.free_tool_id(monitoring.DEBUGGER_ID)
+
+        def _monitored(self, code: CodeType, offset: int) -> None:
+            self._reached(code, f"instruction {offset // 2}")
+
+    else:
+
+        def _begin(self) -> None:
+            self._before = sys.gettrace()
+            sys.settrace(self._called)
+
+        def _end(self) -> None:
+            sys.settrace(self._before)
+
+        def _called(self, frame: FrameType, event: str, argument: object) -> Optional[Any]:
+            if self.happened or not _is_of_tapes(frame.f_code):
+                return None
+            frame.f_trace_opcodes = True
+            frame.f_trace_lines = False
+            return self._traced
+
+        def _traced(self, frame: FrameType, event: str, argument: object) -> Any:
+            if event == "opcode":
+                self._reached(frame.f_code, f"line {frame.f_lineno}")
+            return self._traced
 
 
 def at_every_point(interrupt: Callable[[], Any], step: int = 1) -> Iterator[Interruption]:
     """Yield interruptions to do an act in, one for each `step`-th point of it, until it has no more points."""
-    # The first time without one: some interpreters tell of the instructions of a function only when it is called again.
-    yield Interruption(sys.maxsize, interrupt)
     point = 0
     while True:
         interruption = Interruption(point, interrupt)
         yield interruption
         if not interruption.happened:
-            assert point, "the act executes nothing of tapes"
+            assert point > 10, "the act executes hardly anything of tapes"
             return
         point += step
 

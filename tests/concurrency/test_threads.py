@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Set
 import pytest
 
 from tapes.registry import Registry
+from tapes.state.buckets import key_of
 from tests.concurrency.alone import alone
 from tests.concurrency.kinds import KINDS, backlog, counted, recording
 
@@ -304,19 +305,21 @@ def share_timings() -> Dict[str, Any]:
 
     def worker(number: int) -> Callable[[], None]:
         def work() -> None:
-            own.now = number * 1e6
+            own.now = number * 1e12
+            unit = 8**number
             for timing in timings:
                 for _ in range(20):
                     with timing:
-                        own.now += 2.0**number
+                        own.now += 2 * unit
                         with timing:
-                            own.now += 2.0 ** (number + 20)
+                            own.now += 4 * unit
+                        own.now += unit
 
         return work
 
     in_threads(*map(worker, range(THREADS)))
     durations = registry.snapshot().readings[0].state.durations.cumulative()
-    return {"count": durations.count, "sum": durations.sum, "distinct": len(durations.buckets)}
+    return {"count": durations.count, "sum": durations.sum, "buckets": dict(durations.buckets.items())}
 
 
 def test_each_thread_leaves_a_shared_timing_with_its_own_duration() -> None:
@@ -324,11 +327,10 @@ def test_each_thread_leaves_a_shared_timing_with_its_own_duration() -> None:
     result = alone(share_timings)
 
     rounds = 200 * 20
-    inner = [2.0 ** (number + 20) for number in range(THREADS)]
-    outer = [2.0**number + 2.0 ** (number + 20) for number in range(THREADS)]
-    assert result["count"] == 200 + 2 * THREADS * rounds
-    assert result["sum"] == rounds * (sum(inner) + sum(outer))
-    assert result["distinct"] == THREADS + 1, "some thread was given the start of another"
+    each = [unit * 8**number for number in range(THREADS) for unit in (4, 7)]
+    assert result["buckets"] == {"0": 200, **{str(key_of(duration)): rounds for duration in each}}
+    assert result["count"] == 200 + len(each) * rounds
+    assert result["sum"] == sum(each) * rounds
 
 
 def test_a_timing_that_is_handed_out_twice_times_both() -> None:

@@ -298,3 +298,16 @@ def test_a_state_does_not_grow_with_time(kind: str) -> None:
     state = found.metric.read(found.clock.monotonic())
 
     assert len(getattr(state, "durations", state).slices) <= 10
+
+
+def test_values_before_a_long_pause_keep_their_time() -> None:
+    """A value after a pause does not make those before it young, although it is what brings about their fold."""
+    found = bench("histogram")
+    for _ in range(3):
+        found.metric.update(1.0)
+        found.clock.advance(1)
+    found.clock.advance(400)
+    found.metric.update(2.0)
+
+    assert found.in_window() == 1
+    assert found.statistics()["min"] == 2.0

@@ -159,10 +159,14 @@ class Timing(Scope):
         # No isinstance(): there must be no call between the look at the attribute and its change.
         if claims.__class__ is not dict:
             claims = self._started = {} if claims is None else {_CLAIM: [claims]}
+        before = entry = _entered.get()
+        while entry is not None and entry[0] is not self:
+            entry = entry[2]
         mine = [now]
-        # Atomic, so of all that enter now one finds its own list in the dict.
-        if claims.setdefault(_CLAIM, mine) is not mine:
-            _entered.set((self, now, _entered.get()))
+        # Atomic, so of all that enter now one finds its own list in the dict. Who has entered by the context variable
+        # before, and is inside, enters by it again: what is left first is looked for there first.
+        if entry is not None or claims.setdefault(_CLAIM, mine) is not mine:
+            _entered.set((self, now, before))
 
     def _leave_shared(self) -> float:
         """Return when this scope was entered by who leaves it now."""
