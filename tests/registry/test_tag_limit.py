@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tapes.errors import InvalidValueError
 from tapes.registry import Registry
 from tapes.testing import ManualClock
 
@@ -121,3 +122,12 @@ def test_a_series_that_was_called_so_by_the_program(registry: Registry, caplog: 
 
     assert registry.counter("m", {"user": "3"}) is own
     assert len(messages(caplog)) == 1
+
+
+@pytest.mark.parametrize("limit", [0, -1, "3", 2.5, None])
+def test_a_limit_that_is_none(limit: Any) -> None:
+    """It is refused where it is given, and not when the first tags come."""
+    with pytest.raises(InvalidValueError) as caught:
+        Registry(max_tag_sets=limit)
+
+    assert str(caught.value) == (f"max_tag_sets is how many tag sets a name may have, an int from 1, not {limit!r}.")

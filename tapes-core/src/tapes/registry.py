@@ -39,10 +39,13 @@ class Registry:
 
     `clock` is where all times come from. `max_tag_sets` is how many different tags a metric name may have, 2,000 unless
     told; further ones share the series tagged `overflow=true`, so that totals stay true while memory stays bounded.
-    That is logged once for each name.
+    That is logged once for each name. Raises InvalidValueError for anything but an int from 1.
     """
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, max_tag_sets: int = 2000) -> None:
+        limit: Any = max_tag_sets
+        if not isinstance(limit, int) or limit < 1:
+            raise InvalidValueError(f"max_tag_sets is how many tag sets a name may have, an int from 1, not {limit!r}.")
         self.clock = clock
         self.max_tag_sets = max_tag_sets
         self._changing = RLock()
