@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, NoReturn
 
@@ -42,6 +43,9 @@ def alone(function: Callable[..., Any], *arguments: object) -> Any:
             os.killpg(process.pid, signal.SIGKILL)
             out, err = process.communicate()
             err += "\nA process that it forked did not end."
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it has forked and left behind
     assert process.returncode == 0, f"{function.__name__}{arguments} ended with {process.returncode}:\n{out}\n{err}"
     return json.loads(out.splitlines()[-1])
 

@@ -325,11 +325,14 @@ reporter.start()
 port = reporter.port
 client = socket.create_connection(("127.0.0.1", port), 20)
 until(lambda: len(reporter._connections))
+forked, tell = os.pipe()
 pid = os.fork()
 if pid == 0:
     client.close()
+    os.write(tell, b"!")  # it has let go of what it inherited
     time.sleep(60)
     os._exit(0)
+os.read(forked, 1)
 reporter.stop()
 assert client.recv(100) == b""
 again = HTTPReporter(port)
