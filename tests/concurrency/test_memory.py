@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import random
-import tracemalloc
 from typing import Any, Dict, List
 
 import pytest
@@ -13,6 +12,8 @@ import pytest
 from tapes.registry import Registry
 from tests.concurrency.alone import alone
 from tests.concurrency.kinds import counted
+
+tracemalloc = pytest.importorskip("tracemalloc", reason="this interpreter does not tell what it has allocated")
 
 MANY = 1_000_000
 

@@ -67,6 +67,7 @@ class Buffer(Generic[State]):
     def restart(self) -> None:
         """Forget everything and begin at zero. For a child process, where no other thread can be recording."""
         self._pid = getpid()
+        _folding.clear()  # the claims of threads that are not here
         # Another list, because a signal handler may have forked in the middle of a record or a fold: that one goes on
         # with the old list here, and is the parent's.
         self._pending = [self._zero(self._now())]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Whether no other thread can run between the look at an attribute and the change of it that follows at once.
 _SWITCHES_AT_CALLS_ONLY = (
     sys.implementation.name == "cpython"
-    and sys.version_info >= (3, 10)
+    and sys.version_info >= (3, 11)
     and getattr(sys, "_is_gil_enabled", lambda: True)()
 )
 
