@@ -21,7 +21,7 @@ MANY = 1_000_000
 def traced() -> int:
     """Return how many bytes Python has allocated since tracemalloc was started."""
     gc.collect()
-    return tracemalloc.get_traced_memory()[0]
+    return int(tracemalloc.get_traced_memory()[0])
 
 
 def idle(kind: str) -> float:
