@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 from tapes import forking
 from tapes.errors import InvalidTypeError, shown
 from tapes.instruments.instrument import Instrument
-from tapes.recording import GaugeBuffer
-from tapes.recording.buffer import finite
+from tapes.recording import GaugeBuffer, finite
 from tapes.scope import Scope
 from tapes.snapshot.views import VALUE_KEYS, gauge_statistics
 from tapes.state.gauge import UNSET, GaugeState, single

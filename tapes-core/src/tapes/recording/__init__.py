@@ -5,18 +5,28 @@ and nothing else of it, so that a compiled twin can take its place:
 
 - one buffer a kind, made from a name, tags and a clock function, with the recording methods of its kind;
 - of each, `read(now)` for its state, `restart()` for a child process, `exchange(content)` for isolated tests;
-- `Timing`, the scope that a timer's `time()` returns.
+- `Timing`, the scope that a timer's `time()` returns;
+- `finite(value)`, which tells what can be recorded at all.
 
 What records may assume is written at `Buffer`.
 """
 
 from __future__ import annotations
 
-from tapes.recording.buffer import Buffer
+from tapes.recording.buffer import Buffer, finite
 from tapes.recording.counter import CounterBuffer
 from tapes.recording.gauge import GaugeBuffer
 from tapes.recording.histogram import HistogramBuffer
 from tapes.recording.meter import MeterBuffer
 from tapes.recording.timer import TimerBuffer, Timing
 
-__all__ = ["Buffer", "CounterBuffer", "GaugeBuffer", "HistogramBuffer", "MeterBuffer", "TimerBuffer", "Timing"]
+__all__ = [
+    "Buffer",
+    "CounterBuffer",
+    "GaugeBuffer",
+    "HistogramBuffer",
+    "MeterBuffer",
+    "TimerBuffer",
+    "Timing",
+    "finite",
+]

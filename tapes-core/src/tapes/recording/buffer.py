@@ -70,7 +70,9 @@ class Buffer(Generic[State]):
         _folding.clear()  # the claims of threads that are not here
         # Another list, because a signal handler may have forked in the middle of a record or a fold: that one goes on
         # with the old list here, and is the parent's.
-        self._pending = [self._zero(self._now())]
+        now = self._now()
+        self._pending = [self._zero(now)]
+        self._refolded(now)
 
     def exchange(self, content: List[Any] | None) -> List[Any]:
         """Take out everything recorded and put `content`, from an earlier exchange, in its place; None for nothing.

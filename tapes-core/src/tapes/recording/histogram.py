@@ -31,11 +31,6 @@ class HistogramBuffer(Buffer[HistogramState]):
         self._seen = 0.0
         self._refolded(now())
 
-    def restart(self) -> None:
-        """Forget everything and begin at zero, in a child process."""
-        super().restart()
-        self._refolded(self._now())
-
     def update(self, value: float) -> None:
         """Record one value: an int or a float, of any sign and size.
 

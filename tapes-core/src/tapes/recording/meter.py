@@ -28,11 +28,6 @@ class TickingBuffer(Buffer[State]):
         super().__init__(name, tags, now)
         self._refolded(now())
 
-    def restart(self) -> None:
-        """Forget everything and begin at zero, in a child process."""
-        super().restart()
-        self._refolded(self._now())
-
     def read(self, now: float) -> State:
         """Return the state that everything recorded before this call is part of. Waits for nothing."""
         return self._read(min(now, self._tick_end), now)
