@@ -30,7 +30,7 @@ class Instrument:
     def reading(self, now: float) -> Reading:
         """Return its statistics at `now`, a time of the clock that it was made with. Safe in any thread."""
         state = self.read(now)
-        return Reading(self.name, self.tags, self.kind, self._statistics(state, now), state)
+        return Reading(self.name, self.tags, self.kind, self._statistics(state, now), state, self)
 
     def read(self, now: float) -> Any:
         """Return its cumulative state, with everything that was recorded before."""

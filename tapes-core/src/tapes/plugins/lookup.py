@@ -21,6 +21,7 @@ _CATALOG = Catalog()
 _OUR_REPORTERS = {
     "pushgateway": "tapes-prometheus",
     "statsd": "tapes-statsd",
+    "tornado-http": "tapes-tornado",
     "tornado-statsd": "tapes-tornado[statsd]",
     "tornado-stream": "tapes-tornado",
     "zmq": "tapes-zmq",

@@ -72,15 +72,23 @@ class ScheduledReporter(Reporter):
         try:
             self.report()
         except BaseException as error:  # noqa: BLE001 -- SystemExit in a report ends neither thread nor program
-            with suppress(Exception):  # by a logging handler or an observer: neither may end the reporting
-                if self._run is run:
-                    self.failed(error)
+            self.note(run, error)
         else:
-            with suppress(Exception):
-                if self._run is run:
-                    self.succeeded()
+            self.note(run, None)
         finally:
             run.worker = previous
+
+    def note(self, run: Run, error: Optional[BaseException]) -> None:
+        """Take note of how a report for `run` went; `error` is what it raised. Raises nothing.
+
+        For drivers that do not call `attempt()`. A report of a run that another has followed is not noted.
+        """
+        with suppress(Exception):  # by a logging handler or an observer: neither may end the reporting
+            if self._run is run:
+                if error is None:
+                    self.succeeded()
+                else:
+                    self.failed(error)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(interval={self.interval:g})"

@@ -14,9 +14,11 @@ Statistics = Dict[str, Optional[Union[int, float]]]
 class Reading:
     """One series of one metric at one moment. Immutable."""
 
-    __slots__ = ("kind", "name", "state", "statistics", "tags")
+    __slots__ = ("kind", "name", "origin", "state", "statistics", "tags")
 
-    def __init__(self, name: str, tags: Tags, kind: str, statistics: Statistics, state: Any) -> None:
+    def __init__(
+        self, name: str, tags: Tags, kind: str, statistics: Statistics, state: Any, origin: object = None
+    ) -> None:
         self.name = name
         """The dotted name."""
         self.tags = tags
@@ -28,6 +30,9 @@ class Reading:
         self.state = state
         """The cumulative state that the statistics were taken from (`tapes.state`), for those who want differences or
         buckets."""
+        self.origin = origin
+        """What it is a reading of: the same object each time, and another one once the metric was removed and made
+        again, so that a state is not compared with one that began elsewhere."""
 
     def __repr__(self) -> str:
         return f"<Reading of the {self.kind} {self.name!r}: {self.statistics}>"

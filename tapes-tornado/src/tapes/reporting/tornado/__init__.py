@@ -1,0 +1,1 @@
+"""Reporters that are driven by the event loop of Tornado."""
