@@ -1,1 +1,7 @@
 """Reports to StatsD."""
+
+from __future__ import annotations
+
+from tapes.reporting.statsd.reporter import StatsdReporter
+
+__all__ = ["StatsdReporter"]

@@ -1,0 +1,187 @@
+"""The socket to a StatsD, and where its host is."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from typing import TYPE_CHECKING, Any, List, Literal, NamedTuple, Optional, Tuple
+
+if TYPE_CHECKING:
+    from tapes.clock import Clock
+
+Protocol = Literal["udp", "tcp", "unix"]
+
+SEND_TIMEOUT = 2.0
+"""Seconds of real time that a connection may take to be made, and the far end to take anything at all."""
+
+REFUSAL_TIMEOUT = 0.25
+"""Seconds of real time to wait for a refusal of the first datagram after a failure."""
+
+LOOKUP_INTERVAL = 60.0
+"""Seconds after which the address of a host is looked up again."""
+
+LOOKUP_INTERVAL_IN_TROUBLE = 10.0
+"""The same when nobody answers at the address."""
+
+_Address = Tuple[int, Any]  # the family of the address, and the address
+
+
+class Destination(NamedTuple):
+    """Where a StatsD is."""
+
+    protocol: Protocol
+    host: str
+    port: int
+    path: str
+
+    def __str__(self) -> str:
+        if self.protocol == "unix":
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.protocol}://{host}:{self.port}"
+
+
+class Connection:
+    """A connection to a StatsD that is made when it is needed, and made again when it has broken.
+
+    A refusal is a `ConnectionError`: the far end has let us know that it does not take what it was sent. For datagrams
+    that is an ICMP message, which comes before `send()` returns from the same host, and some time later from another.
+    A stream is reset by a far end that ends with something unread. Not thread-safe.
+    """
+
+    def __init__(self, destination: Destination, clock: Clock) -> None:
+        self._destination = destination
+        self._is_datagram = destination.protocol == "udp"
+        self._clock = clock
+        self._socket: Optional[socket.socket] = None
+        self._address: Optional[_Address] = None
+        self._untried: List[_Address] = []  # other addresses of the host, for as long as nothing was sent to this one
+        self._known: List[_Address] = []
+        self._looked_up_at = 0.0
+        self._in_trouble = False
+
+    def refusal(self) -> Optional[OSError]:
+        """Return the refusal that has come since the last call, if one has; then the connection is closed."""
+        if self._socket is None:
+            return None
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            return self._broken(OSError(error, os.strerror(error)))
+        if not self._is_datagram and _has_ended(self._socket):
+            self.close()  # in good order, so everything was read
+        return None
+
+    def connect(self) -> None:
+        """Be connected. Looks the host up if it is time to. Raises OSError."""
+        addresses = self._addresses()
+        if self._socket is None or self._address not in addresses:
+            self.close()
+            self._untried = list(addresses)
+            self._connect_to_next()
+
+    def send(self, data: bytes) -> int:
+        """Send a packet, and return how many bytes of it were taken. On a stream that may be less than all of them.
+
+        Raises OSError. Then, and when less was taken, the connection is closed.
+        """
+        taken = self._send_datagram(data) if self._is_datagram else self._send_on_stream(data)
+        self._in_trouble = taken < len(data)
+        self._untried = []
+        return taken
+
+    def close(self) -> None:
+        """Close the descriptor, and nothing else: in a forked child the connection goes on in the parent."""
+        connected, self._socket = self._socket, None
+        if connected is not None:
+            connected.close()
+
+    def _send_datagram(self, data: bytes) -> int:
+        while True:
+            assert self._socket is not None  # connect() has returned
+            try:
+                self._socket.send(data)
+            except OSError as error:
+                refused: Optional[OSError] = self._broken(error)
+            else:
+                if self._in_trouble:
+                    _await_error(self._socket, REFUSAL_TIMEOUT)
+                refused = self.refusal()
+            if refused is None:
+                return len(data)
+            if not self._untried:
+                raise refused
+            self._connect_to_next()
+
+    def _send_on_stream(self, data: bytes) -> int:
+        assert self._socket is not None  # connect() has returned
+        taken = 0
+        try:
+            while taken < len(data):
+                taken += self._socket.send(data[taken:])
+        except socket.timeout:
+            self.close()  # a line that was cut off must not be gone on with
+        except OSError as error:
+            raise self._broken(error) from error
+        return taken
+
+    def _connect_to_next(self) -> None:
+        while True:
+            self._address = family, address = self._untried.pop(0)
+            made = socket.socket(family, socket.SOCK_DGRAM if self._is_datagram else socket.SOCK_STREAM)
+            try:
+                made.settimeout(SEND_TIMEOUT)
+                made.connect(address)
+            except OSError as error:
+                made.close()
+                if not self._untried:
+                    raise self._broken(error) from error
+            else:
+                self._socket = made
+                return
+
+    def _broken(self, error: OSError) -> OSError:
+        """Close what has broken, and return the error with the destination in it."""
+        self._in_trouble = True
+        self.close()
+        return OSError(error.errno, f"{self._destination}: {error.strerror or error}")
+
+    def _addresses(self) -> List[_Address]:
+        if self._destination.protocol == "unix":
+            return [(socket.AF_UNIX, self._destination.path)]
+        now = self._clock.monotonic()
+        interval = LOOKUP_INTERVAL_IN_TROUBLE if self._in_trouble else LOOKUP_INTERVAL
+        if self._known and now - self._looked_up_at < interval:
+            return self._known
+        host, port = self._destination.host, self._destination.port
+        kind = socket.SOCK_DGRAM if self._is_datagram else socket.SOCK_STREAM
+        try:
+            found = socket.getaddrinfo(host, port, type=kind)
+        except (OSError, UnicodeError) as error:
+            if not self._known:
+                self._in_trouble = True
+                raise OSError(f"{self._destination}: the host {host!r} cannot be found: {error}") from error
+        else:
+            # The original StatsD listens on IPv4 alone unless it is told otherwise.
+            in_order = sorted(found, key=lambda entry: entry[0] != socket.AF_INET)
+            self._known = list(dict.fromkeys((family, address) for family, _, _, _, address in in_order))
+        self._looked_up_at = now
+        return self._known
+
+
+def _has_ended(stream: socket.socket) -> bool:
+    """Whether the far end has closed a stream."""
+    stream.settimeout(0)
+    try:
+        return not stream.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return False  # there is nothing to read, as a StatsD answers nothing
+    finally:
+        stream.settimeout(SEND_TIMEOUT)
+
+
+def _await_error(made: socket.socket, timeout: float) -> None:
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(made, 0)  # errors are always told
+        poll.poll(timeout * 1000)

@@ -1,0 +1,30 @@
+"""Numbers as StatsD reads them. Pure functions."""
+
+from __future__ import annotations
+
+import sys
+from decimal import Decimal
+
+_LARGEST = sys.float_info.max
+_LARGEST_INT = int(_LARGEST)
+
+
+def plain(value: float) -> str:
+    """Write a number as a decimal without an exponent that is read back as the very same number.
+
+    StatsD computes with doubles: what is beyond the largest of them is written as the largest. Not for NaN.
+    """
+    if value == 0:
+        return "0"  # and not -0, whose sign makes it a decrement
+    if isinstance(value, int):
+        return f"{max(-_LARGEST_INT, min(_LARGEST_INT, value)):d}"
+    text = repr(value)
+    if "e" in text or "n" in text:
+        return format(Decimal(max(-_LARGEST, min(_LARGEST, value))) if "n" in text else Decimal(text), "f")
+    return text[:-2] if text.endswith(".0") else text
+
+
+def signed(value: float) -> str:
+    """Write a number with its sign, as the change of a counter is written."""
+    text = plain(value)
+    return text if text.startswith("-") else f"+{text}"

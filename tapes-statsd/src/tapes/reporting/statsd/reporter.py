@@ -1,0 +1,238 @@
+"""The reporter named `statsd`."""
+
+# ruff: noqa: TC001, TC003 -- the annotations of constructors are evaluated, by tapes.config for one
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from collections import deque
+from datetime import timedelta
+from typing import Deque, Dict, List, Literal, Optional, Union
+
+from tapes.clock import Clock
+from tapes.errors import ReporterOptionError
+from tapes.registry import Registry
+from tapes.reporting import ScheduledReporter
+from tapes.reporting.statsd.connection import Connection, Destination
+from tapes.reporting.statsd.deliveries import Change, Deliveries, deliveries
+from tapes.reporting.statsd.lines import COUNTER, Names, counters, gauges, names
+from tapes.reporting.statsd.names import STYLES, TagStyle, safe_name
+from tapes.reporting.statsd.packets import Packer
+
+_PROTOCOLS = ("udp", "tcp", "unix")
+_LARGEST_DATAGRAM = 65507
+_SMALLEST_PACKET = 64
+
+# As many packets as a socket holds that nobody has made larger (212,992 bytes on Linux, where such a packet is counted
+# as 2,304), with room for other senders; and seconds for a StatsD to take them out. Faster ones are lost unnoticed.
+_BURST = 32
+_PAUSE = 0.01
+
+
+class StatsdReporter(ScheduledReporter):
+    """Sends counters to StatsD as changes, and everything else as gauges.
+
+    A counter goes out as what it has changed by since its destination was last told of it, so that the totals of StatsD
+    are those of the registry; for no change nothing is sent. What could not be sent is sent with the next report. It is
+    kept for each registry and destination in the process: a new reporter goes on where the one before has stopped, and
+    several to the same destination send each change once.
+
+    Nobody waits for StatsD: names are looked up and packets sent by the reporter's own thread, in bursts that fit into
+    the buffer of a socket. If nobody is there, that is a failed report. A host name is looked up when it is first
+    needed, then once a minute, and every ten seconds while reports fail.
+
+    A forked child goes on by itself, with a socket of its own, and sends what it has counted itself.
+    """
+
+    def __init__(
+        self,
+        interval: Union[timedelta, float],
+        host: str = "localhost",
+        port: int = 8125,
+        prefix: Optional[str] = None,
+        registry: Optional[Registry] = None,
+        *,
+        protocol: Literal["udp", "tcp", "unix"] = "udp",
+        path: Optional[Union[str, os.PathLike[str]]] = None,
+        tags: Literal["name", "datadog"] = "name",
+        max_packet: int = 1432,
+        clock: Optional[Clock] = None,
+    ) -> None:
+        """Send what `registry` (by default the process-wide one) holds every `interval`, a timedelta or seconds.
+
+        To `host` and `port` by the `protocol` `"udp"` or `"tcp"`, or by `"unix"` to the stream socket at `path`. Every
+        name begins with `prefix` and a dot, if there is one.
+
+        `tags` says how tags are written: with `"name"` they become part of it, `shop.orders.item_book`, and with
+        `"datadog"` they follow the value, as DogStatsD reads them. `max_packet` is how many bytes a packet may have,
+        from 64; the default fits into an Ethernet frame with room for the headers of tunnels. A line that does not fit
+        into a datagram is left out, which is logged once.
+
+        Raises ReporterOptionError for options that it cannot work with.
+        """
+        super().__init__(interval, registry, clock=clock)
+        self._destination = _destination(protocol, host, port, path)
+        self._prefix = _checked_prefix(prefix)
+        self._style = _checked_style(tags)
+        self._max_packet = _checked_size(max_packet)
+        self._connection = Connection(self._destination, self.clock)
+        self._unconfirmed: List[Change] = []
+        self._mentioned: Dict[str, None] = {}
+
+    def open(self) -> None:
+        """Begin with a new connection, which is made by the first report."""
+        self.close()  # what a run that hung has left open
+        self._connection = Connection(self._destination, self.clock)
+        self._unconfirmed = []
+
+    def report(self) -> None:
+        """Send what there is to tell."""
+        connection = self._connection  # this very one, even if another run begins while this report hangs
+        self._take_back_what_was_refused(connection)
+        connection.connect()
+        told = self._told()
+        with told.lock:
+            snapshot = self.registry.snapshot()
+            named = names(snapshot, self._prefix, self._style)
+            changes = told.changes(reading for reading in snapshot.readings if reading.kind == COUNTER)
+            others = (reading for reading in snapshot.readings if reading.kind != COUNTER)
+            self._mention_clashes(named)
+            self._send(connection, told, changes, counters(changes, named.of), gauges(others, named.of))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._take_back_what_was_refused(self._connection)
+        self._connection.close()
+
+    def close_inherited(self) -> None:
+        """Close the descriptor of the parent."""
+        self._connection.close()
+
+    def __repr__(self) -> str:
+        prefix = f", prefix={self._prefix[:-1]!r}" if self._prefix else ""
+        return f"{type(self).__name__}(interval={self.interval:g}, {self._destination}{prefix})"
+
+    def _told(self) -> Deliveries:
+        return deliveries(self.registry, (self._destination, self._prefix, self._style))
+
+    def _take_back_what_was_refused(self, connection: Connection) -> None:
+        if connection.refusal() is not None:
+            told = self._told()
+            with told.lock:
+                told.take_back(self._unconfirmed)
+                self._unconfirmed = []
+
+    def _send(
+        self,
+        connection: Connection,
+        told: Deliveries,
+        changes: List[Change],
+        counter_lines: List[str],
+        gauge_lines: List[str],
+    ) -> None:
+        is_stream = self._destination.protocol != "udp"
+        if not is_stream:
+            changes = [change for change, line in zip(changes, counter_lines) if len(line) <= self._max_packet]
+            counter_lines = self._fitting(counter_lines)
+            gauge_lines = self._fitting(gauge_lines)
+        # Of the lines that are sent these are the first. The others are gauges, which are sent each time in any case.
+        left: Deque[Change] = deque(changes)
+        sent: List[Change] = []
+        self._unconfirmed = sent
+        numbers = itertools.count(1)
+
+        def deliver(packet: str) -> None:
+            data = packet.encode("ascii") + b"\n" * is_stream
+            taken = connection.send(data)
+            for _ in range(min(len(left), data.count(b"\n", 0, taken) + (not is_stream))):
+                change = left.popleft()
+                told.delivered(change)
+                sent.append(change)
+            if taken < len(data):
+                raise TimeoutError(f"{self._destination} takes nothing more.")
+            if not is_stream and next(numbers) % _BURST == 0:
+                time.sleep(_PAUSE)
+
+        try:
+            Packer(self._max_packet - is_stream, deliver).pack([*counter_lines, *gauge_lines])
+        except ConnectionError:
+            told.take_back(sent)
+            sent.clear()
+            raise
+
+    def _fitting(self, lines: List[str]) -> List[str]:
+        fitting = [line for line in lines if len(line) <= self._max_packet]
+        if len(fitting) < len(lines):
+            first = next(line for line in lines if len(line) > self._max_packet)
+            self._mention_once(
+                f"leaves out what does not fit into max_packet={self._max_packet}, as does this line of {len(first)} "
+                f"bytes: {first[:80]!r}..."
+            )
+        return fitting
+
+    def _mention_clashes(self, named: Names) -> None:
+        if named.clashes:
+            name, tags = named.clashes[0]
+            self._mention_once(
+                f"sends {name!r} with the tags {dict(tags)} as {named.of[name, tags].path!r}, because another series "
+                "has the name that it would have: name one of them differently, or use tags='datadog'."
+            )
+
+    def _mention_once(self, problem: str) -> None:
+        kind = problem.partition(" ")[0]
+        if kind not in self._mentioned:
+            self._mentioned[kind] = None
+            logging.getLogger("tapes.reporting").warning("%r %s", self, problem)
+
+
+def _destination(protocol: object, host: object, port: object, path: object) -> Destination:
+    if protocol not in _PROTOCOLS:
+        raise ReporterOptionError(f"protocol is 'udp', 'tcp' or 'unix', not {protocol!r}.")
+    if (protocol == "unix") != (path is not None):
+        raise ReporterOptionError(
+            f"path ({path!r}) is the socket of a StatsD and goes with protocol='unix', not with {protocol!r}."
+            if path is not None
+            else "protocol='unix' needs the path of the socket: give path='/run/statsd.sock' or the like."
+        )
+    if protocol == "unix":
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise ReporterOptionError(f"path is a str or a path object, not {path!r} ({type(path).__name__}).")
+        return Destination("unix", "", 0, os.path.abspath(os.fspath(path)))
+    if not isinstance(host, str) or not host:
+        raise ReporterOptionError(f"host is the name or the address of a host, like 'localhost', not {host!r}.")
+    if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
+        raise ReporterOptionError(f"port is an int from 1 to 65535, not {port!r}.")
+    return Destination("udp" if protocol == "udp" else "tcp", host, port, "")
+
+
+def _checked_prefix(prefix: object) -> str:
+    if prefix is None:
+        return ""
+    if not isinstance(prefix, str) or "" in prefix.split(".") or safe_name(prefix) != prefix:
+        raise ReporterOptionError(
+            f"prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not {prefix!r}."
+        )
+    return f"{prefix}."
+
+
+def _checked_style(tags: object) -> TagStyle:
+    for style in STYLES:
+        if tags == style:
+            return style
+    raise ReporterOptionError(f"tags is 'name' or 'datadog', not {tags!r}.")
+
+
+def _checked_size(max_packet: object) -> int:
+    if (
+        isinstance(max_packet, int)
+        and not isinstance(max_packet, bool)
+        and _SMALLEST_PACKET <= max_packet <= _LARGEST_DATAGRAM
+    ):
+        return max_packet
+    raise ReporterOptionError(
+        f"max_packet is how many bytes a packet may have, an int from {_SMALLEST_PACKET} to {_LARGEST_DATAGRAM}, "
+        f"not {max_packet!r}."
+    )

@@ -1,0 +1,131 @@
+"""Far ends of the tests' own: what listens where a StatsD would, and keeps every line."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+from pathlib import Path
+from typing import Dict, List, Optional
+
+TIMEOUT = 30.0
+
+
+class Datagrams:
+    """A UDP socket that can be closed and opened again at the same port."""
+
+    def __init__(self) -> None:
+        self._socket = self._listening(0)
+        self.port: int = self._socket.getsockname()[1]
+        self.packets: List[str] = []
+        """Everything that was received."""
+
+    @staticmethod
+    def _listening(port: int) -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.bind(("127.0.0.1", port))
+        made.settimeout(TIMEOUT)
+        return made
+
+    def read(self) -> List[str]:
+        """Return the lines that are there. Datagrams on the same host have arrived when they have been sent."""
+        lines: List[str] = []
+        self._socket.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                packet = self._socket.recv(65535).decode("ascii")
+                self.packets.append(packet)
+                lines += packet.split("\n")
+        return lines
+
+    def close(self) -> None:
+        """Be down: what is sent here is refused."""
+        self._socket.close()
+
+    def reopen(self) -> None:
+        """Be back."""
+        self._socket = self._listening(self.port)
+
+
+class Stream:
+    """A stream socket, TCP or unix, that takes connections and reads them, unless it is told not to."""
+
+    def __init__(self, path: Optional[Path] = None, *, reading: bool = True) -> None:
+        self._path = path
+        self.port = 0
+        self.reading = reading
+        self.lines: List[str] = []
+        """Every whole line that was received."""
+        self.connections: List[socket.socket] = []
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Listen, at the same place as before."""
+        if self._path is None:
+            self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if not self.reading:
+                self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            self._listener.bind(("127.0.0.1", self.port))
+            self.port = self._listener.getsockname()[1]
+        else:
+            self._path.unlink(missing_ok=True)
+            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._listener.bind(str(self._path))
+        self._listener.listen(8)
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        # One thread for all, which is there before a test looks at the threads of a reporter.
+        unfinished: Dict[socket.socket, bytes] = {}
+        with contextlib.suppress(OSError, ValueError), selectors.DefaultSelector() as selector:
+            selector.register(listener, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj is listener:
+                        connection, _ = listener.accept()
+                        self.connections.append(connection)
+                        if self.reading:
+                            unfinished[connection] = b""
+                            selector.register(connection, selectors.EVENT_READ)
+                    elif not self._take(key.fileobj, unfinished):  # type: ignore[arg-type]  # all are sockets
+                        selector.unregister(key.fileobj)
+
+    def _take(self, connection: socket.socket, unfinished: Dict[socket.socket, bytes]) -> bool:
+        """Read what is there, and keep the whole lines; False at the end, where a line that is cut off is dropped."""
+        with contextlib.suppress(OSError):
+            data = connection.recv(65536)
+            whole, newline, unfinished[connection] = (unfinished[connection] + data).rpartition(b"\n")
+            self.lines += (whole + newline).decode("ascii").split("\n")[:-1]
+            return bool(data)
+        return False
+
+    def read_on(self, connection: socket.socket) -> None:
+        """Read a connection to its end that was not read until now."""
+        unfinished = {connection: b""}
+        while self._take(connection, unfinished):
+            pass
+
+    def close(self) -> None:
+        """Be down. Whoever is connected gets to know: in good order if all was read, and else by a reset."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                if self.reading:  # which wakes the thread that reads
+                    connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        self.connections = []
+
+
+def counted(lines: List[str]) -> Dict[str, float]:
+    """Add up the changes of counters among lines, by name, as a StatsD does."""
+    totals: Dict[str, float] = {}
+    for line in lines:
+        name, _, rest = line.partition(":")
+        value, _, kind = rest.partition("|")
+        if kind.startswith("c"):
+            totals[name] = totals.get(name, 0) + float(value)
+    return totals

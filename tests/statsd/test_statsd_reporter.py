@@ -1,0 +1,672 @@
+"""Reports to StatsD: what is sent, what is kept when it cannot be, and that nobody is bothered meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator, List, Tuple
+
+import pytest
+
+from tapes.errors import ReporterOptionError
+from tapes.registry import Registry
+from tapes.reporting.statsd import StatsdReporter
+from tapes.testing import ManualClock
+from tests.statsd.listeners import Datagrams, Stream, counted
+
+Until = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def until() -> Until:
+    """Wait until something is true; fail if it does not become so."""
+
+    def wait(happened: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 30
+        while not happened():
+            assert time.monotonic() < deadline, "It has not happened."
+            time.sleep(0.005)
+
+    return wait
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Make a clock that is turned by hand."""
+    return ManualClock()
+
+
+@pytest.fixture
+def registry(clock: ManualClock) -> Registry:
+    """Make a registry with one counter."""
+    registry = Registry(clock=clock)
+    registry.counter("hits").increment(3)
+    return registry
+
+
+@pytest.fixture
+def statsd() -> Iterator[Datagrams]:
+    """Listen for datagrams."""
+    listener = Datagrams()
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def stream() -> Iterator[Stream]:
+    """Listen for TCP connections."""
+    listener = Stream()
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def made() -> Iterator[List[StatsdReporter]]:
+    """Close, in the end, the reporters that are only asked for single reports."""
+    reporters: List[StatsdReporter] = []
+    yield reporters
+    for reporter in reporters:
+        reporter.close()
+
+
+Make = Callable[..., StatsdReporter]
+
+
+@pytest.fixture
+def make(registry: Registry, made: List[StatsdReporter]) -> Make:
+    """Make a reporter whose reports are called for one by one."""
+
+    def make(port: int = 8125, host: str = "127.0.0.1", **options: Any) -> StatsdReporter:
+        reporter = StatsdReporter(10, host, port, registry=options.pop("registry", registry), **options)
+        made.append(reporter)
+        return reporter
+
+    return make
+
+
+def test_it_reports_from_start_to_stop(registry: Registry, statsd: Datagrams, clock: ManualClock) -> None:
+    """It sends what there is at the start, what has changed at each interval, and the rest at the stop."""
+    reporter = StatsdReporter(10, "127.0.0.1", statsd.port, "shop", registry)
+    sent = []
+    with reporter:
+        clock.settle()
+        sent.append(statsd.read())
+        clock.advance(10)
+        clock.settle()
+        sent.append(statsd.read())
+        registry.counter("hits").increment()
+    sent.append(statsd.read())
+
+    assert sent == [["shop.hits.value:+3|c"], [], ["shop.hits.value:+1|c"]]
+    assert (reporter.reports, reporter.failures) == (3, 0)
+
+
+def test_a_host_is_found_by_its_name(statsd: Datagrams, make: Make) -> None:
+    """`localhost` may be IPv6 first; the StatsD is found where it listens."""
+    make(statsd.port, "localhost").report()
+
+    assert statsd.read() == ["hits.value:+3|c"]
+
+
+def test_a_restart_goes_on_where_it_was(registry: Registry, statsd: Datagrams) -> None:
+    """What was sent before a stop is not sent again after the next start, and nothing in between is lost."""
+    reporter = StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry)
+
+    for _ in range(3):
+        with reporter:
+            registry.counter("hits").increment()
+        registry.counter("hits").increment(10)
+    reporter.report()
+    reporter.close()
+
+    assert counted(statsd.read()) == {"hits.value": 36}
+
+
+def test_a_new_reporter_goes_on_where_the_old_one_was(registry: Registry, statsd: Datagrams) -> None:
+    """A reporter that takes the place of another, by a new configuration for instance, repeats nothing."""
+    for _ in range(3):
+        with StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry):
+            registry.counter("hits").increment()
+
+    assert counted(statsd.read()) == {"hits.value": 6}
+
+
+def test_several_reporters_to_the_same_place_share_the_changes(
+    make: Make, registry: Registry, stream: Stream, until: Until
+) -> None:
+    """However many report the same registry to the same place at once, each change is sent by one of them."""
+
+    def work(reporter: StatsdReporter) -> None:
+        for _ in range(200):
+            registry.counter("hits").increment()
+            reporter.report()
+
+    reporters = [make(stream.port, protocol="tcp") for _ in range(4)]
+    threads = [threading.Thread(target=work, args=(reporter,), daemon=True) for reporter in reporters]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    registry.counter("end").increment()
+    for reporter in reporters:
+        reporter.report()
+        reporter.close()
+
+    until(lambda: counted(stream.lines).get("end.value"))
+    until(lambda: counted(stream.lines).get("hits.value", 0) >= 803)
+    assert counted(stream.lines) == {"hits.value": 803, "end.value": 1}
+
+
+def test_every_place_is_told_everything(make: Make, statsd: Datagrams) -> None:
+    """Another port or another prefix is another place, which has its own totals."""
+    other = Datagrams()
+    try:
+        for reporter in (make(statsd.port), make(other.port), make(statsd.port, prefix="b")):
+            reporter.report()
+
+        assert counted(statsd.read()) == {"hits.value": 3, "b.hits.value": 3}
+        assert counted(other.read()) == {"hits.value": 3}
+    finally:
+        other.close()
+
+
+def test_a_removed_counter_begins_anew(make: Make, registry: Registry, statsd: Datagrams) -> None:
+    """A counter that is removed and made again is told whole."""
+    reporter = make(statsd.port)
+    reporter.report()
+    registry.remove("hits")
+    registry.counter("hits").increment(5)
+
+    reporter.report()
+
+    assert statsd.read() == ["hits.value:+3|c", "hits.value:+5|c"]
+
+
+def test_what_was_refused_is_sent_with_the_next_report(make: Make, registry: Registry, statsd: Datagrams) -> None:
+    """While nobody listens reports fail, and when somebody does everything comes at once."""
+    reporter = make(statsd.port)
+    reporter.report()
+    statsd.read()
+    statsd.close()
+    for _ in range(3):
+        registry.counter("hits").increment()
+        with pytest.raises(ConnectionRefusedError, match=rf"udp://127\.0\.0\.1:{statsd.port}: Connection refused"):
+            reporter.report()
+    statsd.reopen()
+
+    reporter.report()
+
+    assert statsd.read() == ["hits.value:+3|c"]
+
+
+def test_nothing_is_told_twice_when_the_far_end_goes_down_in_the_middle(
+    make: Make, registry: Registry, statsd: Datagrams
+) -> None:
+    """If one packet of a report is refused, the next report repeats all of it: what was taken has gone down too."""
+    for number in range(200):
+        registry.counter("other", {"number": str(number)}).increment()
+    reporter = make(statsd.port)
+    send = reporter._connection._send_datagram
+    sent: List[bytes] = []
+
+    def going_down(data: bytes) -> int:
+        if len(sent) == 2:
+            statsd.close()
+        sent.append(data)
+        return send(data)
+
+    reporter._connection._send_datagram = going_down  # type: ignore[method-assign]  # to act in between
+    with pytest.raises(ConnectionRefusedError):
+        reporter.report()
+    assert len(sent) == 3
+    statsd.reopen()
+    reporter.report()
+
+    assert sum(counted(statsd.read()).values()) == 203
+
+
+def test_a_refusal_that_comes_late_takes_the_report_back(
+    make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From another host a refusal comes after the report: the next one sends the same again."""
+    reporter = make(statsd.port)
+    reporter.report()
+    statsd.read()
+    statsd.close()
+    registry.counter("hits").increment(4)
+    with monkeypatch.context() as patch:
+        patch.setattr(reporter._connection, "refusal", lambda: None)  # as if it were still on its way
+        reporter.report()
+    statsd.reopen()
+
+    reporter.report()
+
+    assert statsd.read() == ["hits.value:+4|c"]
+
+
+def test_a_refusal_that_comes_before_the_end_takes_the_last_report_back(
+    make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a reporter has sent in vain when it stopped is sent by the next one."""
+    reporter = make(statsd.port)
+    reporter.report()
+    statsd.read()
+    statsd.close()
+    registry.counter("hits").increment(4)
+    with monkeypatch.context() as patch:
+        patch.setattr(reporter._connection, "refusal", lambda: None)
+        reporter.report()
+    reporter.close()
+    statsd.reopen()
+
+    make(statsd.port).report()
+
+    assert statsd.read() == ["hits.value:+4|c"]
+
+
+def test_trouble_is_logged_once_a_streak(
+    registry: Registry, statsd: Datagrams, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A StatsD that is down is one line in the log, and one when it is back."""
+    caplog.set_level(logging.INFO, "tapes.reporting")
+    statsd.close()
+    with StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry) as reporter:
+        for _ in range(4):
+            clock.settle()
+            clock.advance(10)
+        clock.settle()
+        statsd.reopen()
+        clock.advance(10)
+        clock.settle()
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert f"udp://127.0.0.1:{statsd.port}" in caplog.records[0].getMessage()
+    assert (reporter.failures, reporter.reports) == (5, 2)
+    assert statsd.read() == ["hits.value:+3|c"]
+
+
+def test_a_stream_gets_every_change_once(registry: Registry, stream: Stream, until: Until) -> None:
+    """Over TCP lines end with a newline, over one connection."""
+    with StatsdReporter(10, "127.0.0.1", stream.port, registry=registry, protocol="tcp"):
+        registry.counter("hits").increment()
+    until(lambda: counted(stream.lines) == {"hits.value": 4})
+
+
+def test_a_stream_that_takes_everything_costs_no_waiting(
+    make: Make, registry: Registry, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking whether the far end is still there does not wait for it to say something."""
+    monkeypatch.setattr("tapes.reporting.statsd.connection.SEND_TIMEOUT", 3600)
+    reporter = make(stream.port, protocol="tcp")
+
+    def report() -> None:
+        for _ in range(3):
+            reporter.report()
+
+    reporting = threading.Thread(target=report, daemon=True)
+    reporting.start()
+    reporting.join(30)
+
+    assert not reporting.is_alive()
+
+
+def test_a_unix_socket_gets_every_change_once(registry: Registry, tmp_path: Path, until: Until) -> None:
+    """The same over a unix socket at a path."""
+    stream = Stream(tmp_path / "statsd.sock")
+    with StatsdReporter(10, registry=registry, protocol="unix", path=tmp_path / "statsd.sock"):
+        registry.counter("hits").increment()
+
+    until(lambda: counted(stream.lines) == {"hits.value": 4})
+    stream.close()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_stream_is_opened_again(make: Make, registry: Registry, tmp_path: Path, until: Until, kind: str) -> None:
+    """When the far end was restarted, the changes since its end come over a new connection, and no other."""
+    stream = Stream(tmp_path / "statsd.sock" if kind == "unix" else None)
+    where = {"path": tmp_path / "statsd.sock"} if kind == "unix" else {"port": stream.port}
+    reporter = make(protocol=kind, **where)
+    reporter.report()
+    until(lambda: len(stream.lines) == 1)
+    stream.close()
+    registry.counter("hits").increment(5)
+    with pytest.raises(OSError, match=f"^.*{kind}:.*(refused|No such file)"):
+        reporter.report()
+    stream.reopen()
+
+    reporter.report()
+    until(lambda: len(stream.lines) == 2)
+    registry.counter("hits").increment(1)
+    reporter.report()
+    until(lambda: len(stream.lines) == 3)
+
+    assert stream.lines == ["hits.value:+3|c", "hits.value:+5|c", "hits.value:+1|c"]
+    assert len(stream.connections) == 1
+    stream.close()
+
+
+def test_what_a_stream_has_not_read_when_it_ends_is_sent_again(
+    make: Make, registry: Registry, stream: Stream, until: Until
+) -> None:
+    """A far end that goes down with something unread resets the connection, and the last report is repeated."""
+    stream.reading = False
+    reporter = make(stream.port, protocol="tcp")
+    reporter.report()
+    until(lambda: stream.connections)
+    stream.close()
+    stream.reading = True
+    stream.reopen()
+
+    reporter.report()
+
+    until(lambda: stream.lines == ["hits.value:+3|c"])
+
+
+def test_a_stream_that_takes_nothing_is_given_up_and_nothing_is_told_twice(
+    make: Make, registry: Registry, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a far end hangs, the whole lines that it has taken are delivered, and the others come when it goes on."""
+    monkeypatch.setattr("tapes.reporting.statsd.connection.SEND_TIMEOUT", 0.3)
+    hanging = Stream(reading=False)
+    size = 2000
+    registry.clear()
+    for number in range(size):
+        # So long that the buffers are full before all have been sent, and that one is cut off.
+        registry.counter("hits" * 700, {"number": str(number)}).increment(number + 1)
+    reporter = make(hanging.port, protocol="tcp")
+    with pytest.raises(TimeoutError, match=r"takes nothing more"):
+        reporter.report()
+    hanging.read_on(hanging.connections[0])
+    before = len(hanging.lines)
+    hanging.reading = True
+
+    reporter.report()
+
+    until(lambda: len(hanging.lines) >= size)
+    hanging.close()
+    assert 0 < before < size
+    assert len(hanging.lines) == len(set(hanging.lines)) == size
+    assert sum(counted(hanging.lines).values()) == sum(range(1, size + 1))
+
+
+def test_the_host_is_looked_up_now_and_then(
+    make: Make, clock: ManualClock, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host is looked up once a minute, not at every report, and every ten seconds while reports fail."""
+    asked: List[float] = []
+    lookup = socket.getaddrinfo
+
+    def counted_lookup(*args: Any, **options: Any) -> Any:
+        asked.append(clock.monotonic())
+        return lookup(*args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", counted_lookup)
+    reporter = make(statsd.port, "localhost", clock=clock)
+    reporter.registry.gauge("busy").set(1)
+    for _ in range(130):
+        reporter.report()
+        clock.advance(1)
+    well, asked[:] = list(asked), []
+    statsd.close()
+    for _ in range(30):
+        with pytest.raises(ConnectionRefusedError):
+            reporter.report()
+        clock.advance(1)
+
+    assert well == [0, 60, 120]
+    assert asked == [131, 141, 151]
+
+
+def test_a_host_that_moves_is_followed(
+    make: Make, registry: Registry, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a lookup gives another address, the reports go there."""
+    homes = [Datagrams(), Datagrams()]
+    at = [0]
+
+    def lookup(host: str, port: int, **options: Any) -> Any:
+        assert (host, port) == ("statsd.example", 8125)
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", homes[at[0]].port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    reporter = make(8125, "statsd.example", clock=clock)
+    for _ in range(2):
+        reporter.report()
+        registry.counter("hits").increment()
+        at[0] = 1
+        clock.advance(60)
+    reporter.report()
+
+    assert homes[0].read() == ["hits.value:+3|c"]
+    assert homes[1].read() == ["hits.value:+1|c", "hits.value:+1|c"]
+    for home in homes:
+        home.close()
+
+
+def test_a_host_that_cannot_be_found_is_no_fault_of_the_caller(
+    registry: Registry, clock: ManualClock, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unknown host makes failed reports that name it, and good ones when it is known."""
+    known: List[Tuple[Any, ...]] = []
+
+    def lookup(*args: Any, **options: Any) -> Any:
+        if not known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return known
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with StatsdReporter(10, "statsd.example", 8125, registry=registry) as reporter:
+        clock.settle()
+        assert "'statsd.example' cannot be found: [Errno -2] Name or service not known" in str(reporter.last_error)
+        known.append((socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", statsd.port)))
+        clock.advance(10)
+        clock.settle()
+        assert (reporter.failures, reporter.reports) == (1, 1)
+
+    assert statsd.read() == ["hits.value:+3|c"]
+
+
+def test_an_address_that_was_known_is_kept_when_the_lookup_fails(
+    make: Make, registry: Registry, clock: ManualClock, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that is down later on costs no report."""
+    reporter = make(statsd.port, "localhost", clock=clock)
+    reporter.report()
+
+    def fail(*args: Any, **options: Any) -> Any:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    clock.advance(1000)
+    registry.counter("hits").increment()
+    reporter.report()
+
+    assert statsd.read() == ["hits.value:+3|c", "hits.value:+1|c"]
+
+
+def test_a_name_server_that_hangs_holds_nobody_up(
+    registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a lookup hangs the application goes on, and stop() returns within its deadline."""
+    asked, release = threading.Event(), threading.Event()
+
+    def hang(*args: Any, **options: Any) -> Any:
+        asked.set()
+        release.wait(60)
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", statsd.port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    reporter = StatsdReporter(10, "statsd.example", registry=registry)
+    reporter.start()
+    assert asked.wait(30)
+    registry.counter("hits").increment()
+    began = time.monotonic()
+    reporter.stop(0.1)
+
+    assert time.monotonic() - began < 20
+    assert not reporter.running
+    release.set()
+
+
+def test_packets_hold_whole_lines_and_as_many_as_fit(make: Make, registry: Registry, statsd: Datagrams) -> None:
+    """No packet is larger than it may be, none has room for the first line of the next, and a pair is never parted."""
+    registry.clear()
+    for number in range(300):
+        registry.counter(f"counter.c{'c' * (number % 40)}.{number}").increment(number + 1)
+        registry.gauge(f"gauge.g{'g' * (number % 37)}.{number}").set(-number - 0.5)
+    lines = []
+
+    reporter = make(statsd.port, max_packet=200)
+    send = reporter._connection.send
+
+    def sent(data: bytes) -> int:
+        taken = send(data)
+        lines.extend(statsd.read())  # before its buffer is full
+        return taken
+
+    reporter._connection.send = sent  # type: ignore[method-assign]  # to look in between
+    reporter.report()
+
+    packets = statsd.packets
+    assert max(map(len, packets)) <= 200
+    for packet, following in zip(packets, packets[1:]):
+        first, _, second = following.partition("\n")
+        unit = f"{first}\n{second.partition(chr(10))[0]}" if first.endswith(":0|g") else first
+        assert len(packet) + 1 + len(unit) > 200
+    assert not any(packet.endswith(":0|g") for packet in packets)
+    assert len(lines) == len(set(lines)) == 900
+    assert sum(counted(lines).values()) == sum(range(1, 301))
+
+
+def test_a_line_that_fits_into_no_packet_is_left_out(
+    make: Make, registry: Registry, statsd: Datagrams, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line that is too long is never cut: it is left out, the others are sent, and that is logged once."""
+    registry.counter("c" * 100).increment()
+    registry.counter("d" * 100).increment()
+    registry.gauge("g" * 40).set(-1)  # each of its two lines would fit
+    reporter = make(statsd.port, max_packet=64)
+    for _ in range(3):
+        reporter.report()
+
+    assert statsd.read() == ["hits.value:+3|c"]
+    assert [record.getMessage().partition(")")[2] for record in caplog.records] == [
+        f" leaves out what does not fit into max_packet=64, as does this line of 111 bytes: '{'c' * 80}'..."
+    ]
+
+
+def test_on_a_stream_a_line_may_be_as_long_as_it_is(
+    make: Make, registry: Registry, stream: Stream, until: Until
+) -> None:
+    """A stream has no packets that a line could be too long for."""
+    registry.clear()
+    registry.counter("c" * 5000).increment()
+
+    make(stream.port, protocol="tcp").report()
+
+    until(lambda: stream.lines == [f"{'c' * 5000}.value:+1|c"])
+
+
+def test_series_that_would_be_alike_are_logged_once(
+    make: Make, registry: Registry, statsd: Datagrams, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When tags in names make two series alike, the second has another name, and the log says so once."""
+    registry.counter("a", {"b": "c"}).increment(1)
+    registry.counter("a.b_c").increment(2)
+    reporter = make(statsd.port)
+    for _ in range(3):
+        reporter.report()
+
+    assert statsd.read() == ["hits.value:+3|c", "a.b_c.value:+1|c", "a.b_c_0x_.value:+2|c"]
+    assert [record.getMessage().partition(")")[2] for record in caplog.records] == [
+        (
+            " sends 'a.b_c' with the tags {} as 'a.b_c_0x_', because another series has the name that it would have: "
+            "name one of them differently, or use tags='datadog'."
+        )
+    ]
+
+
+def test_a_child_sends_what_it_has_counted(registry: Registry, statsd: Datagrams) -> None:
+    """A forked child begins at zero with a socket of its own, and the parent goes on: the totals are those of both."""
+    counter = registry.counter("hits")
+    with StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry) as reporter:
+        for _ in range(3):
+            counter.increment(10)
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    counter.increment(1)
+                    reporter.stop()
+                finally:
+                    os._exit(0)
+            os.waitpid(pid, 0)
+            assert reporter.running
+
+    assert counted(statsd.read()) == {"hits.value": 36}
+
+
+def test_it_opens_nothing_before_its_first_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making a reporter asks no name server and makes no socket."""
+
+    def refuse(*args: object, **options: object) -> None:
+        raise AssertionError("Something was opened.")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
+
+    reporter = StatsdReporter(10, "statsd.example")
+
+    assert repr(reporter) == "StatsdReporter(interval=10, udp://statsd.example:8125)"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, "StatsdReporter(interval=10, udp://localhost:8125)"),
+        ({"host": "::1", "port": 1, "prefix": "a.b"}, "StatsdReporter(interval=10, udp://[::1]:1, prefix='a.b')"),
+        ({"protocol": "unix", "path": "/run/s"}, "StatsdReporter(interval=10, unix:/run/s)"),
+    ],
+)
+def test_it_says_where_it_reports_to(options: Any, text: str) -> None:
+    """Its representation names the destination and the prefix."""
+    assert repr(StatsdReporter(10, **options)) == text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"host": ""}, "host is the name or the address of a host, like 'localhost', not ''."),
+        ({"host": None}, "host is the name or the address of a host, like 'localhost', not None."),
+        ({"port": 0}, "port is an int from 1 to 65535, not 0."),
+        ({"port": "8125"}, "port is an int from 1 to 65535, not '8125'."),
+        ({"port": True}, "port is an int from 1 to 65535, not True."),
+        ({"prefix": ""}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not ''."),
+        ({"prefix": "a."}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 'a.'."),
+        ({"prefix": "a:b"}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 'a:b'."),
+        ({"prefix": 7}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 7."),
+        ({"protocol": "http"}, "protocol is 'udp', 'tcp' or 'unix', not 'http'."),
+        (
+            {"protocol": "unix"},
+            "protocol='unix' needs the path of the socket: give path='/run/statsd.sock' or the like.",
+        ),
+        (
+            {"path": "/run/s"},
+            "path ('/run/s') is the socket of a StatsD and goes with protocol='unix', not with 'udp'.",
+        ),
+        ({"protocol": "unix", "path": 7}, "path is a str or a path object, not 7 (int)."),
+        ({"tags": "graphite"}, "tags is 'name' or 'datadog', not 'graphite'."),
+        ({"tags": []}, "tags is 'name' or 'datadog', not []."),
+        ({"max_packet": 63}, "max_packet is how many bytes a packet may have, an int from 64 to 65507, not 63."),
+        ({"max_packet": 1e3}, "max_packet is how many bytes a packet may have, an int from 64 to 65507, not 1000.0."),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: Any, message: str) -> None:
+    """Each option is checked when the reporter is made, and the error says what it may be."""
+    with pytest.raises(ReporterOptionError) as caught:
+        StatsdReporter(10, **options)
+
+    assert str(caught.value) == message
