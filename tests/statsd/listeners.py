@@ -103,6 +103,7 @@ class Stream:
 
     def read_on(self, connection: socket.socket) -> None:
         """Read a connection to its end that was not read until now."""
+        connection.settimeout(TIMEOUT)
         unfinished = {connection: b""}
         while self._take(connection, unfinished):
             pass

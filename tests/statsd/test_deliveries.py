@@ -109,6 +109,21 @@ def test_a_counter_that_was_removed_and_made_again_begins_at_zero(registry: Regi
     assert deliver(told, registry) == [5]
 
 
+def test_what_was_refused_of_an_old_counter_is_nothing_to_a_new_one(registry: Registry) -> None:
+    """A refusal that comes after a counter was removed and made again changes nothing for the new one."""
+    told = Deliveries()
+    registry.counter("a").increment(3)
+    refused = changes(told, registry)
+    deliver(told, registry)
+    registry.remove("a")
+    registry.counter("a").increment(5)
+    deliver(told, registry)
+
+    told.take_back(refused)
+
+    assert deliver(told, registry) == []
+
+
 def test_a_counter_that_begins_anew_in_place_is_told_whole(registry: Registry) -> None:
     """Counts only grow: one that has become less has begun at zero, as in an isolated registry."""
     told = Deliveries()
@@ -144,6 +159,7 @@ def test_what_was_told_is_kept_by_registry_and_destination(registry: Registry) -
 
 def test_a_registry_is_not_kept_alive() -> None:
     """When a registry is gone, so is what was told of it."""
+    gc.collect()  # those of other tests
     before = len(module._ALL)
     registry = Registry()
     deliveries(registry, "here")

@@ -88,6 +88,21 @@ def make(registry: Registry, made: List[StatsdReporter]) -> Make:
     return make
 
 
+Addresses = Callable[..., None]
+
+
+@pytest.fixture
+def addresses(monkeypatch: pytest.MonkeyPatch) -> Addresses:
+    """Say what addresses all hosts have."""
+
+    def have(*found: Tuple[Any, ...]) -> None:
+        families = [socket.AF_INET6 if ":" in address[0] else socket.AF_INET for address in found]
+        entries = [(family, None, None, "", address) for family, address in zip(families, found)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: entries)
+
+    return have
+
+
 def test_it_reports_from_start_to_stop(registry: Registry, statsd: Datagrams, clock: ManualClock) -> None:
     """It sends what there is at the start, what has changed at each interval, and the rest at the stop."""
     reporter = StatsdReporter(10, "127.0.0.1", statsd.port, "shop", registry)
@@ -204,12 +219,17 @@ def test_what_was_refused_is_sent_with_the_next_report(make: Make, registry: Reg
 
 
 def test_nothing_is_told_twice_when_the_far_end_goes_down_in_the_middle(
-    make: Make, registry: Registry, statsd: Datagrams
+    make: Make, registry: Registry, statsd: Datagrams, addresses: Addresses
 ) -> None:
-    """If one packet of a report is refused, the next report repeats all of it: what was taken has gone down too."""
+    """If one packet of a report is refused, the next report repeats all of it: what was taken has gone down too.
+
+    The rest does not go to another address of the host either.
+    """
+    other = Datagrams()
+    addresses(("127.0.0.1", statsd.port), ("127.0.0.1", other.port))
     for number in range(200):
         registry.counter("other", {"number": str(number)}).increment()
-    reporter = make(statsd.port)
+    reporter = make(8125, "statsd.example")
     send = reporter._connection._send_datagram
     sent: List[bytes] = []
 
@@ -223,10 +243,51 @@ def test_nothing_is_told_twice_when_the_far_end_goes_down_in_the_middle(
     with pytest.raises(ConnectionRefusedError):
         reporter.report()
     assert len(sent) == 3
+    assert other.read() == []
     statsd.reopen()
     reporter.report()
 
     assert sum(counted(statsd.read()).values()) == 203
+    other.close()
+
+
+def test_all_addresses_of_a_host_are_tried(make: Make, statsd: Datagrams, addresses: Addresses) -> None:
+    """Where nobody listens at one address of a host the same report goes to another."""
+    down = Datagrams()
+    down.close()
+    addresses(("127.0.0.1", down.port), ("127.0.0.1", statsd.port))
+
+    make(8125, "statsd.example").report()
+
+    assert statsd.read() == ["hits.value:+3|c"]
+
+
+def test_all_addresses_of_a_host_are_tried_for_a_stream(
+    make: Make, stream: Stream, addresses: Addresses, until: Until
+) -> None:
+    """The same over TCP, where the connection is refused."""
+    down = Datagrams()
+    down.close()
+    addresses(("127.0.0.1", down.port), ("127.0.0.1", stream.port))
+
+    make(8125, "statsd.example", protocol="tcp").report()
+
+    until(lambda: stream.lines == ["hits.value:+3|c"])
+
+
+def test_ipv4_comes_before_ipv6(make: Make, statsd: Datagrams, addresses: Addresses) -> None:
+    """The original StatsD listens on IPv4 alone unless it is told otherwise, so that is tried first."""
+    addresses(("::1", statsd.port, 0, 0), ("127.0.0.1", statsd.port))
+    try:
+        sixth = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sixth.bind(("::1", statsd.port))
+    except OSError:
+        pytest.skip("There is no IPv6 here.")
+
+    make(8125, "statsd.example").report()
+
+    assert statsd.read() == ["hits.value:+3|c"]
+    sixth.close()
 
 
 def test_a_refusal_that_comes_late_takes_the_report_back(
@@ -468,6 +529,12 @@ def test_a_host_that_cannot_be_found_is_no_fault_of_the_caller(
         assert (reporter.failures, reporter.reports) == (1, 1)
 
     assert statsd.read() == ["hits.value:+3|c"]
+
+
+def test_a_host_that_cannot_even_be_asked_for_is_a_failed_report(make: Make) -> None:
+    """A name that no name server could know is a failure like any other."""
+    with pytest.raises(OSError, match=r"cannot be found: .*label"):
+        make(8125, "a" * 64 + ".example").report()
 
 
 def test_an_address_that_was_known_is_kept_when_the_lookup_fails(
