@@ -477,9 +477,15 @@ def test_the_host_is_looked_up_now_and_then(
         with pytest.raises(ConnectionRefusedError):
             reporter.report()
         clock.advance(1)
+    ill, asked[:] = list(asked), []
+    statsd.reopen()
+    for _ in range(62):
+        reporter.report()
+        clock.advance(1)
 
     assert well == [0, 60, 120]
-    assert asked == [131, 141, 151]
+    assert ill == [131, 141, 151]
+    assert asked == [211]
 
 
 def test_a_host_that_moves_is_followed(
@@ -636,6 +642,25 @@ def test_on_a_stream_a_line_may_be_as_long_as_it_is(
     make(stream.port, protocol="tcp").report()
 
     until(lambda: stream.lines == [f"{'c' * 5000}.value:+1|c"])
+
+
+def test_a_stream_is_sent_in_packets_too(make: Make, registry: Registry, stream: Stream, until: Until) -> None:
+    """On a stream as well nothing larger than a packet is sent at a time, the newline at its end included."""
+    for number in range(100):
+        registry.counter("other", {"number": str(number)}).increment()
+    reporter = make(stream.port, protocol="tcp", max_packet=100)
+    send = reporter._connection.send
+    sizes: List[int] = []
+
+    def measured(data: bytes) -> int:
+        sizes.append(len(data))
+        return send(data)
+
+    reporter._connection.send = measured  # type: ignore[method-assign]  # to look in between
+    reporter.report()
+
+    assert 90 < max(sizes) <= 100
+    until(lambda: sum(counted(stream.lines).values()) == 103)
 
 
 def test_series_that_would_be_alike_are_logged_once(
