@@ -17,6 +17,8 @@ from benchmarks.footprint import bytes_each, import_milliseconds
 from benchmarks.operations import floors, pairs
 from benchmarks.report import Row, comparison, page
 from benchmarks.report import floors as floor_table
+from benchmarks.report import reports as report_table
+from benchmarks.reporting import costs as costs_of_reports
 from benchmarks.timing import nanoseconds
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -47,7 +49,12 @@ def main() -> None:
         Row("a timer with one value", "bytes", sizes["prometheus"], sizes["used timer"], 2_000, is_absolute=True),
         Row("worst error of a quantile", "%", theirs * 100, ours * 100, 1, is_absolute=True),
     ]
-    results = page(machine(), comparison(rows), floor_table({floor.name: costs[floor.name] for floor in floors()}))
+    results = page(
+        machine(),
+        comparison(rows),
+        report_table(costs_of_reports(runs=1 if options.quick else 7)),
+        floor_table({floor.name: costs[floor.name] for floor in floors()}),
+    )
     print(results)
     if not options.quick:
         RESULTS.write_text(results)
@@ -57,7 +64,7 @@ def main() -> None:
 def machine() -> str:
     """Name what the numbers are from."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("tapes-core", "prometheus_client"))
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("tapes-core", "tornado", "prometheus_client"))
     system = f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}"
     return f"{os.cpu_count()} cores of {processor()}, {system}, {python}, with {versions}"
 
