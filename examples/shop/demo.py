@@ -1,45 +1,35 @@
 """Open the shop, send customers, show its metrics, and check that not one request is missing from them.
 
     python -m examples.shop.demo --seconds 5
+    python -m examples.shop.demo --statsd localhost:8125
 
-The exit code is 0 only if the customers' own count of requests is the count of the timer `shop.request`.
+The exit code is 0 only if the customers' own count of requests is the count of the timer `shop.request`. A StatsD that
+is down is mentioned, and changes nothing about that.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from examples.shop.clients import Customer
-from examples.shop.table import render, total_count
+from examples.shop.destination import Destination, destination
+from examples.shop.process import STATSD, Shop, ShopError, open_shop
+from examples.shop.table import render, total_count, total_value
 
 SHOP = Path(__file__).parent
 CUSTOMERS = 4
 TIMER = "shop.request"
-DEADLINE = 30.0  # seconds for the shop to open, and to close
-
-
-class ShopError(Exception):
-    """The shop did not open, or does not answer."""
-
-
-class Shop(NamedTuple):
-    """A shop that is open."""
-
-    url: str
-    metrics_url: str
+COUNTERS = "http.*.requests"
+PATIENCE = 30.0  # seconds for the metrics to come
 
 
 class Interruption:
@@ -64,17 +54,22 @@ def main(arguments: Sequence[str]) -> int:
     """Run the demo and return its exit code."""
     parser = argparse.ArgumentParser(prog="demo", description="Drive a small shop and check what it has measured.")
     parser.add_argument("--seconds", type=seconds, default=5.0, help="how long to send requests (default: 5)")
+    parser.add_argument(
+        "--statsd", type=destination, metavar="HOST:PORT", help="send the metrics to this StatsD too, over UDP"
+    )
     options = parser.parse_args(arguments)
     interruption = Interruption()
     interruption.listen()
     with tempfile.TemporaryDirectory(prefix="tapes-demo-") as folder:
-        reports = Path(folder) / "shop-metrics.jsonl"
+        stream = Path(folder) / "shop-metrics.jsonl"
         try:
-            with open_shop([sys.executable, str(SHOP / "app.py")], Path(folder)) as shop:
+            with open_shop([sys.executable, str(SHOP / "app.py")], Path(folder), options.statsd) as shop:
                 print(f"A shop is open at {shop.url}, {CUSTOMERS} customers come for {options.seconds:g} s.")
+                if options.statsd:
+                    print(f"Its metrics go to the StatsD at {options.statsd} too, under the prefix {shop.prefix!r}.")
                 customers = drive(shop.url, options.seconds, interruption)
                 stats = fetch(shop.metrics_url)
-            last_report = json.loads(reports.read_text().splitlines()[-1])
+            last_report = json.loads(stream.read_text().splitlines()[-1])
         except ShopError as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1
@@ -91,6 +86,8 @@ def main(arguments: Sequence[str]) -> int:
     print("\n".join(f"{what:<42}{count:>12,}" for what, count in counts.items()))
     fault = difference(counts)
     print(fault or "They are the same.")
+    if options.statsd:
+        print(f"\n{delivery(options.statsd, shop, total_value(last_report, COUNTERS))}")
     return 1 if fault else 0
 
 
@@ -100,57 +97,6 @@ def seconds(text: str) -> float:
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
-
-
-@contextmanager
-def open_shop(command: Sequence[str], folder: Path) -> Iterator[Shop]:
-    """Run the shop in a process of its own, at free ports and with its files in `folder`, and end it afterwards.
-
-    Raises ShopError if it does not open, with what it said.
-    """
-    config = folder / "tapes.toml"
-    config.write_text(re.sub(r"^port = \d+", "port = 0", (SHOP / "tapes.toml").read_text(), flags=re.MULTILINE))
-    errors = folder / "errors.txt"
-    with errors.open("w") as stderr:
-        process = subprocess.Popen(
-            [*command, str(config), "--port", "0"],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for the demo, which lets the shop finish what it is asked
-        )
-    try:
-        shop = wait_until_open(process)
-        if shop is None:
-            raise ShopError(f"The shop did not open: exit code {process.wait()}.\n{errors.read_text().rstrip()}")
-        yield shop
-    finally:
-        process.terminate()
-        try:
-            process.communicate(timeout=DEADLINE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-
-
-def wait_until_open(process: subprocess.Popen[str]) -> Shop | None:
-    """Read what the shop announces. None if it ends, or takes so long that it is ended, before it is open."""
-    assert process.stdout is not None  # it was asked for
-    metrics_url = ""
-    too_late = threading.Timer(DEADLINE, process.kill)
-    too_late.daemon = True
-    too_late.start()
-    try:
-        for line in process.stdout:
-            if found := re.search(r"HTTPReporter\((.+)\)", line):
-                metrics_url = f"http://{found[1]}/"
-            if found := re.search(r"open at (\S+)", line):
-                return Shop(found[1], metrics_url)
-    finally:
-        too_late.cancel()
-    return None
 
 
 def drive(url: str, duration: float, interruption: Interruption) -> list[Customer]:
@@ -200,10 +146,24 @@ class Progress:
 def fetch(url: str) -> Any:
     """Fetch the metrics. Raises ShopError if they do not come."""
     try:
-        with urllib.request.urlopen(url, timeout=DEADLINE) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return json.load(answer)
     except (OSError, ValueError) as error:
         raise ShopError(f"No metrics came from {url!r}: {error}") from error
+
+
+def delivery(statsd: Destination, shop: Shop, total: int) -> str:
+    """Say how the reports to a StatsD have fared, the counters of which have come to `total`."""
+    made, failed, error = shop.reports[STATSD]
+    if not made:
+        reason = error or "none had come to an end when the shop closed"
+        return f"Not one of {failed} reports reached the StatsD ({reason}). Is it running at {statsd}?"
+    if failed:
+        return f"{made} reports reached the StatsD at {statsd}, as far as UDP can tell, and {failed} did not ({error})."
+    return (
+        f"All {made:,} reports reached the StatsD at {statsd}, as far as UDP can tell.\n"
+        f"Its counters {shop.prefix}.{COUNTERS}.value have grown by {total:,} altogether."
+    )
 
 
 def difference(counts: dict[str, int]) -> str | None:

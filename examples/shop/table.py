@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 Tree = Mapping[str, Any]
@@ -34,6 +35,11 @@ def total_count(tree: Tree, name: str) -> int:
         for found in series(tree)
         if found.name == name or found.name.startswith(f"{name}{{")
     )
+
+
+def total_value(tree: Tree, pattern: str) -> int:
+    """Add up the values of all counters whose names match a pattern, like `http.*.requests`."""
+    return sum(found.statistics.get("value", 0) for found in series(tree) if fnmatchcase(found.name, pattern))
 
 
 def render(tree: Tree) -> str:

@@ -15,7 +15,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from examples.shop.clients import Customer
-from examples.shop.demo import ShopError, open_shop
+from examples.shop.demo import delivery, main
+from examples.shop.destination import Destination
+from examples.shop.process import STATSD, Reports, Shop
+from tests.servers.processes import free_port
+from tests.statsd.listeners import Datagrams, counted
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,15 +83,85 @@ def test_a_duration_that_is_none_is_refused(wrong: str) -> None:
     assert "--seconds" in output.splitlines()[-1]
 
 
-def test_a_shop_that_does_not_open_is_reported_with_its_own_words(tmp_path: Path) -> None:
-    """What the shop said before it ended is in the error."""
-    command = [sys.executable, "-c", "raise SystemExit('There are no shelves.')"]
+def test_a_statsd_is_told_of_every_request() -> None:
+    """With `--statsd` the counters that were sent there add up to the requests, and the end says so."""
+    listener = Datagrams()
+    with start_demo("--seconds", "0.5", "--statsd", f"127.0.0.1:{listener.port}") as demo:
+        output, _ = demo.communicate(timeout=60)
+    totals = counted(listener.read())
+    listener.close()
 
-    with (
-        pytest.raises(ShopError, match=r"did not open: exit code 1\.\nThere are no shelves\."),
-        open_shop(command, tmp_path),
-    ):
-        pass
+    answered = re.findall(r"requests answered +([\d,]+)\n", output)[0]
+    told = [total for name, total in totals.items() if re.fullmatch(r"demo\.http\.\w+\.requests\.value", name)]
+    assert demo.returncode == 0, output
+    assert f"go to the StatsD at 127.0.0.1:{listener.port} too, under the prefix 'demo'.\n" in output
+    assert "They are the same.\n" in output
+    assert output.endswith(
+        f"reports reached the StatsD at 127.0.0.1:{listener.port}, as far as UDP can tell.\n"
+        f"Its counters demo.http.*.requests.value have grown by {answered} altogether.\n"
+    )
+    assert f"{sum(told):,.0f}" == answered
+
+
+def test_a_statsd_that_is_down_is_mentioned() -> None:
+    """Nobody listens: the end says so, and the comparison of the requests is as right as ever."""
+    where = f"127.0.0.1:{free_port()}"
+    with start_demo("--seconds", "0.1", "--statsd", where) as demo:
+        output, _ = demo.communicate(timeout=60)
+
+    assert demo.returncode == 0, output
+    assert "They are the same.\n" in output
+    assert output.endswith(
+        f" reports reached the StatsD (udp://{where}: Connection refused). Is it running at {where}?\n"
+    )
+
+
+def test_what_is_no_host_and_port_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--statsd` says what it wants, before anything is started."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--statsd", "localhost"])
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "demo: error: argument --statsd: 'localhost' is not the HOST:PORT of a StatsD, "
+        "like localhost:8125 or [::1]:8125, with a port from 1 to 65535"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reports", "expected"),
+    [
+        (
+            Reports(1200, 0, None),
+            (
+                "All 1,200 reports reached the StatsD at [::1]:8125, as far as UDP can tell.\n"
+                "Its counters shop.http.*.requests.value have grown by 34,567 altogether."
+            ),
+        ),
+        (
+            Reports(5, 2, "refused"),
+            "5 reports reached the StatsD at [::1]:8125, as far as UDP can tell, and 2 did not (refused).",
+        ),
+        (
+            Reports(0, 7, "refused"),
+            "Not one of 7 reports reached the StatsD (refused). Is it running at [::1]:8125?",
+        ),
+        (
+            Reports(0, 0, None),
+            (
+                "Not one of 0 reports reached the StatsD (none had come to an end when the shop closed). "
+                "Is it running at [::1]:8125?"
+            ),
+        ),
+    ],
+)
+def test_how_the_reports_fared_is_said(reports: Reports, expected: str) -> None:
+    """That all, some or none of them arrived is told apart; only the first says what the StatsD should hold."""
+    shop = Shop()
+    shop.prefix = "shop"
+    shop.reports[STATSD] = reports
+
+    assert delivery(Destination("::1", 8125), shop, 34567) == expected
 
 
 def test_a_request_without_an_answer_is_counted_as_sent() -> None:

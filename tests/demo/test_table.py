@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from examples.shop.demo import difference
-from examples.shop.table import render, series, total_count
+from examples.shop.table import render, series, total_count, total_value
 
 TREE: dict[str, Any] = {
     "shop": {
@@ -53,6 +53,15 @@ def test_no_statistics_are_a_table_without_lines() -> None:
 def test_the_total_is_over_all_tags_of_one_metric() -> None:
     """The count of a metric includes its tagged series, and not those of metrics below or beside it."""
     assert total_count(TREE, "shop.request") == 4
+
+
+def test_the_total_of_counters_is_over_all_that_match() -> None:
+    """The values of the counters whose names match are added up, and nothing else."""
+    tree = {"http": {"Cart": {"requests": {"value": 3}, "errors": {"count": 9}}, "Item": {"requests": {"value": 4}}}}
+
+    assert total_value(tree, "http.*.requests") == 7
+    assert total_value(tree, "http.Cart.requests") == 3
+    assert total_value(tree, "requests") == 0
 
 
 @pytest.mark.parametrize(
