@@ -74,7 +74,7 @@ def test_the_configuration_has_free_ports_and_a_statsd_if_there_is_one(
             [
                 "TornadoHTTPReporter(127.0.0.1:0)",
                 "TornadoStreamReporter(interval=1, path='shop-metrics.jsonl')",
-                "TornadoStatsdReporter(interval=1, udp://[::1]:9999, prefix='shop')",
+                "TornadoStatsdReporter(interval=1, udp://[::1]:9999, prefix='demo')",
             ],
         ),
     ],
