@@ -6,17 +6,16 @@ connection when its time is up; and when there are too many, the one that has wa
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 import time
 from contextlib import suppress
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
-from typing import Any, Callable, Dict, List, Optional
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Dict, List
 
-from tapes.reporting.reporter import LOGGER_NAME
+from tapes.reporting.exchange import Exchange, log
+
+if TYPE_CHECKING:
+    from tapes.reporting.page import MakePage
 
 MAX_CONNECTIONS = 32
 """How many connections there may be at a time."""
@@ -27,10 +26,14 @@ REQUEST_TIMEOUT = 10.0
 IDLE_TIMEOUT = 60.0
 """Seconds that a connection is kept for a further request."""
 
-_FAREWELL = 1.0  # seconds for a client to read why its connection is closed
+FAREWELL = 1.0
+"""Seconds for a client to read why its connection is closed."""
 
-Page = Callable[[bool], "tuple[str, Optional[bytes]]"]
-"""Given whether it is asked for by GET, the media type and the content of the page; None if there is none to be had."""
+GRACE = 1.0
+"""Seconds for answers that are under way when the server stops."""
+
+RETRY = 0.1
+"""Seconds to wait when no connection can be accepted, for want of descriptors for instance."""
 
 
 class Connection:
@@ -49,10 +52,10 @@ class Connection:
 
     def take_leave(self) -> None:
         """Close. Closed with unread input, a connection is reset, and the client may not get to see its last answer."""
-        self.deadline = time.monotonic() + _FAREWELL
+        self.deadline = time.monotonic() + FAREWELL
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
-            self.socket.settimeout(_FAREWELL)
+            self.socket.settimeout(FAREWELL)
             for _ in range(64):
                 if not self.socket.recv(65536):
                     break
@@ -67,8 +70,8 @@ class Connection:
 class Connections:
     """All clients of one server. Every operation on the dictionary is atomic, so no lock is held over a fork."""
 
-    def __init__(self, page: Page, thread_name: str) -> None:
-        self._page = page
+    def __init__(self, make_page: MakePage, thread_name: str) -> None:
+        self._make_page = make_page
         self._thread_name = thread_name
         self._open: Dict[Connection, None] = {}
 
@@ -126,25 +129,23 @@ class Connections:
 
     def _serve(self, connection: Connection) -> None:
         try:
-            _Handler(connection, self._page)
+            _Exchange(connection, self._make_page)
         except Exception as error:  # noqa: BLE001 -- whatever a client does, it is the client's fault
-            _log("%s: %r", connection.address, error)
+            log("%s: %r", connection.address, error)
         finally:
             connection.take_leave()
             self._open.pop(connection, None)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Exchange(Exchange):
     """Reads the requests of one connection and answers them, all of it in the constructor."""
 
-    protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.0"  # so that even the worst request is answered with a status line
     wbufsize = -1
     disable_nagle_algorithm = True
 
-    def __init__(self, connection: Connection, page: Page) -> None:
+    def __init__(self, connection: Connection, make_page: MakePage) -> None:
         self._client = connection
-        self._page = page
+        self._make_page = make_page
         super().__init__(connection.socket, connection.address, None)  # type: ignore[arg-type]  # it has no such server
 
     def handle_one_request(self) -> None:
@@ -159,64 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._client.answering = False
             self._client.deadline = time.monotonic() + IDLE_TIMEOUT
 
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def send_error(self, code: int, message: Optional[str] = None, explain: Optional[str] = None) -> None:
-        """Called by http.server when a request is wrong; what it has to say repeats what the client has sent."""
-        self.close_connection = True
-        status = HTTPStatus(code)
-        if status is HTTPStatus.NOT_IMPLEMENTED:  # how http.server calls methods that it finds no function for
-            status = HTTPStatus.METHOD_NOT_ALLOWED
-        self._send_status(status)
-
-    def version_string(self) -> str:
-        return "tapes"
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- as it is called in http.server
-        _log("%s: " + format, self.client_address, *args)
-
-    def _answer(self) -> None:
+    def answer(self) -> None:
         self._client.answering = True
-        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # the body is not read, and must not be taken for the next request
-        if self._path() != "/":
-            self._send_status(HTTPStatus.NOT_FOUND)
-            return
-        media_type, body = self._page(self.command == "GET")
-        if body is None:
-            self._send_status(HTTPStatus.INTERNAL_SERVER_ERROR)
-        else:
-            self._send(HTTPStatus.OK, media_type, body)
+        super().answer()
 
-    def _path(self) -> str:
-        if self.path.startswith("/"):
-            return self.path.partition("?")[0]
-        try:
-            return urlsplit(self.path).path or "/"  # the absolute form, as it is sent to proxies
-        except ValueError:
-            return ""
-
-    def _send_status(self, status: HTTPStatus) -> None:
-        self._send(status, "text/plain; charset=utf-8", f"{status.value} {status.phrase}\n".encode("ascii"))
-
-    def _send(self, status: HTTPStatus, media_type: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", media_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        if status is HTTPStatus.METHOD_NOT_ALLOWED:
-            self.send_header("Allow", "GET, HEAD")
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-        self.wfile.flush()
-
-
-def _log(message: str, *args: object) -> None:
-    logging.getLogger(LOGGER_NAME).debug(message, *args)
+    def fetch(self) -> None:
+        self.answer_with(self._make_page(self.command == "GET"))

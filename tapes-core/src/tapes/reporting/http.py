@@ -4,28 +4,20 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import selectors
 import socket
 from contextlib import suppress
-from typing import Any, Optional, Tuple
+from typing import Optional, Tuple
 
-from tapes.encoding import Format
-from tapes.encoding.json import JsonFormat
-from tapes.errors import ReporterOptionError
 from tapes.registry import Registry
-from tapes.reporting.connections import Connections
-from tapes.reporting.reporter import Reporter
+from tapes.reporting.connections import GRACE, RETRY, Connections
+from tapes.reporting.page import PageReporter
 from tapes.reporting.run import Run
 
-_GRACE = 1.0  # seconds for answers that are under way when the reporter is stopped
-_BACKLOG = 128
 _TICK = 1.0  # seconds between looks at the deadlines of connections, while there are any
-_RETRY = 0.1  # seconds to wait when no connection can be accepted, for want of descriptors for instance
 
 
-class HTTPReporter(Reporter):
+class HTTPReporter(PageReporter):
     """Serves the statistics at `/` over HTTP/1.1, as they are at the moment of the request.
 
     `GET` and `HEAD` of any query are answered; a page that cannot be made is answered with 500 and is a failed report.
@@ -52,32 +44,14 @@ class HTTPReporter(Reporter):
         Raises ReporterOptionError for options of the wrong type or range, and UnknownPluginError for an unknown format.
         `start()` raises OSError if it cannot listen there.
         """
-        super().__init__(registry)
-        self._port = _checked_port(port)
-        self._host = _checked_str("host", host, "an address, like '127.0.0.1'")
-        self._format = _format_named(_checked_str("format", format, "the name of a format, like 'json'"))
-        self._listener: Optional[socket.socket] = None
+        super().__init__(port, registry, host, format=format)
         self._wake: Optional[Tuple[socket.socket, socket.socket]] = None
         self._connections = self._no_connections()
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on; when it is not running, the one that it was given."""
-        listener = self._listener
-        if listener is not None:
-            with suppress(OSError):  # it has been closed in this moment
-                return int(listener.getsockname()[1])
-        return self._port
-
-    @property
-    def url(self) -> str:
-        """Where the page is, when it is running."""
-        return f"http://{self._location()}/"
 
     def open(self) -> None:
         """Listen."""
         self.close()  # what a run that hung has left open
-        listener = self._listen()
+        listener = self.listen()
         try:
             self._wake = socket.socketpair()
         except BaseException:
@@ -86,7 +60,6 @@ class HTTPReporter(Reporter):
         for end in self._wake:
             end.setblocking(False)
         self._connections = self._no_connections()
-        self._listener = listener
 
     def work(self, run: Run) -> None:
         """Accept connections until it is stopped."""
@@ -103,7 +76,7 @@ class HTTPReporter(Reporter):
                     self._accept(run, listener, connections)
                 connections.shut_down_overdue()
         listener.close()
-        connections.shut_down(_GRACE)
+        connections.shut_down(GRACE)
 
     def interrupt(self) -> None:
         """Wake the thread that waits for connections."""
@@ -114,10 +87,8 @@ class HTTPReporter(Reporter):
 
     def close(self) -> None:
         """Listen no more."""
-        listener, self._listener = self._listener, None
         wake, self._wake = self._wake, None
-        if listener is not None:
-            listener.close()
+        self.release()
         for end in wake or ():
             end.close()
 
@@ -126,26 +97,8 @@ class HTTPReporter(Reporter):
         self._connections.close_inherited()
         self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._location()})"
-
-    def _location(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{host}:{self.port}"
-
     def _no_connections(self) -> Connections:
-        return Connections(self._page, f"tapes-{type(self).__name__}-connection")
-
-    def _page(self, counted: bool) -> Tuple[str, Optional[bytes]]:
-        try:
-            body = self._format.encode(self.registry.snapshot())
-        except BaseException as error:  # noqa: BLE001 -- not even SystemExit ends the program from here
-            with suppress(Exception):  # by a logging handler or an observer
-                self.failed(error, "could not make its page, and has answered 500 Internal Server Error.")
-            return self._format.media_type, None
-        if counted:
-            self.succeeded()
-        return self._format.media_type, body
+        return Connections(self.page, f"tapes-{type(self).__name__}-connection")
 
     def _accept(self, run: Run, listener: socket.socket, connections: Connections) -> None:
         try:
@@ -161,68 +114,5 @@ class HTTPReporter(Reporter):
             self._cannot_accept(run, error)
 
     def _cannot_accept(self, run: Run, error: Exception) -> None:
-        with suppress(Exception):  # by a logging handler or an observer
-            self.failed(error, "could not accept a connection; it goes on.")
-        run.stopping.wait(_RETRY)
-
-    def _listen(self) -> socket.socket:
-        try:
-            found = socket.getaddrinfo(self._host or None, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        except (OSError, UnicodeError) as error:
-            raise ReporterOptionError(
-                f"{self!r} cannot listen on host {self._host!r}: {error}. Use an address of this machine, "
-                f"like '127.0.0.1', or '0.0.0.0' for all that it has."
-            ) from error
-        absent: Optional[OSError] = None
-        for family, _, _, _, address in found:
-            try:
-                return _listener(family, address)
-            except OSError as error:  # noqa: PERF203 -- there are one or two
-                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                    raise self._cannot_listen(error) from error
-                absent = error  # a name may stand for addresses of which only some exist here
-        raise self._cannot_listen(absent or OSError(errno.EADDRNOTAVAIL, "")) from absent
-
-    def _cannot_listen(self, error: OSError) -> OSError:
-        remedy = {
-            errno.EADDRINUSE: "Stop what listens there, or choose another port: 0 takes a free one.",
-            errno.EACCES: "Choose a port above 1023.",
-        }.get(error.errno or 0, "Use an address of this machine.")
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        return OSError(error.errno, f"{self!r} cannot listen on {self._location()}: {reason}. {remedy}")
-
-
-def _checked_port(port: object) -> int:
-    if isinstance(port, int) and not isinstance(port, bool) and 0 <= port <= 65535:
-        return port
-    raise ReporterOptionError(f"port is an int from 0, which is any free one, to 65535, not {port!r}.")
-
-
-def _checked_str(option: str, value: object, meaning: str) -> str:
-    if isinstance(value, str):
-        return value
-    raise ReporterOptionError(f"{option} is {meaning}, not {value!r} ({type(value).__name__}).")
-
-
-def _listener(family: int, address: Any) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if os.name == "posix":
-            listener.setsockopt(
-                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-            )  # not to wait for connections that are closed
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _format_named(name: str) -> Format:
-    if name == "json":
-        return JsonFormat()
-    from tapes.plugins import format_named  # pluggy is imported by nobody who does not need it
-
-    return format_named(name)
+        self.could_not_accept(error)
+        run.stopping.wait(RETRY)

@@ -1,0 +1,65 @@
+"""Listening at a port, and saying what to do where that cannot be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any, Optional
+
+from tapes.errors import ReporterOptionError
+
+_BACKLOG = 128
+
+
+def listen(host: str, port: int, listener: object) -> socket.socket:
+    """Return a socket that listens at `host` and `port` and does not block. With port 0 the system chooses one.
+
+    `listener` is who wants to: it is what the errors begin with. Raises ReporterOptionError for a `host` that is no
+    address at all, and OSError, with its `errno`, for one that is not of this machine and for a port that is taken.
+    """
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ReporterOptionError(
+            f"{listener!r} cannot listen on host {host!r}: {error}. Use an address of this machine, "
+            f"like '127.0.0.1', or '0.0.0.0' for all that it has."
+        ) from error
+    absent: Optional[OSError] = None
+    for family, _, _, _, address in found:
+        try:
+            return _listening(family, address)
+        except OSError as error:  # noqa: PERF203 -- there are one or two
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise _cannot_listen(host, port, listener, error) from error
+            absent = error  # a name may stand for addresses of which only some exist here
+    raise _cannot_listen(host, port, listener, absent or OSError(errno.EADDRNOTAVAIL, "")) from absent
+
+
+def location(host: str, port: int) -> str:
+    """Write `host` and `port` as they are written in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listening(family: int, address: Any) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            # Not to wait for connections that are closed.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _cannot_listen(host: str, port: int, listener: object, error: OSError) -> OSError:
+    remedy = {
+        errno.EADDRINUSE: "Stop what listens there, or choose another port: 0 takes a free one.",
+        errno.EACCES: "Choose a port above 1023.",
+    }.get(error.errno or 0, "Use an address of this machine.")
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return OSError(error.errno, f"{listener!r} cannot listen on {location(host, port)}: {reason}. {remedy}")

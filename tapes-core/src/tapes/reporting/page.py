@@ -1,0 +1,126 @@
+"""The statistics as a page: what it says, where it is to be had, and what becomes of one that cannot be made."""
+
+# ruff: noqa: TC001 -- the annotations of constructors are evaluated, by tapes.config for one
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Callable, Optional, Tuple
+
+from tapes.encoding import Format
+from tapes.encoding.json import JsonFormat
+from tapes.errors import ReporterOptionError
+from tapes.registry import Registry
+from tapes.reporting.listening import listen, location
+from tapes.reporting.reporter import Reporter
+
+if TYPE_CHECKING:
+    import socket
+
+Page = Tuple[str, Optional[bytes]]
+"""A media type and what is of that type; None if it could not be made."""
+
+MakePage = Callable[[bool], Page]
+"""Makes a page, given whether it is asked for by GET and not by HEAD. Called from any thread; raises nothing."""
+
+CANNOT_MAKE = "could not make its page, and has answered 500 Internal Server Error."
+"""What a log says of whoever answers so."""
+
+
+class PageReporter(Reporter):
+    """Serves the statistics at `/`, as they are at the moment of the request. How, is up to those that derive from it.
+
+    They call `listen()` when they open, `release()` when they close, and `page()` for each request.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        registry: Optional[Registry] = None,
+        host: str = "127.0.0.1",
+        *,
+        format: str = "json",  # noqa: A002 -- the word that users know
+    ) -> None:
+        """Serve what `registry` (by default the process-wide one) holds at `host` and `port`, in the format `format`.
+
+        With port 0 a free one is chosen at the start. The default host is reached from this machine only; `"0.0.0.0"`
+        and `"::"` stand for all addresses that it has.
+
+        Raises ReporterOptionError for options of the wrong type or range, and UnknownPluginError for an unknown format.
+        `start()` raises OSError if it cannot listen there.
+        """
+        super().__init__(registry)
+        self._port = _checked_port(port)
+        self._host = _checked_str("host", host, "an address, like '127.0.0.1'")
+        self._format = format_named(_checked_str("format", format, "the name of a format, like 'json'"))
+        self._listener: Optional[socket.socket] = None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; when it is not running, the one that it was given."""
+        listener = self._listener
+        if listener is not None:
+            with suppress(OSError):  # it has been closed in this moment
+                return int(listener.getsockname()[1])
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where the page is, when it is running."""
+        return f"http://{location(self._host, self.port)}/"
+
+    def listen(self) -> socket.socket:
+        """Listen, and return the socket, which does not block. Raises what `start()` raises if that cannot be."""
+        self._listener = listen(self._host, self._port, self)
+        return self._listener
+
+    def release(self) -> None:
+        """Close the socket that listens, in a forked child too. Does nothing if there is none."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+
+    def page(self, counted: bool) -> Page:
+        """Make the page and count it as a report, if it is to be `counted`; one that cannot be made is a failure.
+
+        May be called from several threads at a time. Raises nothing.
+        """
+        try:
+            body = self._format.encode(self.registry.snapshot())
+        except BaseException as error:  # noqa: BLE001 -- not even SystemExit ends the program from here
+            with suppress(Exception):  # by a logging handler or an observer
+                self.failed(error, CANNOT_MAKE)
+            return self._format.media_type, None
+        if counted:
+            with suppress(Exception):  # by a logging handler
+                self.succeeded()
+        return self._format.media_type, body
+
+    def could_not_accept(self, error: BaseException) -> None:
+        """Take note of a client that could not be let in, for want of descriptors for instance. Raises nothing."""
+        with suppress(Exception):  # by a logging handler or an observer
+            self.failed(error, "could not accept a connection; it goes on.")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({location(self._host, self.port)})"
+
+
+def format_named(name: str) -> Format:
+    """Return the format of that name. Raises UnknownPluginError if there is none."""
+    if name == "json":
+        return JsonFormat()
+    from tapes import plugins  # pluggy is imported by nobody who does not need it
+
+    return plugins.format_named(name)
+
+
+def _checked_port(port: object) -> int:
+    if isinstance(port, int) and not isinstance(port, bool) and 0 <= port <= 65535:
+        return port
+    raise ReporterOptionError(f"port is an int from 0, which is any free one, to 65535, not {port!r}.")
+
+
+def _checked_str(option: str, value: object, meaning: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise ReporterOptionError(f"{option} is {meaning}, not {value!r} ({type(value).__name__}).")

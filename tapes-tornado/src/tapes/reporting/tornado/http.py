@@ -1,0 +1,209 @@
+"""The statistics as a page that is fetched over HTTP from a loop of Tornado: in an application, or by themselves."""
+
+# ruff: noqa: TC001 -- the annotations of constructors are evaluated, by tapes.config for one
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, Dict, MutableMapping, Optional
+from weakref import WeakKeyDictionary
+
+from tapes.encoding import Format
+from tapes.errors import ReporterOptionError
+from tapes.registry import DEFAULT_REGISTRY, Registry
+from tapes.reporting.exchange import METHODS, SERVER, TEXT, headers_of, text_of
+from tapes.reporting.page import CANNOT_MAKE, Page, PageReporter, format_named
+from tapes.reporting.reporter import LOGGER_NAME
+from tapes.reporting.run import Run
+from tapes.reporting.tornado.loops import checked_loop, when_running
+from tapes.reporting.tornado.pages import Pages
+from tapes.reporting.tornado.server import Server
+from tapes.streak import Streak
+from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
+from tornado.web import RequestHandler
+
+_PIECE = 65536  # bytes that are written at once: an application that compresses does so on the loop
+
+
+class MetricsHandler(RequestHandler):
+    """Answers `GET` and `HEAD` with the statistics, in an application of your own:
+
+        Application([("/metrics", MetricsHandler)])
+        Application([("/metrics", MetricsHandler, {"registry": registry, "format": "json"})])
+
+    The page is as of a moment after the request. It is made in a daemon thread, and not on the loop; up to four are
+    made at a time, and further requests wait. One that cannot be made, because there is no such format for instance, is
+    answered with 500, and the first in a row is logged by `tapes.reporting`. Other methods are answered with 405.
+
+    The answers are those of `tapes.reporting.http.HTTPReporter`: without an Etag, with `Cache-Control: no-store`, and
+    with `Server: tapes`, because no version of Tornado needs to be told; override `set_default_headers()` for another.
+    Limits, compression and the access log are those of the application.
+    """
+
+    SUPPORTED_METHODS = METHODS
+
+    def initialize(self, registry: Optional[Registry] = None, format: str = "json") -> None:  # noqa: A002
+        """Show `registry`, by default the process-wide one, in the format named `format`.
+
+        Raises ReporterOptionError for a registry that is none.
+        """
+        self._registry = DEFAULT_REGISTRY if registry is None else registry
+        if not isinstance(self._registry, Registry):
+            raise ReporterOptionError(f"registry is a tapes.Registry, not {registry!r} ({type(registry).__name__}).")
+        self._mounted = _mounted.setdefault(self._registry, {}).setdefault(format, _Mounted(format))
+        self._page: Optional[asyncio.Future[Page]] = None
+        self._gone = False
+
+    def set_default_headers(self) -> None:
+        """Call the server tapes."""
+        self.set_header("Server", SERVER)
+
+    async def get(self) -> None:
+        """Answer with the page."""
+        await self._answer()
+
+    async def head(self) -> None:
+        """Answer with the headers of the page."""
+        await self._answer()
+
+    def compute_etag(self) -> None:
+        """Return None: a page is never the same as another."""
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with a line of plain text, in debug mode too."""
+        body = f"{status_code} {self._reason}\n".encode()
+        self._write_headers(status_code, TEXT, body)
+        self.finish(body)
+
+    def on_connection_close(self) -> None:
+        """Give up what the client has not waited for."""
+        self._gone = True
+        if self._page is not None:
+            self._page.cancel()
+
+    async def _answer(self) -> None:
+        self._page = self._mounted.fetch(self._registry)
+        try:
+            media_type, body = await self._page
+        except asyncio.CancelledError:
+            if self._gone:
+                return
+            raise
+        if body is None:
+            self.set_status(HTTPStatus.INTERNAL_SERVER_ERROR)
+            media_type, body = TEXT, text_of(HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._write_headers(self.get_status(), media_type, body)
+        if self.request.method != "HEAD":
+            with suppress(StreamClosedError):
+                await self._write(body)
+
+    def _write_headers(self, status: int, media_type: str, body: bytes) -> None:
+        for name, value in headers_of(status, media_type, len(body)).items():
+            self.set_header(name, value)
+
+    async def _write(self, body: bytes) -> None:
+        for start in range(0, len(body), _PIECE):
+            self.write(body[start : start + _PIECE])
+            if len(body) > _PIECE:
+                await self.flush()
+
+
+class _Mounted:
+    """What all requests for one registry in one format share."""
+
+    def __init__(self, format: str) -> None:  # noqa: A002 -- the word that users know
+        self._name = format
+        self._format: Optional[Format] = None
+        self._streak = Streak(LOGGER_NAME, f"MetricsHandler(format={format!r})")
+        self._pages: MutableMapping[IOLoop, Pages] = WeakKeyDictionary()
+
+    def fetch(self, registry: Registry) -> asyncio.Future[Page]:
+        """Have the page made for a request that the loop of this thread serves."""
+        loop = IOLoop.current()
+        return self._pages.setdefault(loop, Pages("MetricsHandler")).fetch(loop, lambda: self._make(registry))
+
+    def _make(self, registry: Registry) -> Page:
+        try:
+            if self._format is None:
+                self._format = format_named(self._name)
+            body = self._format.encode(registry.snapshot())
+        except BaseException as error:  # noqa: BLE001 -- not even SystemExit ends the program from here
+            with suppress(Exception):  # by a logging handler
+                self._streak.failed(CANNOT_MAKE, error)
+            return TEXT, None
+        with suppress(Exception):  # by a logging handler
+            self._streak.succeeded()
+        return self._format.media_type, body
+
+
+_mounted: MutableMapping[Registry, Dict[str, _Mounted]] = WeakKeyDictionary()
+
+
+class TornadoHTTPReporter(PageReporter):
+    """Serves the statistics at `/` over HTTP/1.1 on the loop of a Tornado application, at a port of its own.
+
+    It answers as `tapes.reporting.http.HTTPReporter` does, byte for byte, because both read requests and write answers
+    with the same code; not even Tornado's own server is in between. The limits are the same too: 32 connections, 10
+    seconds for a request and its answer, and a minute for a connection that is not used. Each page is made in a daemon
+    thread, and not on the loop; up to four are made at a time, and further requests wait. What clients do wrong, and an
+    access log, go to the logger `tapes.reporting` at level DEBUG.
+
+    It may be started before the loop runs: it listens at once, and answers as soon as the loop does. Stopped on the
+    thread of the loop, it listens no more when `stop()` returns, and the loop finishes within a second the answers that
+    are under way. After a fork the parent goes on; a forked child closes what it has inherited, and may start another.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        registry: Optional[Registry] = None,
+        host: str = "127.0.0.1",
+        io_loop: Optional[IOLoop] = None,
+        *,
+        format: str = "json",  # noqa: A002 -- the word that users know
+    ) -> None:
+        """Serve what `registry` (by default the process-wide one) holds at `host` and `port`, in the format `format`.
+
+        With port 0 a free one is chosen at the start. The default host is reached from this machine only; `"0.0.0.0"`
+        and `"::"` stand for all addresses that it has. `io_loop` is the loop that serves; by default it is the one that
+        runs where `start()` is called, or else the first that runs in this process.
+
+        Raises ReporterOptionError for options of the wrong type or range, and UnknownPluginError for an unknown format.
+        `start()` raises OSError if it cannot listen there.
+        """
+        super().__init__(port, registry, host, format=format)
+        self._io_loop = checked_loop(io_loop)
+        self._server: Optional[Server] = None
+
+    def open(self) -> None:
+        """Listen. Who comes now is answered when the loop runs."""
+        self._server = Server(self.listen(), self.page, type(self).__name__, self.could_not_accept)
+
+    def launch(self, run: Run) -> None:
+        """Have the loop serve, as soon as it runs."""
+        assert self._server is not None  # open() has returned
+        when_running(self._io_loop, run, self._server.begin, type(self).__name__)
+
+    def work(self, run: Run) -> None:
+        """Do nothing: the loop does it."""
+
+    def halt(self, run: Run, timeout: float) -> bool:
+        """Stop to serve, on the loop or in its place."""
+        server = self._server
+        if server is None:
+            return run.done.wait(timeout)
+        return server.stop(lambda: self.end(run), run.done, timeout)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._server = None
+        self.release()
+
+    def close_inherited(self) -> None:
+        """Close the descriptors of the parent, whose loop is left alone."""
+        if self._server is not None:
+            self._server.close_inherited()
+        self.close()

@@ -1,0 +1,213 @@
+"""The page in an application of Tornado, whatever that application is like."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import socket
+import threading
+from typing import Any, Callable, Dict, Iterator, List
+
+import pytest
+from tornado.web import RequestHandler
+
+from tapes.registry import Registry
+from tapes.reporting.tornado.http import MetricsHandler
+from tapes.reporting.tornado.pages import AT_ONCE
+from tapes.testing import isolated_registry
+from tests.reporting.pages import PAGE, FaultyRegistry, application, ask
+
+Until = Callable[[Callable[[], object]], None]
+
+HEADERS = {
+    "Server": "tapes",
+    "Content-Type": "application/json",
+    "Content-Length": "22",
+    "Cache-Control": "no-store",
+}
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture
+def registry() -> FaultyRegistry:
+    """Make a registry that holds one counter."""
+    return FaultyRegistry()
+
+
+class Blocked:
+    """A gauge that blocks whoever reads it, until it is released."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.reads = 0
+
+    def __call__(self) -> int:
+        """Block."""
+        self.reads += 1
+        self.release.wait(60)
+        return 1
+
+
+@pytest.fixture
+def blocked(registry: FaultyRegistry) -> Iterator[Blocked]:
+    """Make every page block, and release all in the end."""
+    blocked = Blocked()
+    registry.gauge("blocked", blocked)
+    yield blocked
+    blocked.release.set()
+
+
+def records_of_tapes(caplog: pytest.LogCaptureFixture) -> List[str]:
+    """Return what was logged but for the access log of the application."""
+    return [f"{one.name} {one.levelname}" for one in caplog.records if one.name != "tornado.access"]
+
+
+def test_it_shows_the_process_wide_registry_by_default() -> None:
+    """Mounted without options it shows what tapes.timer() and the like have made."""
+    with isolated_registry() as registry, application([("/metrics", MetricsHandler)]) as (_, port):
+        registry.counter("handler.seen").increment(2)
+
+        assert b'"handler":{"seen":{"value":2}}' in ask(port, "GET", "/metrics")[2]
+
+
+def test_it_is_mounted_as_often_as_one_likes(registry: FaultyRegistry) -> None:
+    """Each place shows its own registry."""
+    other = Registry()
+    other.counter("visits").increment()
+    handlers: List[Any] = [
+        ("/orders", MetricsHandler, {"registry": registry, "format": "json"}),
+        ("/visits", MetricsHandler, {"registry": other}),
+    ]
+
+    with application(handlers) as (_, port):
+        assert ask(port, "GET", "/orders") == (200, HEADERS, PAGE)
+        assert ask(port, "GET", "/visits")[2] == b'{"visits":{"value":1}}'
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"xsrf_cookies": True, "cookie_secret": "secret"},
+        {"debug": True, "autoreload": False},
+        {"serve_traceback": True},
+        {"default_handler_class": RequestHandler},
+        {"login_url": "/login"},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_no_setting_of_the_application_changes_the_answers(registry: FaultyRegistry, settings: Dict[str, Any]) -> None:
+    """Neither a protection against forged requests nor a debug mode shows in the answers."""
+    refused = {**HEADERS, "Content-Type": "text/plain; charset=utf-8", "Content-Length": "23", "Allow": "GET, HEAD"}
+    failed = {**HEADERS, "Content-Type": "text/plain; charset=utf-8", "Content-Length": "26"}
+
+    with application([("/metrics", MetricsHandler, {"registry": registry})], **settings) as (_, port):
+        assert ask(port, "GET", "/metrics") == (200, HEADERS, PAGE)
+        assert ask(port, "HEAD", "/metrics") == (200, HEADERS, b"")
+        assert ask(port, "POST", "/metrics", b"a=1") == (405, refused, b"405 Method Not Allowed\n")
+        registry.fault = OSError("no snapshot")
+        assert ask(port, "GET", "/metrics") == (500, failed, b"500 Internal Server Error\n")
+
+
+@pytest.mark.parametrize(("timers", "pieces"), [(30, "one"), (1000, "many")])
+def test_an_application_may_compress_it(timers: int, pieces: str) -> None:
+    """Compressed by the application a page is the same page; a long one in pieces, so that none holds the loop."""
+    registry = Registry()
+    for number in range(timers):
+        registry.timer(f"timer{number}")
+    handlers = [("/metrics", MetricsHandler, {"registry": registry})]
+
+    with application(handlers, compress_response=True) as (_, port):
+        status, headers, body = ask(port, "GET", "/metrics", Accept_Encoding="gzip")
+        plain = ask(port, "GET", "/metrics")
+
+    assert (status, headers["Content-Encoding"]) == (200, "gzip")
+    assert gzip.decompress(body) == plain[2]
+    assert headers.get("Transfer-Encoding") == {"one": None, "many": "chunked"}[pieces]
+    assert "Content-Encoding" not in plain[1]
+
+
+def test_a_handler_derived_from_it_may_add_what_it_likes(registry: FaultyRegistry) -> None:
+    """Headers and an early refusal are added as in any other handler, and a refusal is a line of text too."""
+
+    class Guarded(MetricsHandler):
+        def set_default_headers(self) -> None:
+            self.set_header("Server", "shop")
+
+        def prepare(self) -> None:
+            if "Authorization" not in self.request.headers:
+                self.send_error(401)
+
+    with application([("/metrics", Guarded, {"registry": registry})]) as (_, port):
+        refused = ask(port, "GET", "/metrics")
+        allowed = ask(port, "GET", "/metrics", Authorization="me")
+
+    assert (refused[0], refused[1]["Server"], refused[2]) == (401, "shop", b"401 Unauthorized\n")
+    assert allowed == (200, {**HEADERS, "Server": "shop"}, PAGE)
+
+
+def test_an_unknown_format_is_500_and_logged_once(registry: FaultyRegistry, caplog: pytest.LogCaptureFixture) -> None:
+    """A format that is not installed is told by the log, with what is, and not by a traceback for each request."""
+    with application([("/metrics", MetricsHandler, {"registry": registry, "format": "no-such"})]) as (_, port):
+        statuses = [ask(port, "GET", "/metrics")[0] for _ in range(3)]
+
+    assert statuses == [500] * 3
+    assert records_of_tapes(caplog) == ["tapes.reporting WARNING"]
+    assert "MetricsHandler(format='no-such') could not make its page" in caplog.text
+    assert "UnknownPluginError" in caplog.text
+
+
+def test_a_registry_that_is_none_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """An option of the wrong type is an error of the program, which Tornado logs as it logs all of them."""
+    handlers = [("/metrics", MetricsHandler, {"registry": "the registry"})]
+    with application(handlers) as (_, port), socket.create_connection(("127.0.0.1", port), 30) as client:
+        client.sendall(REQUEST)
+
+        assert client.recv(100) == b""
+
+    assert "registry is a tapes.Registry, not 'the registry' (str)." in caplog.text
+
+
+def test_a_producer_that_blocks_does_not_block_the_application(
+    registry: FaultyRegistry, blocked: Blocked, until: Until
+) -> None:
+    """While a page waits for something, the application answers other requests."""
+
+    class Hello(RequestHandler):
+        def get(self) -> None:
+            self.finish("hello")
+
+    handlers: List[Any] = [("/metrics", MetricsHandler, {"registry": registry}), ("/", Hello)]
+    with application(handlers) as (_, port), socket.create_connection(("127.0.0.1", port), 30) as client:
+        client.sendall(REQUEST)
+        until(lambda: blocked.reads == 1)
+
+        assert ask(port, "GET", "/")[2] == b"hello"
+        pages = [thread for thread in threading.enumerate() if thread.name == "tapes-MetricsHandler-page"]
+        assert [thread.daemon for thread in pages] == [True]
+
+
+def test_a_few_pages_are_made_at_a_time_and_those_who_leave_get_none(
+    registry: FaultyRegistry,
+    blocked: Blocked,
+    until: Until,
+    caplog: pytest.LogCaptureFixture,
+    capfd: Any,
+) -> None:
+    """Few pages are made at once, however many ask; none for clients that have gone, about whom nothing is logged."""
+    caplog.set_level(logging.INFO)
+    with application([("/metrics", MetricsHandler, {"registry": registry})]) as (loop, port):
+        clients = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(AT_ONCE + 5)]
+        for client in clients:
+            client.sendall(REQUEST)
+        until(lambda: blocked.reads == AT_ONCE)
+
+        for client in clients:
+            client.close()
+        until(lambda: len(loop.io_loop.handlers) == 1)  # that of the listening socket
+        begun = blocked.reads
+        blocked.release.set()
+        status = ask(port, "GET", "/metrics")[0]
+
+    assert (begun, status, blocked.reads) == (AT_ONCE, 200, AT_ONCE + 1)
+    assert records_of_tapes(caplog) == []
+    assert capfd.readouterr() == ("", "")
