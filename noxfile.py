@@ -7,6 +7,9 @@ is installed anywhere else. Where nox is installed, `nox -s NAME` is the same.
     python3 noxfile.py -s tests                      with the running Python
     python3 noxfile.py -s tests -P 3.12              with another one
     python3 noxfile.py -s tests -- tests/docs -x     what comes after -- goes to pytest
+
+Tests talk to real servers. The original StatsD is installed below `.nox/` where node and npm are there; collectd and
+iproute2 come with the system. Tests whose server is missing are skipped, and fail with TAPES_REQUIRE_SERVERS=1.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import sys
 import tempfile
 from importlib import metadata, util
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Optional
 
 ROOT = Path(__file__).resolve().parent
 OLDEST_PYTHON = (3, 9)
@@ -111,6 +114,9 @@ TOOLS = nox.project.load_toml(ROOT / "pyproject.toml")
 DISTRIBUTIONS = sorted(pyproject.parent for pyproject in ROOT.glob("tapes-*/pyproject.toml"))
 PYTHONS = [*nox.project.python_versions(nox.project.load_toml(ROOT / "tapes-core" / "pyproject.toml")), "pypy3"]
 
+# The original StatsD, which the tests send to and ask what it holds.
+STATSD = "statsd@0.9.0"
+
 # pyenv puts commands for all its versions on the PATH, of which only the chosen ones work. The real ones go before.
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 os.environ["PATH"] = os.pathsep.join([*map(str, sorted(PYENV.glob("versions/3*/bin"))), os.environ["PATH"]])
@@ -180,7 +186,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Drive an instrumented web application and check its count of requests. Options: -- --seconds N."""
+    """Drive an instrumented web application and check its count. Options: -- --seconds N --statsd HOST:PORT."""
     install_wheels(session, "demo")
     # After Ctrl-C the demo ends the application and shows what it has counted; nox would kill it after 0.3 s.
     session.run("python", "-m", "examples.shop.demo", *session.posargs, interrupt_timeout=30, terminate_timeout=5)
@@ -210,7 +216,43 @@ def install_wheels(session: nox.Session, group: str, *pip_options: str) -> Path:
 
 def run_pytest(session: nox.Session, wheels: Path, *runner: str) -> None:
     """Run the tests. They are told where the wheels are, so that they can insist on being run against them."""
-    session.run(*runner, "pytest", *session.posargs, env={"TAPES_WHEELS": str(wheels)})
+    told = {"TAPES_WHEELS": str(wheels)}
+    statsd = statsd_server(session)
+    if statsd is not None:
+        told["TAPES_STATSD"] = str(statsd)
+    session.run(*runner, "pytest", *session.posargs, env=told)
+
+
+def statsd_server(session: nox.Session) -> Optional[Path]:
+    """Return the script that runs the original StatsD, installed below `.nox/` now if it is not there.
+
+    None where it cannot be installed: the tests say what is missing. Like the environment of nox, it is made under
+    another name and renamed when it is complete.
+    """
+    final = ROOT / ".nox" / "servers" / STATSD.replace("@", "-")
+    script = Path("node_modules", "statsd", "stats.js")
+    if "TAPES_STATSD" in os.environ:
+        return Path(os.environ["TAPES_STATSD"])
+    if (final / script).exists():
+        return final / script
+    npm = shutil.which("npm")
+    if npm is None:
+        session.log("There is no npm to install the server %s with: install nodejs and npm.", STATSD)
+        return None
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="making-", dir=final.parent) as folder:
+        made = Path(folder) / "server"
+        made.mkdir()
+        options = ["--no-audit", "--no-fund", "--omit=optional", "--fetch-retries=1", "--prefix", str(made)]
+        install = [npm, "install", *options, STATSD]
+        done = subprocess.run(install, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            session.warn(f"npm could not install the server {STATSD}:\n{done.stdout}")
+            return None
+        # Another process may have been faster: its server is as good as this one.
+        with contextlib.suppress(OSError):
+            made.rename(final)
+    return final / script
 
 
 def dependencies() -> list[str]:

@@ -1,0 +1,107 @@
+"""A server in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable, Optional, Sequence
+
+PATIENCE = 30.0
+"""Seconds within which everything has to happen that is waited for. Generous: machines are busy."""
+
+CHOSEN_BY_TESTS = range(20_000, 32_000)
+"""Ports that systems do not give to those who ask for any, so that none is taken between its choice and its use."""
+
+
+class ServerProcess:
+    """A process that serves until it is stopped, and that does not outlive the tests, however they end."""
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        """Start `command`. What it writes is appended to `log`."""
+        setpriv = shutil.which("setpriv")  # of util-linux; without it tests that are killed leave their servers behind
+        tied = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+        self.log = log
+        with open(log, "ab") as output:
+            self._process = subprocess.Popen(
+                [*tied, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        if self.running:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it with no chance to do anything more."""
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Hold it still, so that it takes and answers nothing. Return when it stands."""
+        self._process.send_signal(signal.SIGSTOP)
+        _, status = os.waitpid(self._process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), f"It has ended:\n{self.said()}"
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def said(self) -> str:
+        """Return what it has written."""
+        return self.log.read_text(errors="replace")
+
+
+def free_port(taken: Optional[int] = None) -> int:
+    """Return a port of loopback, other than `taken`, that is free for TCP and UDP.
+
+    Another program may take it before it is used: whoever uses it tries again with another one then.
+    """
+    while True:
+        port = random.choice(CHOSEN_BY_TESTS)
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port != taken:
+            return port
+
+
+def send_datagram(host: str, port: int, data: bytes) -> None:
+    """Send one datagram. Raises ConnectionRefusedError if nobody takes it at the port, on the same host."""
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.connect((host, port))
+        udp.send(data)
+        refused = udp.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if refused:
+            raise OSError(refused, os.strerror(refused))
+
+
+def until(happened: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Wait until something is true; fail if it does not become so."""
+    deadline = time.monotonic() + patience
+    while not happened():
+        assert time.monotonic() < deadline, f"Within {patience:g} s it has not happened that {what}."
+        time.sleep(0.005)

@@ -1,0 +1,169 @@
+"""What the original StatsD holds after a report is what the registry holds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tapes.registry import Registry
+from tapes.reporting.statsd import StatsdReporter
+from tapes.testing import ManualClock
+from tests.servers.statsd import Protocol, StatsD
+from tests.statsd.conftest import MakeReporter
+
+
+def test_every_kind_of_metric_arrives(
+    server: StatsD, protocol: Protocol, registry: Registry, clock: ManualClock, make_reporter: MakeReporter
+) -> None:
+    """Counters are totals; the rest is gauges with all digits; durations are in milliseconds; tags are in names."""
+    orders = registry.counter("shop.orders")
+    orders.increment(5)
+    orders.decrement(2)
+    registry.counter("shop.refunds", tags={"to": "card", "by": "web"}).decrement(7)
+    registry.counter("shop.untouched")
+    registry.gauge("shop.stock").set(0.1 + 0.2)
+    registry.gauge("shop.queue", producer=lambda: 3)
+    registry.gauge("shop.broken", producer=lambda: 1 // 0)
+    meter = registry.meter("shop.visits")
+    sizes = registry.histogram("shop.size", tags={"unit": "kB"})
+    latency = registry.timer("shop.latency")
+    for number in range(1, 2001):
+        meter.mark(3)
+        sizes.update(-number)
+        latency.update(timedelta(milliseconds=number))
+    clock.advance(5)
+    stats = registry.get_stats()["shop"]
+    visits, size, took = stats["visits"], stats["size"]["unit=kB"], stats["latency"]
+
+    with make_reporter(protocol):
+        pass
+    server.settle()
+
+    assert server.totals() == {"shop.orders.value": 3, "shop.refunds.by_web.to_card.value": -7}
+    assert server.gauges() == {
+        "shop.stock.value": 0.30000000000000004,
+        "shop.queue.value": 3,
+        "shop.visits.total": 6000,
+        "shop.visits.m1_rate": visits["m1"],
+        "shop.visits.m5_rate": visits["m5"],
+        "shop.visits.m15_rate": visits["m15"],
+        "shop.size.unit_kB.total": 2000,
+        "shop.size.unit_kB.min": -2000,
+        "shop.size.unit_kB.max": -1,
+        "shop.size.unit_kB.mean": -1000.5,
+        "shop.size.unit_kB.stddev": size["stddev"],
+        "shop.size.unit_kB.q50": size["q50"],
+        "shop.size.unit_kB.q75": size["q75"],
+        "shop.size.unit_kB.q95": size["q95"],
+        "shop.size.unit_kB.q98": size["q98"],
+        "shop.size.unit_kB.q99": size["q99"],
+        "shop.size.unit_kB.q999": size["q999"],
+        "shop.latency.total": 2000,
+        "shop.latency.m1_rate": took["m1"],
+        "shop.latency.m5_rate": took["m5"],
+        "shop.latency.m15_rate": took["m15"],
+        "shop.latency.min": 1,
+        "shop.latency.max": 2000,
+        "shop.latency.mean": took["mean"] * 1000,
+        "shop.latency.stddev": took["stddev"] * 1000,
+        "shop.latency.q50": took["q50"] * 1000,
+        "shop.latency.q75": took["q75"] * 1000,
+        "shop.latency.q95": took["q95"] * 1000,
+        "shop.latency.q98": took["q98"] * 1000,
+        "shop.latency.q99": took["q99"] * 1000,
+        "shop.latency.q999": took["q999"] * 1000,
+    }
+    for held in (visits, size, took):
+        assert len(set(held.values())) == len(held), "Two statistics are the same, so they may have been mixed up."
+    assert server.bad_lines() == 0
+
+
+def test_numbers_keep_their_value(
+    server: StatsD, protocol: Protocol, registry: Registry, make_reporter: MakeReporter
+) -> None:
+    """Tiny, huge and precise numbers are held by StatsD, in doubles, as they are here."""
+    values = {
+        "tiny": 1e-7,
+        "tinier": -5e-324,
+        "huge": 1e21,
+        "largest": -1.7976931348623157e308,
+        "precise": 0.1 + 0.2,
+        "third": -1 / 3,
+        "odd": 2**53 + 1,
+        "below": -(2**63),
+        "nothing": -0.0,
+    }
+    for name, value in values.items():
+        registry.gauge(f"gauge.{name}").set(value)
+    for name in ("tiny", "huge", "precise", "third", "odd", "below"):
+        registry.counter(f"counter.{name}").increment(values[name])
+
+    make_reporter(protocol).report()
+    server.settle()
+
+    assert server.gauges() == {
+        "gauge.tiny.value": 0.0000001,
+        "gauge.tinier.value": -5e-324,
+        "gauge.huge.value": 1000000000000000000000,
+        "gauge.largest.value": -1.7976931348623157e308,
+        "gauge.precise.value": 0.30000000000000004,
+        "gauge.third.value": -0.3333333333333333,
+        "gauge.odd.value": 9007199254740992,
+        "gauge.below.value": -9223372036854775808,
+        "gauge.nothing.value": 0,
+    }
+    assert server.totals() == {
+        "counter.tiny.value": 0.0000001,
+        "counter.huge.value": 1000000000000000000000,
+        "counter.precise.value": 0.30000000000000004,
+        "counter.third.value": -0.3333333333333333,
+        "counter.odd.value": 9007199254740992,
+        "counter.below.value": -9223372036854775808,
+    }
+    assert server.bad_lines() == 0
+
+
+def test_negative_gauges_arrive_as_themselves(
+    server: StatsD, protocol: Protocol, registry: Registry, make_reporter: MakeReporter
+) -> None:
+    """A gauge below zero is not taken for a decrement of what it was before, whatever that was."""
+    gauge = registry.gauge("balance")
+    reporter = make_reporter(protocol)
+    held = []
+
+    for value in (5, -3, -8.5, 0, -1, 4):
+        gauge.set(value)
+        reporter.report()
+        server.settle()
+        held.append(server.gauges())
+
+    assert held == [{"balance.value": value} for value in (5, -3, -8.5, 0, -1, 4)]
+
+
+def test_datadog_tags_are_read(server: StatsD, registry: Registry) -> None:
+    """Tags in the style of DogStatsD are not part of the name, and StatsD reads them as its own."""
+    registry.counter("orders", tags={"item": "book", "shop": "a b"}).increment(2)
+    registry.gauge("stock", tags={"item": "book"}).set(-4)
+    reporter = StatsdReporter(10, server.host, server.port, "eu.shop", registry, tags="datadog")
+
+    with reporter:
+        pass
+    server.settle()
+
+    assert server.totals() == {"eu.shop.orders.value;item=book;shop=a_0x20_b": 2}
+    assert server.gauges() == {"eu.shop.stock.value;item=book": -4}
+    assert server.bad_lines() == 0
+
+
+def test_what_the_management_port_shows_is_flushed(
+    server: StatsD, protocol: Protocol, registry: Registry, make_reporter: MakeReporter
+) -> None:
+    """What StatsD passes on at a flush is what it was told, once."""
+    registry.counter("orders").increment(3)
+    registry.gauge("stock").set(-0.25)
+
+    make_reporter(protocol).report()
+    server.settle()
+    server.flush()
+
+    assert server.flushed_totals() == {"orders.value": 3}
+    assert server.flushed_gauges() == {"stock.value": -0.25}
