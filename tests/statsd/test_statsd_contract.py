@@ -105,13 +105,11 @@ def test_it_is_found_by_its_name(tmp_path: Path) -> None:
     registry = Registry()
     registry.counter("hits", {"page": "home"}).increment()
     options = {"interval": 10, "host": "127.0.0.1", "port": statsd.port, "prefix": "shop", "protocol": "udp"}
-    with tapes.configure(
-        {"reporters": {"statsd": {**options, "tags": "datadog", "max_packet": 512}}}, registry=registry
-    ):
-        pass
+    config = {"reporters": {"statsd": {**options, "tags": "datadog", "max_packet": 512}}}
+    with contextlib.closing(statsd):
+        tapes.configure(config, registry=registry).stop()
+        lines: List[str] = statsd.read()
 
-    lines: List[str] = statsd.read()
-    statsd.close()
     assert lines == ["shop.hits.value:+1|c|#page:home"]
 
 

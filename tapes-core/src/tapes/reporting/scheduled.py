@@ -52,8 +52,11 @@ class ScheduledReporter(Reporter):
         self.clock: Clock = self.registry.clock if clock is None else clock
 
     @abstractmethod
-    def report(self) -> None:
-        """Send what `self.registry` holds. Whatever it raises makes it a failed report."""
+    def report(self) -> object:
+        """Send what `self.registry` holds. Whatever it raises makes it a failed report.
+
+        What it returns is for those that do not call it in a thread, like event loops, which wait for a coroutine.
+        """
 
     def work(self, run: Run) -> None:
         """Report at once, at every interval, and once more in the end."""

@@ -32,6 +32,9 @@ class Bench:
     threaded = True
     """Whether it works in a thread of its own."""
 
+    may_hang = True
+    """Whether a report may hang in a test. Where `pause()` makes the reports the test would hang as well: say False."""
+
     patience = 20.0
     """Seconds of real time within which everything has to happen that is waited for. Generous: machines are busy."""
 
@@ -66,6 +69,10 @@ class Bench:
     def pause(self) -> None:
         """Let a little time pass. A reporter that is driven by an event loop of the test's own runs it here."""
         time.sleep(0.005)
+
+    def start_beside(self, reporter: Any) -> None:
+        """Start a reporter again while a report hangs. If that holds up the event loop it needs another one."""
+        reporter.start()
 
     # The tools.
 
@@ -106,6 +113,12 @@ class Bench:
         if not self.manual_time:
             raise SkipTest("Its intervals pass in real time.")
 
+    def hanging_only(self) -> None:
+        """Skip the test for a reporter that is not scheduled, or whose reports may not hang."""
+        self.scheduled_only()
+        if not self.may_hang:
+            raise SkipTest("The test would hang with its reports.")
+
     def first_report(self, reporter: Reporter) -> None:
         """Wait for the report that comes with the start, or ask for one."""
         if not self.scheduled:
@@ -139,19 +152,19 @@ class _Collector(logging.Handler):
 class Hanging:
     """A report that hangs until it is released."""
 
-    def __init__(self, report: Callable[[], None], patience: float) -> None:
+    def __init__(self, report: Callable[[], object], patience: float) -> None:
         self._report = report
         self._patience = patience
         self._released = threading.Event()
         self.thread: Optional[threading.Thread] = None
         self.begun = threading.Event()
 
-    def __call__(self) -> None:
+    def __call__(self) -> object:
         """Hang, then report."""
         self.thread = threading.current_thread()
         self.begun.set()
         self._released.wait(self._patience * 5)
-        self._report()
+        return self._report()
 
     def release(self) -> None:
         """Let it go on."""

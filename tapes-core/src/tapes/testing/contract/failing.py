@@ -82,7 +82,7 @@ class FailureContract(Bench):
 
     def test_a_hanging_report_does_not_hold_up_a_stop(self) -> None:
         """stop() returns within its deadline although a report hangs, logs that once, and can be repeated."""
-        self.scheduled_only()
+        self.hanging_only()
         with self.reporter() as (reporter, _), log_records() as records:
             hanging = Hanging(reporter.report, self.patience)
             reporter.report = hanging
@@ -100,7 +100,7 @@ class FailureContract(Bench):
 
     def test_a_report_that_has_hung_leaves_a_later_start_alone(self) -> None:
         """A report that hangs over a stop and a new start neither reports nor closes anything when it wakes up."""
-        self.scheduled_only()
+        self.hanging_only()
         with self.reporter() as (reporter, _):
             closed: List[int] = []
             threads: List[threading.Thread] = []
@@ -110,9 +110,10 @@ class FailureContract(Bench):
                 closed.append(1)
                 close()
 
-            def traced() -> None:
-                report()
+            def traced() -> object:
+                result = report()
                 threads.append(threading.current_thread())
+                return result
 
             hanging = Hanging(lambda: None, self.patience)
             reporter.report, reporter.close = hanging, counted_close
@@ -121,7 +122,7 @@ class FailureContract(Bench):
                 self.until(hanging.begun.is_set, "a report was begun")
                 reporter.stop(0.1)
                 reporter.report = traced
-                reporter.start()
+                self.start_beside(reporter)
                 self.until(lambda: bool(threads), "a report was made after the second start")
                 closed.clear()  # the second start may have closed what the first had left open
             finally:

@@ -59,9 +59,9 @@ class ScheduleContract(Bench):
             seen: List[int] = []
             report = reporter.report
 
-            def counted() -> None:
+            def counted() -> object:
                 seen.append(1)
-                report()
+                return report()
 
             reporter.report = counted
             if self.manual_time:
@@ -98,10 +98,11 @@ class ScheduleContract(Bench):
             times: List[float] = []
             report = reporter.report
 
-            def slow() -> None:
+            def slow() -> object:
                 times.append(clock.monotonic() / self.interval)
-                report()
+                result = report()
                 clock.advance(taking * self.interval)
+                return result
 
             reporter.report = slow
             reporter.start()

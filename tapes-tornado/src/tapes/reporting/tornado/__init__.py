@@ -1,1 +1,11 @@
-"""Reporters that are driven by the event loop of Tornado."""
+"""Reporters that are driven by the event loop of Tornado.
+
+`TornadoScheduledReporter` is what to derive from. The reporters are modules of their own:
+`tapes.reporting.tornado.stream`, `tapes.reporting.tornado.statsd` and `tapes.reporting.tornado.http`.
+"""
+
+from __future__ import annotations
+
+from tapes.reporting.tornado.scheduled import TornadoScheduledReporter
+
+__all__ = ["TornadoScheduledReporter"]

@@ -8,9 +8,10 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from tornado.ioloop import IOLoop
+
 from tapes.reporting import connections
 from tapes.reporting.exchange import Exchange, log
-from tornado.ioloop import IOLoop
 
 if TYPE_CHECKING:
     import asyncio

@@ -10,6 +10,10 @@ from http import HTTPStatus
 from typing import Any, Dict, MutableMapping, Optional
 from weakref import WeakKeyDictionary
 
+from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
+from tornado.web import RequestHandler
+
 from tapes.encoding import Format
 from tapes.errors import ReporterOptionError
 from tapes.registry import DEFAULT_REGISTRY, Registry
@@ -21,9 +25,6 @@ from tapes.reporting.tornado.loops import checked_loop, when_running
 from tapes.reporting.tornado.pages import Pages
 from tapes.reporting.tornado.server import Server
 from tapes.streak import Streak
-from tornado.ioloop import IOLoop
-from tornado.iostream import StreamClosedError
-from tornado.web import RequestHandler
 
 _PIECE = 65536  # bytes that are written at once: an application that compresses does so on the loop
 

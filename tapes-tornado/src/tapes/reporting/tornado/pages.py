@@ -14,8 +14,9 @@ from tapes.reporting.tornado.loops import asyncio_loop
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
-    from tapes.reporting.page import Page
     from tornado.ioloop import IOLoop
+
+    from tapes.reporting.page import Page
 
     Fetched = asyncio.Future[Page]
     Make = Callable[[], Page]

@@ -9,11 +9,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
+from tornado.ioloop import IOLoop
+
 from tapes.reporting.connections import GRACE, MAX_CONNECTIONS, RETRY
 from tapes.reporting.tornado.client import Client
 from tapes.reporting.tornado.loops import asyncio_loop
 from tapes.reporting.tornado.pages import Pages
-from tornado.ioloop import IOLoop
 
 if TYPE_CHECKING:
     from tapes.reporting.page import MakePage, Page

@@ -1,0 +1,69 @@
+"""When an event loop makes reports: at whole intervals, by its own time."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Callable, Optional
+
+from tapes.reporting.scheduled import Schedule
+from tapes.reporting.tornado.loops import asyncio_loop
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from tornado.ioloop import IOLoop
+
+    from tapes.reporting.run import Run
+
+
+class Pace:
+    """When the loop calls: as soon as it has begun, at whole intervals after that, and when it is woken for the end.
+
+    It takes the time from the loop of asyncio. `IOLoop.time()` is the time of day, which may be set.
+    """
+
+    def __init__(self, interval: float, run: Run, call: Callable[[], None]) -> None:
+        self.loop: Optional[asyncio.AbstractEventLoop] = None
+        """The loop, once it has begun."""
+        self._interval = interval
+        self._run = run
+        self._call = call
+        self._schedule: Optional[Schedule] = None
+        self._timer: Optional[asyncio.TimerHandle] = None
+
+    def begin(self, io_loop: IOLoop) -> None:
+        """Begin, on the thread of this loop."""
+        loop = asyncio_loop(io_loop)
+        self._schedule = Schedule(loop.time(), self._interval)
+        self.loop = loop
+        if self._run.in_child:
+            self._wait()
+        else:
+            self._tick()
+
+    def wake(self) -> None:
+        """Have the loop call at once and wait for nothing more, if the run is to stop. From any thread or handler."""
+        loop = self.loop
+        if loop is not None and self._run.stopping.is_set() and self._run.pid == os.getpid():
+            with suppress(Exception):  # it is closed
+                loop.call_soon_threadsafe(self._end)
+
+    def _tick(self) -> None:
+        if self._run.stopping.is_set():
+            return
+        try:
+            self._call()
+        finally:  # Ctrl-C may cut in
+            self._wait()
+
+    def _wait(self) -> None:
+        if not self._run.stopping.is_set():
+            assert self.loop is not None
+            assert self._schedule is not None
+            self._timer = self.loop.call_at(self._schedule.next_after(self.loop.time()), self._tick)
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()  # it would keep the reporter in memory until it is due
+        self._call()

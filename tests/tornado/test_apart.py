@@ -1,0 +1,482 @@
+"""Reporters that report in a thread of their own, when a loop says so."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any, Iterator, List, Optional, cast
+
+import pytest
+
+from tapes import observers
+from tapes.errors import ReporterError, ReporterOptionError
+from tapes.registry import Registry
+from tapes.reporting import ScheduledReporter
+from tapes.reporting.tornado.apart import ApartReporter
+from tapes.reporting.tornado.statsd import TornadoStatsdReporter
+from tapes.reporting.tornado.stream import TornadoStreamReporter
+from tapes.testing import ManualClock
+from tests.tornado.conftest import PATIENCE, ClockedLoop, LoopThread, RunScript, Until
+
+
+class Inner(ScheduledReporter):
+    """Notes what is called, and waits for the test if it is to."""
+
+    def __init__(self, interval: float = 3600, registry: Optional[Registry] = None) -> None:
+        super().__init__(interval, Registry() if registry is None else registry)
+        self.calls: List[str] = []
+        self.threads: List[threading.Thread] = []
+        self.release = threading.Event()
+        self.release.set()
+
+    def open(self) -> None:
+        """Note it."""
+        self.calls.append("open")
+
+    def report(self) -> None:
+        """Note it and wait."""
+        self.calls.append("report")
+        self.threads.append(threading.current_thread())
+        self.release.wait(PATIENCE)
+        self.calls.append("reported")
+
+    def close(self) -> None:
+        """Note it."""
+        self.calls.append("close")
+
+    def close_inherited(self) -> None:
+        """Note it."""
+        self.calls.append("close inherited")
+
+
+@pytest.fixture
+def inner() -> Iterator[Inner]:
+    """Make an inner reporter that waits for nothing, at the end at least."""
+    made = Inner()
+    yield made
+    made.release.set()
+
+
+def test_the_inner_one_is_used_and_never_started(inner: Inner, loop_thread: LoopThread, until: Until) -> None:
+    """It is opened, makes the reports in one daemon thread named after the reporter, and is closed; that is all."""
+    reporter = ApartReporter(inner, loop_thread.io_loop)
+
+    reporter.start()
+    until(lambda: reporter.reports == 1)
+    reporter.stop()
+
+    assert inner.calls == ["open", "report", "reported", "report", "reported", "close"]
+    assert (inner.reports, inner.running, reporter.reports) == (0, False, 2)
+    assert [(thread.name, thread.daemon) for thread in set(inner.threads)] == [("tapes-ApartReporter", True)]
+    assert reporter.registry is inner.registry
+
+
+def test_what_was_due_during_a_report_is_left_out(until: Until) -> None:
+    """A report that takes longer than the interval is followed by the next one that is due, and overlaps with none."""
+    clock = ManualClock()
+    inner = Inner(10, Registry(clock=clock))
+    loop = LoopThread(ClockedLoop(clock))
+    reporter = ApartReporter(inner, loop.io_loop)
+    inner.release.clear()
+    reporter.start()
+    until(lambda: len(inner.threads) == 1)
+
+    for _ in range(5):
+        clock.settle()
+        clock.advance(5)
+    clock.settle()
+    inner.release.set()
+    until(lambda: reporter.idle)
+    assert len(inner.threads) == 1
+    clock.advance(4.5)
+    clock.settle()
+    assert len(inner.threads) == 1
+    clock.advance(0.5)
+    until(lambda: reporter.reports == 2)
+
+    reporter.stop()
+    loop.close()
+    assert reporter.reports == 3
+
+
+def test_the_books_are_those_of_the_outer_one(
+    inner: Inner, loop_thread: LoopThread, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Failures are counted and kept by the outer one, which logs them, and observers are told that they are its."""
+    error = OSError("gone")
+    told: List[Any] = []
+
+    def fail() -> None:
+        raise error
+
+    inner.report = fail  # type: ignore[method-assign]  # to fail
+    reporter = ApartReporter(inner, loop_thread.io_loop)
+
+    def observe(*args: Any) -> None:
+        told.append(args)
+
+    observers.report_failed.append(observe)
+    try:
+        reporter.start()
+        until(lambda: reporter.failures)
+        reporter.stop()
+    finally:
+        observers.report_failed.remove(observe)
+
+    assert (inner.failures, inner.last_error) == (0, None)
+    assert (reporter.failures, reporter.last_error) == (2, error)
+    assert told == [(reporter, error, 1), (reporter, error, 2)]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Inner(interval=3600) could not report; it will try again."
+    ]
+
+
+def test_a_loop_goes_on_while_a_report_hangs(inner: Inner) -> None:
+    """Nothing that the loop does waits for a report; a stop on its thread waits for it, and for the last one."""
+    inner.release.clear()
+    reporter = ApartReporter(inner)
+
+    async def main() -> None:
+        reporter.start()
+        deadline = time.monotonic() + PATIENCE
+        while not inner.threads:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.001)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert inner.calls == ["open", "report"]
+        threading.Timer(0.05, inner.release.set).start()
+        reporter.stop(PATIENCE)
+        assert inner.calls == ["open", "report", "reported", "report", "reported", "close"]
+
+    asyncio.run(main())
+
+    assert reporter.reports == 2
+
+
+def test_a_stop_on_the_thread_of_the_loop_has_a_deadline(
+    inner: Inner, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A report that hangs is left behind."""
+    inner.release.clear()
+    reporter = ApartReporter(inner)
+
+    async def main() -> None:
+        reporter.start()
+        await asyncio.sleep(0.01)
+        reporter.stop(0.05)
+
+    asyncio.run(main())
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "Inner(interval=3600) has not stopped within 0.05 s: it is left behind, and its last report may be lost."
+    ]
+    inner.release.set()
+    until(lambda: inner.calls[-1] == "close")
+    assert inner.calls.count("report") == 1
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_the_last_report_needs_no_loop(inner: Inner, ran: bool, until: Until) -> None:
+    """Whether the loop has ended or has never run, the thread makes the last report."""
+    reporter = ApartReporter(inner)
+    if ran:
+        loop = LoopThread()
+        reporter.start()
+        until(lambda: reporter.reports)
+        loop.close()
+    else:
+        reporter.start()
+
+    reporter.stop()
+
+    assert reporter.reports == 1 + ran
+    assert {thread.name for thread in inner.threads} == {"tapes-ApartReporter"}
+    assert inner.calls[-1] == "close"
+
+
+def test_a_signal_handler_stops_it(inner: Inner) -> None:
+    """A handler on the thread of the loop gets the last report made before it returns."""
+    reporter = ApartReporter(inner)
+    seen: List[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        reporter.stop()
+        seen.append(reporter.reports)
+
+    async def main() -> None:
+        reporter.start()
+        deadline = time.monotonic() + PATIENCE
+        while not reporter.reports:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.001)
+        signal.raise_signal(signal.SIGUSR1)
+
+    previous = signal.signal(signal.SIGUSR1, stop)
+    try:
+        asyncio.run(main())
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+
+    assert seen == [2]
+    assert inner.calls[-1] == "close"
+
+
+def test_what_is_inherited_is_closed_in_a_child(inner: Inner, loop_thread: LoopThread, until: Until) -> None:
+    """In a forked child the inner one closes what it has inherited, and opens its own."""
+    reporter = ApartReporter(inner, loop_thread.io_loop)
+    reporter.start()
+    until(lambda: reporter.idle and reporter.reports)
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            reporter.stop()
+            os.write(writing, json.dumps([inner.calls, reporter.reports]).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    reporter.stop()
+
+    calls, reports = json.loads(os.read(reading, 65536))
+    os.close(reading)
+    os.close(writing)
+    assert calls == ["open", "report", "reported", "close inherited", "open", "report", "reported", "close"]
+    assert reports == 1
+    assert inner.calls == ["open", "report", "reported", "report", "reported", "close"]
+
+
+# The two that there are.
+
+
+def test_the_stream_is_standard_output_by_default(
+    capsys: pytest.CaptureFixture[str], loop_thread: LoopThread, until: Until
+) -> None:
+    """Without a stream it writes to what sys.stdout is at the moment of each report, one document a line."""
+    registry = Registry()
+    registry.counter("orders").increment(3)
+
+    with TornadoStreamReporter(3600, registry=registry, io_loop=loop_thread.io_loop) as reporter:
+        until(lambda: reporter.reports)
+    lines = capsys.readouterr().out.splitlines()
+
+    assert [json.loads(line) for line in lines] == [{"orders": {"value": 3}}] * 2
+
+
+def test_a_pipe_that_hangs_does_not_hold_up_the_loop(until: Until) -> None:
+    """While nobody reads what it writes, callbacks of the loop go on."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    stream = os.fdopen(writing, "w", encoding="ascii")
+    reporter = TornadoStreamReporter(0.01, stream, Registry())
+
+    async def main() -> None:
+        reporter.start()
+        while reporter.idle:
+            await asyncio.sleep(0.001)
+        for _ in range(20):  # intervals in which nothing else is reported
+            await asyncio.sleep(0.005)
+        assert (reporter.reports, reporter.failures) == (0, 0)
+        os.set_blocking(reading, False)
+        while reporter.reports < 2:
+            with suppress(BlockingIOError):
+                os.read(reading, 65536)
+            await asyncio.sleep(0.001)
+        reporter.stop(PATIENCE)
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+    assert reporter.failures == 0
+    stream.close()
+    os.close(reading)
+
+
+def test_dns_that_hangs_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the name of the StatsD is looked up, callbacks of the loop go on."""
+    release, asked = threading.Event(), threading.Event()
+    getaddrinfo = socket.getaddrinfo
+
+    def hang(*args: Any, **kwargs: Any) -> Any:
+        asked.set()
+        release.wait(PATIENCE)
+        return getaddrinfo("127.0.0.1", *args[1:], **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.settimeout(PATIENCE)
+    registry = Registry()
+    registry.counter("orders").increment(3)
+    reporter = TornadoStatsdReporter(3600, "statsd.example", listener.getsockname()[1], "shop", registry)
+
+    async def main() -> None:
+        reporter.start()
+        turns = 0
+        while not asked.is_set() or turns < 100:
+            turns += 1
+            await asyncio.sleep(0.001)
+        assert (reporter.reports, reporter.failures) == (0, 0)
+        release.set()
+        while not reporter.reports:
+            await asyncio.sleep(0.001)
+        reporter.stop()
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+    packet = listener.recv(65536)
+    listener.close()
+    assert packet == b"shop.orders.value:+3|c"
+    assert (reporter.reports, reporter.failures) == (2, 0)
+
+
+def test_they_call_themselves_by_their_names() -> None:
+    """repr() shows the name of the reporter that was made, with its options."""
+
+    class Mine(TornadoStreamReporter):
+        pass
+
+    assert repr(TornadoStreamReporter(10)) == "TornadoStreamReporter(interval=10)"
+    assert repr(TornadoStreamReporter(10, path="/var/log/stats")) == (
+        "TornadoStreamReporter(interval=10, path='/var/log/stats')"
+    )
+    assert repr(Mine(1)) == "Mine(interval=1)"
+    assert repr(TornadoStatsdReporter(10, prefix="shop")).startswith("TornadoStatsdReporter(interval=10, ")
+
+
+def test_errors_name_the_reporter_that_the_user_knows(
+    loop_thread: LoopThread, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    """What the inner one says about itself in an error is said of the outer one."""
+    monkeypatch.setattr("sys.stdout", None)
+    reporter = TornadoStreamReporter(3600, registry=Registry(), io_loop=loop_thread.io_loop)
+
+    with reporter:
+        until(lambda: reporter.failures)
+
+    assert isinstance(reporter.last_error, ReporterError)
+    assert str(reporter.last_error).startswith("TornadoStreamReporter(interval=3600) has nowhere to write to")
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda: TornadoStreamReporter(0), "interval is more than 0"),
+        (lambda: TornadoStreamReporter(1, io.StringIO(), path="x"), "either stream"),
+        (lambda: TornadoStreamReporter(1, cast("Any", "stats.json")), "use path"),
+        (lambda: TornadoStreamReporter(1, io_loop=cast("Any", "current")), "io_loop is an IOLoop"),
+        (lambda: TornadoStatsdReporter(-1), "interval is more than 0"),
+        (lambda: TornadoStatsdReporter(1, protocol=cast("Any", "sctp")), "protocol"),
+        (lambda: TornadoStatsdReporter(1, io_loop=cast("Any", 1)), "io_loop is an IOLoop"),
+    ],
+)
+def test_wrong_options_are_refused(make: Any, fault: str) -> None:
+    """Whatever the inner one refuses is refused, and so is a loop that is none."""
+    with pytest.raises(ReporterOptionError, match=fault):
+        make()
+
+
+def test_options_reach_the_inner_one(loop_thread: LoopThread, until: Until) -> None:
+    """Every option of the StatsD reporter can be given."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.settimeout(PATIENCE)
+    registry = Registry()
+    registry.counter("orders", {"item": "book"}).increment(3)
+    registry.counter("visits", {"page": "x" * 30}).increment(1)
+
+    with TornadoStatsdReporter(
+        3600,
+        "127.0.0.1",
+        listener.getsockname()[1],
+        "shop",
+        registry,
+        loop_thread.io_loop,
+        protocol="udp",
+        path=None,
+        tags="datadog",
+        max_packet=64,
+    ) as reporter:
+        until(lambda: reporter.reports)
+        packets = {listener.recv(65536), listener.recv(65536)}
+    listener.close()
+
+    assert packets == {b"shop.orders.value:+3|c|#item:book", b"shop.visits.value:+1|c|#page:" + b"x" * 30}
+
+
+def test_without_tapes_statsd_it_says_what_to_install(run_script: RunScript) -> None:
+    """Where tapes-statsd is not installed, importing the reporter says how to install it."""
+    done = run_script("""
+        import sys
+        class Missing:
+            def find_spec(self, name, path=None, target=None):
+                if name == "tapes.reporting.statsd":
+                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        sys.meta_path.insert(0, Missing())
+        try:
+            import tapes.reporting.tornado.statsd
+        except ImportError as error:
+            print(type(error).__name__, error)
+    """)
+
+    assert done.stdout == (
+        "ImportError tapes.reporting.tornado.statsd needs tapes-statsd, which is not installed: "
+        "pip install 'tapes-tornado[statsd]'\n"
+    )
+
+
+def test_a_tapes_statsd_that_is_broken_is_not_called_missing(run_script: RunScript) -> None:
+    """Where something that tapes-statsd needs is missing, the error names that."""
+    done = run_script("""
+        import sys
+        sys.modules["tapes.reporting.statsd.connection"] = None
+        try:
+            import tapes.reporting.tornado.statsd
+        except ImportError as error:
+            print(error.name, "tornado" in str(error))
+    """)
+
+    assert done.stdout == "tapes.reporting.statsd.connection False\n"
+
+
+@pytest.mark.parametrize("kind", ["stream", "statsd"])
+def test_a_configuration_makes_it(kind: str, run_script: RunScript) -> None:
+    """It is found by its name, checked by the annotations of its constructor, and reports on a loop that runs later."""
+    options = {"stream": "{'interval': 3600, 'path': '/dev/stdout'}", "statsd": "{'interval': 3600, 'port': 'x'}"}[kind]
+    done = run_script(f"""
+        import asyncio
+        import tapes
+        from tornado.ioloop import IOLoop
+        from tapes.errors import ConfigError
+        try:
+            handle = tapes.configure({{"reporters": {{"tornado-{kind}": {options}}}}})
+        except ConfigError as error:
+            print(error.faults)
+        else:
+            tapes.counter("orders").increment(2)
+            async def main():
+                IOLoop.current()
+                while not handle.reporters["tornado-{kind}"].reports:
+                    await asyncio.sleep(0.005)
+            asyncio.run(main())
+            handle.stop()
+    """)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        done.stdout
+        == {
+            "stream": '{"orders":{"value":2}}\n' * 2,
+            "statsd": "(\"reporters.tornado-statsd.port: 'x' (str) is not an integer\",)\n",
+        }[kind]
+    )

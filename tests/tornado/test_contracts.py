@@ -1,0 +1,400 @@
+"""The contract of reporters, for those that a loop drives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Any, List, Optional
+from unittest import SkipTest
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from tapes.registry import Registry
+from tapes.reporting import Reporter
+from tapes.reporting.tornado import TornadoScheduledReporter
+from tapes.reporting.tornado.apart import ApartReporter
+from tapes.reporting.tornado.statsd import TornadoStatsdReporter
+from tapes.reporting.tornado.stream import TornadoStreamReporter
+from tapes.testing import ManualClock, ReporterContract
+from tests.tornado.conftest import ClockedLoop, LoopThread
+
+
+class FarEnd:
+    """Counts what arrives, or does not let it."""
+
+    def __init__(self) -> None:
+        self.arrived = 0
+        self.broken = False
+
+    def take(self, registry: Registry) -> None:
+        """Take a report."""
+        if self.broken:
+            raise OSError("broken")
+        registry.snapshot()
+        self.arrived += 1
+
+
+class Plain(TornadoScheduledReporter):
+    """Reports without waiting for anything."""
+
+    far_end: FarEnd
+
+    def report(self) -> None:
+        """Report."""
+        self.far_end.take(self.registry)
+
+
+class Coroutine(TornadoScheduledReporter):
+    """Lets the loop go on in the middle of a report."""
+
+    far_end: FarEnd
+
+    async def report(self) -> None:
+        """Report."""
+        await asyncio.sleep(0)
+        self.far_end.take(self.registry)
+
+
+class OnAClockedLoop(ReporterContract):
+    """Tests on loops that run in threads of their own, by the clock of the test."""
+
+    threaded = False  # only: the loop of the test is in one as well
+    given = True
+    """Whether the reporter is given its loop, or has to find it."""
+
+    def setup_method(self) -> None:
+        """There are no loops yet."""
+        self.loops: List[LoopThread] = []
+        self.pid = os.getpid()
+        self.forked = False
+        self.clock = ManualClock()
+
+    def teardown_method(self) -> None:
+        """Close the loops."""
+        for loop in self.loops:
+            loop.close()
+
+    def loop_for(self, registry: Optional[Registry]) -> Optional[IOLoop]:
+        """Run a loop by the clock of this registry. Return it if the reporter is to be given it."""
+        if registry is None:
+            return None
+        assert isinstance(registry.clock, ManualClock)
+        self.clock = registry.clock
+        self.loops.append(LoopThread(ClockedLoop(self.clock)))
+        self.pid = os.getpid()
+        return self.loops[-1].io_loop if self.given else None
+
+    def pause(self) -> None:
+        """In a forked child, run a loop there and turn the clock: when it begins is not to be told."""
+        if os.getpid() != self.pid:
+            self.pid = os.getpid()
+            self.loops = [LoopThread(ClockedLoop(self.clock))]
+            self.forked = True
+        if self.forked:
+            self.clock.advance(self.interval / 4)
+        super().pause()
+
+
+class InThePauses(ReporterContract):
+    """Tests on a loop that the test runs itself, whenever it waits for something, and in real time."""
+
+    interval = 0.02
+    manual_time = False
+    threaded = False
+    may_hang = False
+
+    def setup_method(self) -> None:
+        """Make the loop."""
+        self.pid = os.getpid()
+        self.io_loop: Any = IOLoop(make_current=False, asyncio_loop=asyncio.new_event_loop())
+
+    def teardown_method(self) -> None:
+        """Close it."""
+        self.io_loop.close()
+
+    def pause(self) -> None:
+        """Run the loop for a moment; in a forked child, one of its own."""
+        if os.getpid() != self.pid:
+            self.setup_method()
+        self.io_loop.asyncio_loop.run_until_complete(asyncio.sleep(0.005))
+
+
+class TestPlain(OnAClockedLoop):
+    """A plain report, on a loop that is given."""
+
+    kind: Any = Plain
+
+    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
+        """Report to a far end of the test's own."""
+        reporter = self.kind(self.interval, registry, self.loop_for(registry))
+        reporter.far_end = self.far_end
+        return reporter  # type: ignore[no-any-return]
+
+    def setup_method(self) -> None:
+        """Make the far end."""
+        super().setup_method()
+        self.far_end = FarEnd()
+
+    def start_beside(self, reporter: Any) -> None:
+        """Start it on another loop than the one that the report holds up."""
+        self.loops.append(LoopThread(ClockedLoop(self.clock)))
+        reporter._io_loop = self.loops[-1].io_loop
+        reporter.start()
+
+    def received(self) -> Optional[int]:
+        """Count what has arrived."""
+        return self.far_end.arrived
+
+    def break_far_end(self) -> None:
+        """Break it."""
+        self.far_end.broken = True
+
+    def mend_far_end(self) -> None:
+        """Mend it."""
+        self.far_end.broken = False
+
+
+class TestPlainFound(TestPlain):
+    """A plain report, on a loop that has to be found."""
+
+    given = False
+
+
+class TestCoroutine(TestPlain):
+    """A coroutine, on a loop that is given."""
+
+    kind = Coroutine
+
+
+class TestCoroutineFound(TestCoroutine):
+    """A coroutine, on a loop that has to be found."""
+
+    given = False
+
+
+class TestPlainInThePauses(InThePauses):
+    """A plain report, on a loop that begins to run after the start, and runs now and then."""
+
+    kind: Any = Plain
+
+    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
+        """Report to a far end of the test's own."""
+        reporter = self.kind(self.interval, registry)
+        reporter.far_end = self.far_end
+        return reporter  # type: ignore[no-any-return]
+
+    def setup_method(self) -> None:
+        """Make the far end."""
+        super().setup_method()
+        self.far_end = FarEnd()
+
+    def received(self) -> Optional[int]:
+        """Count what has arrived."""
+        return self.far_end.arrived
+
+
+class TestCoroutineInThePauses(TestPlainInThePauses):
+    """A coroutine, on a loop that begins to run after the start, and runs now and then."""
+
+    kind = Coroutine
+
+
+class Apart(OnAClockedLoop):
+    """Tests of reporters that have a thread of their own, and a loop that keeps the time."""
+
+    made: Optional[ApartReporter] = None
+
+    def settle(self, clock: ManualClock) -> None:
+        """Wait for the thread too."""
+        super().settle(clock)
+        made = self.made
+        assert made is not None
+        self.until(lambda: made.idle, "its thread waits again")
+
+    def test_missed_reports_are_left_out(self) -> None:
+        """Skip it: whether the thread or the loop sees first that time has passed is not to be told."""
+        raise SkipTest("Shown by tests/tornado/test_apart.py.")
+
+
+class Mendable(io.StringIO):
+    """A stream that can be broken and mended."""
+
+    broken = False
+
+    def write(self, text: str) -> int:
+        """Write, or not."""
+        if self.broken:
+            raise OSError("broken")
+        return super().write(text)
+
+
+class TestTornadoStreamReporter(Apart):
+    """To a stream."""
+
+    def setup_method(self) -> None:
+        """Make the stream that all reporters of a test write to."""
+        super().setup_method()
+        self.stream = Mendable()
+
+    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
+        """Write to the stream."""
+        self.made = TornadoStreamReporter(self.interval, self.stream, registry, self.loop_for(registry))
+        return self.made
+
+    def make_faulty_reporter(self, registry: Registry) -> Reporter:
+        """Write to a folder that is not there."""
+        return TornadoStreamReporter(self.interval, path="/there/is/no/such/folder/stats.json", registry=registry)
+
+    def received(self) -> Optional[int]:
+        """Count the lines."""
+        return self.stream.getvalue().count("\n")
+
+    def break_far_end(self) -> None:
+        """Break the stream."""
+        self.stream.broken = True
+
+    def mend_far_end(self) -> None:
+        """Mend it."""
+        self.stream.broken = False
+
+
+class TestTornadoStreamReporterFound(TestTornadoStreamReporter):
+    """To a stream, by a loop that has to be found."""
+
+    given = False
+
+
+class TestTornadoStreamReporterInThePauses(InThePauses):
+    """To a stream, by a loop that begins to run after the start, and runs now and then."""
+
+    may_hang = True  # its reports hang in its thread
+    threaded = True
+
+    def setup_method(self) -> None:
+        """Make the stream."""
+        super().setup_method()
+        self.stream = io.StringIO()
+
+    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
+        """Write to the stream."""
+        return TornadoStreamReporter(self.interval, self.stream, registry)
+
+    def received(self) -> Optional[int]:
+        """Count the lines."""
+        return self.stream.getvalue().count("\n")
+
+
+class TestTornadoStreamReporterToAFile(Apart):
+    """To a file that it opens and closes itself."""
+
+    @pytest.fixture(autouse=True)
+    def _file(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "stats.json"
+
+    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
+        """Write to the file."""
+        self.made = TornadoStreamReporter(
+            self.interval, registry=registry, path=self.path, io_loop=self.loop_for(registry)
+        )
+        return self.made
+
+    def make_faulty_reporter(self, registry: Registry) -> Reporter:
+        """Write to something that is a folder."""
+        self.path.mkdir()
+        return TornadoStreamReporter(self.interval, registry=registry, path=self.path)
+
+    def received(self) -> Optional[int]:
+        """Count the lines."""
+        return self.path.read_text().count("\n")
+
+
+class TestTornadoStreamReporterToAPipe(Apart):
+    """To somebody who reads, or not."""
+
+    def setup_method(self) -> None:
+        """Make the pipe."""
+        super().setup_method()
+        self.reading, self.writing = os.pipe()
+        self.stream = os.fdopen(self.writing, "w", encoding="ascii")
+
+    def teardown_method(self) -> None:
+        """Close it, which wakes a report that hangs."""
+        super().teardown_method()
+        os.close(self.reading)
+        with contextlib.suppress(BrokenPipeError):
+            self.stream.close()
+
+    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
+        """Write to the pipe."""
+        self.made = TornadoStreamReporter(self.interval, self.stream, registry, self.loop_for(registry))
+        return self.made
+
+    def hang_far_end(self) -> None:
+        """Fill the pipe."""
+        os.set_blocking(self.writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(self.writing, b"x" * 4096)
+        os.set_blocking(self.writing, True)
+
+
+class TestTornadoStatsdReporter(Apart):
+    """To a StatsD that only counts packets."""
+
+    def setup_method(self) -> None:
+        """Listen."""
+        super().setup_method()
+        self.statsd: Optional[socket.socket] = None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as chosen:
+            chosen.bind(("127.0.0.1", 0))
+            self.port: int = chosen.getsockname()[1]
+        self.packets = 0
+        self.mend_far_end()
+
+    def teardown_method(self) -> None:
+        """Listen no more."""
+        super().teardown_method()
+        self.break_far_end()
+
+    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
+        """Send to it. What is sent each time is a gauge."""
+        if registry is not None:
+            registry.gauge("contract.level", tags={"thread": str(threading.get_ident())}).set(1)
+        self.made = TornadoStatsdReporter(
+            self.interval, "127.0.0.1", self.port, registry=registry, io_loop=self.loop_for(registry)
+        )
+        return self.made
+
+    def make_faulty_reporter(self, registry: Registry) -> Reporter:
+        """Skip: whatever is wrong with its options is refused by its constructor."""
+        raise SkipTest("There is no fault of the user's own that the constructor does not find.")
+
+    def received(self) -> Optional[int]:
+        """Count the packets."""
+        assert self.statsd is not None
+        with contextlib.suppress(BlockingIOError):
+            while self.statsd.recv(65536):
+                self.packets += 1
+        return self.packets
+
+    def test_the_registry_is_left_as_it_is(self) -> None:
+        """Skip it: there is a gauge besides what it expects."""
+        raise SkipTest("Shown by the other suites.")
+
+    def break_far_end(self) -> None:
+        """Close its port, so that packets are refused."""
+        if self.statsd is not None:
+            self.statsd.close()
+        self.statsd = None
+
+    def mend_far_end(self) -> None:
+        """Open it."""
+        self.statsd = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.statsd.bind(("127.0.0.1", self.port))
+        self.statsd.setblocking(False)
