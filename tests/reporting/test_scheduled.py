@@ -398,3 +398,20 @@ def test_a_huge_interval_is_no_problem() -> None:
 
     assert reporter.reports == 2
     assert reporter.failures == 0
+
+
+def test_a_coroutine_that_nobody_would_run_is_a_failed_report() -> None:
+    """A reporter with a thread of its own has no event loop, and says so where report() is a coroutine."""
+
+    class Coroutine(ScheduledReporter):
+        async def report(self) -> None:
+            """Never be run."""
+
+    with Coroutine(10, Registry()) as reporter:
+        pass
+
+    assert (reporter.reports, reporter.failures) == (0, 2)
+    assert str(reporter.last_error) == (
+        "report() of Coroutine(interval=10) is a coroutine, and there is no event loop that it could run on: "
+        "make it a plain method, or derive from tapes.reporting.tornado.TornadoScheduledReporter."
+    )

@@ -9,10 +9,11 @@ import threading
 from abc import abstractmethod
 from contextlib import suppress
 from datetime import timedelta
+from types import CoroutineType
 from typing import Optional, Union
 
 from tapes.clock import Clock
-from tapes.errors import ReporterOptionError
+from tapes.errors import ReporterError, ReporterOptionError
 from tapes.registry import Registry
 from tapes.reporting.reporter import Reporter
 from tapes.reporting.run import Run
@@ -73,7 +74,7 @@ class ScheduledReporter(Reporter):
             return
         previous, run.worker = run.worker, threading.get_ident()
         try:
-            self.report()
+            _require_done(self, self.report())
         except BaseException as error:  # noqa: BLE001 -- SystemExit in a report ends neither thread nor program
             self.note(run, error)
         else:
@@ -104,6 +105,16 @@ class ScheduledReporter(Reporter):
                 return False
             self.clock.wait(run.stopping, left)
         return True
+
+
+def _require_done(reporter: ScheduledReporter, result: object) -> None:
+    """Raise ReporterError for a coroutine, which nobody would ever run."""
+    if isinstance(result, CoroutineType):
+        result.close()
+        raise ReporterError(
+            f"report() of {reporter!r} is a coroutine, and there is no event loop that it could run on: "
+            "make it a plain method, or derive from tapes.reporting.tornado.TornadoScheduledReporter."
+        )
 
 
 class Schedule:
