@@ -1,9 +1,16 @@
-"""What holds for all tests."""
+"""What holds for all tests, and what they share."""
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
+import textwrap
+import time
+from typing import Callable
 
+import pytest
 from hypothesis import settings
 
 # A machine that many share stalls now and then, which says nothing about the code: examples have no deadline.
@@ -12,3 +19,39 @@ settings.load_profile("any machine")
 
 # A shell starts what runs in its background with Ctrl-C ignored, and whatever the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+PATIENCE = 30.0
+"""Seconds within which everything has to happen that is waited for. Generous: machines are busy."""
+
+Until = Callable[[Callable[[], object]], None]
+RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def until() -> Until:
+    """Wait until something is true; fail if it does not become so."""
+
+    def wait(happened: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not happened():
+            assert time.monotonic() < deadline, "It has not happened."
+            time.sleep(0.005)
+
+    return wait
+
+
+@pytest.fixture
+def run_script() -> RunScript:
+    """Run a script in an interpreter of its own, and return what it wrote."""
+
+    def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script), *args],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE * 2,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+            check=False,
+        )
+
+    return run

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from typing import Callable
 
-RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.conftest import RunScript
 
 PREAMBLE = """
 import tapes, sys, os, time, threading, multiprocessing

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
-from typing import Callable
 
-RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.conftest import RunScript
 
 PREAMBLE = """
 import tapes, sys, os, time, threading, json, socket

@@ -6,15 +6,15 @@ import http.client
 import json
 import logging
 import socket
-import subprocess
 import threading
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List
 
 import pytest
 
 from tapes import observers
 from tapes.errors import ReporterOptionError, UnknownPluginError
 from tapes.reporting.page import PageReporter
+from tests.conftest import RunScript, Until
 from tests.reporting.pages import (
     EVERYTHING,
     PAGE,
@@ -28,9 +28,6 @@ from tests.reporting.pages import (
     reporters,
     served,
 )
-
-Until = Callable[[Callable[[], object]], None]
-RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
 
 HEADERS = {
     "Server": "tapes",

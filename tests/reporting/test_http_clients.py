@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import subprocess
 import threading
 import time
 from typing import Any, Callable, Iterator, List
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from tapes.reporting import connections
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.page import PageReporter
+from tests.conftest import RunScript, Until
 from tests.reporting.pages import (
     PAGE,
     REPORTERS,
@@ -28,9 +28,7 @@ from tests.reporting.pages import (
     reporters,
 )
 
-Until = Callable[[Callable[[], object]], None]
 Connect = Callable[[], socket.socket]
-RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(params=REPORTERS)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Callable, Optional, Union, get_type_hints
+from typing import Any, Optional, Union, get_type_hints
 
 import pytest
 
@@ -15,8 +14,7 @@ from tapes.registry import Registry
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.stream import ThreadedStreamReporter
 from tapes.testing import MemoryReporter
-
-RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.conftest import RunScript
 
 
 def test_importing_the_package_imports_no_reporter(run_script: RunScript) -> None:

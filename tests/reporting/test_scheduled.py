@@ -20,8 +20,7 @@ from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.reporting import ScheduledReporter
 from tapes.reporting.scheduled import Schedule
 from tapes.testing import ManualClock, MemoryReporter
-
-Until = Callable[[Callable[[], object]], None]
+from tests.conftest import Until
 
 
 @pytest.mark.parametrize("interval", [5, 5.0, timedelta(seconds=5), timedelta(milliseconds=5000)])

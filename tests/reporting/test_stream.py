@@ -6,10 +6,9 @@ import contextlib
 import io
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, List
 
 import pytest
 
@@ -17,9 +16,7 @@ from tapes.errors import ReporterOptionError
 from tapes.registry import Registry
 from tapes.reporting.stream import ThreadedStreamReporter
 from tapes.testing import ManualClock
-
-Until = Callable[[Callable[[], object]], None]
-RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.conftest import RunScript
 
 
 class Recording(io.StringIO):

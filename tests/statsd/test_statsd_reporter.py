@@ -16,22 +16,8 @@ from tapes.errors import ReporterOptionError
 from tapes.registry import Registry
 from tapes.reporting.statsd import StatsdReporter
 from tapes.testing import ManualClock
+from tests.conftest import Until
 from tests.statsd.listeners import Datagrams, Stream, counted
-
-Until = Callable[[Callable[[], object]], None]
-
-
-@pytest.fixture
-def until() -> Until:
-    """Wait until something is true; fail if it does not become so."""
-
-    def wait(happened: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 30
-        while not happened():
-            assert time.monotonic() < deadline, "It has not happened."
-            time.sleep(0.005)
-
-    return wait
 
 
 @pytest.fixture

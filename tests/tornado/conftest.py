@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import selectors
-import subprocess
-import sys
-import textwrap
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any, Callable, List, Optional
 
@@ -17,12 +12,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from tapes.testing import ManualClock
-
-PATIENCE = 30.0
-"""Seconds within which everything has to happen that is waited for. Generous: machines are busy."""
-
-Until = Callable[[Callable[[], object]], None]
-RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.conftest import PATIENCE
 
 
 class ClockedSelector(selectors.SelectSelector):
@@ -167,33 +157,3 @@ def leaping() -> Iterator[LeapingLoop]:
     io_loop: Any = IOLoop(make_current=False, asyncio_loop=loop)
     yield loop
     io_loop.close()
-
-
-@pytest.fixture
-def until() -> Until:
-    """Wait until something is true; fail if it does not become so."""
-
-    def wait(happened: Callable[[], object]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not happened():
-            assert time.monotonic() < deadline, "It has not happened."
-            time.sleep(0.005)
-
-    return wait
-
-
-@pytest.fixture
-def run_script() -> RunScript:
-    """Run a script in an interpreter of its own, and return what it wrote."""
-
-    def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script), *args],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE * 2,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
-            check=False,
-        )
-
-    return run

@@ -23,7 +23,8 @@ from tapes.reporting.tornado.apart import ApartReporter
 from tapes.reporting.tornado.statsd import TornadoStatsdReporter
 from tapes.reporting.tornado.stream import TornadoStreamReporter
 from tapes.testing import ManualClock
-from tests.tornado.conftest import PATIENCE, ClockedLoop, LoopThread, RunScript, Until
+from tests.conftest import PATIENCE, RunScript, Until
+from tests.tornado.conftest import ClockedLoop, LoopThread
 
 
 class Inner(ScheduledReporter):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tornado.conftest import RunScript
+from tests.conftest import RunScript
 
 PREAMBLE = """
 import asyncio, multiprocessing, os, signal, sys, threading, time

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import subprocess
 import threading
 import time
 from typing import Any, Callable, Iterator, List, Tuple
@@ -20,11 +19,9 @@ from tapes.reporting import connections
 from tapes.reporting.tornado import server
 from tapes.reporting.tornado.http import MetricsHandler, TornadoHTTPReporter
 from tapes.reporting.tornado.pages import AT_ONCE
+from tests.conftest import RunScript, Until
 from tests.reporting.pages import PAGE, FaultyRegistry, application, ask, clients_of, everything, fetch
 from tests.tornado.conftest import LoopThread
-
-Until = Callable[[Callable[[], object]], None]
-RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
 
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 

@@ -12,7 +12,8 @@ from tornado.ioloop import IOLoop
 
 from tapes.reporting.run import Run
 from tapes.reporting.tornado import loops
-from tests.tornado.conftest import LoopThread, RunScript, Until
+from tests.conftest import RunScript, Until
+from tests.tornado.conftest import LoopThread
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import gzip
 import logging
 import socket
 import threading
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List
 
 import pytest
 from tornado.web import RequestHandler
@@ -15,9 +15,8 @@ from tapes.registry import Registry
 from tapes.reporting.tornado.http import MetricsHandler
 from tapes.reporting.tornado.pages import AT_ONCE
 from tapes.testing import isolated_registry
+from tests.conftest import Until
 from tests.reporting.pages import PAGE, FaultyRegistry, application, ask
-
-Until = Callable[[Callable[[], object]], None]
 
 HEADERS = {
     "Server": "tapes",

@@ -18,7 +18,8 @@ import tornado.gen
 
 from tapes.registry import Registry
 from tapes.reporting.tornado import TornadoScheduledReporter, drive
-from tests.tornado.conftest import PATIENCE, LoopThread, Until
+from tests.conftest import PATIENCE, Until
+from tests.tornado.conftest import LoopThread
 
 
 class Noting(TornadoScheduledReporter):
