@@ -34,9 +34,9 @@ class Series(NamedTuple):
     value: Union[int, float]
 
 
-series = st.builds(
-    Series, st.sampled_from([*KEYS]), names, st.dictionaries(words, st.text(characters, max_size=6)), values
-)
+# No more tags than fit into a packet when every character is written as its code point.
+tags = st.dictionaries(words, st.text(characters, max_size=6), max_size=3)
+series = st.builds(Series, st.sampled_from([*KEYS]), names, tags, values)
 
 LOOKALIKES = [
     Series("counter", name, {}, number)
