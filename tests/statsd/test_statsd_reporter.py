@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -235,6 +236,43 @@ def test_nothing_is_told_twice_when_the_far_end_goes_down_in_the_middle(
 
     assert sum(counted(statsd.read()).values()) == 203
     other.close()
+
+
+@pytest.mark.parametrize("code", [errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNREFUSED])
+@pytest.mark.parametrize("told", ["by send", "afterwards"])
+def test_a_host_that_turns_out_to_be_unreachable_is_told_everything_again(
+    make: Make, registry: Registry, statsd: Datagrams, code: int, told: str
+) -> None:
+    """That a host cannot be reached is known some packets later, so none of the report counts as delivered."""
+    for number in range(200):
+        registry.counter("other", {"number": str(number)}).increment()
+    reporter = make(statsd.port)
+    connection = reporter._connection
+    connection.connect()
+    real: Any = connection._socket
+    sent: List[bytes] = []
+
+    class Unreachable:
+        """Says so with the third packet; until then they vanish."""
+
+        close = real.close
+
+        def send(self, data: bytes) -> int:
+            sent.append(data)
+            if len(sent) == 3 and told == "by send":
+                raise OSError(code, os.strerror(code))
+            return len(data)
+
+        def getsockopt(self, *_: int) -> int:
+            return code if len(sent) == 3 and told == "afterwards" else 0
+
+    connection._socket = Unreachable()  # type: ignore[assignment]  # it does what is needed here
+    with pytest.raises(ConnectionError, match=os.strerror(code)):
+        reporter.report()
+    reporter.report()
+
+    assert len(sent) == 3
+    assert sum(counted(statsd.read()).values()) == 203
 
 
 def test_all_addresses_of_a_host_are_tried(make: Make, statsd: Datagrams, addresses: Addresses) -> None:

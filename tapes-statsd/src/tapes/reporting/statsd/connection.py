@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -24,6 +25,9 @@ LOOKUP_INTERVAL = 60.0
 LOOKUP_INTERVAL_IN_TROUBLE = 10.0
 """The same when nobody answers at the address."""
 
+# Of datagrams these too are told some time after they were sent, and concern all that were sent since.
+_UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
+
 _Address = Tuple[int, Any]  # the family of the address, and the address
 
 
@@ -45,9 +49,10 @@ class Destination(NamedTuple):
 class Connection:
     """A connection to a StatsD that is made when it is needed, and made again when it has broken.
 
-    A refusal is a `ConnectionError`: the far end has let us know that it does not take what it was sent. For datagrams
-    that is an ICMP message, which comes before `send()` returns from the same host, and some time later from another.
-    A stream is reset by a far end that ends with something unread. Not thread-safe.
+    A refusal is a `ConnectionError`: the far end has let us know that it does not take what it was sent, or the network
+    that it cannot be reached. For datagrams that is an ICMP message, which comes before `send()` returns from the same
+    host, and some time later from another. A stream is reset by a far end that ends with something unread. Not
+    thread-safe.
     """
 
     def __init__(self, destination: Destination, clock: Clock) -> None:
@@ -65,9 +70,9 @@ class Connection:
         """Return the refusal that has come since the last call, if one has; then the connection is closed."""
         if self._socket is None:
             return None
-        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            return self._broken(OSError(error, os.strerror(error)))
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            return self._broken(OSError(code, os.strerror(code)))
         if not self._is_datagram and _has_ended(self._socket):
             self.close()  # in good order, so everything was read
         return None
@@ -144,7 +149,8 @@ class Connection:
         """Close what has broken, and return the error with the destination in it."""
         self._in_trouble = True
         self.close()
-        return OSError(error.errno, f"{self._destination}: {error.strerror or error}")
+        kind = ConnectionError if self._is_datagram and error.errno in _UNREACHABLE else OSError
+        return kind(error.errno, f"{self._destination}: {error.strerror or error}")
 
     def _addresses(self) -> List[_Address]:
         if self._destination.protocol == "unix":
