@@ -28,7 +28,7 @@ def written(snapshot: Snapshot, prefix: str = "", style: Literal["name", "datado
     """Write a snapshot: the changes of counters first."""
     of = names(snapshot, prefix, style).of
     changes = Deliveries().changes(reading for reading in snapshot.readings if reading.kind == COUNTER)
-    return counters(changes, of) + gauges([r for r in snapshot.readings if r.kind != COUNTER], of)
+    return [*counters(changes, of), *gauges((r for r in snapshot.readings if r.kind != COUNTER), of)]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
 from tapes.reporting.statsd.names import STYLES, SeriesName, TagStyle, told_apart
 from tapes.reporting.statsd.numbers import plain, signed
@@ -65,12 +65,13 @@ def counters(changes: Iterable[Change], of: Dict[Series, SeriesName]) -> List[st
     return lines
 
 
-def gauges(readings: Iterable[Reading], of: Dict[Series, SeriesName]) -> List[str]:
+def gauges(readings: Iterable[Reading], of: Dict[Series, SeriesName]) -> Iterator[str]:
     """Write a line for each statistic that has a value. Below zero it is two lines, which must not be parted.
 
     To StatsD a number with a sign is a change of a gauge, except where the gauge is zero. So it is set to zero first.
+
+    One at a time: to throw away 100,000 lines at once would keep every other thread from running.
     """
-    lines = []
     for reading in readings:
         path, suffix = of[reading.name, reading.tags]
         # Of kinds that are not known here everything is sent as it is.
@@ -80,5 +81,4 @@ def gauges(readings: Iterable[Reading], of: Dict[Series, SeriesName]) -> List[st
                 continue
             start, end = f"{path}.{name}:", f"|g{suffix}"
             line = f"{start}{plain(value if factor == 1 else value * factor)}{end}"
-            lines.append(line if value >= 0 else f"{start}0{end}\n{line}")
-    return lines
+            yield line if value >= 0 else f"{start}0{end}\n{line}"

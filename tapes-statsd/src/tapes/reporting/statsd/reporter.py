@@ -10,7 +10,7 @@ import os
 import time
 from collections import deque
 from datetime import timedelta
-from typing import Deque, Dict, List, Literal, Optional, Union
+from typing import Deque, Dict, Iterable, Iterator, List, Literal, Optional, Union
 
 from tapes.clock import Clock
 from tapes.errors import ReporterOptionError
@@ -131,13 +131,13 @@ class StatsdReporter(ScheduledReporter):
         told: Deliveries,
         changes: List[Change],
         counter_lines: List[str],
-        gauge_lines: List[str],
+        gauge_lines: Iterator[str],
     ) -> None:
         is_stream = self._destination.protocol != "udp"
+        lines: Iterator[str] = itertools.chain(counter_lines, gauge_lines)
         if not is_stream:
             changes = [change for change, line in zip(changes, counter_lines) if len(line) <= self._max_packet]
-            counter_lines = self._fitting(counter_lines)
-            gauge_lines = self._fitting(gauge_lines)
+            lines = self._fitting(lines)
         # Of the lines that are sent these are the first. The others are gauges, which are sent each time in any case.
         left: Deque[Change] = deque(changes)
         sent: List[Change] = []
@@ -157,21 +157,21 @@ class StatsdReporter(ScheduledReporter):
                 time.sleep(_PAUSE)
 
         try:
-            Packer(self._max_packet - is_stream, deliver).pack([*counter_lines, *gauge_lines])
+            Packer(self._max_packet - is_stream, deliver).pack(lines)
         except ConnectionError:
             told.take_back(sent)
             sent.clear()
             raise
 
-    def _fitting(self, lines: List[str]) -> List[str]:
-        fitting = [line for line in lines if len(line) <= self._max_packet]
-        if len(fitting) < len(lines):
-            first = next(line for line in lines if len(line) > self._max_packet)
-            self._mention_once(
-                f"leaves out what does not fit into max_packet={self._max_packet}, as does this line of {len(first)} "
-                f"bytes: {first[:80]!r}..."
-            )
-        return fitting
+    def _fitting(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            if len(line) <= self._max_packet:
+                yield line
+            else:
+                self._mention_once(
+                    f"leaves out what does not fit into max_packet={self._max_packet}, as does this line of "
+                    f"{len(line)} bytes: {line[:80]!r}..."
+                )
 
     def _mention_clashes(self, named: Names) -> None:
         if named.clashes:
