@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
-from tapes.reporting.statsd.names import STYLES, SeriesName, TagStyle, told_apart
+from tapes.reporting.statsd.names import STYLES, TagStyle, told_apart
 from tapes.reporting.statsd.numbers import plain, signed
 
 if TYPE_CHECKING:
-    from tapes.naming import Tags
-    from tapes.reporting.statsd.deliveries import Change, Series
-    from tapes.snapshot import Reading, Snapshot
+    from tapes.reporting.statsd.deliveries import Change
+    from tapes.snapshot import Snapshot
 
 _Statistic = Tuple[str, str, float]  # its name at StatsD, its key in the reading, and what it is multiplied by
 
@@ -33,47 +32,58 @@ GAUGES: Dict[str, Tuple[_Statistic, ...]] = {
 
 
 class Names(NamedTuple):
-    """The names of all series of a snapshot, each of them once."""
+    """The names of all series of a snapshot, each of them once, in the order of its readings.
 
-    of: Dict[Series, SeriesName]
-    clashes: List[Series]
-    """The series that could not have the name which they should have, because another had it."""
+    Two lists of strings, and no tuples, which the garbage collector would have to look at.
+    """
+
+    paths: List[str]
+    """What stands before the statistic, the prefix included."""
+    suffixes: List[str]
+    """What ends the line."""
+    clashes: List[int]
+    """Which of the series could not have the name that they should have, because another had it."""
 
 
 def names(snapshot: Snapshot, prefix: str, style: TagStyle) -> Names:
     """Name every series of a snapshot. `prefix` is empty or ends with a dot."""
-    named: Callable[[str, Tags], SeriesName] = STYLES[style]
-    of: Dict[Series, SeriesName] = {}
-    clashes: List[Series] = []
-    taken: Dict[SeriesName, None] = {}
-    for reading in snapshot.readings:
-        name = named(reading.name, reading.tags)
-        if name in taken:
+    found = Names([], [], [])
+    taken: Dict[str, None] = {}
+    for number, reading in enumerate(snapshot.readings):
+        name = STYLES[style](reading.name, reading.tags)
+        if name.path + name.suffix in taken:
             name = told_apart(name, reading.tags)
-            clashes.append((reading.name, reading.tags))
-        taken[name] = None
-        of[reading.name, reading.tags] = SeriesName(prefix + name.path, name.suffix)
-    return Names(of, clashes)
+            found.clashes.append(number)
+        taken[name.path + name.suffix] = None
+        found.paths.append(prefix + name.path)
+        found.suffixes.append(name.suffix)
+    return found
 
 
-def counters(changes: Iterable[Change], of: Dict[Series, SeriesName]) -> List[str]:
+def counters(changes: Iterable[Change], snapshot: Snapshot, named: Names) -> List[str]:
     """Write one line for each change of a counter."""
+    numbers = {
+        (reading.name, reading.tags): number
+        for number, reading in enumerate(snapshot.readings)
+        if reading.kind == COUNTER
+    }
     lines = []
     for change in changes:
-        path, suffix = of[change.series]
-        lines.append(f"{path}.value:{signed(change.value)}|c{suffix}")
+        number = numbers[change.series]
+        lines.append(f"{named.paths[number]}.value:{signed(change.value)}|c{named.suffixes[number]}")
     return lines
 
 
-def gauges(readings: Iterable[Reading], of: Dict[Series, SeriesName]) -> Iterator[str]:
+def gauges(snapshot: Snapshot, named: Names) -> Iterator[str]:
     """Write a line for each statistic that has a value. Below zero it is two lines, which must not be parted.
 
     To StatsD a number with a sign is a change of a gauge, except where the gauge is zero. So it is set to zero first.
 
     One at a time: to throw away 100,000 lines at once would keep every other thread from running.
     """
-    for reading in readings:
-        path, suffix = of[reading.name, reading.tags]
+    for reading, path, suffix in zip(snapshot.readings, named.paths, named.suffixes):
+        if reading.kind == COUNTER:
+            continue
         # Of kinds that are not known here everything is sent as it is.
         for name, key, factor in GAUGES.get(reading.kind) or [(key, key, 1) for key in reading.statistics]:
             value = reading.statistics[key]

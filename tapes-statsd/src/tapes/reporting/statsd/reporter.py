@@ -21,6 +21,7 @@ from tapes.reporting.statsd.deliveries import Change, Deliveries, deliveries
 from tapes.reporting.statsd.lines import COUNTER, Names, counters, gauges, names
 from tapes.reporting.statsd.names import STYLES, TagStyle, safe_name
 from tapes.reporting.statsd.packets import Packer
+from tapes.snapshot import Snapshot
 
 _PROTOCOLS = ("udp", "tcp", "unix")
 _LARGEST_DATAGRAM = 65507
@@ -98,9 +99,8 @@ class StatsdReporter(ScheduledReporter):
             snapshot = self.registry.snapshot()
             named = names(snapshot, self._prefix, self._style)
             changes = told.changes(reading for reading in snapshot.readings if reading.kind == COUNTER)
-            others = (reading for reading in snapshot.readings if reading.kind != COUNTER)
-            self._mention_clashes(named)
-            self._send(connection, told, changes, counters(changes, named.of), gauges(others, named.of))
+            self._mention_clashes(snapshot, named)
+            self._send(connection, told, changes, counters(changes, snapshot, named), gauges(snapshot, named))
 
     def close(self) -> None:
         """Close the connection."""
@@ -173,12 +173,13 @@ class StatsdReporter(ScheduledReporter):
                     f"{len(line)} bytes: {line[:80]!r}..."
                 )
 
-    def _mention_clashes(self, named: Names) -> None:
+    def _mention_clashes(self, snapshot: Snapshot, named: Names) -> None:
         if named.clashes:
-            name, tags = named.clashes[0]
+            number = named.clashes[0]
+            reading = snapshot.readings[number]
             self._mention_once(
-                f"sends {name!r} with the tags {dict(tags)} as {named.of[name, tags].path!r}, because another series "
-                "has the name that it would have: name one of them differently, or use tags='datadog'."
+                f"sends {reading.name!r} with the tags {dict(reading.tags)} as {named.paths[number]!r}, because "
+                "another series has the name that it would have: name one of them differently, or use tags='datadog'."
             )
 
     def _mention_once(self, problem: str) -> None:
