@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import List
+from typing import Iterator, List
 
 import pytest
 
 from tapes.registry import Registry
 from tapes.reporting.statsd import deliveries as module
 from tapes.reporting.statsd.deliveries import Change, Deliveries, deliveries
+from tapes.snapshot import Reading
 
 
 @pytest.fixture
@@ -146,6 +147,22 @@ def test_counters_that_are_gone_are_forgotten(registry: Registry) -> None:
     deliver(told, registry)
 
     assert told._told == {}
+
+
+def test_a_look_that_is_cut_off_forgets_nothing(registry: Registry) -> None:
+    """When the readings end in an error, what was told before is known as before."""
+    told = Deliveries()
+    registry.counter("a").increment(3)
+    deliver(told, registry)
+
+    def cut_off() -> Iterator[Reading]:
+        yield from ()
+        raise KeyError("no more")
+
+    with pytest.raises(KeyError):
+        told.changes(cut_off())
+
+    assert deliver(told, registry) == []
 
 
 def test_what_was_told_is_kept_by_registry_and_destination(registry: Registry) -> None:

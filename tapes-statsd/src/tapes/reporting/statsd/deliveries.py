@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Dict, Hashable, Iterable, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Hashable, Iterable, List, NamedTuple, Tuple
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ class Deliveries:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         """Held from the look at the changes until they have been delivered, so that nobody else sends the same."""
-        self.pid = os.getpid()
-        """The process that it belongs to: in a forked child all counters begin at zero."""
         self._told: Dict[Series, _Told] = {}
 
     def changes(self, readings: Iterable[Reading]) -> List[Change]:
@@ -64,18 +62,19 @@ class Deliveries:
 
         Counters that are not among them any more are forgotten.
         """
-        known, self._told = self._told, {}
+        now_told: Dict[Series, _Told] = {}
         found = []
         for reading in readings:
             series = reading.name, reading.tags
             counts = Counts(reading.state.increments, reading.state.decrements)
-            told = known.get(series)
+            told = self._told.get(series)
             if told is None or told.origin is not reading.origin or _less(counts, told.counts):
                 told = _Told(reading.origin, _NOTHING)
-            self._told[series] = told
+            now_told[series] = told
             change = Change(series, told.origin, told.counts, counts)
             if change.value:
                 found.append(change)
+        self._told = now_told
         return found
 
     def delivered(self, change: Change) -> None:
@@ -107,12 +106,8 @@ _ALL: WeakKeyDictionary[Registry, Dict[Hashable, Deliveries]] = WeakKeyDictionar
 
 
 def deliveries(registry: Registry, destination: Hashable) -> Deliveries:
-    """Return what `destination` has been told of `registry` by this process. Safe to call from any thread."""
-    destinations = _ALL.setdefault(registry, {})
-    found: Optional[Deliveries] = destinations.get(destination)
-    if found is None or found.pid != os.getpid():
-        made = Deliveries()
-        if found is None:
-            return destinations.setdefault(destination, made)  # another thread may have been faster
-        destinations[destination] = found = made
-    return found
+    """Return what `destination` has been told of `registry` by this process. Safe to call from any thread.
+
+    A forked child has told nothing: all counters begin at zero there.
+    """
+    return _ALL.setdefault(registry, {}).setdefault((os.getpid(), destination), Deliveries())
