@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, Protocol, Sequence, TypeVar
 
 from tapes.reporting.exchange import Exchange, log
 
@@ -34,6 +34,27 @@ GRACE = 1.0
 
 RETRY = 0.1
 """Seconds to wait when no connection can be accepted, for want of descriptors for instance."""
+
+
+class Waiting(Protocol):
+    """A client, as far as it matters when there are too many."""
+
+    answering: bool
+    """Whether it is getting an answer."""
+    deadline: float
+    """When its time is up."""
+
+
+AnyClient = TypeVar("AnyClient", bound=Waiting)
+
+
+def first_to_go(clients: Sequence[AnyClient]) -> AnyClient:
+    """Return who of these, at least one, makes room for a new client.
+
+    That is who has waited longest; one that is getting an answer goes only if all are.
+    """
+    waiting = [one for one in clients if not one.answering] or clients
+    return min(waiting, key=lambda one: one.deadline)
 
 
 class Connection:
@@ -116,11 +137,11 @@ class Connections:
 
     def _make_room(self) -> None:
         while len(self._open) >= MAX_CONNECTIONS:
-            waiting: List[Connection] = [one for one in list(self._open) if not one.answering] or list(self._open)
-            if waiting:
-                longest = min(waiting, key=lambda connection: connection.deadline)
-                longest.shut_down()
-                self._open.pop(longest, None)
+            connections = list(self._open)
+            if connections:
+                going = first_to_go(connections)
+                going.shut_down()
+                self._open.pop(going, None)
 
     def _await_end(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout

@@ -1,18 +1,17 @@
 """The statistics as a page that is fetched over HTTP."""
 
-# ruff: noqa: TC001 -- the annotations of constructors are evaluated, by tapes.config for one
-
 from __future__ import annotations
 
 import selectors
 import socket
 from contextlib import suppress
-from typing import Optional, Tuple
+from typing import TYPE_CHECKING, Optional, Tuple
 
-from tapes.registry import Registry
 from tapes.reporting.connections import GRACE, RETRY, Connections
 from tapes.reporting.page import PageReporter
-from tapes.reporting.run import Run
+
+if TYPE_CHECKING:
+    from tapes.reporting.run import Run
 
 _TICK = 1.0  # seconds between looks at the deadlines of connections, while there are any
 
@@ -28,25 +27,8 @@ class HTTPReporter(PageReporter):
     It listens in the process that has started it: a forked child closes what it has inherited, and may start another.
     """
 
-    def __init__(
-        self,
-        port: int,
-        registry: Optional[Registry] = None,
-        host: str = "127.0.0.1",
-        *,
-        format: str = "json",  # noqa: A002 -- the word that users know
-    ) -> None:
-        """Serve what `registry` (by default the process-wide one) holds at `host` and `port`, in the format `format`.
-
-        With port 0 a free one is chosen at the start. The default host is reached from this machine only; `"0.0.0.0"`
-        and `"::"` stand for all addresses that it has.
-
-        Raises ReporterOptionError for options of the wrong type or range, and UnknownPluginError for an unknown format.
-        `start()` raises OSError if it cannot listen there.
-        """
-        super().__init__(port, registry, host, format=format)
-        self._wake: Optional[Tuple[socket.socket, socket.socket]] = None
-        self._connections = self._no_connections()
+    _wake: Optional[Tuple[socket.socket, socket.socket]] = None
+    _connections: Connections  # since it was opened
 
     def open(self) -> None:
         """Listen."""
@@ -59,7 +41,7 @@ class HTTPReporter(PageReporter):
             raise
         for end in self._wake:
             end.setblocking(False)
-        self._connections = self._no_connections()
+        self._connections = Connections(self.page, f"tapes-{type(self).__name__}-connection")
 
     def work(self, run: Run) -> None:
         """Accept connections until it is stopped."""
@@ -96,9 +78,6 @@ class HTTPReporter(PageReporter):
         """Close the descriptors of the parent. What they stand for goes on in the parent."""
         self._connections.close_inherited()
         self.close()
-
-    def _no_connections(self) -> Connections:
-        return Connections(self.page, f"tapes-{type(self).__name__}-connection")
 
     def _accept(self, run: Run, listener: socket.socket, connections: Connections) -> None:
         try:

@@ -8,6 +8,8 @@ import select
 import socket
 from typing import TYPE_CHECKING, Any, List, Literal, NamedTuple, Optional, Tuple
 
+from tapes.reporting.listening import location
+
 if TYPE_CHECKING:
     from tapes.clock import Clock
 
@@ -42,8 +44,7 @@ class Destination(NamedTuple):
     def __str__(self) -> str:
         if self.protocol == "unix":
             return f"unix:{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.protocol}://{host}:{self.port}"
+        return f"{self.protocol}://{location(self.host, self.port)}"
 
 
 class Connection:

@@ -49,8 +49,9 @@ def names(snapshot: Snapshot, prefix: str, style: TagStyle) -> Names:
     """Name every series of a snapshot. `prefix` is empty or ends with a dot."""
     found = Names([], [], [])
     taken: Dict[str, None] = {}
+    named = STYLES[style]
     for number, reading in enumerate(snapshot.readings):
-        name = STYLES[style](reading.name, reading.tags)
+        name = named(reading.name, reading.tags)
         if name.path + name.suffix in taken:
             name = told_apart(name, reading.tags)
             found.clashes.append(number)

@@ -23,17 +23,10 @@ class Packer(StatsClientBase):  # type: ignore[misc]  # the library has no types
 
     def pack(self, lines: Iterable[str]) -> None:
         """Send the lines, in their order, in packets of as many as fit. A line that is too long makes one by itself."""
-        pipeline = self.pipeline()
+        pipeline = Pipeline(self)
         for line in lines:
             pipeline._after(line)
         pipeline.send()
 
-    def pipeline(self) -> Pipeline:
-        """Return a pipeline that packs for this client."""
-        return Pipeline(self)
-
     def _send(self, data: str) -> None:
         self._deliver(data)
-
-    def close(self) -> None:
-        """Do nothing: there is nothing that it has opened."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Optional, Tupl
 
 from tornado.gen import is_coroutine_function
 
+from tapes.reporting.tornado.loops import running_loop
 from tapes.reporting.tornado.pace import Pace
 
 if TYPE_CHECKING:
@@ -176,17 +177,17 @@ class Drive:
 
     def _loop_here(self) -> Optional[asyncio.AbstractEventLoop]:
         """Return the loop that runs in this thread, if a report can run on it."""
-        loop = _running_loop()
+        loop = running_loop()
         return loop if self.pace.loop in (None, loop) else None
 
     def _runs_elsewhere(self) -> bool:
         loop = self.pace.loop
-        return loop is not None and loop.is_running() and loop is not _running_loop()
+        return loop is not None and loop.is_running() and loop is not running_loop()
 
     def _is_up_to_this_thread(self) -> bool:
         """Whether what is left to do is done by this thread, as soon as it gets on with what it was doing."""
         turn, flight, here = self._turns.get("turn"), self._flight, threading.get_ident()
-        if flight is not None and (flight.thread == here or (flight.loop and flight.loop is _running_loop())):
+        if flight is not None and (flight.thread == here or (flight.loop and flight.loop is running_loop())):
             return True
         return turn is not None and turn[0] == here and not _is_forgotten(turn)
 
@@ -245,13 +246,6 @@ async def _called(report: Callable[[], object]) -> None:
 
 def _is_coroutine_function(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or is_coroutine_function(function)
-
-
-def _running_loop() -> Optional[asyncio.AbstractEventLoop]:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _is_for_the_program(error: BaseException) -> bool:

@@ -44,7 +44,7 @@ def when_running(io_loop: Optional[IOLoop], run: Run, begin: Begin, name: str) -
     if run.in_child:
         _note_ghosts()
     elif io_loop is None:
-        io_loop = _running_here()
+        io_loop = IOLoop.current() if running_loop() is not None else None
     if io_loop is None or run.in_child:
         lookout = _Lookout(run, begin, name)
         threading.Thread(target=lookout.work, name=f"tapes-{name}-lookout", daemon=True).start()
@@ -65,6 +65,14 @@ def asyncio_loop(io_loop: IOLoop) -> asyncio.AbstractEventLoop:
     """Return the loop of asyncio that `io_loop` stands for."""
     loop: asyncio.AbstractEventLoop = io_loop.asyncio_loop  # type: ignore[attr-defined]  # all have it since 5.0
     return loop
+
+
+def running_loop() -> Optional[asyncio.AbstractEventLoop]:
+    """Return the loop of asyncio that runs in this thread; None if there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _Lookout:
@@ -117,14 +125,6 @@ class _Lookout:
 def _begin(loop: IOLoop, run: Run, begin: Begin) -> None:
     if not run.stopping.is_set():
         begin(loop)
-
-
-def _running_here() -> Optional[IOLoop]:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-    return IOLoop.current()
 
 
 def _running() -> List[IOLoop]:

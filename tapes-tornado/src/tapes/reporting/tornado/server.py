@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import time
@@ -11,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from tornado.ioloop import IOLoop
 
-from tapes.reporting.connections import GRACE, MAX_CONNECTIONS, RETRY
+from tapes.reporting.connections import GRACE, MAX_CONNECTIONS, RETRY, first_to_go
 from tapes.reporting.tornado.client import Client
-from tapes.reporting.tornado.loops import asyncio_loop
+from tapes.reporting.tornado.loops import asyncio_loop, running_loop
 from tapes.reporting.tornado.pages import Pages
 
 if TYPE_CHECKING:
+    import asyncio
+
     from tapes.reporting.page import MakePage, Page
     from tapes.reporting.wakeup import Wakeup
 
@@ -83,7 +84,7 @@ class Server:
             return done.wait(timeout)
         if not _runs(loop):
             self._end(ended)
-        elif _runs_here(loop):
+        elif running_loop() is asyncio_loop(loop):
             self._shut_down()
             ended()
             return True
@@ -177,8 +178,7 @@ class Server:
     def _add(self, client: socket.socket, address: Any) -> None:
         assert self._loop is not None  # it has called this
         while len(self._clients) >= MAX_CONNECTIONS:
-            waiting = [one for one in self._clients if not one.answering] or list(self._clients)
-            min(waiting, key=lambda one: one.deadline).close()
+            first_to_go(list(self._clients)).close()
         added = Client(self._loop, client, address, self._fetch, self._gone)
         self._clients[added] = None
         if self._stopping:  # by a signal handler, in this moment
@@ -220,10 +220,3 @@ class Server:
 
 def _runs(loop: IOLoop) -> bool:
     return asyncio_loop(loop).is_running()
-
-
-def _runs_here(loop: IOLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is asyncio_loop(loop)
-    except RuntimeError:
-        return False
