@@ -194,15 +194,28 @@ def test_a_few_pages_are_made_at_a_time_and_those_who_leave_get_none(
 ) -> None:
     """Few pages are made at once, however many ask; none for clients that have gone, about whom nothing is logged."""
     caplog.set_level(logging.INFO)
-    with application([("/metrics", MetricsHandler, {"registry": registry})]) as (loop, port):
+    asked: List[object] = []
+    left: List[object] = []
+
+    class Watched(MetricsHandler):
+        """Says who has asked, and who has left."""
+
+        def prepare(self) -> None:
+            asked.append(self)
+
+        def on_connection_close(self) -> None:
+            super().on_connection_close()
+            left.append(self)
+
+    with application([("/metrics", Watched, {"registry": registry})]) as (_, port):
         clients = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(AT_ONCE + 5)]
         for client in clients:
             client.sendall(REQUEST)
-        until(lambda: blocked.reads == AT_ONCE)
+        until(lambda: len(asked) == len(clients) and blocked.reads == AT_ONCE)
 
         for client in clients:
             client.close()
-        until(lambda: len(loop.io_loop.handlers) == 1)  # that of the listening socket
+        until(lambda: len(left) == len(clients))
         begun = blocked.reads
         blocked.release.set()
         status = ask(port, "GET", "/metrics")[0]
