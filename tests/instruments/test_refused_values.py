@@ -122,7 +122,7 @@ NO_NUMBERS: Tuple[Any, ...] = (
 LOOK_LIKE_NUMBERS: Tuple[Any, ...] = (Quantity(), Unfloatable(), SaysNaN(), Raises())
 
 
-@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: repr(value).partition(" at 0x")[0])
 @pytest.mark.parametrize("recording", RECORDING)
 def test_what_is_no_number_is_refused(recording: str, value: Any) -> None:
     """Nothing but numbers is taken, and what was refused is nowhere to be seen."""

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 PATIENCE = 30.0
 """Seconds within which everything has to happen that is waited for. Generous: machines are busy."""
@@ -23,14 +23,26 @@ CHOSEN_BY_TESTS = range(20_000, 32_000)
 class ServerProcess:
     """A process that serves until it is stopped, and that does not outlive the tests, however they end."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
-        """Start `command`. What it writes is appended to `log`."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        *,
+        environment: Optional[Mapping[str, str]] = None,
+        leads_group: bool = False,
+    ) -> None:
+        """Start `command`. What it writes is appended to `log`. If it leads a group, what it starts belongs to that."""
         setpriv = shutil.which("setpriv")  # of util-linux; without it tests that are killed leave their servers behind
         tied = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
         self.log = log
         with open(log, "ab") as output:
             self._process = subprocess.Popen(
-                [*tied, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                [*tied, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=leads_group,
             )
 
     @property

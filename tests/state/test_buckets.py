@@ -16,12 +16,11 @@ from tapes.state.buckets import (
     LARGEST_NARROW,
     SMALLEST_NARROW,
     WIDE,
-    PackedBuckets,
     ascending,
     key_of,
-    merged,
     representative,
 )
+from tapes.state.counts import PackedBuckets, merged
 from tapes.state.distribution import EMPTY
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=150)

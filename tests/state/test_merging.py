@@ -49,7 +49,7 @@ def make_meter(marks: Sequence[Tuple[float, int]]) -> MeterState:
 
 def make_histogram(folds: Sequence[Tuple[float, List[float]]]) -> HistogramState:
     """Return a histogram's state after some folds at some times."""
-    state = histogram.started(0.0)
+    state = histogram.NONE
     for time, records in sorted(folds, key=lambda fold: fold[0]):
         state = with_values(state, records, time, time)
     return state
@@ -111,8 +111,8 @@ KINDS: Dict[str, Any] = {
     "gauge": (gauges, gauge.UNSET, gauge_view),
     "meter": (meters, rates.started(0.0), meter_view),
     "distribution": (distributions, EMPTY, distribution_view),
-    "histogram": (histograms, histogram.started(0.0), histogram_view),
-    "timer": (timers, TimerState(rates.started(0.0), histogram.started(0.0)), timer_view),
+    "histogram": (histograms, histogram.NONE, histogram_view),
+    "timer": (timers, TimerState(rates.started(0.0), histogram.NONE), timer_view),
 }
 
 
@@ -282,7 +282,7 @@ def test_nothing_leaves_the_total_with_time(
 def test_merging_many_does_not_pile_up_what_has_left_the_window() -> None:
     """A state merged from a thousand that are long idle is no larger than one: what is kept follows what is shown."""
     idle = [make_histogram([(float(start), [1.0]), (start + 120.0, [2.0])]) for start in range(0, 100_000, 100)]
-    total = histogram.started(0.0)
+    total = histogram.NONE
     for state in idle:
         total = total.merge(state)
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 import sys
-import threading  # noqa: F401  so that its own hook comes before ours, which may start threads
-from typing import TYPE_CHECKING
+import threading  # its own hook has to come before ours, which may start threads
+from typing import TYPE_CHECKING, Any, List
 from weakref import WeakSet
 
 if TYPE_CHECKING:
@@ -38,6 +38,25 @@ generation = 0
 """How many forks lie between this process and the first one that imported tapes."""
 
 _pid = os.getpid()
+_forking_apart: int | None = None  # the thread that is about to make a child which does something else
+
+
+def fork_apart() -> int:
+    """Fork as `os.fork` does, a child that is not to go on with what this process does.
+
+    Registries begin at zero there, and reporters that run here are stopped there, also those that survive other forks.
+    """
+    global _forking_apart
+    _forking_apart = threading.get_ident()
+    try:
+        return os.fork()
+    finally:
+        _forking_apart = None
+
+
+def is_apart() -> bool:
+    """Whether the child in which `after_fork` is under way was made by `fork_apart`."""
+    return _forking_apart == threading.get_ident()
 
 
 def after_fork() -> None:
@@ -61,12 +80,42 @@ def after_fork_without_hooks() -> None:
         after_fork()
 
 
+def in_master_of_uwsgi() -> bool:
+    """Whether this is the master process of uWSGI, which forks workers, and while other threads run at that.
+
+    A thread that holds the interpreter's lock in that moment holds it in the worker for ever.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    try:
+        return uwsgi is not None and uwsgi.worker_id() == 0 and uwsgi.masterpid() == os.getpid()
+    except Exception:  # noqa: BLE001  it is not the module of the server
+        return False
+
+
+def hindrances() -> List[str]:
+    """Return what is set so in this process of a server that reports come late or not at all, and the remedies."""
+    uwsgi: Any = sys.modules.get("uwsgi")
+    found = []
+    if getattr(uwsgi, "has_threads", 1) == 0:
+        found.append(
+            "This uWSGI runs no threads of Python, so reporters are late, and report for sure only at its end. "
+            "Add enable-threads = true to its configuration."
+        )
+    options = getattr(uwsgi, "opt", None)
+    if isinstance(options, dict) and options.get("die-on-term"):
+        found.append(
+            "With die-on-term, uWSGI ends workers that are busy without their last report. Use "
+            "hook-master-start = unix_signal:15 gracefully_kill_them_all instead of it in its configuration."
+        )
+    return found
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=after_fork)
 
 if "uwsgi" in sys.modules:
     try:
-        from uwsgidecorators import postfork  # type: ignore[import-untyped]  # comes with the server
+        from uwsgidecorators import postfork  # comes with the server
     except ImportError:
         pass
     else:

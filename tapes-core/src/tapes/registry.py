@@ -15,7 +15,7 @@ from tapes.snapshot.snapshot import Snapshot
 from tapes.state.gauge import MERGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 Kind = TypeVar("Kind", bound=Instrument)
 
@@ -126,6 +126,24 @@ class Registry:
             return self._timers[name if tags is None else (_TAGGED, name, *tags, *tags.values())]
         except (KeyError, TypeError, AttributeError):
             return self._metric(Timer, self._timers, name, tags, Timer)
+
+    def adopt(self, metric: Kind) -> Kind:
+        """Put in a metric that was made elsewhere, and return what has its name and tags now.
+
+        That is `metric` itself, or one of the same class that is there already. It has a place in the registry like any
+        other: it is iterated over and reported. Raises what `counter()` and the others raise.
+        """
+        return self._metric(type(metric), {}, metric.name, dict(metric.tags), lambda *_: metric)
+
+    def discard(self, metrics: Iterable[Instrument]) -> None:
+        """Remove these very metrics, those of them that are there."""
+        with self._changing:
+            series = self._series.copy()
+            for metric in metrics:
+                if series.get((metric.name, metric.tags)) is metric:
+                    del series[metric.name, metric.tags]
+            self._series = series
+            self._index()
 
     def snapshot(self) -> Snapshot:
         """Return the readings of all metrics at this moment, in the order in which they were made."""

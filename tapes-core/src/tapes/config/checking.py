@@ -52,7 +52,11 @@ def check(config: ConfigSource = None, *, registry: Registry | None = None) -> C
     source = read(config)
     faults: List[str] = []
     for key in source.table:
-        if key not in _KEYS:
+        if key == "aggregator":
+            faults.append(
+                "aggregator: this table is for an aggregator, run by python -m tapes.distributed --config FILE"
+            )
+        elif key not in _KEYS:
             known = ", ".join(f"{name} ({what})" for name, what in _KEYS.items())
             faults.append(f"{key}: unknown key{did_you_mean(str(key), _KEYS)}; known are {known}")
     blocked = block_plugins(source, faults)

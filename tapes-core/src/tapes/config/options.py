@@ -22,6 +22,7 @@ _NOT_OPTIONS = {
     "registry": "it is the one that configure() is given",
     "clock": "it can only be given in code",
     "io_loop": "it can only be given in code",
+    "reporter": "the reporters have tables of their own",
 }
 """Parameters that a config does not set, and why."""
 
@@ -35,9 +36,9 @@ class Option(NamedTuple):
 
 
 class Options:
-    """The parameters of the constructor of one class of reporters."""
+    """The parameters of the constructor of one class: of a reporter, or of whatever else has a table in a config."""
 
-    def __init__(self, cls: type[Reporter]) -> None:
+    def __init__(self, cls: type) -> None:
         self._cls = cls
         self._construct: Callable[..., Reporter] = cls
         self._signature = _signature(cls)
@@ -70,7 +71,7 @@ class Options:
         faults += [
             f"{key}.{option.name}: missing, {self._cls.__name__} needs {accepted(option.annotation)}"
             for option in self.options.values()
-            if option.required and option.name not in given and option.name != "registry"
+            if option.required and option.name not in given and option.name not in ("registry", "reporter")
         ]
         return arguments, faults
 

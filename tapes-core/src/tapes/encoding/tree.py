@@ -29,12 +29,13 @@ def arrange(snapshot: Snapshot, node_type: Callable[[], Dict[str, Any]]) -> Any:
             node = _child(node, segment, node_type)
         if reading.tags:
             node = _child(node, tag_label(reading.tags), node_type)
-        node.update(reading.statistics)
+        dict.update(node, reading.statistics)  # they are numbers, of which addict would look at each
     return root
 
 
 def _child(node: Dict[str, Any], key: str, node_type: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
     child = node.get(key)
     if child is None:
-        child = node[key] = node_type()
+        child = node_type()
+        dict.__setitem__(node, key, child)
     return child

@@ -64,6 +64,10 @@ class Gauge(GaugeBuffer, Instrument):
         value = self._produce(self.producer)
         return UNSET if value is None else single(value, now)
 
+    def committed(self, now: float) -> GaugeState:
+        """Return the state at `now`, as `read` does."""
+        return super().committed(now) if self.producer is None else self.read(now)
+
     def _record(self, change: Any) -> None:
         if self.producer is not None:
             raise self._produced("set(), increment() and decrement()")

@@ -36,6 +36,10 @@ class Instrument:
         """Return its cumulative state, with everything that was recorded before."""
         raise NotImplementedError
 
+    def committed(self, now: float) -> Any:
+        """Return its cumulative state as `read` does, as later ones build upon it. May wait for a fold."""
+        return self.read(now)
+
     def restart(self) -> None:
         """Begin at zero in a child process."""
         raise NotImplementedError

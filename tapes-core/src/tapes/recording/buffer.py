@@ -62,7 +62,25 @@ class Buffer(Generic[State]):
 
         `now` is the time of the metric's clock.
         """
-        return self._read(now, now)
+        until = self._prepare_read(now)
+        if len(self._pending) > 1 or self._pid != getpid():
+            self._fold(until, now)
+        pending = self._pending[:]
+        state: State = pending[0]
+        # Records are left where another thread is folding, or this very one below a signal handler or a finalizer.
+        return self._absorbed(state, pending[1:], until, now) if len(pending) > 1 else state
+
+    def committed(self, now: float) -> State:
+        """Return the state into which everything recorded before this call has been folded for good.
+
+        For who publishes states and builds upon them: what `read` returns while another thread is folding says the
+        same, but may say it in other slices than what that thread is about to put in. Waits for that thread.
+        """
+        until = self._prepare_read(now)
+        while (len(self._pending) > 1 or self._pid != getpid()) and not self._fold(until, now):
+            sleep(_PAUSE)
+        state: State = self._pending[0]
+        return state
 
     def restart(self) -> None:
         """Forget everything and begin at zero. For a child process, where no other thread can be recording."""
@@ -103,19 +121,18 @@ class Buffer(Generic[State]):
         """Return `state` after `records`, none of which was made after `until`; further ones are made after `now`."""
         raise NotImplementedError
 
+    def _prepare_read(self, now: float) -> float:
+        """Get ready for a read at `now`, and return a time after which none of what is pending was recorded."""
+        return now
+
     def _refolded(self, now: float) -> None:
         """Adapt to a fold having been done at `now`."""
 
-    def _read(self, until: float, now: float) -> State:
-        if len(self._pending) > 1 or self._pid != getpid():
-            self._fold(until, now)
-        pending = self._pending[:]
-        state: State = pending[0]
-        # Records are left where another thread is folding, or this very one below a signal handler or a finalizer.
-        return self._absorbed(state, pending[1:], until, now) if len(pending) > 1 else state
+    def _fold(self, until: float, now: float, keep: int = 0) -> bool:
+        """Fold all but the newest `keep` records, unless another fold is at it: then False is returned.
 
-    def _fold(self, until: float, now: float, keep: int = 0) -> None:
-        """Fold all but the newest `keep` records, unless another fold is at it. See `_absorbed` for the times."""
+        See `_absorbed` for the times.
+        """
         pid = getpid()
         key, claim = (self, pid), [get_ident()]
         claimed = claim
@@ -138,8 +155,10 @@ class Buffer(Generic[State]):
             _release(key, claim)
         if claimed is claim:
             self._refolded(now)
-        elif claimed != claim and len(self._pending) > _CROWDED:
+            return True
+        if claimed != claim and len(self._pending) > _CROWDED:
             sleep(_PAUSE)
+        return False
 
     def _checked(self, n: float) -> float:
         """Return `n` if it is a finite number: an int as it is, so that it stays exact, anything else as a float."""

@@ -8,7 +8,8 @@ from collections import _count_elements  # type: ignore[attr-defined]  # the loo
 from struct import pack
 from typing import TYPE_CHECKING, Dict, List
 
-from tapes.state.buckets import LARGEST_NARROW, SMALLEST_NARROW, key_of, merged, representative
+from tapes.state.buckets import LARGEST_NARROW, SMALLEST_NARROW, key_of, representative
+from tapes.state.counts import merged
 
 if TYPE_CHECKING:
     from tapes.state.distribution import Distribution

@@ -7,9 +7,9 @@ from typing import Any, List
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.recording.counting import distributed
-from tapes.state.histogram import SLICE, HistogramState, started
+from tapes.state.histogram import NONE, SPAN, HistogramState
 
-_DUE = 15.0  # seconds after a fold at which the next record brings about another
+_DUE = 5.0  # seconds after a fold at which the next record brings about another
 _GAP = 5.0  # seconds without a record after which those before are folded by themselves
 _STRIDE = 256  # records between two looks at the clock, at the most
 _HURRY = 0.001  # seconds between two looks below which the stride is lengthened
@@ -20,15 +20,18 @@ class HistogramBuffer(Buffer[HistogramState]):
 
     To read the clock for each would cost a third of the call, so it is read for each only while they are rare. `_seen`
     is when it was read last, `_limit` the length of the list at which it is read again, at the latest when the buffer
-    is full.
+    is full. `_since` is when it was read for the first record after a fold: what is pending was recorded after that.
     """
 
-    __slots__ = ("_due", "_limit", "_seen", "_stride")
+    __slots__ = ("_due", "_limit", "_seen", "_since", "_stride")
+
+    _limit: int
+    _seen: float
+    _since: float
+    _stride: int
 
     def __init__(self, name: str, tags: Any, now: Any) -> None:
         super().__init__(name, tags, now)
-        self._stride = 1
-        self._seen = 0.0
         self._refolded(now())
 
     def update(self, value: float) -> None:
@@ -49,11 +52,19 @@ class HistogramBuffer(Buffer[HistogramState]):
         if len(pending) > self._limit:
             self._look()
 
-    def read(self, now: float) -> HistogramState:
-        """Return the state that everything recorded before this call is part of. Waits for nothing."""
-        # Records since a long-past look came in a hurry right after it, or the clock would have been read for them.
-        until = now if now - self._seen <= SLICE else self._seen
-        return self._read(until, now)
+    def _prepare_read(self, now: float) -> float:
+        if now - self._seen <= _GAP:
+            return now
+        looked_at = self._limit - self._stride + 1
+        others = max(len(self._pending) - looked_at, 0)
+        if self._stride == 1 or not others:
+            # What the clock has been read for is not from about now, so it is folded by itself. While records are rare
+            # it is read for each, and those that it has not been read for yet are being recorded in this very moment.
+            if looked_at > 1:
+                self._fold(self._seen, now, keep=others)
+        elif now - self._seen > SPAN:
+            return self._seen  # they came in a hurry, so most likely right after that
+        return now
 
     def _look(self) -> None:
         """Read the clock after a record, and fold what has to be folded."""
@@ -61,7 +72,9 @@ class HistogramBuffer(Buffer[HistogramState]):
         since = now - self._seen
         self._seen = now
         size = len(self._pending)
-        if since > _GAP and size > 2:
+        if size <= 2:
+            self._since = now
+        if since > _GAP and size > 2 and self._stride == 1:
             self._fold(now - since, now, keep=1)
         elif size > CAPACITY or now >= self._due:
             self._fold(now, now)
@@ -70,29 +83,29 @@ class HistogramBuffer(Buffer[HistogramState]):
 
     def _refolded(self, now: float) -> None:
         self._due = now + _DUE
-        self._seen = now
-        self._limit = 1
+        self._seen = self._since = now
+        self._stride = self._limit = 1
 
     def _zero(self, now: float) -> HistogramState:
-        return started(now)
+        return NONE
 
     def _absorbed(self, state: HistogramState, records: List[float], until: float, now: float) -> HistogramState:
-        return with_values(state, records, until, now)
+        return with_values(state, records, self._since, until)
 
 
-def with_values(state: HistogramState, records: List[float], until: float, now: float) -> HistogramState:
-    """Return `state` after some values, recorded up to `until`; further ones are recorded after `now`."""
+def with_values(state: HistogramState, records: List[float], since: float, until: float) -> HistogramState:
+    """Return `state` after some values, recorded from `since` to `until`."""
     if not records:
-        return state.resumed(now)
-    into = state.open_slice(until)
+        return state
+    into = state.slice_for(since, until)
     try:
         values = distributed(records, into.values)
     except Exception:  # noqa: BLE001  whatever a foreign object raises that only behaves like a number
         floats = _floats(records)
         if not floats:
-            return state.resumed(now)
+            return state
         values = distributed(floats, into.values)
-    return state.recorded(into, until, values, now)
+    return state.recorded(into, until, values)
 
 
 def _floats(records: List[Any]) -> List[float]:

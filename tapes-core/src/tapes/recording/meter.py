@@ -28,9 +28,8 @@ class TickingBuffer(Buffer[State]):
         super().__init__(name, tags, now)
         self._refolded(now())
 
-    def read(self, now: float) -> State:
-        """Return the state that everything recorded before this call is part of. Waits for nothing."""
-        return self._read(min(now, self._tick_end), now)
+    def _prepare_read(self, now: float) -> float:
+        return min(now, self._tick_end)
 
     def _settle(self, now: float) -> None:
         """Fold what has to be folded after a record was made at `now`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union
 from tapes.recording.histogram import with_values
 from tapes.recording.meter import TickingBuffer
 from tapes.scope import Scope
-from tapes.state.histogram import started as histogram_started
+from tapes.state.histogram import NONE
 from tapes.state.rates import started as meter_started
 from tapes.state.rates import tick_of
 from tapes.state.timer import TimerState
@@ -93,12 +93,12 @@ class TimerBuffer(TickingBuffer[TimerState]):
         return timing
 
     def _zero(self, now: float) -> TimerState:
-        return TimerState(meter_started(now), histogram_started(now))
+        return TimerState(meter_started(now), NONE)
 
     def _absorbed(self, state: TimerState, records: List[float], until: float, now: float) -> TimerState:
         return TimerState(
             state.events.marked(len(records)).advanced(tick_of(now)),
-            with_values(state.durations, records, until, now),
+            with_values(state.durations, records, until, until),
         )
 
 

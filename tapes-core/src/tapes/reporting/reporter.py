@@ -6,7 +6,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import TYPE_CHECKING, Optional, TypeVar
+from typing import TYPE_CHECKING, Optional, Set, TypeVar
 
 from tapes import forking, observers
 from tapes.errors import ReporterStateError
@@ -85,6 +85,9 @@ class Reporter(ABC):
         if run is None or run.pid != os.getpid() or run.done.is_set() or run.abandoned:
             return
         run.request_stop()
+        if run.deferred:
+            run.done.set()
+            return
         if threading.get_ident() in (run.starter, run.worker) or self.halt(run, timeout):
             return
         with self._lock:
@@ -96,6 +99,12 @@ class Reporter(ABC):
         logging.getLogger(LOGGER_NAME).warning(
             "%r has not stopped within %g s: it is left behind, and its last report may be lost.", self, timeout
         )
+
+    def report_on(self, registry: Registry) -> None:
+        """Report on another registry, from the next start on. Raises ReporterStateError if it is running."""
+        if self.running:
+            raise ReporterStateError(f"{self!r} is running: stop() it before it reports on another registry.")
+        self.registry = registry
 
     def __enter__(self: Self) -> Self:
         """Start."""
@@ -168,7 +177,7 @@ class Reporter(ABC):
 
     def launch(self, run: Run) -> None:
         """Begin the work of `run`. Called when everything is open. By default a thread does it."""
-        threading.Thread(target=self._live, args=(run,), name=f"tapes-{type(self).__name__}", daemon=True).start()
+        _Thread(target=self._live, args=(run,), name=f"tapes-{type(self).__name__}", daemon=True).start()
 
     def halt(self, run: Run, timeout: float) -> bool:
         """Wait until `run`, which has been asked to stop, has ended, for at most `timeout` seconds; True if it has."""
@@ -194,14 +203,20 @@ class Reporter(ABC):
         """Become a reporter of this child process. Called by `tapes.forking`."""
         was_running = self._leave_parent()
         prepare_exit()
-        if was_running and self.survives_fork:
+        if was_running and self.survives_fork and not forking.is_apart():
             try:
                 self._start(Run(self.interrupt, in_child=True))
             except Exception as error:  # noqa: BLE001 -- a fork does not fail because of a reporter
                 self._log_error("could not be started again after a fork; this process is not reported.", error)
 
     def _start(self, run: Run) -> None:
+        # By who starts it and not by its thread, which logs what fails, with a traceback: see docs/design.md.
+        import ast  # noqa: F401
+        import logging  # noqa: F401
+        import tokenize  # noqa: F401
+
         run.starter = threading.get_ident()
+        _warn_of_server()
         with self._lock:
             previous = self._run
             if previous is not None and not previous.over:
@@ -210,6 +225,9 @@ class Reporter(ABC):
             self._run = run
         try:
             self._streak = Streak(LOGGER_NAME, repr(self))
+            if self.survives_fork and forking.in_master_of_uwsgi():
+                run.deferred = run.launched = True
+                return
             try:
                 self.open()
             except BaseException:
@@ -233,9 +251,10 @@ class Reporter(ABC):
         try:
             self.work(run)
         except BaseException as error:  # noqa: BLE001 -- nobody is there to catch it
-            self._log_error("has stopped because of an error.", error)
-            with suppress(Exception):  # by observers
-                self.failed(error)
+            if run.pid == os.getpid():  # in a child a greenlet has found that it works for the parent
+                self._log_error("has stopped because of an error.", error)
+                with suppress(Exception):  # by observers
+                    self.failed(error)
         finally:
             run.stopping.set()
             self.end(run)
@@ -255,7 +274,8 @@ class Reporter(ABC):
         run.done.set()
         alive.pop(run, None)
         try:
-            self.close_inherited()
+            if not run.deferred:
+                self.close_inherited()
         except Exception as error:  # noqa: BLE001 -- a fork does not fail because of a reporter
             self._log_error("could not close what it had inherited in a fork.", error)
         return was_running
@@ -265,3 +285,24 @@ class Reporter(ABC):
 
         with suppress(Exception):  # by handlers
             logging.getLogger(LOGGER_NAME).error("%r %s", self, problem, exc_info=error)
+
+
+class _Thread(threading.Thread):
+    """A thread that may end when gevent has taken over `threading`, which knows nothing of it any more then."""
+
+    def _delete(self) -> None:
+        with suppress(KeyError):
+            super()._delete()  # type: ignore[misc]  # there is no public way to where it is called
+
+
+_warned: Set[str] = set()
+
+
+def _warn_of_server() -> None:
+    """Say, once in a process, what the server is set to do that reporters suffer from."""
+    for hindrance in forking.hindrances():
+        if hindrance not in _warned:
+            _warned.add(hindrance)
+            import logging
+
+            logging.getLogger(LOGGER_NAME).warning("%s", hindrance)

@@ -6,7 +6,7 @@ import atexit
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional
 
 from tapes.reporting.wakeup import Wakeup
 
@@ -23,6 +23,7 @@ class Run:
     __slots__ = (
         "abandoned",
         "closing",
+        "deferred",
         "done",
         "in_child",
         "interrupt",
@@ -47,6 +48,8 @@ class Run:
         """Set when the reporter is to make its last report."""
         self.done = Wakeup()
         """Set when everything has been closed."""
+        self.deferred = False
+        """Whether it begins in each child of this process, and not here."""
         self.launched = False
         """Whether the resources are open and the work has begun."""
         self.closing = False
@@ -71,28 +74,45 @@ EXIT_TIMEOUT = 5.0
 alive: Dict[Run, Reporter] = {}
 """The runs that have not ended, and whose they are. It keeps a running reporter alive that nobody else refers to."""
 
+after_last_reports: List[Callable[[], None]] = []
+"""Is called at the end of a process, when the reporters have been stopped."""
+
 _after_forker_registered = False
 _finalizer_pid = 0
+_ending_pid = 0
+
+
+def is_ending() -> bool:
+    """Whether this process is about to end, and reporters are stopped for that reason."""
+    return _ending_pid == os.getpid()
 
 
 def stop_all() -> None:
     """Stop every reporter of this process that is still running, all at the same time."""
-    pid = os.getpid()
+    global _ending_pid
+    pid = _ending_pid = os.getpid()
     unfinished = [(run, reporter) for run, reporter in list(alive.items()) if run.pid == pid]
     for run, _ in unfinished:
         run.request_stop()
     deadline = time.monotonic() + EXIT_TIMEOUT
     for _, reporter in unfinished:
         reporter.stop(max(0.0, deadline - time.monotonic()))
+    for function in after_last_reports:
+        function()
 
 
 def prepare_exit() -> None:
-    """Provide for the exit of a child that `multiprocessing` has made: it runs finalizers, but no `atexit` functions.
+    """Provide for the exit of a child that `multiprocessing` or Celery has made.
 
-    When `multiprocessing` takes over in a child, it forgets the finalizers that were registered until then, those from
-    hooks of `os.register_at_fork` included. So one is registered by a hook of its own, which comes after that.
+    A child of `multiprocessing` runs finalizers, but no `atexit` functions; one of Celery runs neither, and sends a
+    signal. When `multiprocessing` takes over in a child, it forgets the finalizers that were registered until then,
+    those from hooks of `os.register_at_fork` included. So one is registered by a hook of its own, which comes after
+    that.
     """
     global _after_forker_registered
+    celery = sys.modules.get("celery.signals")
+    if celery is not None:
+        celery.worker_process_shutdown.connect(_stop_all_of_celery, weak=False, dispatch_uid="tapes")
     util = sys.modules.get("multiprocessing.util")
     if util is None:
         return
@@ -101,6 +121,10 @@ def prepare_exit() -> None:
         util.register_after_fork(stop_all, _register_finalizer)
     if _finalizer_pid != os.getpid() and sys.modules["multiprocessing.process"].parent_process() is not None:
         _register_finalizer(stop_all)
+
+
+def _stop_all_of_celery(**_: object) -> None:
+    stop_all()
 
 
 def _register_finalizer(function: Callable[[], None]) -> None:

@@ -51,6 +51,13 @@ class ScheduledReporter(Reporter):
         self.interval: float = _seconds(interval)
         """Seconds from one report to the next."""
         self.clock: Clock = self.registry.clock if clock is None else clock
+        self._has_own_clock = clock is not None
+
+    def report_on(self, registry: Registry) -> None:
+        """Report on another registry, from the next start on, by its clock unless this reporter was given one."""
+        super().report_on(registry)
+        if not self._has_own_clock:
+            self.clock = registry.clock
 
     @abstractmethod
     def report(self) -> object:
@@ -64,7 +71,7 @@ class ScheduledReporter(Reporter):
         schedule = Schedule(self.clock.monotonic(), self.interval)
         if not run.in_child:
             self.attempt(run)
-        while not run.abandoned and not self._wait(run, schedule.next_after(self.clock.monotonic())):
+        while not run.abandoned and not self.wait(run, schedule.next_after(self.clock.monotonic())):
             self.attempt(run)
         self.attempt(run)
 
@@ -97,8 +104,11 @@ class ScheduledReporter(Reporter):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(interval={self.interval:g})"
 
-    def _wait(self, run: Run, deadline: float) -> bool:
-        """Wait for the deadline; True if the reporter is to stop instead."""
+    def wait(self, run: Run, deadline: float) -> bool:
+        """Wait for the deadline, a time of `clock`; True if the reporter is to stop instead.
+
+        For reporters that have something to do between two reports, which override it.
+        """
         while not run.stopping.is_set():
             left = deadline - self.clock.monotonic()
             if left <= 0:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from itertools import accumulate
-from typing import TYPE_CHECKING, List, Sequence
+from typing import TYPE_CHECKING, List, Sequence, Tuple
 
 from tapes.state.buckets import ascending, representative
+from tapes.state.counts import Lanes
 
 if TYPE_CHECKING:
+    from tapes.state.counts import Buckets
     from tapes.state.distribution import Distribution
 
 
@@ -21,15 +23,26 @@ def quantiles(distribution: Distribution, fractions: Sequence[float]) -> List[fl
     """
     if not distribution.count:
         return [0.0] * len(fractions)
-    counts = dict(distribution.buckets.items())
-    keys = ascending(counts)
-    cumulated = list(accumulate(counts[key] for key in keys))
+    keys, cumulated = _cumulated(distribution.buckets)
     found = []
     for fraction in fractions:
         rank = max(1, _ceil(distribution.count, fraction))
-        value = representative(keys[bisect_left(cumulated, rank)])
+        # Of a sender that is not of tapes there might be fewer values in the buckets than it says.
+        place = min(bisect_left(cumulated, rank), len(cumulated) - 1)
+        value = representative(keys[place]) if place >= 0 else distribution.minimum
         found.append(min(max(value, distribution.minimum), distribution.maximum))
     return found
+
+
+def _cumulated(buckets: Buckets) -> Tuple[Sequence[int], List[int]]:
+    """Return keys in the order of their values, and how many values there are up to the end of each bucket."""
+    if isinstance(buckets, Lanes) and not buckets.others:
+        # They are in order, and no rank ever ends in an empty one.
+        counts = buckets.counts()
+        return range(buckets.low, buckets.low + 2 * len(counts), 2), list(accumulate(counts))
+    by_key = dict(buckets.items())
+    keys = ascending(by_key)
+    return keys, list(accumulate([by_key[key] for key in keys]))
 
 
 def _ceil(count: int, fraction: float) -> int:

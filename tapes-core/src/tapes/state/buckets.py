@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import math
 import struct
-from array import array
-from collections.abc import Iterable, Mapping
-from typing import Dict, Tuple, Union
+import sys
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 STEPS = 64
 """How many buckets there are to the power of two. The worst relative error is 1 / (2 * STEPS + 1) = 0.78 %."""
@@ -48,6 +51,14 @@ def key_of(value: float) -> int:
     return key + _WIDE_NEGATIVE if value < 0 else key
 
 
+def is_key(number: int) -> bool:
+    """Whether there is a bucket of this key."""
+    if number < WIDE:
+        return number >= 0 and number % 2 == 0
+    return 0 <= (number - WIDE) & ~_WIDE_NEGATIVE < (sys.float_info.max_exp + _WIDE_EXPONENT + 1) * STEPS
+
+
+@lru_cache(maxsize=4096)
 def representative(key: int) -> float:
     """Return the value that stands for the bucket `key`: the one whose worst relative error to both ends is smallest.
 
@@ -75,34 +86,3 @@ def ascending(keys: Iterable[int]) -> list[int]:
     if ordered and ordered[-1] >= _NEGATIVE:
         ordered.sort(key=representative)
     return ordered
-
-
-class PackedBuckets:
-    """Buckets that no longer change, in a tenth of the memory of a dict."""
-
-    __slots__ = ("_counts", "_keys")
-
-    def __init__(self, buckets: Buckets) -> None:
-        self._keys = array("L", (key for key, _ in buckets.items()))
-        self._counts = array("Q", (count for _, count in buckets.items()))
-
-    def items(self) -> Iterable[Tuple[int, int]]:
-        """Pairs of key and count."""
-        return zip(self._keys, self._counts)
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-
-Buckets = Union[Mapping[int, int], PackedBuckets]
-"""Counts by bucket key."""
-
-
-def merged(first: Buckets, second: Buckets) -> Dict[int, int]:
-    """Return the buckets of both, as a new dict."""
-    if len(first) < len(second):
-        first, second = second, first
-    total = first.copy() if isinstance(first, dict) else dict(first.items())
-    for key, count in second.items():
-        total[key] = total.get(key, 0) + count
-    return total

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
+from typing import Sequence
 
-from tapes.state.buckets import Buckets, PackedBuckets, merged
+from tapes.state.counts import Buckets, PackedBuckets, summed, without
 
 _LARGEST = sys.float_info.max
 
@@ -36,13 +37,23 @@ class Distribution:
 
     def merge(self, other: Distribution) -> Distribution:
         """Return the distribution of the values of both."""
-        if not other.count:
+        return union((self, other))
+
+    def less(self, part: Distribution) -> Distribution:
+        """Return the distribution of the values that are not in `part`, all of whose values are in this one.
+
+        Counts and buckets exactly, the sums to float rounding. The extremes are not to be known: they are those of all.
+        """
+        if not part.count:
             return self
-        if not self.count:
-            return other
-        return self.plus(
-            other.count, other.sum, other.deviations, other.minimum, other.maximum, merged(self.buckets, other.buckets)
-        )
+        count = self.count - part.count
+        if not count:
+            return EMPTY
+        total = self.sum - part.sum
+        apart = total / count - part.sum / part.count
+        deviations = self.deviations - part.deviations - apart * apart * (part.count * (count / self.count))
+        buckets = without(self.buckets, part.buckets)
+        return Distribution(count, total, max(deviations, 0.0), self.minimum, self.maximum, buckets)
 
     def plus(
         self, count: int, total: float, deviations: float, minimum: float, maximum: float, buckets: Buckets
@@ -67,7 +78,7 @@ class Distribution:
 
     def packed(self) -> Distribution:
         """Return the same distribution in less memory, for one that will be kept."""
-        if isinstance(self.buckets, PackedBuckets):
+        if not isinstance(self.buckets, dict):
             return self
         return Distribution(
             self.count, self.sum, self.deviations, self.minimum, self.maximum, PackedBuckets(self.buckets)
@@ -92,6 +103,29 @@ def _bounded(value: float) -> float:
     if value - value == 0:
         return value
     return -_LARGEST if value < 0 else _LARGEST
+
+
+def union(parts: Sequence[Distribution]) -> Distribution:
+    """Return the distribution of the values of all `parts`.
+
+    It costs less than to merge one after the other. The deviations are those from the mean of each part, and of these
+    means from the common one.
+    """
+    parts = [part for part in parts if part.count]
+    if len(parts) < 2:
+        return parts[0] if parts else EMPTY
+    count = sum([part.count for part in parts])
+    total = sum([part.sum for part in parts])
+    mean = total / count
+    deviations = sum([part.deviations + part.count * (apart := part.sum / part.count - mean) * apart for part in parts])
+    return Distribution(
+        count,
+        _bounded(total),
+        _bounded(deviations),
+        min([part.minimum for part in parts]),
+        max([part.maximum for part in parts]),
+        summed([part.buckets for part in parts], count),
+    )
 
 
 EMPTY = Distribution(0, 0.0, 0.0, math.inf, -math.inf, {})

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+import math
+from typing import Dict, Iterable, List, Tuple
 
-from tapes.state.distribution import EMPTY, Distribution
+from tapes.state.distribution import EMPTY, Distribution, union
 
 WINDOW = 300.0
 """Seconds for which a slice stays in the window after its end."""
 
-SLICE = 60.0
-"""Seconds that a slice spans at most, as long as folds are no further apart."""
+SLOT = 50.0
+"""Seconds of a slot. Slots begin at the multiples of it, which are the same moments in all processes of a host."""
 
-_KEPT = WINDOW + SLICE  # slices are kept a little longer than they are shown, for readers whose time is a little behind
+SPAN = 60.0
+"""Seconds that lie between the first and the last value of a slice, at most, as long as folds are no further apart."""
+
+_LOOSE = SPAN - SLOT  # seconds by which the time of values may be uncertain when they are put into a slot
+
+# No slice that begins at or before one that is closed, whatever its end, is shown any more.
+_KEPT = WINDOW + SPAN
+
+NEVER = -math.inf
+"""Before any time."""
 
 
 class Slice:
@@ -22,7 +32,8 @@ class Slice:
 
     def __init__(self, start: float, end: float, values: Distribution) -> None:
         self.start = start
-        """No value is from before this, in seconds of the monotonic clock."""
+        """What tells slices apart: the start of a slot or, where the time of values is too uncertain for a slot, of the
+        stretch that they are from. In seconds of the monotonic clock."""
         self.end = end
         """No value is from after this."""
         self.values = values
@@ -34,16 +45,15 @@ class Slice:
 class HistogramState:
     """All values so far. Immutable.
 
-    `slices` holds those of the last minutes by the time of their recording, `closed` all before. Together they are the
-    cumulative distribution, which only grows.
+    `slices` holds those of the last minutes by the time of their recording, in the order of their starts; `closed`
+    holds all that began at `closed_through` or before. Together they are the cumulative distribution, which only grows.
     """
 
-    __slots__ = ("at", "closed", "slices")
+    __slots__ = ("closed", "closed_through", "slices")
 
-    def __init__(self, at: float, closed: Distribution, slices: Tuple[Slice, ...]) -> None:
-        self.at = at
-        """Values that are not yet in this state were recorded after this moment."""
+    def __init__(self, closed: Distribution, closed_through: float, slices: Tuple[Slice, ...]) -> None:
         self.closed = closed
+        self.closed_through = closed_through
         self.slices = slices
 
     @property
@@ -58,66 +68,105 @@ class HistogramState:
 
     def cumulative(self) -> Distribution:
         """Return the distribution of all values since the start."""
-        total = self.closed
-        for part in self.slices:
-            total = total.merge(part.values)
-        return total
+        return union([self.closed, *(part.values for part in self.slices)])
 
     def window(self, now: float) -> Distribution:
         """Return the distribution of the values of the last five to six minutes."""
-        total = EMPTY
-        for part in self.slices:
-            if now - part.end < WINDOW:
-                total = total.merge(part.values)
-        return total
+        return union([part.values for part in self.slices if now - part.end < WINDOW])
 
-    def open_slice(self, until: float) -> Slice:
-        """Return the slice that values recorded up to `until` belong into: the newest one, or a new one."""
-        if self.slices and until - self.slices[-1].start <= SLICE:
-            return self.slices[-1]
-        return Slice(self.at, until, EMPTY)
+    def slice_for(self, since: float, until: float) -> Slice:
+        """Return the slice that values recorded from `since` to `until` belong into: one that is there, or a new one.
 
-    def recorded(self, into: Slice, until: float, values: Distribution, at: float) -> HistogramState:
-        """Return the state in which the slice `into`, from `open_slice`, holds `values` and ends at `until`.
-
-        `at` becomes the moment after which further values are recorded. Slices that have left the window are closed.
+        That is the one of the slot in which `until` lies, unless the stretch is too long to say that they are all from
+        about there. Then they have a slice of their own. So a value is shown for at least `WINDOW` after it was
+        recorded, and at most for `SPAN` longer.
         """
-        older = self.slices[:-1] if self.slices and into is self.slices[-1] else self.slices
-        closed = self.closed
-        if older:
-            kept = tuple(part for part in older if until - part.end < _KEPT)
-            if len(kept) < len(older):
-                for part in older:
-                    if until - part.end >= _KEPT:
-                        closed = closed.merge(part.values)
-                closed = closed.packed()
-            if kept and kept[-1].values.buckets.__class__ is dict:
-                last = kept[-1]
-                kept = (*kept[:-1], Slice(last.start, last.end, last.values.packed()))
-            older = kept
-        return HistogramState(at, closed, (*older, Slice(into.start, max(into.end, until), values)))
+        start = since if _LOOSE < until - since <= SPAN else slot_start(until)
+        for part in reversed(self.slices):
+            if part.start == start:
+                return part
+        return Slice(start, until, EMPTY)
 
-    def resumed(self, at: float) -> HistogramState:
-        """Return the same state, with the knowledge that nothing more was recorded up to `at`."""
-        return HistogramState(at, self.closed, self.slices)
+    def recorded(self, into: Slice, until: float, values: Distribution) -> HistogramState:
+        """Return the state in which the slice `into`, from `slice_for`, holds `values` and ends at `until` or later.
+
+        Slices that have left the window are closed.
+        """
+        changed = Slice(into.start, max(into.end, until), values)
+        slices = self.slices
+        if slices and slices[-1] is into:
+            return HistogramState(self.closed, self.closed_through, (*slices[:-1], changed))
+        if into in slices:
+            slices = tuple(changed if part is into else part for part in slices)
+        else:
+            if slices and slices[-1].values.buckets.__class__ is dict:
+                last = slices[-1]
+                slices = (*slices[:-1], Slice(last.start, last.end, last.values.packed()))
+            slices = (*slices, changed)
+            if len(slices) > 1 and slices[-2].start > changed.start:
+                slices = tuple(sorted(slices, key=_start))
+        return closed_by(HistogramState(self.closed, self.closed_through, slices), until)
 
     def merge(self, other: HistogramState) -> HistogramState:
-        """Return the state of a histogram that saw the values of both."""
-        at = max(self.at, other.at)
-        closed = self.closed.merge(other.closed)
-        slices = sorted(self.slices + other.slices, key=_slice_order)
-        while slices and at - slices[0].end >= _KEPT:
-            closed = closed.merge(slices.pop(0).values)
-        return HistogramState(at, closed, tuple(slices))
+        """Return the state of a histogram that saw the values of both. Slices of the same slot become one."""
+        through = max(self.closed_through, other.closed_through)
+        together = gathered([self.closed, other.closed], through, (*self.slices, *other.slices))
+        return closed_by(together, max((part.end for part in together.slices), default=NEVER))
 
     def __repr__(self) -> str:
         return f"<HistogramState of {self.count} values>"
 
 
-def _slice_order(part: Slice) -> Tuple[float, float, int]:
-    return part.end, part.start, part.values.count
+def slot_start(time: float) -> float:
+    """Return the start of the slot that `time` lies in. Its end is part of a slot, and its start is not.
+
+    So a tick of a meter, which is folded with the time of its end, lies in one slot.
+    """
+    return (math.ceil(time / SLOT) - 1) * SLOT
 
 
-def started(at: float) -> HistogramState:
-    """Return the state of a histogram that begins at the time `at`."""
-    return HistogramState(at, EMPTY, ())
+def gathered(closed: List[Distribution], through: float, parts: Iterable[Slice]) -> HistogramState:
+    """Return the state of what is closed and of these slices. Those of the same start become one.
+
+    What began at `through` or before is closed as well.
+    """
+    by_start: Dict[float, List[Slice]] = {}
+    for part in parts:
+        start = part.start
+        if start in by_start:
+            by_start[start].append(part)
+        elif start <= through:
+            closed.append(part.values)
+        else:
+            by_start[start] = [part]
+    return HistogramState(union(closed), through, tuple([_joined(by_start[start]) for start in sorted(by_start)]))
+
+
+def _joined(parts: List[Slice]) -> Slice:
+    """Return one slice that holds what several from the same start do."""
+    if len(parts) == 1:
+        return parts[0]
+    return Slice(parts[0].start, max([part.end for part in parts]), union([part.values for part in parts]))
+
+
+def closed_by(state: HistogramState, now: float) -> HistogramState:
+    """Return the state in which the slices that have left the window by `now` are closed.
+
+    They are closed in the order of their starts, so that one number tells what is closed.
+    """
+    slices = state.slices
+    gone = 0
+    while gone < len(slices) and now - slices[gone].end >= _KEPT:
+        gone += 1
+    if not gone:
+        return state
+    total = union([state.closed, *(part.values for part in slices[:gone])]).packed()
+    return HistogramState(total, slices[gone - 1].start, slices[gone:])
+
+
+def _start(part: Slice) -> float:
+    return part.start
+
+
+NONE = HistogramState(EMPTY, NEVER, ())
+"""A histogram that has seen nothing."""

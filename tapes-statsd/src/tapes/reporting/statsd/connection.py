@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 -- for looking up hosts, in a thread, which imports nothing: see docs/design.md
 import errno
 import os
 import select

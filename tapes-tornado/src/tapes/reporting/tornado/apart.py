@@ -12,6 +12,7 @@ from tapes.reporting.wakeup import Wakeup
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
+    from tapes.registry import Registry
     from tapes.reporting.run import Run
 
 AnyReporter = TypeVar("AnyReporter", bound=ScheduledReporter)
@@ -43,6 +44,11 @@ class ApartReporter(ScheduledReporter):
         """Whether it is running, and its thread waits for the loop to say that a report is due."""
         turnstile = self._turnstile
         return self.running and turnstile is not None and not turnstile.is_open
+
+    def report_on(self, registry: Registry) -> None:
+        """Report on another registry, from the next start on."""
+        super().report_on(registry)
+        self._inner.report_on(registry)
 
     def open(self) -> None:
         """Open the other one."""

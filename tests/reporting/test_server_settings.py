@@ -1,0 +1,66 @@
+"""What a server is set to do that reporters suffer from is said, with the remedy."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import ModuleType
+from typing import Any, Dict, List
+
+import pytest
+
+from tapes.registry import Registry
+from tapes.reporting import reporter
+from tapes.testing import MemoryReporter
+
+
+def uwsgi(**attributes: Any) -> ModuleType:
+    """Return what stands for the module that is there inside uWSGI."""
+    module = ModuleType("uwsgi")
+    vars(module).update(attributes)
+    return module
+
+
+def said(records: List[logging.LogRecord]) -> List[str]:
+    """Return the messages of the log."""
+    return [record.getMessage() for record in records]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "remedies"),
+    [
+        ({"has_threads": 0}, ["enable-threads = true"]),
+        ({"has_threads": 1, "opt": {"die-on-term": True}}, ["gracefully_kill_them_all"]),
+        ({"has_threads": 0, "opt": {"die-on-term": True}}, ["enable-threads = true", "gracefully_kill_them_all"]),
+        ({"has_threads": 1, "opt": {"master": True, "workers": b"2"}}, []),
+        ({}, []),
+        ({"opt": None}, []),
+    ],
+)
+def test_settings_of_uwsgi_that_lose_reports_are_warned_of_once(
+    attributes: Dict[str, Any],
+    remedies: List[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """However many reporters are started. Reports are sent all the same."""
+    monkeypatch.setitem(sys.modules, "uwsgi", uwsgi(**attributes))
+    monkeypatch.setattr(reporter, "_warned", set())
+    for _ in range(2):
+        memory = MemoryReporter(registry=Registry())
+        memory.start()
+        memory.stop()
+        assert memory.snapshots
+
+    messages = said(caplog.records)
+    assert len(messages) == len(remedies)
+    for message, remedy in zip(messages, remedies):
+        assert remedy in message
+
+
+def test_outside_of_uwsgi_nothing_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """As nearly everywhere."""
+    monkeypatch.setattr(reporter, "_warned", set())
+    MemoryReporter(registry=Registry()).start()
+
+    assert said(caplog.records) == []
