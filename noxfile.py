@@ -114,6 +114,8 @@ TOOLS = nox.project.load_toml(ROOT / "pyproject.toml")
 DISTRIBUTIONS = sorted(pyproject.parent for pyproject in ROOT.glob("tapes-*/pyproject.toml"))
 PYTHONS = [*nox.project.python_versions(nox.project.load_toml(ROOT / "tapes-core" / "pyproject.toml")), "pypy3"]
 
+MANY_PROCESSES = "tests/distributed"
+
 # The original StatsD, which the tests send to and ask what it holds.
 STATSD = "statsd@0.9.0"
 
@@ -220,7 +222,12 @@ def run_pytest(session: nox.Session, wheels: Path, *runner: str) -> None:
     statsd = statsd_server(session)
     if statsd is not None:
         told["TAPES_STATSD"] = str(statsd)
-    session.run(*runner, "pytest", *session.posargs, env=told)
+    if runner or session.posargs:
+        session.run(*runner, "pytest", *session.posargs, env=told)
+        return
+    # Those of several processes mostly wait for one another, so some of them run at a time.
+    session.run("pytest", "--ignore", MANY_PROCESSES, env=told)
+    session.run("pytest", MANY_PROCESSES, "--numprocesses", "5", env=told)
 
 
 def statsd_server(session: nox.Session) -> Optional[Path]:

@@ -1,0 +1,132 @@
+"""The command line: an aggregator in a process of its own, for a supervisor to run, and keys for it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
+
+from tapes.config.checking import check
+from tapes.config.options import Options, shown
+from tapes.config.source import VARIABLE, read
+from tapes.distributed import keys
+from tapes.distributed.aggregator import RegistryAggregator
+from tapes.errors import ConfigError, TapesError
+
+if TYPE_CHECKING:
+    from tapes.config.source import Source
+
+_DESCRIPTION = """\
+Merge the metrics of all processes that publish them, and report on all of them together.
+
+The config is a TOML file, or a pyproject.toml with the same tables below [tool.tapes]:
+
+    [aggregator]
+    socket_addr = "ipc://metrics.ipc"     # where workers publish to
+    state_path = "metrics.state"          # optional: outlives a restart
+
+    [reporters.http]
+    port = 8889
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line with `arguments`, by default those of the process, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tapes.distributed",
+        description=_DESCRIPTION,
+        epilog="It ends with a last report on SIGTERM and on Ctrl-C. exit status: 0 then, 1 if it cannot start.\n\n"
+        "python -m tapes.distributed keygen DIR   makes CURVE keys for tcp:// between hosts",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["keygen"]:
+        return _keygen(given[1:])
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"the config (default: the file that the environment variable {VARIABLE} names)",
+    )
+    parser.add_argument("--check", action="store_true", help="only check the config, and start nothing")
+    parser.add_argument(
+        "--verbose", action="store_true", help="write to the log what is going on, not only what is wrong"
+    )
+    options = parser.parse_args(given)
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        source = read(options.config)
+        aggregator = configured(source)
+        if options.check:
+            sys.stdout.write(f"{source.name} is right: {aggregator!r}\n")
+            return 0
+        aggregator.start(fork=False)
+    except (TapesError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def configured(source: Source) -> RegistryAggregator:
+    """Return the aggregator that a config asks for. Raises ConfigError with every fault."""
+    faults: List[str] = []
+    table = dict(source.table)
+    arguments = _options(table.pop("aggregator", {}), faults)
+    reporters = []
+    try:
+        checked = check(table)
+    except ConfigError as error:
+        faults += error.faults
+    else:
+        reporters = [each.reporter for each in checked.reporters]
+        if not reporters:
+            faults.append("reporters: there are none, so nobody would see what is merged")
+    if not faults:
+        try:
+            return RegistryAggregator(reporters, **arguments)
+        except TapesError as error:
+            faults.append(f"aggregator: {error}")
+    raise ConfigError(source.name, faults)
+
+
+def _options(table: object, faults: List[str]) -> Dict[str, Any]:
+    if not isinstance(table, Mapping):
+        faults.append(f"aggregator: {shown(table)} is not a table")
+        return {}
+    arguments, found = Options(RegistryAggregator).check(table, "aggregator")
+    faults += found
+    return arguments
+
+
+def _keygen(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tapes.distributed keygen",
+        description="Make the keys by which an aggregator and its workers know each other over tcp://.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="DIR")
+    parser.add_argument(
+        "--worker", metavar="NAME", default="", help="make only a further pair, for the workers of this name"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        folder = keys.generate(options.folder, options.worker)
+    except (TapesError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    worker = options.worker or keys.WORKER
+    sys.stdout.write(
+        f"The keys are in {folder}. Give keys={str(folder)!r} to both sides, with\n"
+        f"  the aggregator: {keys.AGGREGATOR}.key_secret, and the .key of all workers that may connect\n"
+        f"  its workers:    {worker}.key_secret and {keys.AGGREGATOR}.key\n"
+        "What ends in .key_secret is for nobody else to read.\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

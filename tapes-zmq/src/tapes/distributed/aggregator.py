@@ -1,0 +1,328 @@
+"""The aggregator: a process that merges what workers publish, and reports on all of them together."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar, Union
+
+from tapes.distributed import addresses
+from tapes.distributed import keys as curve
+from tapes.distributed.forked import ORPHANED, PARTING, SIGNALS, Fate, ForkedProcess
+from tapes.distributed.processes import machine, processes
+from tapes.distributed.unified import LEASE, LOGGER_NAME, UnifiedRegistry
+from tapes.errors import ReporterError, ReporterOptionError, ReporterStateError
+from tapes.reporting import Reporter
+from tapes.reporting.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tapes.distributed.receiver import Receiver
+
+Self = TypeVar("Self", bound="RegistryAggregator")
+
+STOP_TIMEOUT = 5.0
+"""How many seconds `stop()` waits at most, unless it is told otherwise."""
+
+_LOOK = 0.2  # seconds between two looks at whether the parent process is still there
+_STAY = 1 / 3  # of the time that workers have to leave: if none has by then, it is plain that they go on
+_CATCHING_UP = (1.5, 5.0)  # seconds after a restart in which workers come back, at least and at most
+_ALONE = 30.0  # seconds without any worker after which this is mentioned
+_REPORTING = 2.5  # seconds for the last reports
+_YOUNG = (10_000, 20, 50)  # how many objects the garbage collector lets come, per generation, before it looks at them
+
+
+class RegistryAggregator:
+    """Merges the registries of all workers that publish to `socket_addr`, and lets reporters report on all of them.
+
+    Start it before the workers are forked: `start()` forks a process for it, which ends with the one that has started
+    it. `start(fork=False)` is for a process of its own, and blocks; `python -m tapes.distributed` does that from a
+    config.
+
+    Workers may come and go, before and after; what they have counted stays, their gauges go with them. An aggregator
+    that was killed and is started again is told everything by the workers that live. With `state_path` it knows what
+    those that are gone had counted, too.
+    """
+
+    def __init__(
+        self,
+        reporter: Union[Reporter, Sequence[Reporter]],
+        socket_addr: str = addresses.DEFAULT,
+        *,
+        state_path: Optional[Union[str, os.PathLike[str]]] = None,
+        by_worker: bool = False,
+        lease: float = LEASE,
+        keys: Optional[Union[str, os.PathLike[str]]] = None,
+        insecure: bool = False,
+    ) -> None:
+        """Report by `reporter`, one or several, none of which is running. They are made to report on `registry`.
+
+        `socket_addr` is `ipc://PATH` or `tcp://HOST:PORT`, with `*` for all addresses of the host. `state_path` is a
+        file that keeps what was counted over a restart. With `by_worker` the figures of each live worker are shown
+        besides, tagged `worker=PID` (`worker=HOST:PID` on other hosts). `lease` is how many seconds after a worker was
+        last heard of its gauges count. Beyond loopback `keys` is a folder with the keys of the aggregator and the
+        public ones of workers, or `insecure=True` lets everybody in.
+
+        Raises ReporterOptionError for options that cannot be.
+        """
+        reporters: Any = [reporter] if isinstance(reporter, Reporter) else reporter
+        seconds: Any = lease
+        if not isinstance(reporters, Sequence) or not all(isinstance(each, Reporter) for each in reporters):
+            raise ReporterOptionError(f"An aggregator takes a reporter or a list of reporters, not {reporter!r}.")
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+            raise ReporterOptionError(f"lease is a number of seconds above 0, not {lease!r}.")
+        self.reporters: Tuple[Reporter, ...] = tuple(reporters)
+        self.address = addresses.checked(socket_addr, keys=keys, insecure=insecure)
+        """Where it is."""
+        self.registry = UnifiedRegistry(lease=lease, by_worker=by_worker)
+        """What all workers have recorded together, in the process of the aggregator."""
+        # To an aggregator that it publishes to, one that takes the place of another is the same. The file of its
+        # state, where there is one, says so after the system was booted too.
+        place = f"{machine()} {processes()} {socket.gethostname()} {self.address}"  # containers are places too
+        self.registry.identity = hashlib.sha256(place.encode()).digest()[:16]
+        self._keys = None if keys is None else curve.of_aggregator(keys)
+        self._state_path = None if state_path is None else os.path.abspath(os.fspath(state_path))
+        self._stopping = Wakeup()
+        self._child: Optional[ForkedProcess] = None
+        self._serving = False
+        self._since = math.inf
+
+    @property
+    def pid(self) -> Optional[int]:
+        """The process that `start()` has forked; None if it is not running, or runs in this one."""
+        child = self._child
+        return child.pid if child is not None and child.running else None
+
+    def start(self, fork: bool = True) -> None:
+        """Begin to merge and to report: in a forked process, or with `fork=False` in this one, until it is stopped.
+
+        Returns when workers can connect and the reporters have started; with `fork=False` when it has ended, by
+        `stop()` in another thread, SIGTERM or Ctrl-C. Each reporter has made its last report then.
+
+        Raises ReporterStateError if it is running, ReporterError if another aggregator is at the address or the file of
+        its state cannot be used, and what `start()` of the reporters raises.
+        """
+        if self._serving or self.pid is not None:
+            raise ReporterStateError(f"{self!r} is running already: stop() it before you start it again.")
+        for reporter in self.reporters:
+            if reporter.running:
+                raise ReporterStateError(f"{reporter!r} is running: stop() it before it is given to an aggregator.")
+        self._stopping = Wakeup()
+        if fork:
+            self._child = ForkedProcess(self._serve)
+            self._child.wait_until_ready()
+            return
+        handlers = _handle_signals(self._stopping)
+        try:
+            self._serve(lambda: None, _Here(self._stopping))
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Let it take in what workers tell, report once more and end, and return after `timeout` seconds at most.
+
+        A process that takes longer is killed, which is logged. Does nothing if it is not running.
+        """
+        child, self._child = self._child, None
+        if child is not None:
+            child.stop(timeout, repr(self))
+        self._stopping.set()
+
+    def __enter__(self: Self) -> Self:
+        """Start, in a forked process."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({list(self.reporters)}, socket_addr={self.address.text!r})"
+
+    def _serve(self, ready: Callable[[], None], fate: Fate) -> None:
+        """Merge and report, until it is not wanted any more. Calls `ready` when it works."""
+        # 0MQ is imported where it is used: a process that only forks the aggregator never makes a context.
+        from tapes.distributed.keeping import Keeper
+        from tapes.distributed.receiver import Receiver
+
+        claim = addresses.Claim(self.address)
+        self._serving = True
+        self._since = time.monotonic()
+        started: List[Reporter] = []
+        receiver: Optional[Receiver] = None
+        keeper: Optional[Keeper] = None
+        state_lock: Optional[addresses.FileLock] = None
+        try:
+            if self._state_path is not None:
+                state_lock = _state_lock(self._state_path)
+                keeper = Keeper(self._state_path)
+            restored = keeper is not None and keeper.restore(self.registry)
+            receiver = Receiver(self.registry, self.address, self._keys, keeper)
+            receiver.start()
+            if restored or not claim.is_first or self.address.path is None:  # over tcp:// nobody knows who was there
+                self._catch_up(fate)
+
+            def begin() -> None:
+                for reporter in self.reporters:
+                    reporter.report_on(self.registry)
+                    reporter.start()
+                    started.append(reporter)
+                ready()
+
+            def end() -> None:
+                self._see_off(fate)
+                _stop_all(started)
+
+            with _collecting_seldom():
+                _wait(self._needs_a_loop(), begin, lambda: self._is_wanted(fate), end)
+        finally:
+            _stop_all(started)
+            if receiver is not None:
+                receiver.stop(_REPORTING)
+            if keeper is not None and receiver is not None:
+                keeper.keep(self.registry)
+            if state_lock is not None:
+                state_lock.release()
+            self._serving = False
+            claim.release(is_missed=any(worker.present for worker in list(self.registry.workers.values())))
+
+    def _is_wanted(self, fate: Fate) -> bool:
+        if time.monotonic() - self._since > _ALONE:
+            self._since = math.inf
+            if not self.registry.workers and not self.registry.gone:
+                import logging
+
+                logging.getLogger(LOGGER_NAME).warning(
+                    "No worker has published to the aggregator at %s for %g s: call connect() of a DistributedRegistry "
+                    "with this socket_addr in each worker, after the fork.",
+                    *(self.address, _ALONE),
+                )
+        return fate.wanted()
+
+    def _catch_up(self, fate: Fate) -> None:
+        """After a restart, wait until the workers have told what they know, so that no count is seen to go back."""
+        least, most = _CATCHING_UP
+        start = time.monotonic()
+        while (passed := time.monotonic() - start) < most and fate.wanted():
+            workers = list(self.registry.workers.values())
+            if passed >= least and all(worker.in_step for worker in workers if worker.present):
+                return
+            time.sleep(0.05)
+
+    def _see_off(self, fate: Fate) -> None:
+        """Wait for the last words of workers that end too, as after Ctrl-C, but not for long for those that go on."""
+        start = time.monotonic()
+        while (passed := time.monotonic() - start) < (parting := fate.parting()):
+            workers = list(self.registry.workers.values())
+            if passed > _LOOK and not any(worker.present for worker in workers):
+                return
+            if passed > parting * _STAY and parting <= ORPHANED and not any(worker.left for worker in workers):
+                return
+            time.sleep(0.02)
+
+    def _needs_a_loop(self) -> bool:
+        """Whether one of the reporters is driven by the event loop of Tornado."""
+        return any(
+            cls.__module__.startswith("tapes.reporting.tornado")
+            for each in self.reporters
+            for cls in type(each).__mro__
+        )
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Look for garbage less often. There is next to none among some hundred thousand objects that all are looked at."""
+    import gc
+
+    before = gc.get_threshold() if hasattr(gc, "get_threshold") else (0,)  # PyPy has none
+    if not before[0]:  # somebody has done without it altogether
+        yield
+        return
+    gc.set_threshold(*map(max, before, _YOUNG))
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _wait(loop: bool, begin: Callable[[], None], wanted: Callable[[], bool], end: Callable[[], None]) -> None:
+    """Call `begin`, wait for as long as it is `wanted`, and call `end`. If need be, on a `loop` that Tornado knows."""
+    if not loop:
+        begin()
+        while wanted():
+            time.sleep(_LOOK)
+        end()
+        return
+    import asyncio
+
+    async def main() -> None:
+        from tornado.ioloop import IOLoop
+
+        IOLoop.current()  # from here on reporters find it
+        begin()
+        while wanted():
+            await asyncio.sleep(_LOOK)
+        # Not on the loop, which reporters need for what they have begun.
+        await asyncio.get_running_loop().run_in_executor(None, end)
+
+    asyncio.run(main())
+
+
+def _state_lock(path: str) -> addresses.FileLock:
+    """Return the right to be the one that keeps its state in a file. Raises ReporterError if another has it."""
+    try:
+        taken = f"state_path: {path} is kept by another aggregator{{who}}: stop it, or choose another file."
+        return addresses.FileLock(f"{path}.lock", taken)
+    except OSError as error:
+        raise ReporterError(f"state_path: {path} cannot be written: {error.strerror}.") from error
+
+
+class _Here:
+    """What becomes of an aggregator in this process."""
+
+    def __init__(self, stopping: Wakeup) -> None:
+        self._stopping = stopping
+
+    def wanted(self) -> bool:
+        """Whether it is to go on."""
+        return not self._stopping.is_set()
+
+    def parting(self) -> float:
+        """For how many seconds it is to wait for the workers."""
+        return PARTING
+
+
+def _handle_signals(stopping: Wakeup) -> Dict[int, Any]:
+    """Let signals ask for the end, and return the handlers that were there before. Only in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.signal(number, lambda *_: stopping.set()) for number in SIGNALS}
+
+
+def _stop_all(started: List[Reporter]) -> None:
+    """Stop reporters in turn, each with its share of the time that is left."""
+    deadline = time.monotonic() + _REPORTING
+    while started:
+        reporter = started[0]
+        try:
+            reporter.stop(max(deadline - time.monotonic(), 0.0) / len(started))
+        except Exception:
+            import logging
+
+            logging.getLogger(LOGGER_NAME).exception("%r could not be stopped.", reporter)
+        started.pop(0)

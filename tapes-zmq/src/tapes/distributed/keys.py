@@ -1,0 +1,119 @@
+"""CURVE keys: made, found in their folder, and looked at before anybody trusts them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Dict, NamedTuple, Union
+
+import zmq
+import zmq.auth
+
+from tapes.errors import ReporterOptionError
+
+AGGREGATOR = "aggregator"
+WORKER = "worker"
+
+_PUBLIC, _SECRET = ".key", ".key_secret"
+
+Folder = Union[str, "os.PathLike[str]"]
+
+
+class AggregatorKeys(NamedTuple):
+    """What an aggregator needs."""
+
+    public: bytes
+    secret: bytes
+    admitted: Dict[bytes, str]
+    """The public keys of all workers that may come, with the names of their files."""
+
+
+class WorkerKeys(NamedTuple):
+    """What a worker needs."""
+
+    public: bytes
+    secret: bytes
+    aggregator: bytes
+    """The public key of the aggregator."""
+
+
+def generate(folder: Folder, name: str = "") -> Path:
+    """Make a pair of keys for an aggregator and one for workers in `folder`, or one for the workers called `name`.
+
+    The folder and what is secret are readable by their owner alone. Raises FileExistsError if one is there already, and
+    ReporterOptionError where 0MQ was built without CURVE.
+    """
+    if name and (os.path.basename(name) != name or name == AGGREGATOR):
+        raise ReporterOptionError(f"The workers' name is part of a file name, and not {AGGREGATOR!r}; it is {name!r}.")
+    if not zmq.has("curve"):
+        raise ReporterOptionError(
+            "This 0MQ was built without CURVE: install pyzmq from a wheel, or libzmq with libsodium."
+        )
+    path = Path(folder)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    names = (name,) if name else (AGGREGATOR, WORKER)
+    for each in names:
+        for suffix in (_PUBLIC, _SECRET):
+            if (path / f"{each}{suffix}").exists():
+                raise FileExistsError(f"{path / each}{suffix} is there already: choose another folder, or remove it.")
+    mask = os.umask(0o077)
+    try:
+        for each in names:
+            zmq.auth.create_certificates(str(path), each)
+    finally:
+        os.umask(mask)
+    return path
+
+
+def of_aggregator(folder: Folder) -> AggregatorKeys:
+    """Return the keys of an aggregator: its own, and all others in `folder` as those of workers that may come.
+
+    Raises ReporterOptionError, with the remedy, for what is missing, no key, or readable by others.
+    """
+    public, secret = _pair(folder, AGGREGATOR)
+    names = sorted(file.name[: -len(_PUBLIC)] for file in Path(folder).glob(f"*{_PUBLIC}"))
+    admitted = {_public(folder, name): name for name in names if name != AGGREGATOR}
+    if not admitted:
+        raise ReporterOptionError(
+            f"{os.fspath(folder)!r} has no key of a worker, like worker.key: nobody could connect."
+        )
+    return AggregatorKeys(public, secret, admitted)
+
+
+def of_worker(folder: Folder) -> WorkerKeys:
+    """Return the keys of a worker: a pair of its own, and the aggregator's public one.
+
+    The pair is that of `worker`, or of the one other secret key in the folder. Raises ReporterOptionError, with the
+    remedy, for what is missing, no key, or readable by others.
+    """
+    secrets = [file.name[: -len(_SECRET)] for file in Path(folder).glob(f"*{_SECRET}")]
+    others = sorted(name for name in secrets if name != AGGREGATOR)
+    name = WORKER if WORKER in others or len(others) != 1 else others[0]
+    public, secret = _pair(folder, name)
+    return WorkerKeys(public, secret, _public(folder, AGGREGATOR))
+
+
+def _pair(folder: Folder, name: str) -> tuple[bytes, bytes]:
+    path = Path(folder) / f"{name}{_SECRET}"
+    public, secret = _load(path)
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise ReporterOptionError(f"{path} can be read by others: chmod 600 {path}, or make new keys if others have.")
+    if secret is None:
+        raise ReporterOptionError(f"{path} has no secret key in it.")
+    return public, secret
+
+
+def _public(folder: Folder, name: str) -> bytes:
+    return _load(Path(folder) / f"{name}{_PUBLIC}")[0]
+
+
+def _load(path: Path) -> tuple[bytes, bytes | None]:
+    try:
+        public, secret = zmq.auth.load_certificate(str(path))
+    except (OSError, ValueError) as error:
+        raise ReporterOptionError(
+            f"keys: {path} cannot be used: {error}. Make keys with `python -m tapes.distributed keygen DIR`, and copy "
+            "to each host what its side needs."
+        ) from error
+    return public, secret

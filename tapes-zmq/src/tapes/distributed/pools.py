@@ -1,0 +1,187 @@
+"""Pools: what is known of one series, from many workers.
+
+A pool holds, by worker, what may yet be replaced by something newer of the same worker, and merged into one state what
+will not be: what workers that are gone have counted, and slices that are over. So a pool is as large as its workers are
+many, however many there have ever been. Nothing is ever taken out of what has been merged, so nothing can be counted
+twice, and what is told again replaces itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Dict, Generic, List, Optional, Protocol, TypeVar
+
+from tapes.state.counter import ZERO, CounterState
+from tapes.state.gauge import UNSET, GaugeState
+from tapes.state.histogram import NEVER
+from tapes.state.rates import TICK, MeterState
+
+State = TypeVar("State")
+Update = TypeVar("Update")
+
+
+class Source(Protocol):
+    """A worker, as far as pools have to know it."""
+
+    present: bool
+    """Whether its gauges count: it has been heard of late."""
+    shift: Optional[float]
+    """What has to be added to its times to have them by the clock here; None if that is not known."""
+    settles: bool
+    """Whether what it has told of a slot is final once that is over. It is not if it merges what others tell it."""
+    told: float
+    """The time, by its own clock, up to which it tells what it has recorded, while it does."""
+    settled: float
+    """The time up to which it has told everything."""
+
+
+class Pool(Generic[State, Update]):
+    """What is known of one series. Not locked: that is up to the instrument."""
+
+    def sources(self) -> List[Source]:
+        """Return who has told something that may yet be replaced."""
+        raise NotImplementedError
+
+    def take(self, source: Source, update: Update) -> None:
+        """Take in what a worker has told."""
+        raise NotImplementedError
+
+    def moved(self, source: Source) -> None:
+        """Take note that the shift of a worker is another one."""
+
+    def settle(self, source: Source) -> None:
+        """Merge what a worker will not replace any more."""
+
+    def retire(self, source: Source) -> None:
+        """Merge all that a worker has told, which is gone."""
+        raise NotImplementedError
+
+    def state(self, now: float) -> State:
+        """Return the state of everything together."""
+        raise NotImplementedError
+
+    # To be kept over a restart.
+
+    def merged(self) -> State:
+        """Return the state of what will not be replaced."""
+        raise NotImplementedError
+
+    def share(self, source: Source) -> State:
+        """Return what a worker has told that may yet be replaced, by its own clock."""
+        raise NotImplementedError
+
+    def restore(self, merged: State) -> None:
+        """Begin with what was merged before."""
+        raise NotImplementedError
+
+    def restore_share(self, source: Source, share: State) -> None:
+        """Begin with what a worker had told before."""
+        raise NotImplementedError
+
+
+class _SumPool(Pool[State, State]):
+    """A pool of states that are replaced as a whole."""
+
+    _zero: ClassVar[Any]
+
+    def __init__(self) -> None:
+        self._told: Dict[Source, State] = {}
+        self._gone: State = self._zero
+
+    def sources(self) -> List[Source]:
+        return list(self._told)
+
+    def take(self, source: Source, update: State) -> None:
+        self._told[source] = update
+
+    def merged(self) -> State:
+        return self._gone
+
+    def share(self, source: Source) -> State:
+        return self._told[source]
+
+    def restore(self, merged: State) -> None:
+        self._gone = merged
+
+    def restore_share(self, source: Source, share: State) -> None:
+        self._told[source] = share
+
+
+class CounterPool(_SumPool[CounterState]):
+    """What is known of a counter."""
+
+    _zero = ZERO
+
+    def retire(self, source: Source) -> None:
+        told = self._told.pop(source, None)
+        if told is not None:
+            self._gone = self._gone.merge(told)
+
+    def state(self, now: float) -> CounterState:
+        told = [self._gone, *self._told.values()]
+        return CounterState(sum([each.increments for each in told]), sum([each.decrements for each in told]))
+
+
+class GaugePool(_SumPool[GaugeState]):
+    """What is known of a gauge. Nothing of it is left of a worker that is gone."""
+
+    _zero = UNSET
+
+    def retire(self, source: Source) -> None:
+        self._told.pop(source, None)
+
+    def state(self, now: float) -> GaugeState:
+        total = UNSET
+        for source, told in self._told.items():
+            if source.present:
+                total = total.merge(told if source.shift == 0 else _moved(told, source.shift))
+        return total
+
+
+class MeterPool(_SumPool[MeterState]):
+    """What is known of a meter."""
+
+    _zero = MeterState(0, 0, 0, (0.0, 0.0, 0.0))
+
+    def retire(self, source: Source) -> None:
+        told = self._told.pop(source, None)
+        if told is not None:
+            self._gone = self._gone.merge(_at_tick_of(told, source.shift))
+
+    def state(self, now: float) -> MeterState:
+        by_tick: Dict[int, List[MeterState]] = {}
+        for source, told in self._told.items():
+            here = told if source.shift == 0 else _at_tick_of(told, source.shift)
+            if here.tick in by_tick:
+                by_tick[here.tick].append(here)
+            else:
+                by_tick[here.tick] = [here]
+        total = self._gone.advanced(min(by_tick)) if by_tick else self._gone
+        for tick in sorted(by_tick):
+            total = total.merge(_added(by_tick[tick]))
+        return total
+
+
+def _added(states: List[MeterState]) -> MeterState:
+    """Return the sum of states of the same tick."""
+    count = current = 0
+    m1 = m5 = m15 = 0.0
+    for each in states:
+        count += each.count
+        current += each.current
+        one, five, fifteen = each.rates
+        m1 += one
+        m5 += five
+        m15 += fifteen
+    return MeterState(count, states[0].tick, current, (m1, m5, m15))
+
+
+def _moved(state: GaugeState, shift: Optional[float]) -> GaugeState:
+    at = NEVER if shift is None else state.last_at + shift
+    return GaugeState(state.parts, state.sum, state.minimum, state.maximum, state.last, at)
+
+
+def _at_tick_of(state: MeterState, shift: Optional[float]) -> MeterState:
+    """Return `state` by the clock here. Ticks cannot be moved by less than a whole one."""
+    if shift is None:
+        return MeterState(state.count, 0, 0, (0.0, 0.0, 0.0))
+    return MeterState(state.count, state.tick + round(shift / TICK), state.current, state.rates)

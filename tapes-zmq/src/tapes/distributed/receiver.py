@@ -1,0 +1,234 @@
+"""The receiver: the thread of an aggregator that has the sockets, and hands what comes to the unified registry."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, List, Optional
+
+import zmq
+from zmq.utils import z85
+from zmq.utils.monitor import recv_monitor_message
+
+from tapes.distributed import upstream
+from tapes.distributed.frames import LARGEST
+from tapes.distributed.unified import LOGGER_NAME
+from tapes.distributed.upstream import Word
+from tapes.errors import ReporterError
+from tapes.reporting.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from tapes.distributed.addresses import Address
+    from tapes.distributed.keeping import Keeper
+    from tapes.distributed.keys import AggregatorKeys
+    from tapes.distributed.unified import UnifiedRegistry, Worker
+
+_ROUND = 0.2  # seconds between two looks at everything else
+_PATIENCE = 100  # milliseconds to wait for a message
+_YIELD = 0.01  # seconds
+_TIDY = 0.5  # seconds between two looks at who is gone
+_STALL = 0.5  # seconds for which the loop has not run, and in which what has been sent may not have been received
+
+_ZAP = "inproc://zeromq.zap.01"
+_HANDSHAKES = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+
+class Receiver:
+    """Receives what workers send, until it is stopped.
+
+    The sockets are made, used and closed by its own thread, a daemon.
+    """
+
+    def __init__(
+        self,
+        registry: UnifiedRegistry,
+        address: Address,
+        keys: Optional[AggregatorKeys] = None,
+        keeper: Optional[Keeper] = None,
+    ) -> None:
+        self._registry = registry
+        self._address = address
+        self._keys = keys
+        self._keeper = keeper
+        self._refused = registry.counter("tapes.aggregator.refused")
+        self._refusals: dict[str, None] = {}
+        self._leaving: List[Worker] = []
+        self._stopping = False
+        self._ready = Wakeup()
+        self._done = Wakeup()
+        self._error: Optional[BaseException] = None
+        registry.ask = self._ask
+        registry.confirm = self._leaving.append
+
+    def start(self) -> None:
+        """Begin to receive. Raises ReporterError if that cannot be at this address."""
+        threading.Thread(target=self._run, name="tapes-aggregator", daemon=True).start()
+        self._ready.wait()
+        if self._error is not None:
+            raise ReporterError(f"An aggregator cannot be at {self._address}: {self._error}.") from self._error
+
+    def stop(self, timeout: float) -> bool:
+        """Take in what has arrived and close the sockets, within `timeout` seconds; False if it takes longer."""
+        self._stopping = True
+        return self._done.wait(timeout)
+
+    def _run(self) -> None:
+        context = zmq.Context()
+        sockets: List[zmq.Socket[bytes]] = []
+        try:
+            zap = self._admission(context, sockets)
+            socket = self._socket = self._subscription(context, sockets)
+            monitor = socket.get_monitor_socket(_HANDSHAKES)
+            sockets.append(monitor)
+            mask = os.umask(0o177)  # the file of an ipc:// address is for this user alone
+            try:
+                socket.bind(self._address.text)
+            finally:
+                os.umask(mask)
+            self._ready.set()
+            self._receive(socket, zap, monitor)
+        except BaseException as error:  # noqa: BLE001 -- it is raised where it was started, or logged
+            self._failed(error)
+        finally:
+            self._ready.set()
+            for each in sockets:
+                each.close(0)
+            context.term()
+            self._done.set()
+
+    def _failed(self, error: BaseException) -> None:
+        if not self._ready.is_set():
+            self._error = error
+            return
+        import logging
+
+        logging.getLogger(LOGGER_NAME).error("The aggregator at %s has ended.", self._address, exc_info=error)
+
+    def _subscription(
+        self, context: zmq.Context[zmq.Socket[bytes]], sockets: List[zmq.Socket[bytes]]
+    ) -> zmq.Socket[bytes]:
+        socket = context.socket(zmq.SUB)
+        sockets.append(socket)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.IPV6, 1)
+        socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
+        socket.setsockopt(zmq.SUBSCRIBE, upstream.EVERYTHING)
+        if self._keys is not None:
+            socket.setsockopt(zmq.CURVE_SERVER, 1)
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, self._keys.public)
+            socket.setsockopt(zmq.CURVE_SECRETKEY, self._keys.secret)
+        return socket
+
+    def _admission(
+        self, context: zmq.Context[zmq.Socket[bytes]], sockets: List[zmq.Socket[bytes]]
+    ) -> Optional[zmq.Socket[bytes]]:
+        """Return the socket at which 0MQ asks who may come, by ZeroMQ RFC 27; None if everybody may."""
+        if self._keys is None:
+            return None
+        zap = context.socket(zmq.REP)
+        sockets.append(zap)
+        zap.setsockopt(zmq.LINGER, 0)
+        zap.bind(_ZAP)
+        return zap
+
+    def _receive(self, socket: zmq.Socket[bytes], zap: Optional[zmq.Socket[bytes]], monitor: zmq.Socket[bytes]) -> None:
+        registry = self._registry
+        poller = zmq.Poller()
+        for each in (socket, zap, monitor):
+            if each is not None:
+                poller.register(each, zmq.POLLIN)
+        greenlets = getattr(time.sleep, "__module__", "time") != "time"  # gevent has made threads to be that
+        tidied = 0.0
+        ran = time.monotonic()
+        while True:
+            stopping = self._stopping  # a look before the last messages are taken in
+            ready = dict(poller.poll(0 if stopping or greenlets else _PATIENCE))
+            if greenlets and not stopping:
+                time.sleep(_YIELD)  # which lets others run, and what 0MQ does lets none
+            if zap is not None and zap in ready:
+                self._admit(zap)
+            if monitor in ready:
+                self._note_refusal(monitor)
+            drained = self._take(socket) if socket in ready else True
+            now = time.monotonic()
+            if now - ran > _STALL:
+                registry.excuse(now - ran)
+            ran = now
+            if drained:
+                if now - tidied >= _TIDY:
+                    tidied = now
+                    registry.tidy()
+                    if self._keeper is not None:
+                        self._keeper.keep_when_due(registry)
+                if self._leaving:
+                    self._bid_farewell()
+                if stopping:
+                    return
+
+    def _take(self, socket: zmq.Socket[bytes]) -> bool:
+        """Take in messages; True when none is left."""
+        apply = self._registry.apply
+        until = time.monotonic() + _ROUND
+        while time.monotonic() < until:
+            try:
+                message = socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return True
+            if socket.getsockopt(zmq.RCVMORE):
+                socket.recv_multipart()
+                message = b""  # frames are single
+            apply(message)
+        return False
+
+    def _bid_farewell(self) -> None:
+        """Confirm to workers that leave that all they have told is known, and kept if anything is."""
+        leaving, self._leaving[:] = self._leaving[:], []
+        if self._keeper is not None:
+            self._keeper.keep(self._registry)  # if it cannot, that has been logged, and nobody need wait for it
+        for worker in leaving:
+            self._say(Word(worker.identity, upstream.FAREWELL, (worker.session, worker.sequence)))
+
+    def _ask(self, worker: Worker) -> None:
+        self._say(Word(worker.identity, upstream.BEGIN_ANEW))
+
+    def _say(self, word: Word) -> None:
+        topic = word.topic()
+        self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+        self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
+
+    def _admit(self, zap: zmq.Socket[bytes]) -> None:
+        """Answer who may come: those whose public key is in the folder of the keys."""
+        request = zap.recv_multipart()
+        if len(request) < 7 or self._keys is None:
+            zap.send_multipart([b"1.0", request[1] if len(request) > 1 else b"", b"500", b"Bad request", b"", b""])
+            return
+        _, number, _, address, _, mechanism, key = request[:7]
+        admitted = mechanism == b"CURVE" and z85.encode(key) in self._keys.admitted
+        if not admitted:
+            self._refuse(f"{address.decode('ascii', 'replace')}, with a key that is not in the folder of its keys")
+        status = (b"200", b"OK") if admitted else (b"400", b"This key may not come")
+        zap.send_multipart([b"1.0", number, *status, b"", b""])
+
+    def _note_refusal(self, monitor: zmq.Socket[bytes]) -> None:
+        event = recv_monitor_message(monitor)
+        kind, number = event["event"], event["value"]
+        hung_up = kind == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and number in (0, errno.ECONNRESET, errno.EPIPE)
+        if hung_up and self._keys is None:
+            return  # as a worker does that is killed; where there are keys, most likely because it has none
+        if kind != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            self._refuse("somebody who does not speak 0MQ, or has no key or another aggregator's")
+
+    def _refuse(self, whom: str) -> None:
+        """Count somebody who was turned away, and log it once for each reason."""
+        self._refused.increment()
+        if whom not in self._refusals and len(self._refusals) < 1000:
+            self._refusals[whom] = None
+            import logging
+
+            with suppress(Exception):  # by handlers
+                logging.getLogger(LOGGER_NAME).warning("The aggregator at %s has turned away %s.", self._address, whom)

@@ -1,0 +1,328 @@
+"""Pools of histograms and timers: slices that workers may yet replace, and what of them is merged for good."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
+
+from tapes.distributed.pools import MeterPool, Pool, Source
+from tapes.state.counts import MANY, TOGETHER, RunningCounts
+from tapes.state.distribution import EMPTY, Distribution, union
+from tapes.state.histogram import NEVER, NONE, SLOT, HistogramState, Slice, closed_by, gathered
+from tapes.state.timer import TimerState
+
+if TYPE_CHECKING:
+    from tapes.distributed.records import HistogramUpdate, TimerUpdate
+
+_LATE = 2.0
+"""Seconds after the end of a slot in which its slice may still be another one: a thread that is putting values in while
+states are read may put them into the slot before."""
+
+_SPREAD = 10.0
+"""Seconds over which the histograms of a worker are settled after that, so as not to do it all at once."""
+
+_MANY = 64
+"""Slices that wait to be merged, at most."""
+
+
+class _Share:
+    """What a worker has told of a histogram, by its own clock."""
+
+    __slots__ = ("closed", "number", "shift", "slices", "through")
+
+    def __init__(
+        self, shift: Optional[float], number: int, closed: Distribution = EMPTY, through: float = NEVER
+    ) -> None:
+        self.shift = shift
+        """What its slices are shifted by in the sums of all."""
+        self.number = number
+        """How many there were before."""
+        self.closed = closed
+        """What has been merged of it; of an aggregator, what it has closed."""
+        self.through = through
+        """The start of the last slice that has been."""
+        self.slices: Dict[float, Slice] = {}
+        """What may yet be replaced, by its start."""
+
+
+class _Running:
+    """What slices from the same start hold together that may yet be replaced, summed as they come.
+
+    So it costs little to read, however many workers there are.
+    """
+
+    __slots__ = ("_counts", "_maximum", "_minimum", "_pivot", "_squares", "_sum", "count", "end", "unsure")
+
+    def __init__(self, pivot: float) -> None:
+        self.count = 0
+        self.end = NEVER
+        self.unsure = False
+        """Whether the smallest or the largest value may have been taken out."""
+        self._sum = 0.0
+        # The sum of the squares of the deviations from a value that is about in their middle. Unlike those from the
+        # mean they can be added and taken away.
+        self._squares = 0.0
+        self._pivot = pivot
+        self._minimum, self._maximum = math.inf, -math.inf
+        self._counts = RunningCounts()
+
+    def exchange(self, old: Optional[Distribution], new: Optional[Distribution], group: int) -> None:
+        """Take out what a worker has told before, if it has, and put in what it tells now, if it does."""
+        total, squares, pivot = self._sum, self._squares, self._pivot
+        if old is not None:
+            count = old.count
+            self.count -= count
+            total -= old.sum
+            apart = old.sum / count - pivot
+            squares -= old.deviations + apart * apart * count
+        if new is not None:
+            count = new.count
+            self.count += count
+            total += new.sum
+            apart = new.sum / count - pivot
+            squares += new.deviations + apart * apart * count
+            if new.minimum < self._minimum:
+                self._minimum = new.minimum
+            if new.maximum > self._maximum:
+                self._maximum = new.maximum
+        if old is not None and (new is None or new.minimum > old.minimum or new.maximum < old.maximum):
+            self.unsure = True
+        self._sum, self._squares = total, squares
+        self._counts.exchange(None if old is None else old.buckets, None if new is None else new.buckets, group)
+
+    def be_sure(self, parts: Sequence[Distribution]) -> None:
+        """Find the extremes anew, of what is summed."""
+        self._minimum, self._maximum = min([part.minimum for part in parts]), max([part.maximum for part in parts])
+        self.unsure = False
+
+    def values(self) -> Optional[Distribution]:
+        """Return the sum; None if it is too large for numbers."""
+        count = self.count
+        apart = self._sum / count - self._pivot
+        deviations = self._squares - apart * apart * count
+        if count >= MANY or deviations - deviations != 0:
+            return None
+        return Distribution(count, self._sum, max(deviations, 0.0), self._minimum, self._maximum, self._counts.total())
+
+
+class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
+    """What is known of a histogram."""
+
+    def __init__(self) -> None:
+        self._shares: Dict[Source, _Share] = {}
+        self._joined = 0  # how many shares there have been
+        self._merged = NONE
+        # What will not be replaced any more and is not merged yet, by the clock here. To merge much costs little more
+        # than to merge one.
+        self._over: List[Slice] = []
+        self._running: Dict[float, _Running] = {}  # of all slices of shares, by their start by the clock here
+        self._delay = _LATE + random.random() * _SPREAD
+
+    def sources(self) -> List[Source]:
+        return list(self._shares)
+
+    def take(self, source: Source, update: HistogramUpdate) -> None:
+        share = self._shares.get(source)
+        if share is None:
+            share = self._new_share(source)
+        if update.whole:
+            self._drop(share, math.inf)
+        if not source.settles:
+            self._replace(share, update)
+            return
+        if update.through > share.through:
+            if update.closed is None:
+                self._settle(share, update.through)
+            else:  # part of it has been merged before, while it was in slices
+                self._over.append(_timeless(update.closed.less(share.closed)))
+                share.closed, share.through = update.closed, update.through
+                self._drop(share, update.through)
+        through, over = share.through, self._over_by(source.told)
+        final = [part for part in update.slices if through < part.start <= over]
+        for part in update.slices:
+            if part.start > through:
+                self._exchange(share, part.start, None if part.start <= over else part)
+        if final or len(share.slices) > 1:
+            self._settle(share, over, final)
+
+    def settle(self, source: Source) -> None:
+        share = self._shares.get(source)
+        if share is not None and source.settles:
+            self._settle(share, self._over_by(source.settled))
+
+    def moved(self, source: Source) -> None:
+        share = self._shares.get(source)
+        if share is not None:
+            slices = self._drop(share, math.inf)
+            share.shift = source.shift
+            for part in slices:
+                self._exchange(share, part.start, part)
+
+    def retire(self, source: Source) -> None:
+        share = self._shares.pop(source, None)
+        if share is not None:
+            if not source.settles:
+                self._over.append(_timeless(share.closed))
+            self._settle(share, math.inf)
+
+    def state(self, now: float) -> HistogramState:
+        self._merge()
+        merged = self._merged = closed_by(self._merged, now)
+        closed = [merged.closed, *[share.closed for source, share in self._shares.items() if not source.settles]]
+        running = [Slice(start, each.end, self._values(start, each)) for start, each in self._running.items()]
+        return gathered(closed, merged.closed_through, [*merged.slices, *running])
+
+    def merged(self) -> HistogramState:
+        self._merge()
+        return self._merged
+
+    def share(self, source: Source) -> HistogramState:
+        share = self._shares[source]
+        slices = tuple([share.slices[start] for start in sorted(share.slices)])
+        return HistogramState(share.closed, share.through, slices)
+
+    def restore(self, merged: HistogramState) -> None:
+        self._merged = merged
+
+    def restore_share(self, source: Source, share: HistogramState) -> None:
+        restored = self._new_share(source, share.closed, share.closed_through)
+        for part in share.slices:
+            self._exchange(restored, part.start, part)
+
+    def _new_share(self, source: Source, closed: Distribution = EMPTY, through: float = NEVER) -> _Share:
+        share = self._shares[source] = _Share(source.shift, self._joined, closed, through)
+        self._joined += 1
+        return share
+
+    def _replace(self, share: _Share, update: HistogramUpdate) -> None:
+        """Take in what an aggregator has told. All of it may be replaced, so none is merged."""
+        if update.whole:
+            share.closed = EMPTY
+        closed = self._drop(share, update.through)
+        if update.closed is not None:
+            share.closed = update.closed
+        else:
+            share.closed = union([share.closed, *[part.values for part in closed]])
+        share.through = update.through
+        for part in update.slices:
+            self._exchange(share, part.start, part)
+
+    def _exchange(self, share: _Share, start: float, new: Optional[Slice]) -> Optional[Slice]:
+        """Put a slice in the place of the one with the same start, or take that out. Return the one that was there."""
+        old = share.slices.pop(start, None)
+        if new is not None:
+            share.slices[start] = new
+        before = old.values if old is not None and old.values.count else None
+        values = new.values if new is not None and new.values.count else None
+        if before is not None or values is not None:
+            here = _here(start, share.shift)
+            running = self._running.get(here)
+            if running is None:
+                running = self._running[here] = _Running((values or EMPTY).mean)
+            # One without times may have several slices from the same start, so it is a group by itself.
+            group = -share.number - 1 if share.shift is None else share.number // TOGETHER
+            running.exchange(before, values, group)
+            if new is not None:
+                running.end = max(running.end, _here(new.end, share.shift))
+            if not running.count:
+                del self._running[here]
+        return old
+
+    def _values(self, start: float, running: _Running) -> Distribution:
+        values = None if running.unsure else running.values()
+        if values is not None:
+            return values
+        parts = [
+            part.values
+            for share in self._shares.values()
+            for part in share.slices.values()
+            if part.values.count and _here(part.start, share.shift) == start
+        ]
+        running.be_sure(parts)
+        return running.values() or union(parts)
+
+    def _drop(self, share: _Share, through: float) -> List[Slice]:
+        """Take out and return the slices of a worker that began at `through` or before."""
+        dropped = [self._exchange(share, start, None) for start in [each for each in share.slices if each <= through]]
+        return [part for part in dropped if part is not None]
+
+    def _over_by(self, known: float) -> float:
+        """Return the last start of slices of a worker that will not be replaced, if all is known of it up to a time."""
+        return known - SLOT - self._delay
+
+    def _settle(self, share: _Share, through: float, final: Sequence[Slice] = ()) -> None:
+        """Let go of the slices of a worker that began at `through` or before, and take in some that will not change."""
+        over = [*self._drop(share, through), *final]
+        if over:
+            share.closed = union([share.closed, *[part.values for part in over]])
+            share.through = max([share.through, *[part.start for part in over]])
+            self._over += [_moved(part, share.shift) for part in over]
+            if len(self._over) > _MANY:
+                self._merge()
+
+    def _merge(self) -> None:
+        if self._over:
+            merged = self._merged
+            over, self._over = self._over, []
+            merged = gathered([merged.closed], merged.closed_through, [*merged.slices, *over])
+            self._merged = closed_by(merged, max([part.end for part in merged.slices], default=NEVER))
+
+
+def _here(time: float, shift: Optional[float]) -> float:
+    """Return a time of a worker by the clock here: before any time, if that is not known."""
+    return NEVER if shift is None else time + shift
+
+
+def _moved(part: Slice, shift: Optional[float]) -> Slice:
+    """Return a slice by the clock here."""
+    if shift == 0:
+        return part
+    return _timeless(part.values) if shift is None else Slice(part.start + shift, part.end + shift, part.values)
+
+
+def _timeless(values: Distribution) -> Slice:
+    """Return values of which it is not known when they were recorded, as a slice that is closed from the beginning."""
+    return Slice(NEVER, NEVER, values)
+
+
+class TimerPool(Pool[TimerState, "TimerUpdate"]):
+    """What is known of a timer: of its events and of their durations."""
+
+    def __init__(self) -> None:
+        self._events = MeterPool()
+        self._durations = HistogramPool()
+
+    def sources(self) -> List[Source]:
+        return self._events.sources()
+
+    def take(self, source: Source, update: TimerUpdate) -> None:
+        self._events.take(source, update.events)
+        self._durations.take(source, update.durations)
+
+    def moved(self, source: Source) -> None:
+        self._durations.moved(source)
+
+    def settle(self, source: Source) -> None:
+        self._durations.settle(source)
+
+    def retire(self, source: Source) -> None:
+        self._events.retire(source)
+        self._durations.retire(source)
+
+    def state(self, now: float) -> TimerState:
+        return TimerState(self._events.state(now), self._durations.state(now))
+
+    def merged(self) -> TimerState:
+        return TimerState(self._events.merged(), self._durations.merged())
+
+    def share(self, source: Source) -> TimerState:
+        return TimerState(self._events.share(source), self._durations.share(source))
+
+    def restore(self, merged: TimerState) -> None:
+        self._events.restore(merged.events)
+        self._durations.restore(merged.durations)
+
+    def restore_share(self, source: Source, share: TimerState) -> None:
+        self._events.restore_share(source, share.events)
+        self._durations.restore_share(source, share.durations)

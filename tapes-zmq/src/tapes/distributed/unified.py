@@ -1,0 +1,412 @@
+"""The unified registry: what the frames of all workers make together. No socket, no thread."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+from collections import OrderedDict
+from itertools import islice
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
+
+from tapes.clock import SYSTEM_CLOCK, Clock
+from tapes.distributed import frames, records
+from tapes.distributed.frames import Frame, FrameError
+from tapes.distributed.merging import MERGED, Merged
+from tapes.distributed.processes import is_alive, machine, processes
+from tapes.distributed.records import BY_TYPE, Hello, Reader, Series
+from tapes.errors import MetricError
+from tapes.registry import Registry
+from tapes.state.histogram import NEVER, slot_start
+from tapes.streak import Streak
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tapes.naming import Tags
+
+LOGGER_NAME = "tapes.distributed"
+"""The logger of everything here."""
+
+LEASE = 10.0
+"""Seconds after which the gauges of a worker that is not heard of any more do not count, unless told otherwise."""
+
+_LAST_WORDS = 2.0  # seconds in which what a process has sent before it died may still be on its way
+_REPEAT = 2.0  # seconds after which a worker that does not begin anew is asked again
+_SILENT = 3600.0  # seconds after which a worker of another host that has not said that it ends is taken to be gone
+_SILENT_HOST = 86400.0  # seconds after which another aggregator is
+_UNSURE = 1.0  # seconds by which the shift of a machine may be more than it has to be
+_A_WHILE = 300.0  # seconds over which the least shift is looked for
+_CALM = 60.0  # seconds without a bad frame after which the next one is news
+_REMEMBERED = 100_000  # workers that are gone, of which a frame may still come
+
+
+class Machine:
+    """A running system, all of whose processes share a clock."""
+
+    def __init__(self, shift: Optional[float] = None) -> None:
+        self.shift = shift
+        """What has to be added to its times to have them by the clock here; None if that is not known yet."""
+        self._least = math.inf
+        self._since = -math.inf
+
+    def measure(self, shift: float, now: float) -> None:
+        """Take note of how far a frame shows the clocks to be apart: as far as they are, and as long as it took.
+
+        So the least is right, and the least of a while where one clock is slower. It is not followed in every detail,
+        since the slots of all workers move with it.
+        """
+        self._least = min(self._least, shift)
+        if self.shift is None or shift < self.shift - _UNSURE:
+            self.shift = shift
+        elif now - self._since > _A_WHILE:
+            if self._least > self.shift + _UNSURE and self._since > -math.inf:
+                self.shift = self._least
+            self._least, self._since = math.inf, now
+
+
+class Worker:
+    """A process that publishes a registry."""
+
+    def __init__(self, identity: bytes, hello: Hello, machine: Machine) -> None:
+        self.identity = identity
+        self.hello = hello
+        self.machine = machine
+        self.present = True
+        """Whether it has been heard of within the lease."""
+        self.shift = machine.shift
+        """What has to be added to its times to have them by the clock here; None if that is not known yet."""
+        self.settles = hello.settles
+        self.told = NEVER
+        """The time, by its own clock, up to which its last frame told what it had recorded."""
+        self.settled = NEVER
+        """The time up to which it has told everything."""
+        self.heard = 0.0
+        """When the last of its frames came."""
+        self.lag = 0.0
+        """How old the states of its last flush were when they had been merged, in seconds."""
+        self.left = False
+        """Whether it has said that it leaves."""
+        self.ended = False
+        """Whether it has said that its process ends."""
+        self.session = 0
+        self.sequence = 0
+        """The number of the frame that is next."""
+        self.in_step = False
+        """Whether no frame of its session is missing."""
+        self.asked = -_REPEAT
+        """When it was last asked to begin anew."""
+        self.series: Dict[int, Tuple[Merged, ...]] = {}
+        """What it sends, by its number in the session: the series of all workers and, if asked for, its own."""
+        self.unclaimed: List[Merged] = []
+        """Series of its earlier session that it has not named again in this one."""
+        self.own: Dict[Merged, None] = {}
+        """Those of its series that are of no other worker."""
+
+    @property
+    def name(self) -> str:
+        """How people tell it from others."""
+        return f"{self.hello.host}:{self.hello.pid}"
+
+    def everything(self) -> List[Merged]:
+        """Return all series that it has a share in."""
+        return [*(merged for series in self.series.values() for merged in series), *self.unclaimed]
+
+
+class UnifiedRegistry(Registry):
+    """A registry of what the frames of many workers say together.
+
+    It is read like any other, from any thread. `apply` and `tidy` are for one thread. `lease`, in seconds, is how long
+    the gauges of a worker count that is not heard of. With `by_worker` each worker has series of its own besides, with
+    a tag `worker`, for as long as it lives.
+
+    About itself it has the counters `tapes.aggregator.messages`, `.bad_frames` and `.gaps` and the gauges
+    `.workers` and `.lag` (seconds that the states of the slowest worker were old when they had been merged).
+    """
+
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK, lease: float = LEASE, by_worker: bool = False) -> None:
+        super().__init__(clock=clock, max_tag_sets=sys.maxsize)
+        self.lease = lease
+        self.by_worker = by_worker
+        self.workers: Dict[bytes, Worker] = {}
+        """Those that are known, by their identity."""
+        self.ask: Callable[[Worker], None] = lambda worker: None
+        """Is called with a worker that has to begin anew, because something of it is missing."""
+        self.confirm: Callable[[Worker], None] = lambda worker: None
+        """Is called with a worker that leaves, all of which is known."""
+        self.identity = os.urandom(16)
+        """What identifies it to another aggregator that it publishes to. One in its place goes on with it."""
+        self._own: Dict[Merged, Worker] = {}  # series of single workers
+        self.gone = 0
+        """How many workers have been merged for good."""
+        self._forgotten: OrderedDict[bytes, None] = OrderedDict()
+        self._machine, self._processes = machine(), processes()
+        self._machines: Dict[str, Machine] = {self._machine: Machine(0.0)}
+        self._bad = Streak(LOGGER_NAME, "The aggregator")
+        self._bad_at = 0.0
+        self._conflicting: Dict[str, None] = {}  # the names of which it has been logged
+        self._messages = self.counter("tapes.aggregator.messages")
+        self._bad_frames = self.counter("tapes.aggregator.bad_frames")
+        self._gaps = self.counter("tapes.aggregator.gaps")
+        self.gauge("tapes.aggregator.workers", self._present)
+        self.gauge("tapes.aggregator.lag", self._lag, merge="max")
+
+    def apply(self, message: bytes) -> None:
+        """Take in a message. One that is no frame is counted and dropped, with a log line for the first in a row."""
+        self._messages.increment()
+        try:
+            self._take(frames.decode(message))
+        except FrameError as error:
+            self._bad_frames.increment()
+            self._bad_at = self.clock.monotonic()
+            self._bad.failed(f"has dropped what is no frame of a worker. {error}")
+
+    def tidy(self) -> None:
+        """Let go of workers that are gone. To be called now and then when no message is waiting."""
+        now = self.clock.monotonic()
+        if now - self._bad_at > _CALM:
+            self._bad.succeeded()
+        for worker in list(self.workers.values()):
+            silent = now - worker.heard
+            worker.present = silent <= self.lease and not worker.left
+            if worker.hello is _UNKNOWN:
+                if silent > self.lease:
+                    del self.workers[worker.identity]  # nothing is known of it, so nothing of it is lost
+                else:
+                    self._ask(worker)
+            elif self._is_gone(worker, silent):
+                self.retire(worker)
+            elif not worker.in_step and not worker.left:
+                self._ask(worker)
+
+    def forget(self, identities: Iterable[bytes]) -> None:
+        """Take note of workers that are gone: what may still come of them is known already."""
+        for identity in identities:
+            self._forgotten[identity] = None
+        while len(self._forgotten) > _REMEMBERED:
+            self._forgotten.popitem(last=False)
+
+    def last_gone(self, most: int) -> List[bytes]:
+        """Return the identities of the last workers that are gone, the last of all last."""
+        return list(islice(reversed(self._forgotten), most))[::-1]
+
+    def excuse(self, seconds: float) -> None:
+        """Do not take it for silence of the workers that this process has not run, nor heard anybody, for a while."""
+        now = self.clock.monotonic()
+        for worker in self.workers.values():
+            worker.heard = min(worker.heard + seconds, now)
+
+    def retire(self, worker: Worker) -> None:
+        """Merge for good what a worker has told, which is gone. Its gauges go, what it has counted stays."""
+        without = [merged for merged in worker.everything() if merged.retire(worker)]
+        for merged in worker.own:
+            self._own.pop(merged, None)
+        self.discard([merged for merged in without if merged in worker.own or not merged.lasts])
+        self.workers.pop(worker.identity, None)
+        self.gone += 1
+        self.forget([worker.identity])
+
+    def _take(self, frame: Frame) -> None:
+        worker = self.workers.get(frame.worker)
+        if worker is None:
+            if frame.worker in self._forgotten:
+                self._bad.failed(
+                    "has heard of a worker that it had taken to be gone; what it counts since is not seen."
+                )
+                return
+            if frame.sequence:
+                worker = Worker(frame.worker, _UNKNOWN, Machine())
+                worker.session = frame.session
+                self.workers[frame.worker] = worker
+            else:
+                hello = self._hello_of(frame)
+                worker = self.workers[frame.worker] = Worker(frame.worker, hello, self._machine_of(hello))
+        worker.heard = self.clock.monotonic()
+        worker.present = not worker.left  # a frame of one that has left is an old one, unless it begins a session
+        if frame.session < worker.session:
+            return
+        if frame.sequence == 0 and (frame.session > worker.session or worker.hello is _UNKNOWN):
+            self._begin(worker, frame)
+        elif frame.session > worker.session or frame.sequence > worker.sequence or not worker.in_step:
+            if worker.in_step or frame.session > worker.session:
+                self._gaps.increment()
+            worker.session = max(worker.session, frame.session - 1)
+            worker.in_step = False
+            self._ask(worker)
+            return
+        elif frame.sequence < worker.sequence:
+            return
+        worker.sequence += 1
+        if worker.hello.machine != self._machine:
+            worker.machine.measure(worker.heard - frame.time, worker.heard)
+        if worker.shift != worker.machine.shift:
+            worker.shift = worker.machine.shift
+            for merged in worker.everything():
+                merged.moved(worker)
+        worker.told = frame.time
+        try:
+            self._take_records(worker, frame)
+        except FrameError:
+            worker.in_step = False
+            raise
+        except Exception as error:  # nothing that a worker says ends the aggregator
+            worker.in_step = False
+            raise FrameError(f"It contradicts what {worker.name} has said before: {error!r}.") from error
+        if frame.flags & frames.END:
+            self._end(worker, frame)
+
+    def _hello_of(self, frame: Frame) -> Hello:
+        """Return what a worker says of itself in the first frame of a session."""
+        for kind, start, end in frame.records():
+            if kind == records.HELLO:
+                return records.read_hello(Reader(frame.body, start, end))
+            break
+        raise FrameError("The first frame of a session does not say whose it is.")
+
+    def _begin(self, worker: Worker, frame: Frame) -> None:
+        """Begin a session, in which the worker tells everything from the start."""
+        worker.hello = hello = self._hello_of(frame)
+        worker.machine = self._machine_of(hello)
+        worker.settles = hello.settles
+        worker.session, worker.sequence = frame.session, 0
+        worker.in_step = True
+        worker.left = worker.ended = False
+        worker.present = True
+        worker.unclaimed = worker.everything()
+        worker.series = {}
+
+    def _take_records(self, worker: Worker, frame: Frame) -> None:
+        body = frame.body
+        series = worker.series
+        for kind, start, end in frame.records():
+            codec = BY_TYPE.get(kind)
+            reader = Reader(body, start, end)
+            if codec is not None:
+                targets = series.get(records.read_number(reader))
+                if targets is None:
+                    raise FrameError("A state is of no series that the worker has named.")
+                if targets and targets[0].kind != codec.kind:
+                    raise FrameError(f"A state of a {codec.kind} is not one of {targets[0]!r}.")
+                update = codec.read(reader)
+                reader.finish()
+                for target in targets:
+                    target.take(worker, update)
+            elif kind == records.SERIES:
+                new = records.read_series(reader)
+                series[new.number] = self._targets(worker, new)
+            elif kind == records.REMOVED:
+                self._remove(worker, series.pop(records.read_removed(reader), ()))
+            elif kind != records.HELLO:
+                raise FrameError(f"There are no records of type {kind}.")
+
+    def _end(self, worker: Worker, frame: Frame) -> None:
+        """Take note that everything is known that the worker had recorded by the time of the frame."""
+        if worker.unclaimed:
+            claimed = {merged for series in worker.series.values() for merged in series}
+            unclaimed, worker.unclaimed = worker.unclaimed, []
+            self._remove(worker, [merged for merged in unclaimed if merged not in claimed])
+        before, worker.settled = worker.settled, frame.time
+        if worker.settles and (before == NEVER or slot_start(before) != slot_start(frame.time)):
+            for merged in worker.everything():
+                merged.settle(worker)
+        worker.lag = max(self.clock.monotonic() - frame.time - (worker.shift or 0.0), 0.0)
+        if frame.flags & frames.LEAVING:
+            worker.left = True
+            worker.ended = bool(frame.flags & frames.ENDING)
+            worker.present = False
+            self.confirm(worker)
+
+    def _targets(self, worker: Worker, new: Series) -> Tuple[Merged, ...]:
+        """Return what the states of a series that a worker names go into; nothing if there is no place for it."""
+        try:
+            merged = self.merged(new, new.tags)
+            if not self.by_worker:
+                return (merged,)
+            own = self._own_series(worker, new)
+            return (merged,) if own is None else (merged, own)
+        except MetricError as error:
+            if new.name not in self._conflicting:
+                self._conflicting[new.name] = None
+                logging.getLogger(LOGGER_NAME).warning(
+                    "The aggregator leaves out %r of %s, because of what other workers have: %s",
+                    *(new.name, worker.name, error),
+                )
+            return ()
+
+    def shared(self) -> List[Merged]:
+        """Return the series that workers share, and not those that each has of its own."""
+        return [merged for merged in self if isinstance(merged, Merged) and merged not in self._own]
+
+    def expect(self, identity: bytes, hello: Hello) -> Worker:
+        """Take note of a worker that is known from before a restart, and return it."""
+        worker = Worker(identity, hello, self._machine_of(hello))
+        worker.heard = self.clock.monotonic()
+        worker.present = False
+        self.workers[identity] = worker
+        return worker
+
+    def merged(self, new: Series, tags: Tags) -> Merged:
+        """Return the series of these tags that the states of a worker's series go into. Raises MetricError."""
+        return self.adopt(MERGED[new.kind](new.name, tags, new.merge))
+
+    def _own_series(self, worker: Worker, new: Series) -> Optional[Merged]:
+        """Return the series that shows a worker alone; None where a program has made a series of these tags itself."""
+        made = MERGED[new.kind](new.name, self._tags_of(worker, new.tags), new.merge)
+        own = self.adopt(made)
+        if own is not made:
+            before = self._own.get(own)
+            if before is None:
+                return None
+            if before is not worker and (before.left or self._is_dead(before)):  # another process had its number
+                self.retire(before)
+                own = self.adopt(made)
+        self._own[own] = worker
+        worker.own[own] = None
+        return own
+
+    def _tags_of(self, worker: Worker, tags: Tags) -> Tags:
+        own = {"worker": str(worker.hello.pid) if self._is_near(worker.hello) else worker.name}
+        return tuple(sorted({**own, **dict(tags)}.items()))
+
+    def _remove(self, worker: Worker, series: Tuple[Merged, ...] | List[Merged]) -> None:
+        """Let go of series that a worker has removed. They are gone when the last that has them has removed them."""
+        if series:
+            self.discard([merged for merged in series if merged.retire(worker)])
+
+    def _ask(self, worker: Worker) -> None:
+        now = self.clock.monotonic()
+        if now - worker.asked >= _REPEAT:
+            worker.asked = now
+            self.ask(worker)
+
+    def _machine_of(self, hello: Hello) -> Machine:
+        return self._machines.setdefault(hello.machine, Machine())
+
+    def _is_gone(self, worker: Worker, silent: float) -> bool:
+        hello = worker.hello
+        if not hello.settles:
+            return silent > _SILENT_HOST  # another aggregator that comes in its place goes on with what it has told
+        if self._is_near(hello):
+            return silent > _LAST_WORDS and self._is_dead(worker)
+        return silent > (_LAST_WORDS if worker.ended else _SILENT)
+
+    def _is_near(self, hello: Hello) -> bool:
+        """Whether it can be looked up here whether a process lives."""
+        return bool(hello.processes) and (hello.machine, hello.processes) == (self._machine, self._processes)
+
+    def _is_dead(self, worker: Worker) -> bool:
+        """Whether the process of a worker is known to have ended."""
+        return self._is_near(worker.hello) and not is_alive(worker.hello.pid, worker.hello.started)
+
+    def _present(self) -> int:
+        return sum(worker.present and worker.hello is not _UNKNOWN for worker in list(self.workers.values()))
+
+    def _lag(self) -> float:
+        return max([worker.lag for worker in list(self.workers.values()) if worker.present], default=0.0)
+
+    def __repr__(self) -> str:
+        return f"<UnifiedRegistry of {len(self)} series of {len(self.workers)} workers>"
+
+
+_UNKNOWN = Hello("an unknown host", "", "", 0, 0, 1.0, settles=True)

@@ -1,0 +1,311 @@
+"""Whatever happens to the aggregator, the totals of its workers are exact in the end, and never go down."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import time
+
+import pytest
+
+from tapes.distributed.registry import RegistryAggregator
+from tapes.errors import ReporterError
+from tapes.reporting.http import HTTPReporter
+from tapes.testing import MemoryReporter
+from tests.distributed.faults.events import Picture
+from tests.distributed.faults.processes import Site, Watcher, await_writing, resident, stats_at
+from tests.servers.processes import free_port, until
+
+LATE = 5.0
+"""Seconds by which an aggregator is late."""
+
+STALL = 20.0
+"""Seconds for which one is held still."""
+
+GIVEN_UP = 2.5
+"""Seconds in which dead workers that are silent are given up."""
+
+
+def test_an_aggregator_that_comes_late_is_told_everything(site: Site) -> None:
+    """Workers that have recorded for five seconds before there is an aggregator lose nothing of it."""
+    aggregator = site.aggregator()
+    for _ in range(3):
+        site.worker(aggregator.address).begin()
+    time.sleep(LATE)
+
+    aggregator.start()
+    with Watcher(aggregator) as watcher:
+        watcher.await_more()
+        for worker in site.workers:
+            worker.pause()
+    seen = aggregator.await_picture(site.recorded)
+
+    assert seen == site.recorded
+    assert site.wrong_spreads(aggregator.stats()) == []
+    assert watcher.went_down() == []
+    assert min(worker.total for worker in site.workers) > 1000
+
+
+@pytest.mark.parametrize("interval", [0.1, 1.0])
+def test_an_aggregator_that_is_killed_and_restarted_is_told_everything_again(site: Site, interval: float) -> None:
+    """Killed in the middle, twice, it shows what live workers have counted, and no page shows less than one before."""
+    aggregator = site.aggregator()
+    aggregator.start()
+    for _ in range(6):
+        site.worker(aggregator.address, interval=interval).begin()
+    with Watcher(aggregator) as watcher:
+        for _ in range(2):
+            watcher.await_more(100)
+            aggregator.kill()
+            time.sleep(1)
+            aggregator.start()
+        watcher.await_more()
+        for worker in site.workers:
+            worker.pause()
+        seen = aggregator.await_picture(site.recorded)
+
+    assert seen == site.recorded
+    assert site.wrong_spreads(aggregator.stats()) == []
+    assert watcher.went_down() == []
+
+
+def test_a_restart_shows_nothing_less_when_workers_publish_seldom(site: Site) -> None:
+    """However long the intervals of workers are, the first page after a quick restart has all that was shown before."""
+    aggregator = site.aggregator()
+    aggregator.start()
+    for place in range(3):
+        site.worker(aggregator.address, interval=4.0)
+        site.workers[place].record(100)
+    assert aggregator.await_picture(site.recorded) == site.recorded
+
+    aggregator.kill()
+    aggregator.start()
+
+    assert aggregator.picture() == site.recorded
+
+
+def test_a_forked_aggregator_that_is_killed_can_be_started_again(site: Site) -> None:
+    """The program that has started it sees that it is gone, and the next one is told everything."""
+    port = free_port()
+    aggregator = RegistryAggregator(HTTPReporter(port), f"ipc://{site.folder}/a")
+    with aggregator:
+        worker = site.worker(aggregator.address.text)
+        worker.record(100)
+        until(lambda: Picture.of(stats_at(port)) == site.recorded, "all is seen")
+        assert aggregator.pid is not None
+        os.kill(aggregator.pid, signal.SIGKILL)
+        until(lambda: aggregator.pid is None, "it is gone")
+        worker.record(100)
+        aggregator.start()
+        shown = Picture.of(stats_at(port))
+        worker.record(100)
+        until(lambda: Picture.of(stats_at(port)) == site.recorded, "all is seen again")
+
+    assert shown == Picture.after([(0, 200)])
+
+
+def test_an_aggregator_that_is_restarted_in_good_order_is_told_everything_again(site: Site) -> None:
+    """The first page after a restart by SIGTERM has all that workers have counted that live."""
+    aggregator = site.aggregator()
+    aggregator.start()
+    for _ in range(3):
+        site.worker(aggregator.address).record(100)
+    assert aggregator.await_picture(site.recorded) == site.recorded
+
+    aggregator.process.stop()
+    for worker in site.workers:
+        worker.record(100)
+    aggregator.start()
+
+    assert aggregator.picture() == site.recorded
+
+
+def test_with_a_state_the_totals_of_workers_that_are_gone_outlive_kills(site: Site) -> None:
+    """Killed twice, after workers have exited and were killed, an aggregator with a state has all they counted."""
+    state = site.folder / "state"
+    aggregator = site.aggregator(state=state)
+    aggregator.start()
+    stays = site.worker(aggregator.address)
+    with Watcher(aggregator) as watcher:
+        for _ in range(2):
+            leaves, dies = site.worker(aggregator.address), site.worker(aggregator.address)
+            leaves.record(300)
+            dies.record(500)
+            assert aggregator.await_picture(site.recorded) == site.recorded
+            stays.begin()
+            dies.kill()
+            await_writing(state)
+            leaves.record(50)
+            leaves.leave()
+            aggregator.kill()
+            aggregator.start()
+            watcher.await_more()
+            stays.pause()
+            assert aggregator.await_picture(site.recorded) == site.recorded
+
+    assert site.wrong_spreads(aggregator.stats()) == []
+    assert watcher.went_down() == []
+    assert aggregator.await_own("workers", 1) == 1
+
+
+def test_an_aggregator_that_is_held_still_for_long_loses_nothing(site: Site) -> None:
+    """Held still for 20 s, it then knows what workers have counted that lived on, came, or ended in the meantime.
+
+    None of them waits for it, and what waits to be sent is bounded.
+    """
+    aggregator = site.aggregator()
+    aggregator.start()
+    stays, leaves, wide = (site.worker(aggregator.address, width=width) for width in (0, 0, 2000))
+    stays.begin()
+    wide.begin()
+    leaves.record(100)
+    with Watcher(aggregator) as watcher:
+        until(lambda: "wide" in aggregator.stats(), "a worker has told of all its metrics")
+        watcher.await_more()
+        before = resident(wide.pid)
+        aggregator.process.pause()
+        held = time.monotonic()
+        leaves.record(77)
+        status = leaves.leave()
+        site.worker(aggregator.address).record(123)
+        time.sleep(max(held + STALL - time.monotonic(), 0))
+        grown = resident(wide.pid) - before
+        aggregator.process.resume()
+        watcher.await_more()
+        stays.pause()
+        wide.pause()
+        seen = aggregator.await_picture(site.recorded)
+
+    assert seen == site.recorded
+    assert site.wrong_spreads(aggregator.stats()) == []
+    assert watcher.went_down() == []
+    assert status == 0
+    assert grown < 20 << 20
+    assert site.said().count("has confirmed its last report") == 1
+
+
+def test_what_workers_had_published_to_a_stalled_aggregator_before_they_died_counts(site: Site) -> None:
+    """Held still until workers that have published are dead, it takes that in before it gives them up."""
+    aggregator = site.aggregator()
+    aggregator.start()
+    seen, recorded = [], []
+    for _ in range(3):
+        workers = [site.worker(aggregator.address) for _ in range(4)]
+        for worker in workers:
+            worker.record(50)
+        aggregator.await_picture(site.recorded)
+        aggregator.process.pause()
+        for worker in workers:
+            worker.record(77)
+        for worker in workers:
+            worker.tell("publish")
+            worker.kill()
+        time.sleep(GIVEN_UP)
+        aggregator.process.resume()
+        aggregator.await_own("workers", 0)
+        seen.append(aggregator.picture())
+        recorded.append(site.recorded)
+
+    assert seen == recorded
+
+
+@pytest.mark.parametrize("keeps", [False, True], ids=["", "with-a-state"])
+def test_a_second_aggregator_at_an_address_is_refused(site: Site, keeps: bool) -> None:
+    """It says who is there, and the first one goes on undisturbed, with the workers that it has and those that come."""
+    aggregator = site.aggregator(state=site.folder / "state" if keeps else None)
+    aggregator.start()
+    worker = site.worker(aggregator.address)
+    worker.record(10)
+    assert aggregator.await_picture(site.recorded) == site.recorded
+    file, log = aggregator.socket.stat(), aggregator.said()
+
+    refusals = [aggregator.refusal() for _ in range(2)]
+    worker.record(10)
+    site.worker(aggregator.address).record(10)
+
+    assert aggregator.await_picture(site.recorded) == site.recorded
+    for refusal in refusals:
+        assert refusal.startswith(f"There is an aggregator (process {aggregator.process.pid}) at {aggregator.address}")
+        assert len(refusal.splitlines()) == 1
+    assert os.path.samestat(aggregator.socket.stat(), file)
+    assert aggregator.said() == log
+
+
+def test_a_second_aggregator_at_a_port_is_refused(site: Site) -> None:
+    """It says that the port is in use, and the first one goes on undisturbed."""
+    aggregator = site.aggregator(address=f"tcp://127.0.0.1:{free_port()}")
+    aggregator.start()
+    worker = site.worker(aggregator.address)
+    worker.record(10)
+
+    refusal = aggregator.refusal()
+    worker.record(10)
+
+    assert aggregator.await_picture(site.recorded) == site.recorded
+    assert aggregator.address in refusal
+    assert "in use" in refusal
+    assert len(refusal.splitlines()) == 1
+
+
+def test_a_second_aggregator_is_refused_in_the_program_that_starts_it(site: Site) -> None:
+    """`start()` raises, of both kinds, and leaves nothing behind that would be in the way of others."""
+    aggregator = site.aggregator()
+    aggregator.start()
+    second = RegistryAggregator(MemoryReporter(1), aggregator.address)
+
+    for fork in (True, False):
+        with pytest.raises(ReporterError, match=rf"There is an aggregator .process {aggregator.process.pid}."):
+            second.start(fork)
+    aggregator.stop()
+    with second:
+        pid = second.pid
+
+    assert pid is not None
+    assert list(site.folder.glob("a*")) == sorted(site.folder.glob("aggregator*"))
+
+
+def test_what_a_killed_aggregator_leaves_behind_is_in_nobodys_way(site: Site) -> None:
+    """The next one takes the place of the socket and the lock of one that was killed, for its user alone."""
+    aggregator = site.aggregator()
+    aggregator.start()
+    worker = site.worker(aggregator.address)
+    worker.record(10)
+    assert aggregator.await_picture(site.recorded) == site.recorded
+
+    left = []
+    for _ in range(2):
+        aggregator.kill()
+        left.append(sorted(path.name for path in site.folder.glob("a*") if path.suffix != ".toml"))
+        aggregator.start()
+        worker.record(10)
+        assert aggregator.await_picture(site.recorded) == site.recorded
+
+    assert left == 2 * [["a", "a.lock"]]
+    assert stat.S_IMODE(aggregator.socket.stat().st_mode) == 0o600
+
+
+def test_a_socket_that_another_program_has_left_is_in_nobodys_way(site: Site) -> None:
+    """A socket at which nobody listens is replaced, also where there is no lock beside it."""
+    aggregator = site.aggregator()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(aggregator.socket))
+
+    aggregator.start()
+    site.worker(aggregator.address).record(10)
+
+    assert aggregator.await_picture(site.recorded) == site.recorded
+
+
+def test_a_file_in_the_place_of_the_socket_is_left_alone(site: Site) -> None:
+    """An aggregator that would have to remove a file that is no socket says so, and does not."""
+    aggregator = site.aggregator()
+    aggregator.socket.write_text("precious")
+
+    refusal = aggregator.refusal()
+
+    assert refusal == (
+        f"{str(aggregator.socket)!r} is there, and is no socket: give another socket_addr, or remove it.\n"
+    )
+    assert aggregator.socket.read_text() == "precious"

@@ -1,0 +1,133 @@
+"""A worker that does what it is told: `worker.py ADDRESS INTERVAL NUMBER WIDTH`.
+
+It reads one command a line and answers each with how many events it has recorded:
+
+    record N    record so many
+    begin       record on and on, in a thread
+    pause       stop that
+    publish     wait until all that has been recorded is published
+    end         return from the program
+    raise       let an exception end it
+    abandon     end at once, with nothing done that belongs to an exit
+
+SIGTERM makes it exit as a program does that handles it. When it ends, other than at once, it tells how many there were.
+WIDTH is how many further histograms it has. Each has a new value ten times a second, while it records on and on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Callable, Dict, NoReturn
+
+from tapes.distributed.registry import DistributedRegistry
+from tests.distributed.faults.events import Events
+
+PAUSE = 0.003  # seconds between two batches
+BATCH = 7  # events
+WIDE_PAUSE = 0.1  # seconds between two values of a further histogram
+
+
+class Recorder:
+    """Records, in a thread or when it is told."""
+
+    def __init__(self, registry: DistributedRegistry, number: int, width: int) -> None:
+        """Record nothing yet."""
+        self._events = Events(registry)
+        self._events.begin(number)
+        self._wide = [registry.histogram(f"wide.{place}") for place in range(width)]
+        self._pausing = threading.Event()
+        self._pausing.set()
+        self._thread = threading.Thread(target=self._run)
+
+    @property
+    def total(self) -> int:
+        """How many events there have been."""
+        return self._events.total
+
+    def record(self, number: int) -> None:
+        """Record so many."""
+        self._events.record(number)
+
+    def begin(self) -> None:
+        """Record on and on."""
+        self._pausing.clear()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def pause(self) -> None:
+        """Stop that."""
+        if not self._pausing.is_set():
+            self._pausing.set()
+            self._thread.join()
+
+    def _run(self) -> None:
+        due = 0.0
+        while not self._pausing.wait(PAUSE):
+            self.record(BATCH)
+            if time.monotonic() >= due:
+                due = time.monotonic() + WIDE_PAUSE
+                for place, histogram in enumerate(self._wide):
+                    histogram.update(place + self.total % 100)
+
+
+def tell(total: int) -> None:
+    """Answer."""
+    sys.stdout.write(f"{total}\n")
+    sys.stdout.flush()
+
+
+def await_reports(registry: DistributedRegistry) -> None:
+    """Wait for two reports: one that began later, and time for what it has sent to be gone."""
+    reporter = registry._publisher
+    assert reporter is not None
+    enough = reporter.reports + 3
+    while reporter.reports < enough:
+        time.sleep(0.005)
+
+
+def obey(registry: DistributedRegistry, recorder: Recorder) -> None:
+    """Do what it is told, until it is told to end."""
+    for line in sys.stdin:
+        command, _, argument = line.strip().partition(" ")
+        if command == "end":
+            return
+        if command == "raise":
+            raise RuntimeError("The worker was told to fail.")
+        if command == "abandon":
+            os._exit(3)
+        if command == "record":
+            recorder.record(int(argument))
+        else:
+            simple: Dict[str, Callable[[], None]] = {
+                "begin": recorder.begin,
+                "pause": recorder.pause,
+                "publish": lambda: await_reports(registry),
+            }
+            simple[command]()
+        tell(recorder.total)
+
+
+def main(address: str, interval: float, number: int, width: int) -> None:
+    """Work."""
+
+    def leave(*_: object) -> NoReturn:
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    registry = DistributedRegistry(address, interval=interval)
+    recorder = Recorder(registry, number, width)
+    registry.connect()
+    try:
+        tell(recorder.total)
+        obey(registry, recorder)
+    finally:
+        recorder.pause()
+        tell(recorder.total)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,99 @@
+"""Celery with its pool of processes, kept and recycled: what the aggregator counts are the tasks that were done."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Callable
+
+from tests.distributed.servers.serving import (
+    AT_THE_END,
+    PROCESSES,
+    WHILE_SERVING,
+    Command,
+    needs,
+    serving,
+)
+from tests.servers.processes import until
+
+BATCH = 40  # tasks that are sent when all are done and it is not enough
+RECYCLED_AFTER = 25  # tasks
+RECYCLED = 2 * PROCESSES  # of those that have done tasks in the end, the first two are gone at least
+
+
+class Tasks:
+    """The client of a worker of Celery."""
+
+    def __init__(self, folder: Path, processes: int) -> None:
+        """Make an empty broker. Tasks are sent until so many processes have done some."""
+        needs("celery")
+        from tests.distributed.servers.celery_broker import application
+
+        self._broker, self._outbox = folder / "broker", folder / "outbox"
+        for each in (self._broker, self._outbox):
+            each.mkdir()
+        self._app = application("client", self._outbox)
+        self._done = folder / "done"
+        self._processes = processes
+        self._sent = 0
+        self.environment = {"BROKER": str(self._broker), "DONE": str(self._done)}
+        """For the worker."""
+
+    def ask(self, requests: int, enough: Callable[[], bool]) -> int:
+        """Send so many tasks, and more until that is enough. Return how many, when all are done."""
+        before = self._sent
+        self._send(requests)
+        until(lambda: self._more(enough), "enough tasks by enough processes are done")
+        return self._sent - before
+
+    def _more(self, enough: Callable[[], bool]) -> bool:
+        done = self._done.read_text().split() if self._done.exists() else []
+        if len(done) < self._sent:
+            return False
+        if len(set(done)) >= self._processes and enough():
+            return True
+        self._send(BATCH)
+        return False
+
+    def _send(self, tasks: int) -> None:
+        for _ in range(tasks):
+            self._app.send_task("work")
+        for message in self._outbox.glob("*.msg"):  # by renaming, so that none is read before it is whole
+            message.rename(self._broker / message.name)
+        self._sent += tasks
+
+
+def celery(*options: str) -> Command:
+    """Return the command."""
+    command = [sys.executable, "-m", "celery", "--app", "tests.distributed.servers.celery_app", "worker"]
+    command += [
+        "--pool",
+        "prefork",
+        "--concurrency",
+        "2",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+    ]
+    return lambda _: [*command, *options]
+
+
+def test_celery_is_counted_while_it_works(tmp_path: Path) -> None:
+    """The total is exact in the middle and at the end, and no scrape shows less than one before it."""
+    tasks = Tasks(tmp_path, PROCESSES)
+    with serving(celery(), WHILE_SERVING, asking=tasks.ask, environment=tasks.environment) as site:
+        course = site.serve_and_watch()
+
+    assert course.faults == []
+    assert course.total == course.answered
+
+
+def test_celery_processes_that_are_recycled_leave_all_that_they_have_counted(tmp_path: Path) -> None:
+    """Processes end after some tasks and publish only then, and nothing is missing."""
+    tasks = Tasks(tmp_path, RECYCLED)
+    command = celery("--max-tasks-per-child", str(RECYCLED_AFTER))
+    with serving(command, AT_THE_END, asking=tasks.ask, environment=tasks.environment) as site:
+        course = site.serve_and_end()
+
+    assert course.faults == []
+    assert course.total == course.answered

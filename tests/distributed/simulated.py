@@ -1,0 +1,157 @@
+"""Workers and aggregators without processes: registries whose frames are handed over by the test."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+from tapes.clock import Waitable
+from tapes.distributed import processes
+from tapes.distributed.publishing import Publisher
+from tapes.distributed.records import Hello
+from tapes.distributed.unified import UnifiedRegistry, Worker
+from tapes.registry import Registry
+from tapes.testing import ManualClock
+
+HERE = processes.machine()
+
+# No process of this machine is judged by whether it lives, unless a test says so.
+ELSEWHERE = "the processes of a test"
+
+
+class OtherClock:
+    """The clock of another machine: its monotonic time began at another moment, and its time of day may be wrong."""
+
+    def __init__(self, clock: ManualClock, ahead: float, *, wrong: float = 0.0) -> None:
+        """Go by `clock`, with the monotonic time `ahead` seconds ahead, and the time of day `wrong` by so many."""
+        self._clock = clock
+        self._ahead = ahead
+        self._wrong = wrong
+
+    def monotonic(self) -> float:
+        """Return the seconds since another moment."""
+        return self._clock.monotonic() + self._ahead
+
+    def time(self) -> float:
+        """Return the time of day, as it is there."""
+        return self._clock.time() + self._wrong
+
+    def wait(self, wakeup: Waitable, timeout: float) -> bool:
+        """Wait by the clock that this one goes by."""
+        return self._clock.wait(wakeup, timeout)
+
+
+AnyClock = Any  # a ManualClock or an OtherClock
+
+
+class Simulated:
+    """A worker: a registry and the book of what its aggregator knows."""
+
+    def __init__(
+        self,
+        clock: AnyClock,
+        pid: int = 1,
+        *,
+        registry: Optional[Registry] = None,
+        host: str = "here",
+        machine: str = HERE,
+        processes: str = ELSEWHERE,
+        settles: bool = True,
+        identity: Optional[bytes] = None,
+    ) -> None:
+        """Record by `clock`; or publish `registry`, that of an aggregator if it does not settle."""
+        self.registry = Registry(clock=clock) if registry is None else registry
+        self.hello = Hello(host, machine, processes, pid, 1, 1.0, settles)
+        self.publisher = Publisher(self.hello, identity)
+        self.publisher.begin()
+
+    def frames(self, flags: int = 0) -> List[bytes]:
+        """Return what it would send now, as if all of it were sent."""
+        return list(self.publisher.flush(self.registry, flags))
+
+    def tell(self, *aggregators: UnifiedRegistry, flags: int = 0) -> List[bytes]:
+        """Send what has changed, and return it."""
+        frames = self.frames(flags)
+        for aggregator in aggregators:
+            apply(aggregator, frames)
+        return frames
+
+    @property
+    def identity(self) -> bytes:
+        """By which an aggregator knows it."""
+        return self.publisher.worker
+
+
+class Asking(UnifiedRegistry):
+    """An aggregator whose words reach the workers at once."""
+
+    def __init__(self, clock: AnyClock, workers: Iterable[Simulated] = (), **options: Any) -> None:
+        super().__init__(clock=clock, **options)
+        self.known: Dict[bytes, Simulated] = {}
+        self.asked: List[Simulated] = []
+        """Who was told to begin anew."""
+        self.confirmed: List[Simulated] = []
+        """Who was told that all is known."""
+        self.ask = self._ask_at_once
+        self.confirm = self._confirm_at_once
+        for worker in workers:
+            self.introduce(worker)
+
+    def introduce(self, worker: Simulated) -> Simulated:
+        """Let this worker hear of what is said."""
+        self.known[worker.identity] = worker
+        return worker
+
+    def _ask_at_once(self, worker: Worker) -> None:
+        simulated = self.known[worker.identity]
+        self.asked.append(simulated)
+        simulated.publisher.begin()
+
+    def _confirm_at_once(self, worker: Worker) -> None:
+        self.confirmed.append(self.known[worker.identity])
+
+
+def apply(aggregator: UnifiedRegistry, frames: Iterable[bytes]) -> None:
+    """Hand frames to an aggregator."""
+    for frame in frames:
+        aggregator.apply(frame)
+
+
+def told(aggregator: UnifiedRegistry) -> Dict[str, float]:
+    """Return what an aggregator counts about what it was told."""
+    stats = aggregator.get_stats().tapes.aggregator
+    return {key: stats[key].value for key in ("messages", "bad_frames", "gaps")}
+
+
+def stats_of(registry: Registry) -> Dict[str, Any]:
+    """Return the statistics of a registry without those that an aggregator has about itself."""
+    stats: Dict[str, Any] = registry.get_stats().to_dict()
+    tapes = stats.get("tapes", {})
+    tapes.pop("aggregator", None)
+    if not tapes:
+        stats.pop("tapes", None)
+    return stats
+
+
+def buckets_of(registry: Registry, now: float) -> Dict[Tuple[str, Any], Dict[int, int]]:
+    """Return the counts by bucket since the start, of each series that has any."""
+    found = {}
+    for metric in registry:
+        state = metric.read(now)
+        state = getattr(state, "durations", state)
+        if hasattr(state, "cumulative"):
+            found[metric.name, metric.tags] = dict(state.cumulative().buckets.items())
+    return found
+
+
+def assert_alike(one: Any, other: Any, path: str = "") -> None:
+    """Check that two trees of statistics are the same: ints and None exactly, floats to rounding."""
+    if isinstance(one, dict):
+        assert isinstance(other, dict), path
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_alike(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, float) or isinstance(other, float):
+        assert math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9), f"{path}: {one} is not {other}"
+    else:
+        assert one == other, path

@@ -1,0 +1,143 @@
+"""States of all kinds, with numbers of all sizes, and what is the same about two of them."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Dict, List, Tuple
+
+from hypothesis import strategies as st
+
+from tapes.distributed.frames import Frame
+from tapes.distributed.records import CODECS, HistogramUpdate, Reader, read_number
+from tapes.recording.counting import distributed
+from tapes.state.buckets import key_of
+from tapes.state.counter import CounterState
+from tapes.state.counts import PackedBuckets, in_lanes
+from tapes.state.distribution import EMPTY, Distribution
+from tapes.state.gauge import UNSET, GaugeState
+from tapes.state.histogram import NEVER, HistogramState, Slice
+from tapes.state.rates import MeterState
+from tapes.state.timer import TimerState
+
+finite = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 2.0**-1022, 1.7976931348623157e308, -1.7976931348623157e308]),
+)
+whole = st.one_of(
+    st.integers(-(1 << 63) - 2, -(1 << 63) + 2),
+    st.integers((1 << 63) - 2, (1 << 63) + 2),
+    st.integers(-300, 300),
+    st.integers(-(1 << 600), 1 << 600),
+)
+numbers = st.one_of(finite, whole)
+texts = st.one_of(st.text(max_size=8), st.text(st.characters(categories=["Cs"]), min_size=1, max_size=3))
+"""With lone surrogates, and everything else."""
+
+counters = st.builds(CounterState, numbers, numbers)
+gauges = st.one_of(
+    st.just(UNSET), st.builds(GaugeState, st.integers(1, (1 << 32) - 1), numbers, numbers, numbers, numbers, finite)
+)
+meters = st.builds(
+    MeterState,
+    whole,
+    st.integers(-(1 << 63), (1 << 63) - 1),
+    whole,
+    st.tuples(finite, finite, finite),
+)
+
+_positive = st.one_of(st.integers(8100, 8200), st.integers(0x82 // 2, 0x7F7E // 2)).map(lambda half: 2 * half)
+_beyond = st.one_of(st.floats(1e39, 1.7e308), st.floats(5e-324, 1e-39)).flatmap(lambda v: st.sampled_from([v, -v]))
+_others = st.one_of(st.just(0), _positive.map(lambda key: key + 0x8000), _beyond.map(key_of))
+_counts = st.one_of(st.integers(1, 300), st.integers(1, 1 << 33), st.integers((1 << 32) - 2, (1 << 32) + 2))
+_buckets = st.dictionaries(st.one_of(_positive, _positive, _others), _counts, max_size=10)
+
+
+def _made(buckets: Dict[int, int], sums: Tuple[float, float, float, float], how: int) -> Distribution:
+    if not buckets:
+        return EMPTY
+    held: Any = [buckets, PackedBuckets(buckets), in_lanes(buckets)][how]
+    total, deviations, one, other = sums
+    return Distribution(sum(buckets.values()), total, abs(deviations), min(one, other), max(one, other), held)
+
+
+distributions = st.one_of(
+    st.lists(st.one_of(finite, st.floats(-100, 100)), max_size=20).map(
+        lambda values: distributed(values, EMPTY) if values else EMPTY
+    ),
+    st.builds(_made, _buckets, st.tuples(finite, finite, finite, finite), st.integers(0, 2)),
+)
+
+
+def _histogram(closed: Distribution, parts: List[Tuple[float, float, Distribution]]) -> HistogramState:
+    starts = sorted({start for start, _, _ in parts})
+    through = starts[0] - 50 if starts and starts[0] - 50 < starts[0] else NEVER
+    by_start = {start: Slice(start, end, values) for start, end, values in parts}
+    slices = tuple(by_start[start] for start in starts if start > through)
+    return HistogramState(closed, through if closed.count else NEVER, slices)
+
+
+histograms = st.builds(_histogram, distributions, st.lists(st.tuples(finite, finite, distributions), max_size=4))
+timers = st.builds(
+    TimerState,
+    st.builds(
+        MeterState,
+        st.integers(0, (1 << 64) - 1),
+        st.integers(-(1 << 63), (1 << 63) - 1),
+        st.integers(0, (1 << 64) - 1),
+        st.tuples(finite, finite, finite),
+    ),
+    histograms,
+)
+
+STATES: Dict[str, st.SearchStrategy[Any]] = {
+    "counter": counters,
+    "gauge": gauges,
+    "meter": meters,
+    "histogram": histograms,
+    "timer": timers,
+}
+"""By kind."""
+
+
+def seen(state: Any) -> Any:
+    """Return all there is to a state or a part of one, so that what is the same is equal: the sign of zero, too."""
+    if isinstance(state, float):
+        return struct.pack("<d", state)
+    if isinstance(state, (list, tuple)):
+        return [seen(each) for each in state]
+    if isinstance(state, Distribution):
+        if not state.count:
+            return "no values"
+        sums = [seen(each) for each in (state.sum, state.deviations, state.minimum, state.maximum)]
+        return [state.count, *sums, dict(state.buckets.items())]
+    if hasattr(type(state), "__slots__"):
+        return {name: seen(getattr(state, name)) for name in type(state).__slots__}
+    assert state is None or isinstance(state, (int, bool)), state
+    return state
+
+
+def read(record: bytes, reading: Any) -> Any:
+    """Read the one record that there is, to its end."""
+    ((_, start, end),) = Frame(b"", 0, 0, 0.0, 0, record).records()
+    reader = Reader(record, start, end)
+    found = reading(reader)
+    reader.finish()
+    return found
+
+
+def update_of(record: bytes) -> HistogramUpdate:
+    """Read the record of a histogram."""
+
+    def reading(reader: Reader) -> HistogramUpdate:
+        read_number(reader)
+        update: HistogramUpdate = CODECS["histogram"].read(reader)
+        return update
+
+    update: HistogramUpdate = read(record, reading)
+    return update
+
+
+def as_received(values: Distribution) -> Distribution:
+    """Return a distribution as it is on the other side, with lanes as narrow as they were sent."""
+    state = HistogramState(EMPTY, NEVER, (Slice(0.0, 0.0, values),))
+    return update_of(CODECS["histogram"].state(0, state, None)).slices[0].values

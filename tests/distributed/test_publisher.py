@@ -1,0 +1,447 @@
+"""What a worker sends: what has changed, and nothing else."""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple
+
+import pytest
+
+from tapes.distributed import frames, publishing, records
+from tapes.distributed.frames import END, LEAVING, Frame
+from tapes.distributed.records import Reader
+from tapes.registry import Registry
+from tapes.state.gauge import MERGES
+from tapes.testing import ManualClock
+from tests.distributed.simulated import Asking, Simulated, apply, assert_alike, buckets_of, stats_of, told
+
+KINDS = ("counter", "gauge", "meter", "histogram", "timer")
+
+
+class Bench(NamedTuple):
+    """A worker and its aggregator."""
+
+    clock: ManualClock
+    worker: Simulated
+    aggregator: Asking
+
+    @property
+    def registry(self) -> Registry:
+        """That of the worker."""
+        return self.worker.registry
+
+    def tell(self) -> List[str]:
+        """Let the worker tell the aggregator what has changed. Return the types of the records."""
+        return types_of(self.worker.tell(self.aggregator))
+
+    def assert_same(self) -> None:
+        """Check that the aggregator shows what the worker shows."""
+        now = self.clock.monotonic()
+
+        assert_alike(stats_of(self.aggregator), stats_of(self.registry))
+        assert buckets_of(self.aggregator, now) == buckets_of(self.registry, now)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Return a worker that has told nothing, and its aggregator."""
+    clock = ManualClock(1000.0)
+    worker = Simulated(clock)
+    return Bench(clock, worker, Asking(clock, [worker]))
+
+
+def record(registry: Registry, kind: str, name: str = "metric") -> None:
+    """Record something to a metric of this kind."""
+    metric = getattr(registry, kind)(name)
+    getattr(metric, {"counter": "increment", "gauge": "set", "meter": "mark"}.get(kind, "update"))(3)
+
+
+def decoded(sent: List[bytes]) -> List[Frame]:
+    """Read frames."""
+    return [frames.decode(message) for message in sent]
+
+
+def types_of(sent: List[bytes]) -> List[str]:
+    """Return what the types of the records in some frames are called."""
+    names = {records.HELLO: "hello", records.SERIES: "series", records.REMOVED: "removed"}
+    names.update({codec.type: kind for kind, codec in records.CODECS.items()})
+    return [names[kind] for frame in decoded(sent) for kind, _, _ in frame.records()]
+
+
+def numbers_of(sent: List[bytes], kind: int) -> List[int]:
+    """Return the numbers of the series in the records of one type."""
+    return [
+        records.read_number(Reader(frame.body, start, end))
+        for frame in decoded(sent)
+        for type_, start, end in frame.records()
+        if type_ == kind
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_series_is_named_and_told(bench: Bench, kind: str) -> None:
+    """The first flush says who the worker is, what the series is called, and its state."""
+    record(bench.registry, kind)
+
+    assert bench.tell() == ["hello", "series", kind]
+    bench.assert_same()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_but_the_end_when_nothing_has_changed(bench: Bench, kind: str) -> None:
+    """A flush in which nothing has changed is one empty frame, which says up to when that is known."""
+    record(bench.registry, kind)
+    bench.tell()
+
+    for _ in range(3):
+        bench.clock.advance(7)
+        (frame,) = decoded(bench.worker.tell(bench.aggregator))
+        assert (frame.body, frame.flags, frame.time) == (b"", END, bench.clock.monotonic())
+    bench.assert_same()
+
+
+def test_nothing_but_the_end_when_a_producer_says_the_same_again(bench: Bench) -> None:
+    """A gauge that is asked for its value is told when the value is another one."""
+    values = iter([5, 5, 5.5, 5.5, None, None, 5])
+    bench.registry.gauge("metric", lambda: next(values))
+
+    assert [bench.tell() for _ in range(7)] == [
+        ["hello", "series", "gauge"],
+        [],
+        ["gauge"],
+        [],
+        ["gauge"],
+        [],
+        ["gauge"],
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_what_has_changed_is_told(bench: Bench, kind: str) -> None:
+    """Of many series the one that was recorded to is told, with its state alone."""
+    for other in KINDS:
+        for number in range(5):
+            record(bench.registry, other, f"{other}.{number}")
+    bench.tell()
+    bench.clock.advance(1)
+
+    getattr(bench.registry, kind)(f"{kind}.3")
+    record(bench.registry, kind, f"{kind}.3")
+    if kind == "gauge":
+        bench.registry.gauge("gauge.3").set(4)
+
+    assert bench.tell() == [kind]
+    bench.assert_same()
+
+
+@pytest.mark.parametrize("kind", ["counter", "meter", "histogram", "timer"])
+def test_the_size_does_not_depend_on_how_often_something_happened(kind: str) -> None:
+    """A flush with ten thousand events of the same sizes is hardly larger than one with a hundred."""
+
+    def size(events: int) -> int:
+        clock = ManualClock(1000.0)
+        worker = Simulated(clock)
+        metric = getattr(worker.registry, kind)("metric")
+        for number in range(events):
+            if kind in ("histogram", "timer"):
+                metric.update(1 + number % 100 / 100)
+            else:
+                getattr(metric, "increment" if kind == "counter" else "mark")()
+        return sum(map(len, worker.frames()))
+
+    assert size(10_000) <= size(100) + 100
+
+
+def test_a_slice_that_has_not_changed_is_not_told_again(bench: Bench) -> None:
+    """Of a histogram with minutes of values, the slice that is being filled is told."""
+    histogram = bench.registry.histogram("metric")
+    sizes = []
+    for second in range(290):
+        for number in range(20):
+            histogram.update(2.0 ** (number % 10) + second % 3)
+        sizes.append(sum(map(len, bench.worker.tell(bench.aggregator))))
+        bench.clock.advance(1)
+
+    assert max(sizes[200:]) <= 1.2 * max(sizes[1:100])
+    bench.assert_same()
+
+
+def test_begin_tells_everything_again(bench: Bench) -> None:
+    """After begin() the next flush is the first of a new session, with all series named and told as a whole."""
+    for kind in KINDS:
+        record(bench.registry, kind, kind)
+    bench.tell()
+    bench.clock.advance(400)
+    record(bench.registry, "histogram", "histogram")
+    bench.tell()
+    session, _ = bench.worker.publisher.position
+
+    bench.worker.publisher.begin()
+
+    assert bench.worker.publisher.position == (session + 1, 0)
+    sent = bench.worker.frames()
+    assert types_of(sent) == ["hello"] + [name for kind in KINDS for name in ("series", kind)]
+    stranger = Asking(bench.clock, [bench.worker])
+    apply(stranger, sent)
+    assert stats_of(stranger) == stats_of(bench.registry)
+
+
+def test_frames_are_numbered(bench: Bench) -> None:
+    """Each frame has the session and the next number; the worker is the same in all of them, and no other's."""
+    positions = []
+    for session in range(1, 4):
+        for _ in range(3):
+            record(bench.registry, "counter")
+            expected = bench.worker.publisher.position
+            (frame,) = decoded(bench.worker.frames())
+            assert (frame.session, frame.sequence) == expected
+            assert frame.worker == bench.worker.identity
+            positions.append(expected)
+        assert bench.worker.publisher.position == (session, 3)
+        bench.worker.publisher.begin()
+
+    assert positions == [(session, sequence) for session in (1, 2, 3) for sequence in (0, 1, 2)]
+    assert bench.worker.identity != Simulated(bench.clock).identity
+
+
+def test_a_large_flush_is_cut_into_frames(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No frame is much larger than FRAME, only the last is an END, and together they tell everything."""
+    monkeypatch.setattr(publishing, "FRAME", 1000)
+    for number in range(200):
+        record(bench.registry, KINDS[number % 5], f"metric.{number}")
+
+    sent = bench.worker.tell(bench.aggregator)
+
+    assert 20 < len(sent) < 60
+    assert max(map(len, sent)) < 1400
+    assert [frame.flags for frame in decoded(sent)] == [0] * (len(sent) - 1) + [END]
+    assert types_of(sent).count("hello") == 1
+    bench.assert_same()
+
+
+def test_the_last_flush_says_that_it_is_the_last(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a flag for it the last frame of the flush has the flag, and the aggregator confirms it once it knows all."""
+    monkeypatch.setattr(publishing, "FRAME", 100)
+    for kind in KINDS:
+        record(bench.registry, kind, kind)
+
+    sent = bench.worker.tell(bench.aggregator, flags=LEAVING)
+
+    assert [frame.flags for frame in decoded(sent)] == [0] * (len(sent) - 1) + [END | LEAVING]
+    assert bench.aggregator.confirmed == [bench.worker]
+
+
+@pytest.mark.parametrize("sent", range(12))
+def test_a_flush_that_is_given_up_loses_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, sent: int) -> None:
+    """Whichever frame cannot be sent: it and all after it come with the next flush, and those before do not."""
+    monkeypatch.setattr(publishing, "FRAME", 100)
+    for kind in KINDS:
+        for number in range(3):
+            record(bench.registry, kind, f"{kind}.{number}")
+    taken: List[bytes] = []
+
+    flush = bench.worker.publisher.flush(bench.registry)
+    for frame in flush:
+        if len(taken) == sent:
+            flush.close()
+            break
+        taken.append(frame)
+    apply(bench.aggregator, taken)
+    for kind in KINDS:
+        record(bench.registry, kind, f"{kind}.{1}")
+    rest = bench.worker.tell(bench.aggregator)
+
+    assert len(taken) == sent
+    assert types_of(taken + rest).count("hello") == 1
+    assert [(frame.session, frame.sequence) for frame in decoded(taken + rest)] == [
+        (1, number) for number in range(len(taken + rest))
+    ]
+    assert told(bench.aggregator)["gaps"] == 0
+    bench.assert_same()
+
+
+def test_what_was_given_up_is_not_told_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was in the frames before the one that could not be sent is not in the next flush."""
+    monkeypatch.setattr(publishing, "FRAME", 1)
+    for number in range(6):
+        record(bench.registry, "counter", f"counter.{number}")
+    flush = bench.worker.publisher.flush(bench.registry)
+    for _ in range(4):
+        next(flush)
+    flush.close()
+
+    assert types_of(bench.worker.frames()) == ["series", "counter"] * 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_removed_series_is_told_by_its_number(bench: Bench, kind: str) -> None:
+    """The aggregator removes what the worker has removed, and nothing else."""
+    for number in range(3):
+        record(bench.registry, kind, f"metric.{number}")
+    names = numbers_of(bench.worker.tell(bench.aggregator), records.SERIES)
+    bench.registry.remove("metric.1")
+
+    sent = bench.worker.tell(bench.aggregator)
+
+    assert types_of(sent) == ["removed"]
+    assert numbers_of(sent, records.REMOVED) == [names[1]]
+    assert set(stats_of(bench.aggregator)["metric"]) == {"0", "2"}
+    assert bench.tell() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_series_that_is_removed_and_made_again_begins_at_zero(bench: Bench, kind: str) -> None:
+    """It has another number, and the aggregator shows the new one alone."""
+    record(bench.registry, kind)
+    record(bench.registry, kind)
+    bench.tell()
+    bench.registry.remove("metric")
+    record(bench.registry, kind)
+
+    assert bench.tell() == ["removed", "series", kind]
+    bench.assert_same()
+
+
+def test_a_series_may_be_of_another_kind_when_it_is_made_again(bench: Bench) -> None:
+    """A counter that was removed may come back as a timer."""
+    record(bench.registry, "counter")
+    bench.tell()
+    bench.registry.remove("metric")
+    record(bench.registry, "timer")
+    bench.tell()
+
+    bench.assert_same()
+
+
+def test_clear_removes_all(bench: Bench) -> None:
+    """After clear() the aggregator has nothing of the worker, and what is made anew begins at zero."""
+    for kind in KINDS:
+        record(bench.registry, kind, kind)
+    bench.tell()
+    bench.registry.clear()
+    bench.tell()
+    assert stats_of(bench.aggregator) == {}
+    for kind in KINDS:
+        record(bench.registry, kind, kind)
+    bench.tell()
+
+    bench.assert_same()
+
+
+def test_a_series_that_comes_and_goes_between_two_flushes_is_not_told(bench: Bench) -> None:
+    """Nobody could see it."""
+    bench.tell()
+    record(bench.registry, "counter")
+    bench.registry.remove("metric")
+
+    assert bench.tell() == []
+
+
+@pytest.mark.parametrize("gone", [30, 301, 361, 700, 4000])
+@pytest.mark.parametrize("seen", [0, 20, 100, 500])
+@pytest.mark.parametrize("kind", ["histogram", "timer"])
+def test_a_flush_that_was_impossible_for_long(bench: Bench, kind: str, seen: int, gone: int) -> None:
+    """Slices that were closed meanwhile are told, whether part of them had been told before or not."""
+    metric = getattr(bench.registry, kind)("metric")
+
+    def go_on(seconds: int, *, telling: bool) -> None:
+        for second in range(seconds):
+            metric.update(1.5 ** (second % 40))
+            bench.clock.advance(1)
+            if telling:
+                bench.tell()
+            else:
+                metric.read(bench.clock.monotonic())
+
+    go_on(seen, telling=True)
+    go_on(gone, telling=False)
+    bench.tell()
+    bench.assert_same()
+    go_on(200, telling=True)
+
+    bench.assert_same()
+    assert told(bench.aggregator)["gaps"] == told(bench.aggregator)["bad_frames"] == 0
+
+
+def test_a_worker_without_an_aggregator_for_an_hour_keeps_little_and_loses_nothing(bench: Bench) -> None:
+    """What it would send does not grow with the time for which it could not."""
+    sizes = []
+    for minute in range(70):
+        for number in range(60):
+            for kind in KINDS:
+                record(bench.registry, kind, kind)
+            bench.registry.histogram("spread").update(1.1 ** (number % 50))
+            bench.clock.advance(1)
+        if minute in (8, 69):
+            untold = Simulated(bench.clock, registry=bench.registry)
+            sizes.append(sum(map(len, untold.frames())))
+    bench.tell()
+
+    assert sizes[1] <= sizes[0] * 1.1
+    bench.assert_same()
+    assert bench.aggregator.get_stats().counter.value == 70 * 60 * 3
+
+
+@pytest.mark.parametrize("merge", MERGES)
+def test_the_merge_of_a_gauge_is_told(bench: Bench, merge: str) -> None:
+    """How the values of several workers make one is known to the aggregator."""
+    bench.registry.gauge("metric", merge=merge).set(1)
+    bench.tell()
+
+    (gauge,) = [metric for metric in bench.aggregator if metric.name == "metric"]
+    assert getattr(gauge, "merge", None) == merge
+
+
+def test_a_gauge_that_is_not_set_is_told_as_such(bench: Bench) -> None:
+    """It is there, with no value."""
+    bench.registry.gauge("metric")
+    bench.tell()
+    bench.assert_same()
+    bench.registry.gauge("metric").set(0)
+    bench.tell()
+
+    bench.assert_same()
+    assert bench.aggregator.get_stats().metric.value == 0
+
+
+def test_what_an_aggregator_counts_about_itself_is_not_told(bench: Bench) -> None:
+    """Its own figures would be mixed with those of the aggregator above it."""
+    worker = Simulated(bench.clock, registry=bench.aggregator)
+    bench.aggregator.apply(b"no frame")
+
+    assert types_of(worker.frames()) == ["hello"]
+
+
+HUGE = 1.7e308
+
+
+def test_sums_that_have_overflowed_do_not_silence_the_worker(bench: Bench) -> None:
+    """They are shown as the largest number that there is, and all other series as ever."""
+    for _ in range(3):
+        bench.registry.counter("up").increment(HUGE)
+        bench.registry.counter("down").decrement(HUGE)
+        bench.registry.histogram("spread").update(HUGE)
+        bench.registry.timer("time").update(HUGE)
+        bench.registry.gauge("level").increment(HUGE)
+    bench.registry.histogram("spread").update(-HUGE)
+    bench.registry.counter("orders").increment(3)
+    bench.tell()
+
+    assert told(bench.aggregator)["bad_frames"] == 0
+    assert bench.aggregator.get_stats().orders.value == 3
+    bench.assert_same()
+
+
+def test_sums_that_overflow_when_they_are_merged_are_told_further(bench: Bench) -> None:
+    """An aggregator can publish what is too large for a number only when it has come together."""
+    other = bench.aggregator.introduce(Simulated(bench.clock, 2))
+    for worker in (bench.worker, other):
+        worker.registry.gauge("level").set(HUGE)
+        worker.registry.counter("up").increment(HUGE)
+        worker.registry.histogram("spread").update(HUGE)
+        worker.tell(bench.aggregator)
+    host = Simulated(bench.clock, registry=bench.aggregator, settles=False)
+    site = Asking(bench.clock, [host])
+    host.tell(site)
+
+    assert told(site)["bad_frames"] == 0
+    assert stats_of(site) == stats_of(bench.aggregator)

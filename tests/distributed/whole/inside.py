@@ -1,0 +1,132 @@
+"""What every program of these tests begins with: `from tests.distributed.whole.inside import *`."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, List, NoReturn, Optional
+
+from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
+from tapes.distributed.reporter import ZmqReporter
+from tapes.registry import Registry
+from tapes.reporting import ScheduledReporter
+from tapes.reporting.http import HTTPReporter
+from tapes.reporting.stream import ThreadedStreamReporter
+from tests.servers import processes
+
+FOLDER = Path(os.environ["PLACE"])
+ADDRESS = f"ipc://{FOLDER}/a"
+HOUR = 3600.0
+PATIENCE = 4 * processes.PATIENCE  # more than tests have, so that they say what has not happened
+
+logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+
+def worker_registry(address: str = ADDRESS, interval: float = 0.1, **options: Any) -> DistributedRegistry:
+    """Make the registry of a worker that publishes often."""
+    return DistributedRegistry(address, interval=interval, **options)
+
+
+def aggregator(*reporters: Any, address: str = ADDRESS, **options: Any) -> RegistryAggregator:
+    """Make an aggregator that writes to `report`, and by other reporters if they are given."""
+    return RegistryAggregator(list(reporters) or stream(), address, **options)
+
+
+def stream(interval: float = 0.05, name: str = "report") -> ThreadedStreamReporter:
+    """Make a reporter that writes to a file of the folder."""
+    return ThreadedStreamReporter(interval, path=FOLDER / name)
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Fork a process that does `work` and exits as any interpreter does. Return its number."""
+    pid = os.fork()
+    if pid == 0:
+        work()
+        sys.exit()
+    return pid
+
+
+def join(*pids: int) -> None:
+    """Wait for processes. Each has to end with status 0."""
+    statuses = [os.waitpid(pid, 0)[1] for pid in pids]
+    assert not any(statuses), f"They have ended with {statuses}."
+
+
+def until(happened: Callable[[], object], what: str = "it is so") -> None:
+    """Wait until something is true."""
+    processes.until(happened, what, PATIENCE)
+
+
+def note(name: str) -> None:
+    """Say something to the test and to other processes."""
+    (FOLDER / name).touch()
+
+
+def noted(name: str) -> None:
+    """Wait until somebody has said that."""
+    until((FOLDER / name).exists, f"{name} is noted")
+
+
+def idle() -> NoReturn:
+    """Do nothing until a signal ends that.
+
+    In small pieces: a signal that comes just when a process with several threads begins to wait does not wake it.
+    """
+    while True:
+        time.sleep(0.02)
+
+
+def say(what: object) -> None:
+    """Write a line in one piece, so that it stands by itself when several processes write to the same file."""
+    os.write(1, f"{what}\n".encode())
+
+
+def publishers() -> List[str]:
+    """Return the threads of this process that publish."""
+    return [thread.name for thread in threading.enumerate() if thread.name == "tapes-ZmqReporter"]
+
+
+__all__ = [
+    "ADDRESS",
+    "FOLDER",
+    "HOUR",
+    "Any",
+    "DistributedRegistry",
+    "HTTPReporter",
+    "List",
+    "Optional",
+    "Path",
+    "Registry",
+    "RegistryAggregator",
+    "ScheduledReporter",
+    "ThreadedStreamReporter",
+    "ZmqReporter",
+    "aggregator",
+    "asyncio",
+    "atexit",
+    "forked",
+    "idle",
+    "join",
+    "logging",
+    "multiprocessing",
+    "note",
+    "noted",
+    "os",
+    "publishers",
+    "say",
+    "signal",
+    "stream",
+    "sys",
+    "threading",
+    "time",
+    "until",
+    "worker_registry",
+]

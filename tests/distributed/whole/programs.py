@@ -1,0 +1,186 @@
+"""Programs of several processes, as users write them, started in a folder of their own, and what they report there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Type
+
+from tests.distributed.servers.serving import Group, accepts
+from tests.servers.processes import PATIENCE, until
+
+PREAMBLE = "from tests.distributed.whole.inside import *\n"
+
+Figures = Dict[str, Any]
+"""Values of statistics by their names, like `shop.served.value`. None is that of one that there is not."""
+
+
+class Program(Group):
+    """A program with all the processes that it starts."""
+
+    _killed = False
+
+    def kill(self) -> None:
+        """End all that is left of it, with no chance to do anything more."""
+        if not self._killed:
+            self._killed = True
+            super().kill()
+
+    def ended(self) -> int:
+        """Wait until it has ended by itself, with all that it has started, and return its exit status."""
+        try:
+            status = self._process.wait(PATIENCE)
+            until(lambda: not self._are_any(), "all that it has started have ended")
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            raise AssertionError(f"{error} It said:\n{self.said()}") from None
+        return status
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the first process alone."""
+        self._process.send_signal(number)
+
+    def terminated(self) -> int:
+        """Ask the first process to end, wait until all have, and return its exit status."""
+        self.signal(signal.SIGTERM)
+        return self.ended()
+
+    def lines(self) -> List[str]:
+        """Return what all of its processes have written."""
+        return self.said().splitlines()
+
+
+class Reports:
+    """The file that a stream reporter writes to."""
+
+    def __init__(self, path: Path) -> None:
+        """Do nothing yet."""
+        self.path = path
+
+    def documents(self) -> List[Dict[str, Any]]:
+        """Return every report that was written as a whole."""
+        written = self.path.read_text() if self.path.exists() else ""
+        return [json.loads(line) for line in written.split("\n")[:-1]]
+
+    def last(self, *names: str) -> Figures:
+        """Return what the last report says of some statistics."""
+        documents = self.documents()
+        stats = documents[-1] if documents else {}
+        return {name: figure(stats, name) for name in names}
+
+    def history(self, name: str) -> List[Any]:
+        """Return what the reports have said of a statistic, in their order."""
+        return [figure(stats, name) for stats in self.documents()]
+
+    def await_last(self, expected: Figures) -> Figures:
+        """Return what the last report says of these statistics, once that is expected or has not become so in time."""
+        with contextlib.suppress(AssertionError):
+            until(lambda: self.last(*expected) == expected, f"it shows {expected}")
+        return self.last(*expected)
+
+
+class Place:
+    """A folder with an aggregator's address, and the programs that run there while it is entered."""
+
+    def __init__(self) -> None:
+        """Do nothing yet."""
+        self._stack = contextlib.ExitStack()
+        self._started = 0
+
+    def __enter__(self) -> Place:
+        """Make the folder. Not one of pytest: the path of a socket has room for about a hundred characters."""
+        made = tempfile.TemporaryDirectory(prefix="tz", dir="/tmp")
+        self.folder = Path(self._stack.enter_context(made))
+        self.address = f"ipc://{self.folder}/a"
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        """End all programs and remove the folder."""
+        self._stack.close()
+
+    def run(self, script: str, *arguments: str, options: Sequence[str] = (), **environment: str) -> Program:
+        """Start a program that begins with what is in `inside.py`. The options are those of the interpreter."""
+        self._started += 1
+        path = self.folder / f"program{self._started}.py"
+        path.write_text(PREAMBLE + textwrap.dedent(script))
+        return self.command([sys.executable, *options, str(path), *arguments], environment)
+
+    def supervise(self, config: str, *arguments: str, **environment: str) -> Program:
+        """Start an aggregator in a process of its own, with `config` as the content of its file.
+
+        Return when workers can connect, or when it has ended: workers that do not live for long do not wait for it.
+        """
+        self._started += 1
+        path = self.folder / f"aggregator{self._started}.toml"
+        path.write_text(textwrap.dedent(config))
+        program = self.module("--config", str(path), *arguments, **environment)
+        address = re.search('^ *socket_addr = "(.+)"', config, re.MULTILINE)
+        until(
+            lambda: not program.running or (address and "--check" not in arguments and listens(address.group(1))),
+            "the aggregator works",
+        )
+        return program
+
+    def module(self, *arguments: str, **environment: str) -> Program:
+        """Start `python -m tapes.distributed`."""
+        return self.command([sys.executable, "-m", "tapes.distributed", *arguments], environment)
+
+    def command(self, command: Sequence[str], environment: Mapping[str, str]) -> Program:
+        """Start any command."""
+        log = self.folder / f"log{len(list(self.folder.glob('log*')))}"
+        program = Program(command, log, {"PLACE": str(self.folder), **environment})
+        self._stack.callback(program.kill)
+        return program
+
+    def report(self, name: str = "report") -> Reports:
+        """Return the reports in a file of the folder."""
+        return Reports(self.folder / name)
+
+    def note(self, name: str) -> None:
+        """Say something to the programs, which wait for it with `noted`."""
+        (self.folder / name).touch()
+
+    def await_note(self, name: str) -> None:
+        """Wait until a program has said something."""
+        until((self.folder / name).exists, f"{name} is noted")
+
+
+def listens(address: str) -> bool:
+    """Whether somebody listens at an address of loopback."""
+    kind, _, place = address.partition("://")
+    if kind == "tcp":
+        return accepts(int(place.rpartition(":")[2]))
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.connect(place)
+        return True
+    return False
+
+
+def figure(stats: Mapping[str, Any], name: str) -> Any:
+    """Return a statistic of a tree by its name, None if there is none."""
+    node: Any = stats
+    for part in name.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def is_there(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except OSError:
+        return False

@@ -1,0 +1,338 @@
+"""An aggregator leaves with the process that has started it, however that ends, and reports once more before that."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.distributed.whole.programs import Place, is_there
+from tests.servers.processes import until
+
+# The number of the aggregator's process is left in a file: it is to be looked for when its parent is gone.
+PARENT = """
+registry = worker_registry()
+served = registry.counter("served")
+
+def work():
+    registry.connect()
+    served.increment(1)
+    noted("seen")
+    served.increment(10)
+
+aggregating = RegistryAggregator(stream(interval=HOUR), ADDRESS)
+aggregating.start()
+(FOLDER / "pid").write_text(str(aggregating.pid))
+del aggregating
+"""
+
+
+def aggregator_pid(place: Place) -> int:
+    """Return the number of the process of the aggregator."""
+    until(lambda: (place.folder / "pid").exists() and (place.folder / "pid").read_text(), "it has been started")
+    return int((place.folder / "pid").read_text())
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["sys.exit()", "os._exit(0)", "os.kill(os.getpid(), signal.SIGTERM)", "os.kill(os.getpid(), signal.SIGKILL)"],
+    ids=["exit", "_exit", "SIGTERM", "SIGKILL"],
+)
+def test_it_leaves_with_its_parent(place: Place, end: str) -> None:
+    """Its last report has what workers told that ended before; its socket and its lock are gone with it."""
+    program = place.run(f"""{PARENT}
+children = [forked(work) for _ in range(3)]
+note("seen")
+join(*children)
+{end}
+""")
+    program.ended()
+
+    assert not is_there(aggregator_pid(place))
+    assert place.report().last("served.value") == {"served.value": 33}
+    assert len(place.report().documents()) == 2, "the first report and the last"
+    assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
+    assert program.said() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_last_words_of_workers_are_in_its_last_report(place: Place, number: signal.Signals) -> None:
+    """Workers that see that their parent is gone, and exit, are waited for."""
+    program = place.run(f"""{PARENT}
+def work_on():
+    parent = os.getppid()
+    registry.connect()
+    served.increment(1)
+    note(f"works{{os.getpid()}}")
+    until(lambda: os.getppid() != parent)
+    served.increment(10)
+
+registry = worker_registry(interval=HOUR)
+served = registry.counter("served")
+for pid in [forked(work_on) for _ in range(3)]:
+    noted(f"works{{pid}}")
+note("all.work")
+idle()
+""")
+    place.await_note("all.work")
+    program.signal(number)
+    program.ended()
+
+    assert not is_there(aggregator_pid(place))
+    assert place.report().last("served.value") == {"served.value": 33}
+    assert program.said() == ""
+
+
+def test_a_supervisor_that_ends_all_of_a_group_loses_nothing(place: Place) -> None:
+    """SIGTERM to parent, workers and aggregator at once: it waits for the workers, which still answer for a while."""
+    program = place.run(f"""{PARENT}
+ending = []
+signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
+
+def work_on():
+    registry.connect()
+    served.increment(1)
+    note(f"works{{os.getpid()}}")
+    until(lambda: ending)
+    time.sleep(3)
+    served.increment(10)
+
+children = [forked(work_on) for _ in range(3)]
+for pid in children:
+    noted(f"works{{pid}}")
+note("all.work")
+until(lambda: ending)
+join(*children)
+""")
+    place.await_note("all.work")
+    os.killpg(program.pid, signal.SIGTERM)
+    status = program.ended()
+
+    assert (status, program.said()) == (0, "")
+    assert place.report().last("served.value") == {"served.value": 33}
+
+
+def test_workers_that_go_on_hold_it_up_for_a_moment_only(place: Place) -> None:
+    """An aggregator whose parent was killed leaves although its workers live; a new one is told everything by them."""
+    program = place.run(f"""{PARENT}
+def work_on():
+    registry.connect()
+    served.increment(1)
+    note(f"works{{os.getpid()}}")
+    noted("end")
+
+for pid in [forked(work_on) for _ in range(3)]:
+    noted(f"works{{pid}}")
+note("all.work")
+idle()
+""")
+    place.await_note("all.work")
+    pid = aggregator_pid(place)
+    program.signal(signal.SIGKILL)
+    began = time.monotonic()
+    until(lambda: not is_there(pid), "it has left")
+    took = time.monotonic() - began
+    second = place.supervise(f"""
+        [aggregator]
+        socket_addr = "{place.address}"
+        [reporters.stream]
+        interval = 0.1
+        path = "{place.folder}/second"
+    """)
+    seen = place.report("second").await_last({"served.value": 3})
+    place.note("end")
+    program.ended()
+    second.terminated()
+
+    assert took < 10
+    assert seen == {"served.value": 3}
+
+
+def test_a_parent_that_is_killed_while_it_starts(place: Place) -> None:
+    """One that catches up with what was before has not begun to report, and leaves all the same."""
+    program = place.run("""
+        with aggregator(state_path=FOLDER / "state"):
+            pass
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        aggregator(state_path=FOLDER / "state").start()
+    """)
+    status = program.ended()
+
+    assert status == -signal.SIGKILL
+    assert program.said() == ""
+    assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
+
+
+def test_a_thread_that_ends_is_no_parent_that_ends(place: Place) -> None:
+    """Started by a thread that is over since, it goes on for as long as the process does."""
+    program = place.run("""
+        registry = worker_registry()
+        served = registry.counter("served")
+        aggregating = aggregator()
+        thread = threading.Thread(target=aggregating.start)
+        thread.start()
+        thread.join()
+        registry.connect()
+        served.increment(1)
+        time.sleep(1.5)
+        note("later")
+        noted("seen")
+        served.increment(10)
+        registry.close()
+        print(aggregating.pid is not None)
+        aggregating.stop()
+        print(aggregating.pid)
+    """)
+    place.await_note("later")
+    before = len(place.report().documents())
+    until(lambda: len(place.report().documents()) > before, "it reports")
+    place.note("seen")
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["True", "None"])
+    assert place.report().last("served.value") == {"served.value": 11}
+
+
+def test_a_parent_that_is_held_still_keeps_its_aggregator(place: Place) -> None:
+    """SIGSTOP to the parent is no end: workers are merged and reported on all the while."""
+    program = place.run(f"""{PARENT.replace("interval=HOUR", "")}
+def work_on():
+    registry.connect()
+    served.increment(1)
+    noted("stopped")
+    served.increment(10)
+    note("counted")
+    noted("seen")
+
+pid = forked(work_on)
+noted("seen")
+join(pid)
+""")
+    place.report().await_last({"served.value": 1})
+    program.pause()
+    place.note("stopped")
+    seen = place.report().await_last({"served.value": 11})
+    there = is_there(aggregator_pid(place))
+    program.resume()
+    place.note("seen")
+    status = program.ended()
+
+    assert there
+    assert seen == {"served.value": 11}
+    assert (status, program.said()) == (0, "")
+
+
+def test_sigterm_ends_it_alone(place: Place) -> None:
+    """It waits for the workers, which that mostly ends too, reports once more, and can be started again."""
+    program = place.run("""
+        registry = worker_registry()
+        registry.connect()
+        registry.counter("served").increment(5)
+        aggregating = RegistryAggregator(stream(interval=HOUR), ADDRESS)
+        aggregating.start()
+        os.kill(aggregating.pid, signal.SIGTERM)
+        time.sleep(0.5)
+        print(aggregating.pid is not None)
+        registry.counter("served").increment(20)
+        registry.close()
+        until(lambda: aggregating.pid is None, "it has ended")
+        note("ended")
+        noted("seen")
+        aggregating.stop()
+        aggregating.start()
+        registry.connect()
+        registry.close()
+        aggregating.stop()
+    """)
+    place.await_note("ended")
+    last = place.report().last("served.value")
+    place.note("seen")
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["True"])
+    assert last == {"served.value": 25}
+    assert place.report().last("served.value") == {"served.value": 25}
+
+
+def test_ctrl_c_that_its_parent_survives_does_not_end_it(place: Place) -> None:
+    """A program that handles SIGINT and goes on, like a prompt, keeps its aggregator, which has got it, too."""
+    program = place.run("""
+        registry = worker_registry()
+        served = registry.counter("served")
+        signal.signal(signal.SIGINT, lambda *_: note("interrupted"))
+        registry.connect()
+        with aggregator() as aggregating:
+            os.kill(aggregating.pid, signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            noted("interrupted")
+            time.sleep(1)
+            print(aggregating.pid is not None)
+            served.increment(3)
+            noted("seen")
+            began = time.monotonic()
+            registry.close()
+        print(time.monotonic() - began < 10)
+    """)
+    seen = place.report().await_last({"served.value": 3})
+    place.note("seen")
+    status = program.ended()
+
+    assert seen == {"served.value": 3}
+    assert (status, program.lines()) == (0, ["True", "True"])
+
+
+def test_an_aggregator_that_was_killed_can_be_started_again(place: Place) -> None:
+    """Its parent sees that it is gone, no zombie is left of it, and another one is told everything by live workers."""
+    program = place.run("""
+        registry = worker_registry()
+        registry.connect()
+        registry.counter("served").increment(5)
+        aggregating = aggregator()
+        aggregating.start()
+        first = aggregating.pid
+        noted("seen")
+        os.kill(first, signal.SIGKILL)
+        until(lambda: aggregating.pid is None, "it has ended")
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            print("no children")
+        registry.counter("served").increment(5)
+        aggregating.start()
+        print(aggregating.pid not in (None, first))
+        noted("seen.again")
+        registry.close()
+        aggregating.stop()
+    """)
+    seen = place.report().await_last({"served.value": 5})
+    place.note("seen")
+    seen_again = place.report().await_last({"served.value": 10})
+    place.note("seen.again")
+    status = program.ended()
+
+    assert [seen, seen_again] == [{"served.value": 5}, {"served.value": 10}]
+    assert (status, program.lines()) == (0, ["no children", "True"])
+
+
+def test_ignored_signals_stay_ignored(place: Place) -> None:
+    """Where whoever started the program has it ignore SIGINT or SIGHUP, as nohup and shells do, they end nothing."""
+    program = place.run("""
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        registry = worker_registry()
+        served = registry.counter("served")
+        registry.connect()
+        with aggregator() as aggregating:
+            for number in (signal.SIGINT, signal.SIGHUP):
+                os.kill(aggregating.pid, number)
+            time.sleep(1)
+            served.increment(3)
+            registry.close()
+            print(aggregating.pid is not None)
+    """)
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["True"])
+    assert place.report().last("served.value") == {"served.value": 3}

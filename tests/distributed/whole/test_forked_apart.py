@@ -1,0 +1,413 @@
+"""The forked aggregator has nothing to do with what its parent was doing: nothing happens twice or is held up."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.distributed.whole.programs import Place
+
+
+def test_functions_registered_with_atexit_run_once(place: Place) -> None:
+    """In the parent alone; finalizers of multiprocessing, buffers of files and threads that are waited for likewise."""
+    program = place.run("""
+        import weakref
+        from multiprocessing import util
+
+        file = open(FOLDER / "file", "w")
+        file.write("buffered\\n")
+        print("printed")
+        atexit.register(print, "atexit")
+        util.Finalize(None, print, args=("finalizer",), exitpriority=1)
+
+        class Held:
+            pass
+
+        held = Held()
+        weakref.finalize(held, print, "weakref")
+        threading.Thread(target=time.sleep, args=(1,)).start()
+        with aggregator():
+            pass
+        aggregator().start()
+    """)
+    status = program.ended()
+
+    assert (status, sorted(program.lines())) == (0, ["atexit", "finalizer", "printed", "weakref"])
+    assert (place.folder / "file").read_text() == "buffered\n"
+
+
+def test_what_is_buffered_is_written_once(place: Place) -> None:
+    """Standard output to a file is buffered by the block: what was there before the fork is the parent's to write."""
+    program = place.run(
+        """
+        sys.stdout.write("before ")
+        sys.stderr.write("error ")
+        with aggregator():
+            sys.stdout.write("inside ")
+        sys.stdout.write("after")
+    """,
+        PYTHONUNBUFFERED="",
+    )
+    status = program.ended()
+
+    assert status == 0
+    assert sorted(program.said().split()) == ["after", "before", "error", "inside"]
+
+
+def test_reporters_of_the_parent_do_not_run_in_it(place: Place) -> None:
+    """What reports in the parent goes on there alone, also reporters that otherwise survive a fork."""
+    program = place.run("""
+        import tapes
+
+        class Telling(ScheduledReporter):
+            def report(self):
+                with open(FOLDER / "tellers", "a") as file:
+                    file.write(f"{os.getpid()}\\n")
+
+        tapes.counter("local").increment()
+        telling = Telling(0.02)
+        local = ThreadedStreamReporter(0.02, path=FOLDER / "local")
+        page = HTTPReporter(0)
+        for reporter in (telling, local, page):
+            reporter.start()
+        with aggregator():
+            registry = worker_registry()
+            registry.connect()
+            registry.counter("served").increment()
+            noted("seen")
+            registry.close()
+        for reporter in (telling, local, page):
+            reporter.stop()
+    """)
+    seen = place.report().await_last({"served.value": 1, "local.value": None})
+    place.note("seen")
+    status = program.ended()
+
+    assert seen == {"served.value": 1, "local.value": None}
+    assert (status, program.said()) == (0, "")
+    assert set((place.folder / "tellers").read_text().split()) == {str(program.pid)}
+
+
+def test_a_reporter_that_runs_cannot_be_given_to_it(place: Place) -> None:
+    """It would report on two registries: the parent is told."""
+    program = place.run("""
+        from tapes.errors import ReporterStateError, TapesError
+
+        reporter = stream()
+        reporter.start()
+        try:
+            with aggregator(reporter):
+                print("started")
+        except TapesError as error:
+            print(type(error).__name__, error)
+        print(reporter.running)
+        reporter.stop()
+    """)
+    status = program.ended()
+
+    assert status == 0
+    assert program.lines()[-1] == "True"
+    assert "running" in program.lines()[0], program.said()
+
+
+def test_signal_handlers_of_the_parent_are_not_called_in_it(place: Place) -> None:
+    """Neither handlers nor the descriptor that wakes an event loop; a signal to it does what it does to others."""
+    program = place.run("""
+        import faulthandler
+
+        calls = FOLDER / "calls"
+
+        def handler(number, frame):
+            with open(calls, "a") as file:
+                file.write(f"{number} {os.getpid()}\\n")
+
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing)
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM):
+            signal.signal(number, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+        aggregating = aggregator()
+        aggregating.start()
+        for number in (signal.SIGINT, signal.SIGHUP):
+            os.kill(aggregating.pid, number)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.7)
+        aggregating.stop()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        aggregating.start()
+        os.kill(aggregating.pid, signal.SIGUSR1)  # which ends whoever does not handle it
+        until(lambda: aggregating.pid is None)
+        numbers = {int(line.split()[0]) for line in calls.read_text().splitlines()}
+        print(sorted(numbers) == sorted([signal.SIGUSR1, signal.SIGCHLD, signal.SIGALRM]))
+        print({line.split()[1] for line in calls.read_text().splitlines()} == {str(os.getpid())})
+        woken = os.read(reading, 4096)
+        print(set(woken) == {signal.SIGUSR1, signal.SIGCHLD, signal.SIGALRM})
+    """)
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["True"] * 3)
+
+
+def test_signals_that_the_parent_blocks_end_it_all_the_same(place: Place) -> None:
+    """A mask that is inherited does not make it deaf to `stop()` or SIGTERM."""
+    program = place.run("""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD])
+        aggregating = aggregator()
+        for _ in range(2):
+            aggregating.start()
+            began = time.monotonic()
+            aggregating.stop(timeout=20)
+            print(time.monotonic() - began < 15)
+        aggregating.start()
+        os.kill(aggregating.pid, signal.SIGTERM)
+        until(lambda: aggregating.pid is None)
+    """)
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["True", "True"])
+
+
+def test_it_is_started_while_an_event_loop_runs(place: Place) -> None:
+    """Inside of `asyncio.run()`, also with reporters that want a loop of their own; the loop of the parent goes on."""
+    program = place.run("""
+        from tapes.reporting.tornado.stream import TornadoStreamReporter
+
+        async def main():
+            registry = worker_registry()
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, lambda: print("SIGTERM", flush=True))
+            tornado = TornadoStreamReporter(0.05, path=FOLDER / "tornado")
+            with aggregator(stream(), tornado):
+                registry.connect()
+                registry.counter("served").increment()
+                while not (FOLDER / "seen").exists():
+                    await asyncio.sleep(0.02)
+                registry.close()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.1)
+
+        asyncio.run(main())
+    """)
+    seen = [place.report(name).await_last({"served.value": 1}) for name in ("report", "tornado")]
+    place.note("seen")
+    status = program.ended()
+
+    assert seen == [{"served.value": 1}, {"served.value": 1}]
+    assert (status, program.lines()) == (0, ["SIGTERM"])
+
+
+@pytest.mark.parametrize(
+    "close",
+    [
+        "sys.stdout.close()",
+        "sys.stdout = sys.stderr = None",
+        "os.close(1); os.close(2)",
+        "os.close(0); os.close(1); os.close(2); sys.stdin = sys.stdout = sys.stderr = None",
+        "sys.stdout = open('/dev/full', 'w'); sys.stdout.write('x')",
+    ],
+    ids=["closed", "None", "descriptors closed", "daemon", "full"],
+)
+def test_it_is_started_where_there_is_no_standard_output(place: Place, close: str) -> None:
+    """As in a daemon, or where whoever read it has gone."""
+    program = place.run(f"""
+        {close}
+        registry = worker_registry()
+        with aggregator():
+            registry.connect()
+            registry.counter("served").increment(3)
+            registry.close()
+        note("done")
+        os._exit(0)
+    """)
+    status = program.ended()
+
+    assert status == 0
+    assert (place.folder / "done").exists()
+    assert place.report().last("served.value") == {"served.value": 3}
+
+
+def test_it_is_started_by_a_thread_while_others_run(place: Place) -> None:
+    """Whatever locks they hold at the moment of the fork, of logging, of imports, of registries, of standard output."""
+    program = place.run("""
+        import colorsys, importlib, json, shlex, textwrap
+        import tapes
+
+        stopping = threading.Event()
+
+        def log(module):
+            logger = logging.getLogger("busy")
+            logger.addHandler(logging.FileHandler(FOLDER / "busy.log"))
+            logger.propagate = False
+            while not stopping.is_set():
+                logger.warning("busy")
+                tapes.counter(f"busy{time.monotonic_ns() % 1000}").increment()
+                importlib.reload(module)  # of its own: a module that is being reloaded is not there for a moment
+                sys.stdout.write("")
+                sys.stdout.flush()
+
+        threads = [threading.Thread(target=log, args=(module,)) for module in (colorsys, json, shlex, textwrap)]
+        for thread in threads:
+            thread.start()
+
+        def run():
+            registry = worker_registry()
+            served = registry.counter("served")
+            registry.connect()
+            for number in range(5):
+                with aggregator(stream(HOUR)):
+                    served.increment()
+            with aggregator(stream(HOUR)):
+                registry.close()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        stopping.set()
+        for thread in threads:
+            thread.join()
+    """)
+    status = program.ended()
+
+    assert (status, program.said()) == (0, "")
+    assert place.report().last("served.value") == {"served.value": 5}
+
+
+def test_it_holds_no_socket_of_the_parent_open_after_that(place: Place) -> None:
+    """The port of a server that listened before it was started is free as soon as the program has ended."""
+    program = place.run("""
+        import socket
+
+        listener = socket.create_server(("127.0.0.1", 0))
+        (FOLDER / "port").write_text(str(listener.getsockname()[1]))
+        aggregator().start()
+        os._exit(0)
+    """)
+    program.ended()
+    port = int((place.folder / "port").read_text())
+    again = place.run(f"""
+        import socket
+
+        socket.socket().bind(("127.0.0.1", {port}))
+    """)
+
+    assert again.ended() == 0, again.said()
+
+
+@pytest.mark.parametrize("action", ["signal.SIG_IGN", "signal.SIG_DFL", "lambda *_: os.waitpid(-1, os.WNOHANG)"])
+def test_no_zombie_is_left_whatever_the_parent_does_about_its_children(place: Place, action: str) -> None:
+    """Also where the system or a handler takes the status of all children before `stop()` can; `pid` knows of it."""
+    program = place.run(f"""
+        signal.signal(signal.SIGCHLD, {action})
+        aggregating = aggregator()
+        for _ in range(2):
+            aggregating.start()
+            began = time.monotonic()
+            aggregating.stop(timeout=20)
+            print(time.monotonic() - began < 15, aggregating.pid)
+        aggregating.start()
+        os.kill(aggregating.pid, signal.SIGKILL)
+        until(lambda: aggregating.pid is None)
+        print(open(f"/proc/self/task/{{os.getpid()}}/children").read() == "")
+    """)
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["True None", "True None", "True"])
+
+
+def test_a_server_that_waits_for_its_children_may_take_its_status(place: Place) -> None:
+    """`os.wait()` of a server that supervises its workers gets the aggregator's number too, and nothing breaks."""
+    program = place.run("""
+        registry = worker_registry()
+        served = registry.counter("served")
+
+        def work():
+            registry.connect()
+            served.increment()
+
+        aggregating = aggregator()
+        aggregating.start()
+        pid = aggregating.pid
+        workers = [forked(work) for _ in range(3)]
+        waited = {os.wait()[0] for _ in workers}
+        print(waited == set(workers))
+        os.kill(pid, signal.SIGTERM)
+        print(os.wait()[0] == pid)
+        print(aggregating.pid)
+        aggregating.stop()
+    """)
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["True", "True", "None"])
+    assert place.report().last("served.value") == {"served.value": 3}
+
+
+def test_it_does_not_use_the_context_of_the_parent(place: Place) -> None:
+    """A program that uses 0MQ itself, and publishes, starts an aggregator all the same; its sockets stay its own."""
+    program = place.run("""
+        import zmq
+
+        context = zmq.Context.instance()
+        pull, push = context.socket(zmq.PULL), context.socket(zmq.PUSH)
+        pull.bind(f"ipc://{FOLDER}/own")
+        push.connect(f"ipc://{FOLDER}/own")
+        registry = worker_registry()
+        registry.connect()
+        with aggregator():
+            registry.counter("served").increment(3)
+            push.send(b"hello")
+            print(pull.recv())
+            noted("seen")
+            registry.close()
+        push.send(b"again")
+        print(pull.recv())
+        context.destroy(0)
+    """)
+    seen = place.report().await_last({"served.value": 3})
+    place.note("seen")
+    status = program.ended()
+
+    assert seen == {"served.value": 3}
+    assert (status, program.lines()) == (0, ["b'hello'", "b'again'"])
+
+
+def test_a_worker_is_no_worker_of_what_its_parent_has_buffered(place: Place) -> None:
+    """What a parent has recorded and not published before the aggregator is forked is counted once, by the parent."""
+    program = place.run("""
+        registry = worker_registry(interval=HOUR)
+        served = registry.counter("served")
+        served.increment(100)
+        with aggregator():
+            registry.connect()
+            join(*[forked(lambda: served.increment()) for _ in range(3)])
+            registry.close()
+    """)
+    status = program.ended()
+
+    assert (status, program.said()) == (0, "")
+    assert place.report().last("served.value") == {"served.value": 103}
+
+
+def test_what_it_logs_goes_where_its_parent_logs(place: Place) -> None:
+    """The handlers of logging that the parent has set up serve the aggregator, too."""
+    program = place.run("""
+        import socket as sockets
+        import zmq
+
+        logging.getLogger().addHandler(logging.FileHandler(FOLDER / "own.log"))
+        with aggregator():
+            context = zmq.Context()
+            pub = context.socket(zmq.XPUB)
+            pub.connect(ADDRESS)
+            pub.recv()
+            pub.send(b"nonsense")
+            noted("seen")
+            context.destroy(0)
+    """)
+    seen = place.report().await_last({"tapes.aggregator.bad_frames.value": 1})
+    place.note("seen")
+    status = program.ended()
+
+    assert status == 0
+    assert seen == {"tapes.aggregator.bad_frames.value": 1}
+    assert len((place.folder / "own.log").read_text().splitlines()) == 1
+    assert len(program.lines()) == 1

@@ -1,0 +1,208 @@
+"""Every reporter that has a name reports on the unified registry: alone, all at once, forked and under a supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple
+
+import pytest
+
+from tests.distributed.servers.serving import accepts
+from tests.distributed.servers.totals import fetch
+from tests.distributed.whole.programs import Figures, Place, Reports, figure
+from tests.servers.processes import free_port, until
+from tests.servers.statsd import StatsD
+
+NAMES = ("http", "statsd", "stream", "tornado-http", "tornado-statsd", "tornado-stream", "zmq")
+
+SHOWN = ("served.value", "latency.count", "stock.value")
+AT_STATSD = {"latency.count": "latency.total"}
+
+WORKERS = """
+import json
+from tapes import plugins
+
+registry = worker_registry()
+served, latency, stock = registry.counter("served"), registry.timer("latency"), registry.gauge("stock")
+
+def serve(number):
+    for _ in range(100 * number):
+        with latency.time():
+            served.increment()
+
+def work(number):
+    registry.connect()
+    stock.set(number)
+    serve(number)
+    noted("seen")
+    serve(number)
+    noted("seen.again")
+"""
+
+SUPERVISED = f"""
+{WORKERS}
+join(*[forked(lambda number=number: work(number)) for number in (1, 2, 3)])
+"""
+
+FORKING = f"""
+{WORKERS}
+options = json.loads(sys.argv[1])
+with RegistryAggregator([plugins.reporter_class(name)(**options[name]) for name in options], ADDRESS):
+    join(*[forked(lambda number=number: work(number)) for number in (1, 2, 3)])
+"""
+
+
+def expected(served: int, stock: object = 6) -> Figures:
+    """Return what is to be shown when so much has been served."""
+    return dict(zip(SHOWN, (served, served, stock)))
+
+
+class Outlet(NamedTuple):
+    """Where a reporter reports to."""
+
+    options: Dict[str, Any]
+    """Of the reporter."""
+    show: Callable[[], Figures]
+    """Returns what has been reported."""
+
+    def await_figures(self, awaited: Figures) -> Figures:
+        """Return what has been reported once it is what is awaited, or has not become so in time."""
+        with contextlib.suppress(AssertionError):
+            until(lambda: self.show() == awaited, f"it shows {awaited}")
+        return self.show()
+
+
+Outlets = Dict[str, Outlet]
+
+
+def page(port: int) -> Outlet:
+    """Return the page at a port."""
+
+    def show() -> Figures:
+        stats = json.loads(fetch(port)) if accepts(port) else {}
+        return {name: figure(stats, name) for name in SHOWN}
+
+    return Outlet({"port": port}, show)
+
+
+def file(report: Reports) -> Outlet:
+    """Return a file."""
+    return Outlet({"interval": 0.1, "path": str(report.path)}, partial(report.last, *SHOWN))
+
+
+def under(prefix: str, server: StatsD) -> Outlet:
+    """Return the names under a prefix in a StatsD."""
+
+    def show() -> Figures:
+        told = {**server.totals(), **server.gauges()}
+        return {name: told.get(f"{prefix}.{AT_STATSD.get(name, name)}") for name in SHOWN}
+
+    return Outlet({"interval": 0.1, "host": server.host, "port": server.port, "prefix": prefix}, show)
+
+
+def another_aggregator(address: str, report: Reports) -> Outlet:
+    """Return an aggregator that writes reports."""
+    return Outlet({"interval": 0.1, "socket_addr": address}, partial(report.last, *SHOWN))
+
+
+def config(outlets: Outlets, address: str) -> str:
+    """Return the file of an aggregator with reporters to these outlets."""
+    lines = ["[aggregator]", f"socket_addr = {json.dumps(address)}"]
+    for name, outlet in outlets.items():
+        lines.append(f"[reporters.{name}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in outlet.options.items()]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def site(place: Place) -> str:
+    """Run another aggregator, and return its address."""
+    address = f"ipc://{place.folder}/site"
+    place.supervise(f"""
+        [aggregator]
+        socket_addr = "{address}"
+        [reporters.stream]
+        interval = 0.1
+        path = "{place.folder}/site.report"
+    """)
+    return address
+
+
+@pytest.fixture(scope="module")
+def shared_statsd() -> Iterator[StatsD]:
+    """Run the original StatsD for all tests of the module, which tell their counts by the prefix."""
+    with StatsD() as running:
+        yield running
+
+
+def outlet_of(name: str, place: Place, request: pytest.FixtureRequest) -> Outlet:
+    """Return an outlet for the reporter of that name."""
+    if "http" in name:
+        return page(free_port())
+    if "statsd" in name:
+        return under(f"{place.folder.name}.{name}", request.getfixturevalue("shared_statsd"))
+    if name == "zmq":
+        return another_aggregator(request.getfixturevalue("site"), place.report("site.report"))
+    return file(place.report(name))
+
+
+def await_all(outlets: Outlets, awaited: Figures) -> Dict[str, Figures]:
+    """Return what each of them shows, once that is what is awaited, or has not become so in time."""
+    return {name: outlet.await_figures(awaited) for name, outlet in outlets.items()}
+
+
+def of_all(outlets: Outlets, figures: Figures) -> Dict[str, Figures]:
+    """Return the same figures for each of them."""
+    return dict.fromkeys(outlets, figures)
+
+
+def last_words(outlets: Outlets) -> Dict[str, Figures]:
+    """Return what those show that outlive their aggregator, as pages do not. Of StatsD no gauge: it forgets none."""
+    shown = {name: outlet.show() for name, outlet in outlets.items() if "http" not in name}
+    return {name: {**figures, "stock.value": None} if "statsd" in name else figures for name, figures in shown.items()}
+
+
+several = pytest.mark.parametrize(
+    "names",
+    [*([name] for name in NAMES), NAMES, [name for name in NAMES if not name.startswith("tornado")]],
+    ids=[*NAMES, "all", "all-without-tornado"],
+)
+
+
+@several
+def test_reporters_of_a_forked_aggregator(names: List[str], place: Place, request: pytest.FixtureRequest) -> None:
+    """Each shows the totals of all workers, while they work and, if it outlives the aggregator, when all is over."""
+    outlets = {name: outlet_of(name, place, request) for name in names}
+    program = place.run(FORKING, json.dumps({name: outlet.options for name, outlet in outlets.items()}))
+    seen = await_all(outlets, expected(600))
+    place.note("seen")
+    seen_again = await_all(outlets, expected(1200))
+    place.note("seen.again")
+    status = program.ended()
+    last = last_words(outlets)
+
+    assert seen == of_all(outlets, expected(600))
+    assert seen_again == of_all(outlets, expected(1200))
+    assert (status, program.said()) == (0, "")
+    assert last == dict.fromkeys(last, expected(1200, None))
+
+
+@several
+def test_reporters_under_a_supervisor(names: List[str], place: Place, request: pytest.FixtureRequest) -> None:
+    """The same, by `python -m tapes.distributed --config FILE`, which ends well when it is told to."""
+    outlets = {name: outlet_of(name, place, request) for name in names}
+    supervised = place.supervise(config(outlets, place.address))
+    program = place.run(SUPERVISED)
+    seen = await_all(outlets, expected(600))
+    place.note("seen")
+    seen_again = await_all(outlets, expected(1200))
+    place.note("seen.again")
+    statuses = [program.ended(), supervised.terminated()]
+    last = last_words(outlets)
+
+    assert seen == of_all(outlets, expected(600))
+    assert seen_again == of_all(outlets, expected(1200))
+    assert (statuses, program.said(), supervised.said()) == ([0, 0], "", "")
+    assert last == dict.fromkeys(last, expected(1200, None))

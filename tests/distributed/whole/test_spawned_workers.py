@@ -1,0 +1,137 @@
+"""Workers that are spawned import the program anew: what it does at import is done there, too."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.distributed.whole.programs import Place
+
+methods = pytest.mark.parametrize("method", ["spawn", "forkserver"])
+
+GUARDED = """
+registry = worker_registry()
+served, latency = registry.counter("served"), registry.timer("latency")
+
+def work(number):
+    registry.connect()
+    for _ in range(number):
+        with latency.time():
+            served.increment()
+
+def serve(method):
+    context = multiprocessing.get_context(method)
+    processes = [context.Process(target=work, args=(number,)) for number in (1, 20, 300)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+if __name__ == "__main__":
+    with aggregator():
+        print(serve(sys.argv[1]))
+        registry.close()
+"""
+
+
+@methods
+def test_what_spawned_workers_count_is_counted(place: Place, method: str) -> None:
+    """Each has a registry of its own, which is told at its exit."""
+    program = place.run(GUARDED, method)
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["[0, 0, 0]"])
+    assert place.report().last("served.value", "latency.count") == {"served.value": 321, "latency.count": 321}
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_an_aggregator_that_every_import_starts_is_refused_in_workers(place: Place, method: str) -> None:
+    """Started outside of `if __name__`, it fails in the workers with the reason, and the first is not harmed."""
+    program = place.run(
+        """
+        registry = worker_registry()
+        served = registry.counter("served")
+        aggregating = aggregator()
+        aggregating.start()
+
+        if __name__ == "__main__":
+            registry.connect()
+            context = multiprocessing.get_context(sys.argv[1])
+            processes = [context.Process(target=print, args=("work",)) for _ in range(2)]
+            for process in processes:
+                process.start()
+            for process in processes:
+                process.join()
+            print([process.exitcode for process in processes])
+            served.increment(3)
+            registry.close()
+            aggregating.stop()
+        """,
+        method,
+    )
+    status = program.ended()
+
+    assert status == 0
+    assert "[1, 1]" in program.lines() or method == "forkserver"
+    assert f"at {place.address} already: stop it, or give another socket_addr." in program.said()
+    assert place.report().last("served.value") == {"served.value": 3}
+
+
+def test_a_pool_of_spawned_workers_that_are_recycled(place: Place) -> None:
+    """Workers that come and go by the number of their tasks lose nothing."""
+    program = place.run("""
+        registry = worker_registry()
+        served = registry.counter("served")
+
+        def task(number):
+            registry.connect()
+            served.increment(number)
+            return number
+
+        if __name__ == "__main__":
+            with aggregator():
+                with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=2) as pool:
+                    print(sum(pool.imap_unordered(task, range(12), chunksize=1)))
+                    pool.close()
+                    pool.join()
+    """)
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["66"])
+    assert place.report().last("served.value") == {"served.value": 66}
+
+
+@methods
+def test_connect_at_import_connects_each(place: Place, method: str) -> None:
+    """A program that connects where it makes its registry connects each of its processes by that."""
+    script = GUARDED.replace("    registry.connect()\n", "").replace("def work", "registry.connect()\n\ndef work")
+    program = place.run(script, method)
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["[0, 0, 0]"])
+    assert place.report().last("served.value") == {"served.value": 321}
+
+
+@methods
+def test_registries_are_not_sent_to_spawned_workers(place: Place, method: str) -> None:
+    """To give one as an argument cannot work, and is an error that names it, before anything is started."""
+    program = place.run(
+        """
+        registry = worker_registry()
+
+        def work(registry):
+            registry.counter("served").increment()
+
+        if __name__ == "__main__":
+            process = multiprocessing.get_context(sys.argv[1]).Process(target=work, args=(registry,))
+            try:
+                process.start()
+            except (TypeError, AttributeError) as error:
+                print(type(error).__name__)
+        """,
+        method,
+    )
+    status = program.ended()
+
+    assert status == 0
+    assert program.lines()[-1] in ("TypeError", "AttributeError")

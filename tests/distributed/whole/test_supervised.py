@@ -1,0 +1,471 @@
+"""`python -m tapes.distributed`: what it says, what it refuses, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import List
+
+import pytest
+
+from tests.distributed.whole.programs import Figures, Place
+from tests.servers.processes import until
+
+CONFIG = """
+[aggregator]
+socket_addr = "{address}"
+state_path = "{folder}/state"
+lease = 5
+by_worker = false
+
+[reporters.stream]
+interval = 0.1
+path = "{folder}/report"
+"""
+
+WORKER = """
+registry = worker_registry()
+registry.connect()
+registry.counter("served").increment(7)
+"""
+
+
+def config(place: Place) -> str:
+    """Return a config without a fault."""
+    return CONFIG.format(address=place.address, folder=place.folder)
+
+
+def test_help(place: Place) -> None:
+    """It says what the command does, shows a config, and names the other command."""
+    program = place.module("--help")
+    status = program.ended()
+
+    assert status == 0
+    for part in (
+        "--config FILE",
+        "--check",
+        "[aggregator]",
+        "[reporters.",
+        "keygen DIR",
+        "TAPES_CONFIG",
+        "exit status",
+    ):
+        assert part in program.said(), program.said()
+
+
+def test_the_example_of_its_help_is_a_config(place: Place) -> None:
+    """What the help shows can be run as it is."""
+    lines = place.module("--help")
+    lines.ended()
+    example = [line[4:] for line in lines.lines() if line.startswith("    ") and not line.startswith("     ")]
+    program = place.supervise("\n".join(example), "--check")
+    status = program.ended()
+
+    assert status == 0, program.said()
+    assert "[aggregator]" in example
+
+
+def test_check_starts_nothing(place: Place) -> None:
+    """A config without a fault is said to be right, and no file, socket or report has been made."""
+    before = sorted(path.name for path in place.folder.iterdir())
+    program = place.supervise(config(place), "--check")
+    status = program.ended()
+    after = sorted(
+        path.name for path in place.folder.iterdir() if path.name not in (program.log.name, "aggregator1.toml")
+    )
+
+    assert status == 0
+    assert " is right" in program.said()
+    assert after == before
+
+
+@pytest.mark.parametrize("arguments", [["--check"], []], ids=["check", "run"])
+def test_all_faults_of_a_config_are_listed(place: Place, arguments: List[str]) -> None:
+    """One line each, with its key, and nothing is started."""
+    program = place.supervise(
+        f"""
+        nonsense = 1
+
+        [aggregator]
+        socket_addr = "tcp://10.0.0.1:1"
+        by_worker = "yes"
+        leese = 3
+
+        [reporters.stream]
+        interval = "often"
+        path = "{place.folder}/report"
+
+        [reporters.http]
+        port = 8889
+        hots = "x"
+
+        [reporters.statsq]
+        """,
+        *arguments,
+    )
+    status = program.ended()
+
+    assert status == 1
+    for part in (
+        "nonsense",
+        "aggregator.by_worker",
+        "aggregator.leese",
+        "reporters.stream.interval",
+        "reporters.http.hots",
+    ):
+        assert part in program.said(), program.said()
+    assert "reporters.statsq" in program.said()
+    assert "Traceback" not in program.said()
+    assert not (place.folder / "report").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ('socket_addr = "tcp://10.0.0.1:1"', "keygen DIR"),
+        ("lease = 0", "lease"),
+        ("lease = -1.5", "lease"),
+        ('socket_addr = "here"', "tcp://HOST:PORT"),
+        ('keys = "/nowhere"', "/nowhere"),
+        ("socket_addr = 5", "aggregator.socket_addr"),
+    ],
+)
+def test_values_that_cannot_be_are_faults_of_their_table(place: Place, options: str, part: str) -> None:
+    """What only the constructor knows to be wrong is said in the same way."""
+    program = place.supervise(f"[aggregator]\n{options}\n[reporters.stream]\ninterval = 1\n", "--check")
+    status = program.ended()
+
+    assert status == 1
+    assert "aggregator" in program.said()
+    assert part in program.said()
+    assert "Traceback" not in program.said()
+
+
+def test_an_aggregator_without_reporters_is_a_fault(place: Place) -> None:
+    """Nobody would ever see what it merges."""
+    program = place.supervise("[aggregator]\n", "--check")
+    status = program.ended()
+
+    assert status == 1
+    assert "reporters" in program.said()
+
+
+def test_an_aggregator_is_no_table(place: Place) -> None:
+    """A value in the place of the table is said to be none."""
+    program = place.supervise('aggregator = "ipc://x"\n[reporters.stream]\ninterval = 1\n', "--check")
+    status = program.ended()
+
+    assert status == 1
+    assert "aggregator" in program.said()
+    assert "not a table" in program.said()
+
+
+def test_the_table_of_an_aggregator_is_no_business_of_configure(place: Place) -> None:
+    """Who gives such a config to `tapes.configure` is told what it is for."""
+    path = place.folder / "tapes.toml"
+    path.write_text(config(place))
+    program = place.run(
+        """
+        import tapes
+        from tapes.errors import ConfigError
+
+        try:
+            tapes.configure(sys.argv[1])
+        except ConfigError as error:
+            print(error)
+    """,
+        str(path),
+    )
+    status = program.ended()
+
+    assert status == 0
+    assert "python -m tapes.distributed --config FILE" in program.said()
+
+
+def test_a_missing_file(place: Place) -> None:
+    """It is named, in one line."""
+    program = place.module("--config", f"{place.folder}/nowhere.toml")
+    status = program.ended()
+
+    assert status == 1
+    assert "nowhere.toml" in program.said()
+    assert "Traceback" not in program.said()
+
+
+def test_no_file_at_all(place: Place) -> None:
+    """Without `--config` and TAPES_CONFIG it says how to give one."""
+    program = place.module(TAPES_CONFIG="")
+    status = program.ended()
+
+    assert status == 1
+    assert "TAPES_CONFIG" in program.said() or "--config" in program.said()
+    assert "Traceback" not in program.said()
+
+
+def test_a_file_that_is_no_toml(place: Place) -> None:
+    """It is named, with the place of the fault."""
+    program = place.supervise("[aggregator\n")
+    status = program.ended()
+
+    assert status == 1
+    assert "aggregator1.toml" in program.said()
+    assert "Traceback" not in program.said()
+
+
+def test_the_file_may_be_named_by_the_environment(place: Place) -> None:
+    """TAPES_CONFIG is what `tapes.configure` reads, too."""
+    path = place.folder / "aggregator.toml"
+    path.write_text(config(place))
+    program = place.module("--check", TAPES_CONFIG=str(path))
+    status = program.ended()
+
+    assert (status, " is right" in program.said()) == (0, True)
+
+
+def test_the_file_may_be_a_pyproject(place: Place) -> None:
+    """With the same tables below [tool.tapes]."""
+    path = place.folder / "pyproject.toml"
+    path.write_text(config(place).replace("[aggregator]", "[tool.tapes.aggregator]").replace("[rep", "[tool.tapes.rep"))
+    program = place.module("--config", str(path), "--check")
+    status = program.ended()
+
+    assert status == 0, program.said()
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["nonsense"], ["--conf", "x"], ["keygen"]], ids=" ".join)
+def test_unknown_arguments(place: Place, arguments: List[str]) -> None:
+    """They are refused with the usage and status 2."""
+    program = place.module(*arguments)
+    status = program.ended()
+
+    assert status == 2
+    assert "usage: python -m tapes.distributed" in program.said()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_end_it_with_a_last_report(place: Place, number: signal.Signals) -> None:
+    """Status 0, nothing on its output, everything in the report, and no socket left."""
+    program = place.supervise(config(place).replace("interval = 0.1", "interval = 3600"))
+    worker = place.run(WORKER)
+    statuses = [worker.ended()]
+    program.signal(number)
+    statuses.append(program.ended())
+
+    assert statuses == [0, 0]
+    assert program.said() == ""
+    assert place.report().last("served.value") == {"served.value": 7}
+    assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
+
+
+def test_its_state_outlives_it(place: Place) -> None:
+    """With `state_path` what workers that are gone had counted is there again after a restart, or a kill."""
+    totals: List[Figures] = []
+    for end in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
+        program = place.supervise(config(place))
+        until(lambda: (place.folder / "a").exists(), "it is there")
+        place.run(WORKER).ended()
+        program.signal(end)
+        program.ended()
+        place.report().path.unlink(missing_ok=True)
+        last = place.supervise(config(place))
+        totals.append(place.report().await_last({"served.value": 7 * (len(totals) + 1)}))
+        last.terminated()
+        place.report().path.unlink()
+
+    assert totals == [{"served.value": 7}, {"served.value": 14}, {"served.value": 21}]
+
+
+def test_a_start_that_fails_ends_with_one_line(place: Place) -> None:
+    """A port that is taken: status 1, the reason, no traceback, and nothing left behind."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        program = place.supervise(f'[aggregator]\nsocket_addr = "{place.address}"\n[reporters.http]\nport = {port}\n')
+        status = program.ended()
+
+    assert status == 1
+    assert str(port) in program.said()
+    assert "Traceback" not in program.said()
+    assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
+
+
+def test_a_second_one_is_refused(place: Place) -> None:
+    """It says who is there, and the first goes on."""
+    first = place.supervise(config(place))
+    until(place.report().documents, "it works")
+    second = place.supervise(config(place).replace("/report", "/other").replace("/state", "/other-state"))
+    status = second.ended()
+    place.run(WORKER).ended()
+
+    assert status == 1
+    assert f"process {first.pid}" in second.said()
+    assert "Traceback" not in second.said()
+    assert first.terminated() == 0
+    assert place.report().last("served.value") == {"served.value": 7}
+
+
+def test_two_may_not_share_a_state(place: Place) -> None:
+    """A second aggregator with the same file would overwrite what the first has kept: it is refused."""
+    first = place.supervise(config(place))
+    until(place.report().documents, "it works")
+    second = place.supervise(
+        config(place).replace(place.address, f"ipc://{place.folder}/b").replace("/report", "/other")
+    )
+    until(lambda: not second.running or place.report("other").documents(), "it has been refused, or works")
+    refused = not second.running
+    for each in (first, second):
+        each.stop()
+
+    assert refused
+    assert "state" in second.said()
+
+
+def test_verbose_is_as_quiet_when_all_is_well(place: Place) -> None:
+    """What is logged goes to standard error with its time; there is no traceback in it."""
+    told = place.supervise(config(place), "--verbose")
+    until(place.report().documents, "it works")
+    place.run("""
+        import socket
+
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.connect(f"{FOLDER}/a")
+            stranger.send(b"nonsense" * 10)
+    """).ended()
+    place.run(WORKER).ended()
+    status = told.terminated()
+
+    assert status == 0
+    assert "Traceback" not in told.said()
+    assert place.report().last("served.value") == {"served.value": 7}
+
+
+# The file of an ipc:// address.
+
+
+def test_the_socket_is_for_its_user_alone(place: Place) -> None:
+    """Mode 0600 with any umask, and of the lock and the state likewise; a folder of its own is not needed."""
+    mask = os.umask(0)
+    try:
+        program = place.supervise(config(place))
+        until(lambda: (place.folder / "state").exists() and (place.folder / "a").exists(), "it works")
+        until(place.report().documents, "it works")
+        modes = {name: oct((place.folder / name).stat().st_mode & 0o777) for name in ("a", "a.lock", "state")}
+    finally:
+        os.umask(mask)
+    program.terminated()
+
+    assert modes == {"a": "0o600", "a.lock": "0o600", "state": "0o600"}
+
+
+def test_another_user_cannot_connect(place: Place) -> None:
+    """The system refuses it, although the folder is open to everybody."""
+    if os.geteuid() != 0:
+        pytest.skip("Only root can become another user.")
+    place.folder.chmod(0o777)
+    program = place.supervise(config(place))
+    until(place.report().documents, "it works")
+    other = place.run("""
+        import socket
+
+        os.setgid(65534)
+        os.setuid(65534)
+        try:
+            socket.socket(socket.AF_UNIX).connect(f"{FOLDER}/a")
+        except PermissionError:
+            print("refused")
+    """)
+    status = other.ended()
+    program.terminated()
+
+    assert (status, other.lines()) == (0, ["refused"])
+
+
+@pytest.mark.parametrize("side", ["aggregator", "worker", "both"])
+def test_a_relative_path_is_that_of_the_moment(place: Place, side: str) -> None:
+    """Processes that change their directory after the registry or the aggregator was made still meet."""
+    program = place.run(
+        """
+        os.chdir(FOLDER)
+        (FOLDER / "elsewhere").mkdir()
+        registry = worker_registry("ipc://relative.ipc")
+        aggregating = aggregator(address="ipc://relative.ipc")
+        if sys.argv[1] != "aggregator":
+            os.chdir(FOLDER / "elsewhere")
+        if sys.argv[1] == "aggregator":
+            os.chdir(FOLDER / "elsewhere")
+            aggregating.start()
+            os.chdir(FOLDER)
+        else:
+            if sys.argv[1] == "worker":
+                os.chdir(FOLDER)
+            aggregating.start()
+            os.chdir(FOLDER / "elsewhere")
+
+        def work():
+            os.chdir("/")
+            registry.connect()
+            registry.counter("served").increment(5)
+
+        join(*[forked(work) for _ in range(2)])
+        print(registry.address, aggregating.address)
+        aggregating.stop()
+        print(sorted(path.name for path in (FOLDER / "elsewhere").iterdir()))
+    """,
+        side,
+    )
+    status = program.ended()
+
+    where = f"ipc://{place.folder}/relative.ipc"
+    assert (status, program.lines()) == (0, [f"{where} {where}", "[]"])
+    assert place.report().last("served.value") == {"served.value": 10}
+
+
+def test_the_default_address_is_a_file_of_the_working_directory(place: Place) -> None:
+    """Both sides find one another there when they were made in the same one."""
+    program = place.run("""
+        os.chdir(FOLDER)
+        registry = DistributedRegistry(interval=0.1)
+        with RegistryAggregator(stream()):
+            print(sorted(path.name for path in FOLDER.glob("tapes_metrics.ipc*")))
+            registry.connect()
+            registry.counter("served").increment(5)
+            registry.close()
+    """)
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["['tapes_metrics.ipc', 'tapes_metrics.ipc.lock']"])
+    assert place.report().last("served.value") == {"served.value": 5}
+
+
+def test_a_path_that_is_too_long_is_said_at_once(place: Place) -> None:
+    """A socket has room for about a hundred bytes, which the message names, with the path and its length."""
+    from tapes.distributed.registry import DistributedRegistry
+    from tapes.errors import ReporterOptionError
+
+    longest = "/tmp/" + "x" * 102
+    DistributedRegistry(f"ipc://{longest}")
+    with pytest.raises(ReporterOptionError) as caught:
+        DistributedRegistry(f"ipc://{longest}y")
+
+    for part in (longest, "108 bytes", "107"):
+        assert part in str(caught.value)
+
+
+def test_a_relative_path_of_a_state_is_that_of_the_moment(place: Place) -> None:
+    """`state_path` is made absolute when it is given."""
+    program = place.run("""
+        os.chdir(FOLDER)
+        (FOLDER / "elsewhere").mkdir()
+        aggregating = aggregator(state_path="relative.state")
+        os.chdir(FOLDER / "elsewhere")
+        with aggregating:
+            registry = worker_registry()
+            registry.connect()
+            registry.counter("served").increment(5)
+            registry.close()
+        print(sorted(path.name for path in FOLDER.rglob("relative.state")))
+        print((FOLDER / "relative.state").exists())
+    """)
+    status = program.ended()
+
+    assert (status, program.lines()) == (0, ["['relative.state']", "True"])

@@ -1,0 +1,248 @@
+"""A worker exits within its deadline whatever has become of its aggregator, and says what may be lost."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.distributed.whole.programs import Place, Program
+from tests.servers.processes import free_port, until
+
+UNCONFIRMED = "has confirmed its last report"
+
+SLACK = 2.0
+"""How much longer than its deadline something may take on a machine that is busy, as a factor."""
+
+# The time of the exit is noted when the program has nothing more to do.
+WORKER = """
+registry = worker_registry(*sys.argv[1:2])
+served = registry.counter("served")
+registry.connect()
+served.increment(10)
+noted("gone")
+served.increment(1)
+atexit.register(lambda: (FOLDER / "exits").write_text(str(time.monotonic())))
+"""
+
+AGGREGATOR = """
+    [aggregator]
+    socket_addr = "{address}"
+    [reporters.stream]
+    interval = 0.1
+    path = "{folder}/report"
+"""
+
+
+def supervise(place: Place, address: str) -> Program:
+    """Run an aggregator."""
+    return place.supervise(AGGREGATOR.format(address=address, folder=place.folder))
+
+
+def stands_still(pid: int) -> bool:
+    """Whether a process has been stopped, with all of its threads."""
+    threads = [path.read_bytes() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(thread.rpartition(b")")[2].split()[0] == b"T" for thread in threads)
+
+
+def exit_took(place: Place, worker: Program) -> float:
+    """Wait until a worker has ended well, and return how many seconds it has taken for that."""
+    status = worker.ended()
+    took = time.monotonic() - float((place.folder / "exits").read_text())
+    assert status == 0, worker.said()
+    return took
+
+
+@pytest.mark.parametrize("way", ["ipc", "tcp"])
+@pytest.mark.parametrize("end", ["SIGKILL", "SIGSTOP", "SIGTERM"])
+def test_an_aggregator_that_is_gone_holds_up_no_exit(place: Place, way: str, end: str) -> None:
+    """Killed, stopped in good order or standing still: the worker exits in time and logs one line."""
+    address = f"tcp://127.0.0.1:{free_port()}" if way == "tcp" else place.address
+    supervised = supervise(place, address)
+    worker = place.run(WORKER, address)
+    seen = place.report().await_last({"served.value": 10})
+    supervised.signal(signal.Signals[end])
+    if end == "SIGSTOP":
+        until(lambda: stands_still(supervised.pid), "it stands still")
+    else:
+        supervised.ended()
+    place.note("gone")
+    took = exit_took(place, worker)
+
+    assert seen == {"served.value": 10}
+    assert took < SLACK * 5
+    assert [UNCONFIRMED in line for line in worker.lines()] == [True]
+
+
+def test_an_aggregator_that_takes_nothing_any_more_holds_up_no_exit(place: Place) -> None:
+    """Although what a worker has to tell fills every buffer on the way to one that stands still, it exits in time."""
+    supervised = supervise(place, place.address)
+    worker = place.run("""
+        registry = worker_registry(interval=0.01)
+        counters = [registry.counter(f"shop.{'x' * 200}.{number}") for number in range(10_000)]
+        registry.connect()
+        counters[0].increment()
+        noted("gone")
+        for _ in range(200):
+            for counter in counters:
+                counter.increment()
+            time.sleep(0.01)
+        atexit.register(lambda: (FOLDER / "exits").write_text(str(time.monotonic())))
+    """)
+    place.report().await_last({f"shop.{'x' * 200}.0.value": 1})
+    supervised.pause()
+    place.note("gone")
+    took = exit_took(place, worker)
+
+    assert took < SLACK * 5
+    assert "Traceback" not in worker.said()
+    assert 1 <= len(worker.lines()) <= 2  # that nothing is read, and that nothing is confirmed or was given up
+
+
+def test_several_registries_share_the_deadline(place: Place) -> None:
+    """Ten registries without an aggregator do not take ten times as long."""
+    worker = place.run("""
+        registries = [worker_registry() for _ in range(10)]
+        for registry in registries:
+            registry.counter("served").increment()
+            registry.connect()
+        atexit.register(lambda: (FOLDER / "exits").write_text(str(time.monotonic())))
+    """)
+    took = exit_took(place, worker)
+
+    assert took < SLACK * 5
+    assert [UNCONFIRMED in line for line in worker.lines()] == [True] * 10
+
+
+def test_close_returns_when_its_time_is_over(place: Place) -> None:
+    """`close(timeout)` waits so long at most, and what has not been told can be told after another `connect()`."""
+    supervised = supervise(place, place.address)
+    worker = place.run("""
+        registry = worker_registry()
+        served = registry.counter("served")
+        registry.connect()
+        served.increment(10)
+        noted("paused")
+        served.increment(1)
+        began = time.monotonic()
+        registry.close(timeout=0.3)
+        print(time.monotonic() - began < 2)
+        note("closed")
+        noted("resumed")
+        until(lambda: not publishers(), "the one that was given up has ended")
+        registry.connect()
+        served.increment(100)
+        registry.close()
+    """)
+    place.report().await_last({"served.value": 10})
+    supervised.pause()
+    place.note("paused")
+    place.await_note("closed")
+    supervised.resume()
+    place.note("resumed")
+    status = worker.ended()
+    last = place.report().await_last({"served.value": 111})
+
+    assert status == 0
+    assert "True" in worker.lines()
+    assert "has not stopped within 0.3 s" in worker.said()
+    assert last == {"served.value": 111}
+
+
+@pytest.mark.parametrize("end", ["sys.exit()", "raise ValueError('on purpose')", "os.kill(os.getpid(), signal.SIGINT)"])
+def test_however_a_worker_comes_to_its_end_nothing_is_missing(place: Place, end: str) -> None:
+    """An exit, an error and Ctrl-C: the interpreter exits, and everything has been told."""
+    supervise(place, place.address)
+    worker = place.run(f"""
+        registry = worker_registry(interval=HOUR)
+        registry.connect()
+        registry.counter("served").increment(7)
+        registry.timer("latency").update(1)
+        {end}
+    """)
+    worker.ended()
+    last = place.report().await_last({"served.value": 7, "latency.count": 1})
+
+    assert last == {"served.value": 7, "latency.count": 1}
+    assert UNCONFIRMED not in worker.said()
+
+
+@pytest.mark.parametrize("way", ["exit", "fork", "spawn"])
+def test_a_worker_with_much_to_tell_at_its_end_loses_nothing(place: Place, way: str) -> None:
+    """A last report of many series, in frames of more than a hundred kilobytes, is told as any other."""
+    supervise(place, place.address)
+    worker = place.run(f"""
+        registry = worker_registry(interval=HOUR)
+        names = [f"shop.{{'x' * 100}}.{{number}}" for number in range(3_000)]
+
+        def work():
+            registry.connect()
+            for name in names:
+                registry.counter(name).increment(1)
+            registry.close()
+            registry.connect()
+            for name in names:
+                registry.counter(name).increment(2)
+            registry.counter("served").increment(7)
+
+        if __name__ == "__main__":
+            if {way!r} == "exit":
+                work()
+            else:
+                process = multiprocessing.get_context({way!r}).Process(target=work)
+                process.start()
+                process.join()
+    """)
+    status = worker.ended()
+    expected = {"served.value": 7, **{f"shop.{'x' * 100}.{number}.value": 3 for number in (0, 1_500, 2_999)}}
+    last = place.report().await_last(expected)
+
+    assert (status, worker.said()) == (0, "")
+    assert last == expected
+
+
+def test_a_worker_that_handles_sigterm_loses_nothing(place: Place) -> None:
+    """A handler that exits is enough."""
+    supervise(place, place.address)
+    worker = place.run("""
+        registry = worker_registry(interval=HOUR)
+        registry.connect()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        registry.counter("served").increment(7)
+        note("works")
+        idle()
+    """)
+    place.await_note("works")
+    status = worker.terminated()
+    last = place.report().await_last({"served.value": 7})
+
+    assert (status, worker.said()) == (0, "")
+    assert last == {"served.value": 7}
+
+
+def test_a_worker_that_never_stops_recording_exits_all_the_same(place: Place) -> None:
+    """Threads that record while the interpreter exits do not keep the last report from coming to its end."""
+    supervise(place, place.address)
+    worker = place.run("""
+        registry = worker_registry(interval=0.01)
+        served = registry.counter("served")
+        registry.connect()
+
+        def record():
+            while True:
+                served.increment()
+
+        for _ in range(4):
+            threading.Thread(target=record, daemon=True).start()
+        noted("seen")
+        atexit.register(lambda: (FOLDER / "exits").write_text(str(time.monotonic())))
+    """)
+    for _ in range(3):
+        time.sleep(0.1)
+    place.note("seen")
+    took = exit_took(place, worker)
+
+    assert took < SLACK * 5
+    assert worker.said() == ""
