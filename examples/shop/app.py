@@ -1,183 +1,145 @@
-"""A small shop with Tornado, instrumented with tapes.
+"""A small shop with Tornado that runs as several processes, and one true picture of all of them.
 
-python app.py                        the shop at http://127.0.0.1:8888, its metrics as tapes.toml says
-python app.py --port 0 other.toml    at any free port, with another configuration
+    python -m examples.shop.app                          at http://127.0.0.1:8888, its metrics at http://127.0.0.1:8889
+    python -m examples.shop.app --port 0 --workers 2     at any free port, with two workers
 
-SIGTERM and Ctrl-C close it in good order: whoever is being served gets an answer, and every reporter a last report.
+    supervisor (this process)       binds the port, forks the others, and replaces workers that die
+      +- aggregator                 merges what the workers have counted, and reports it
+      +- worker, worker, ...        serve customers
+
+SIGTERM and Ctrl-C close it in good order: whoever is being served gets an answer, every worker tells the aggregator the
+last of what it has counted, and every reporter makes a last report.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
+import multiprocessing
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from pathlib import Path
-from typing import ClassVar
+from contextlib import suppress
+from multiprocessing.context import ForkProcess
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.web import Application, HTTPError, RequestHandler
 
-import tapes
-from tapes.config import Configuration
+from examples.shop.destination import Destination, destination
+from examples.shop.pages import Handler, application, registry
+from tapes.distributed.registry import RegistryAggregator
 from tapes.errors import TapesError
-from tapes.instruments import Counter, Meter
+from tapes.reporting import Reporter
+from tapes.reporting.http import HTTPReporter
+from tapes.reporting.stream import ThreadedStreamReporter
 
 HOST = "127.0.0.1"
-BANK_PATIENCE = 5.0  # seconds; so long may the shop take to close, too
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LOOK = 0.1  # seconds from one look at the workers to the next
+PATIENCE = 15.0  # seconds for the workers to close; one that hangs is killed
 
-PRICES = {"book": 24.0, "chair": 89.5, "lamp": 39.9, "poster": 7.5}
-FULL_SHELF = 500
-
-stock = dict.fromkeys(PRICES, FULL_SHELF)
-
-# Metrics may be made at import time, long before anything is configured to send them.
-in_progress = tapes.gauge("shop.in_progress")
-basket_value = tapes.histogram("shop.basket_value")
-checkout_time = tapes.timer("shop.checkout")
-payment_time = tapes.timer("shop.payment")
-refused = tapes.meter("shop.refused")
-tapes.gauge("shop.stock", producer=lambda: sum(stock.values()))
-
-# What each class of handlers has of its own: http.Catalogue.requests, http.Orders.requests and so on.
-Metered = tapes.metered_meta(
-    [("requests", "http.{}.requests", tapes.counter), ("errors", "http.{}.errors", tapes.meter)]
-)
+fork = multiprocessing.get_context("fork")
 
 
-class SoldOutError(Exception):
-    """There is less of an item left than a customer wants."""
+class ClosingTime:
+    """Whether the shop was told to close. A fork takes it along, so no worker misses what came just before."""
+
+    def __init__(self) -> None:
+        self.has_come = False
+
+    def listen(self) -> None:
+        """Take note of the signals, which interrupt nothing."""
+        for number in SIGNALS:
+            signal.signal(number, self._come)
+
+    def _come(self, *_: object) -> None:
+        self.has_come = True
 
 
-class Handler(RequestHandler, metaclass=Metered):  # type: ignore[metaclass]  # mypy wants to see its definition
-    """Measures every request that a subclass answers."""
-
-    route: ClassVar[str]
-    requests: ClassVar[Counter]
-    errors: ClassVar[Meter]
-    under_way: ClassVar[set[Handler]] = set()
-    """Those that have yet to answer, of all classes."""
-
-    def initialize(self) -> None:
-        """Have a place for what lasts as long as the request."""
-        self.measuring = ExitStack()
-
-    def prepare(self) -> None:
-        """Count the request, time it by its route and method, and count it as in progress."""
-        if self.settings["closing"].is_set():
-            self.set_header("Connection", "close")
-        self.requests.increment()
-        self.under_way.add(self)
-        self.measuring.callback(self.under_way.discard, self)
-        self.measuring.enter_context(in_progress.track_in_progress())
-        tags = {"route": self.route, "method": str(self.request.method)}
-        self.measuring.enter_context(tapes.timer("shop.request", tags=tags).time())
-
-    def on_finish(self) -> None:
-        """End what `prepare` began.
-
-        Tornado comes here when it has handed the answer over, and does nothing else in between: who has an answer and
-        asks this process for its metrics finds it counted.
-        """
-        if self.get_status() >= 500:
-            self.errors.mark()
-        self.measuring.close()
-
-
-class Catalogue(Handler):
-    """All that the shop sells."""
-
-    route = "/"
-
-    def get(self) -> None:
-        """List what there is."""
-        self.finish(PRICES)
-
-
-class Item(Handler):
-    """One thing that it sells."""
-
-    route = "/items/<item>"
-
-    def get(self, item: str) -> None:
-        """Show one item."""
-        if item in PRICES:
-            self.finish({"price": PRICES[item], "left": stock[item]})
-        else:
-            self.set_status(404)
-            self.finish({"error": f"There is no {item} here."})
-
-
-class Orders(Handler):
-    """What customers buy."""
-
-    route = "/orders"
-
-    async def post(self) -> None:
-        """Buy `quantity` of `item`."""
-        try:
-            order = json.loads(self.request.body)
-            item, quantity = order["item"], order["quantity"]
-        except (ValueError, TypeError, KeyError):
-            raise HTTPError(400) from None
-        try:
-            value = await checkout(item, quantity)
-        except SoldOutError as error:
-            self.set_status(409)
-            self.finish({"error": str(error)})
-        except asyncio.TimeoutError:
-            self.set_status(503)
-            self.finish({"error": "The bank does not answer."})
-        else:
-            self.set_status(201)
-            self.finish({"paid": value})
-
-
-class Unknown(Handler):
-    """Every other page."""
-
-    route = "unknown"
-
-    def prepare(self) -> None:
-        """Answer that there is none."""
-        super().prepare()
-        raise HTTPError(404)
-
-
-@checkout_time.time()
-@refused.mark_exceptions(SoldOutError)
-async def checkout(item: str, quantity: int) -> float:
-    """Take the items from the shelf, have them paid and return what they cost."""
-    if stock[item] < quantity:
-        stock[item] = FULL_SHELF
-        raise SoldOutError(f"The last {item} has just been sold; more is on its way.")
-    stock[item] -= quantity
-    value = PRICES[item] * quantity
+def main() -> None:
+    """Run the shop until it is told to close."""
+    options = parser().parse_args()
+    logging.getLogger("tornado.access").setLevel(logging.ERROR)  # customers who find nothing are no news
+    closing_time = ClosingTime()
+    closing_time.listen()
+    aggregator = RegistryAggregator(
+        reporters(options.metrics_port, options.stream, options.statsd), by_worker=options.by_worker
+    )
     try:
-        await asyncio.wait_for(charge(value), BANK_PATIENCE)
-    except asyncio.TimeoutError:
-        stock[item] += quantity
-        raise
-    basket_value.update(value)
-    tapes.counter("shop.sold", tags={"item": item}).increment(quantity)
-    return value
+        aggregator.start()  # before anything else: it needs neither the port nor the workers
+    except (TapesError, OSError) as error:
+        sys.exit(f"The shop cannot open: {error}")
+    try:
+        print(f"Its metrics are at http://{HOST}:{options.metrics_port}/", flush=True)
+        supervise(options.workers, bind(options.port), closing_time)
+    finally:
+        aggregator.stop()
 
 
-@payment_time.time()
-async def charge(value: float) -> None:
-    """Have the bank move the money, which takes it a moment whatever the value."""
-    await asyncio.sleep(0.001)
+def reporters(port: int, stream: str | None, statsd: Destination | None) -> list[Reporter]:
+    """Return where the metrics of all workers go. Only the aggregator runs them."""
+    chosen: list[Reporter] = [HTTPReporter(port)]
+    if stream:
+        chosen.append(ThreadedStreamReporter(1, path=stream))
+    if statsd:
+        # Only who reports to StatsD needs it.
+        from tapes.reporting.statsd import StatsdReporter
+
+        chosen.append(StatsdReporter(1, statsd.host, statsd.port, prefix="demo"))
+    return chosen
 
 
-async def serve(sockets: Sequence[socket.socket], configuration: Configuration) -> None:
-    """Serve until a signal says that it is time to close, and close in good order."""
+def supervise(number: int, sockets: Sequence[socket.socket], closing_time: ClosingTime) -> None:
+    """Have `number` workers serve, replace those that die, and close in good order when the time has come."""
+    workers: list[ForkProcess] = []
+    try:
+        for _ in range(number):
+            workers.append(hire(sockets, closing_time))  # noqa: PERF401  one by one, so that all are known at any time
+        print(f"Its workers are {', '.join(str(worker.pid) for worker in workers)}", flush=True)
+        print(f"The shop is open at http://{HOST}:{sockets[0].getsockname()[1]}/", flush=True)
+        while not closing_time.has_come:
+            time.sleep(LOOK)
+            for position, worker in enumerate(workers):
+                if not worker.is_alive() and not closing_time.has_come:
+                    workers[position] = hire(sockets, closing_time)
+                    print(f"{ending(worker)} and was replaced by {workers[position].pid}", flush=True)
+    finally:
+        for bound in sockets:
+            bound.close()
+        dismiss(workers)
+    failed = [ending(worker) for worker in workers if worker.exitcode]
+    if failed:
+        sys.exit(f"The shop has not closed in good order. {'. '.join(failed)}.")
+
+
+def hire(sockets: Sequence[socket.socket], closing_time: ClosingTime) -> ForkProcess:
+    """Fork a worker."""
+    worker = fork.Process(target=work, args=(sockets, closing_time))
+    worker.start()
+    return worker
+
+
+def dismiss(workers: Sequence[ForkProcess]) -> None:
+    """Have all workers close, and return when they have ended."""
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.join(PATIENCE)
+        worker.kill()  # does nothing if it has ended
+        worker.join()
+
+
+def work(sockets: Sequence[socket.socket], closing_time: ClosingTime) -> None:
+    """Do what a worker does, after the fork."""
+    registry.connect()  # with the end of the process it is closed, and the aggregator has all
+    asyncio.run(serve(sockets, closing_time))
+
+
+async def serve(sockets: Sequence[socket.socket], closing_time: ClosingTime) -> None:
+    """Serve until it is time to close, or nobody is there any more to say so, and close in good order."""
     loop = asyncio.get_running_loop()
     closing = asyncio.Event()
 
@@ -187,47 +149,55 @@ async def serve(sockets: Sequence[socket.socket], configuration: Configuration) 
 
     for number in SIGNALS:
         signal.signal(number, close)
-    routes = [("/", Catalogue), ("/items/([^/]+)", Item), ("/orders", Orders)]
-    server = HTTPServer(Application(routes, default_handler_class=Unknown, closing=closing))
+    if closing_time.has_come:
+        closing.set()
+    watch_supervisor(loop, closing)
+    server = HTTPServer(application(closing))
     server.add_sockets(sockets)
-    print(f"The shop is open at http://{HOST}:{sockets[0].getsockname()[1]}/", flush=True)
     await closing.wait()
     server.stop()
     while Handler.under_way:
         await asyncio.sleep(0.01)
     await server.close_all_connections()
-    # Not on the loop, which reporters may need for what they have begun.
-    await loop.run_in_executor(None, configuration.stop)
 
 
-def main() -> None:
-    """Run the shop until it is told to close."""
-    parser = argparse.ArgumentParser(description="A small shop that measures itself.")
-    parser.add_argument("config", nargs="?", default=str(Path(__file__).with_name("tapes.toml")))
-    parser.add_argument("--port", type=int, default=8888, help="default: %(default)s; 0 is any free one")
-    options = parser.parse_args()
-    logging.getLogger("tornado.access").setLevel(logging.ERROR)  # customers who find nothing are no news
-    for number in SIGNALS:  # until the loop runs; whatever has been started by then is stopped
-        signal.signal(number, lambda *_: sys.exit())
+def watch_supervisor(loop: asyncio.AbstractEventLoop, closing: asyncio.Event) -> None:
+    """Close when the supervisor has died: nobody would ever stop this worker or replace it."""
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None  # it has forked this process
+
+    def died() -> None:
+        loop.remove_reader(supervisor.sentinel)
+        closing.set()
+
+    loop.add_reader(supervisor.sentinel, died)
+
+
+def bind(port: int) -> list[socket.socket]:
+    """Bind the port that all workers share."""
     try:
-        sockets = bind_sockets(options.port, HOST)
+        return bind_sockets(port, HOST)
     except OSError as error:
-        sys.exit(f"The shop cannot open at port {options.port}: {error.strerror}.")
-    try:
-        configuration = tapes.configure(options.config)
-    except TapesError as error:
-        sys.exit(f"The shop cannot open: {error}")
-    with configuration:
-        for name, reporter in configuration.reporters.items():
-            print(f"Its metrics go to {name}: {reporter!r}")
-        asyncio.run(serve(sockets, configuration))
-    for name, reporter in configuration.reporters.items():
-        print(f"Reports of {name}: {reporter.reports} made, {reporter.failures} failed{reason(reporter.last_error)}")
+        sys.exit(f"The shop cannot open at port {port}: {error.strerror}.")
 
 
-def reason(error: BaseException | None) -> str:
-    """Say why the last report that failed did; nothing if none did."""
-    return "" if error is None else f", the last of these: {getattr(error, 'strerror', None) or error}"
+def ending(worker: ForkProcess) -> str:
+    """Say how a worker has ended."""
+    code = worker.exitcode or 0
+    how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+    return f"Worker {worker.pid} has ended {how}"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    made = argparse.ArgumentParser(description="A small shop that measures itself.")
+    made.add_argument("--workers", type=int, default=4, metavar="N", help="processes that serve; default: %(default)s")
+    made.add_argument("--port", type=int, default=8888, help="default: %(default)s; 0 is any free one")
+    made.add_argument("--metrics-port", type=int, default=8889, metavar="PORT", help="default: %(default)s")
+    made.add_argument("--by-worker", action="store_true", help="show what each worker has counted as well")
+    made.add_argument("--stream", metavar="FILE", help="write the metrics to this file too, a line of JSON a second")
+    made.add_argument("--statsd", type=destination, metavar="HOST:PORT", help="send the metrics to this StatsD too")
+    return made
 
 
 if __name__ == "__main__":

@@ -1,53 +1,38 @@
-"""Open the shop, send customers, show its metrics, and check that not one request is missing from them.
+"""Open a shop of several processes, send customers, kill a worker, and check that not one request is missing.
 
     python -m examples.shop.demo --seconds 5
     python -m examples.shop.demo --statsd localhost:8125
 
-The exit code is 0 only if the customers' own count of requests is the count of the timer `shop.request`. A StatsD that
-is down is mentioned, and changes nothing about that.
+A worker that is killed takes along what it has counted since it last told the aggregator, a second's worth at most. So
+the customers pause half-way until the aggregator has counted all that was answered: now there is nothing to take along,
+and the comparison at the end is exact.
+
+The exit code is 0 only if the requests that were answered, by the customers' own count, are the unified count of the
+timer `shop.request`. A StatsD that is down is mentioned, and changes nothing about that.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import signal
+import re
+import socket
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
 
 from examples.shop.clients import Customer
 from examples.shop.destination import Destination, destination
-from examples.shop.process import STATSD, Shop, ShopError, open_shop
-from examples.shop.table import render, total_count, total_value
+from examples.shop.driving import Interruption, Progress, answered, drive
+from examples.shop.process import APP, Shop, ShopError, open_shop
+from examples.shop.table import Tree, by_worker, render, total_count, total_value
 
-SHOP = Path(__file__).parent
-CUSTOMERS = 4
+CUSTOMERS = 8
 TIMER = "shop.request"
 COUNTERS = "http.*.requests"
-PATIENCE = 30.0  # seconds for the metrics to come
-
-
-class Interruption:
-    """Remembers that Ctrl-C was pressed, or that the demo was told to end.
-
-    A KeyboardInterrupt would come anywhere, in the middle of the table for instance; this is asked for where it suits.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def listen(self) -> None:
-        """From now on neither of the two signals does anything else."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._remember)
-
-    def _remember(self, *_: object) -> None:
-        self.requested = True
+STOCK = "shop.stock"
+STREAM = "shop-metrics.jsonl"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -61,33 +46,26 @@ def main(arguments: Sequence[str]) -> int:
     interruption = Interruption()
     interruption.listen()
     with tempfile.TemporaryDirectory(prefix="tapes-demo-") as folder:
-        stream = Path(folder) / "shop-metrics.jsonl"
         try:
-            with open_shop([sys.executable, str(SHOP / "app.py")], Path(folder), options.statsd) as shop:
+            with open_shop(command(options.statsd), Path(folder)) as shop:
                 print(f"A shop is open at {shop.url}, {CUSTOMERS} customers come for {options.seconds:g} s.")
+                print(f"It is served by the workers {', '.join(map(str, shop.workers))}.")
                 if options.statsd:
-                    print(f"Its metrics go to the StatsD at {options.statsd} too, under the prefix {shop.prefix!r}.")
-                customers = drive(shop.url, options.seconds, interruption)
-                stats = fetch(shop.metrics_url)
-            last_report = json.loads(stream.read_text().splitlines()[-1])
+                    print(f"The aggregator reports to the StatsD at {options.statsd} too, under the prefix 'demo'.")
+                customers = [Customer(shop.url, seed) for seed in range(CUSTOMERS)]
+                drive_and_kill(shop, customers, options.seconds, interruption)
+                stats = shop.stats_when(lambda stats: total_count(stats, TIMER) == answered(customers))
+            last_report = json.loads(Path(folder, STREAM).read_text().splitlines()[-1])
         except ShopError as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1
-    print(f"\nIts metrics, from {shop.metrics_url}\n\n{render(stats)}\n")
-    for customer in customers:
-        if customer.error is not None:
-            print(f"{customer.name} left: {customer.error!r}")
-    counts = {
-        "requests sent by the customers": sum(customer.sent for customer in customers),
-        "requests answered": sum(customer.answered for customer in customers),
-        f"count of the timer {TIMER}": total_count(stats, TIMER),
-        "its count in the last line of the stream": total_count(last_report, TIMER),
-    }
-    print("\n".join(f"{what:<42}{count:>12,}" for what, count in counts.items()))
-    fault = difference(counts)
+    print(f"\nThe metrics of all workers, from {shop.metrics_url}\n\n{render(stats)}\n")
+    fault = compare(customers, total_count(stats, TIMER), total_count(last_report, TIMER))
     print(fault or "They are the same.")
     if options.statsd:
-        print(f"\n{delivery(options.statsd, shop, total_value(last_report, COUNTERS))}")
+        print(f"\n{delivery(options.statsd, shop.log, total_value(last_report, COUNTERS))}")
+    elif shop.log:
+        print(f"\nThe shop has logged:\n{shop.log}")
     return 1 if fault else 0
 
 
@@ -99,81 +77,97 @@ def seconds(text: str) -> float:
     return value
 
 
-def drive(url: str, duration: float, interruption: Interruption) -> list[Customer]:
-    """Send customers for `duration` seconds and show how they get on. Return them when the last has left."""
-    customers = [Customer(url, seed) for seed in range(CUSTOMERS)]
+def command(statsd: Destination | None) -> list[str]:
+    """Return how to run the shop, at free ports."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    made = [*APP, "--port", "0", "--metrics-port", str(port), "--by-worker", "--stream", STREAM]
+    return made if statsd is None else [*made, "--statsd", str(statsd)]
+
+
+def drive_and_kill(shop: Shop, customers: Sequence[Customer], duration: float, interruption: Interruption) -> None:
+    """Send the customers for `duration` seconds, and kill a worker in the middle."""
     progress = Progress(sys.stdout)
-    start = time.monotonic()
+    drive(customers, duration / 2, progress, interruption)
+    if not interruption.requested:
+        kill_a_worker(shop, answered(customers))
+        drive(customers, duration, progress, interruption)
     for customer in customers:
-        customer.start()
-    while (elapsed := time.monotonic() - start) < duration and not interruption.requested:
-        progress.show(elapsed, sum(customer.answered for customer in customers))
-        time.sleep(min(0.1, duration - elapsed))
-        if not any(customer.is_alive() for customer in customers):
-            break
-    for customer in customers:
-        customer.stopping = True
-    for customer in customers:
-        customer.join()
-    progress.end(time.monotonic() - start, sum(customer.answered for customer in customers))
-    return customers
+        customer.leave()
 
 
-class Progress:
-    """One line that is written over and over on a terminal, and a line every other second elsewhere."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._is_live = stream.isatty()
-        self._next = 0.0 if self._is_live else 2.0
-
-    def show(self, elapsed: float, answered: int) -> None:
-        """Say how far it is, if it is time to."""
-        if elapsed >= self._next:
-            self._next = elapsed + (0.1 if self._is_live else 2.0)
-            self._write(elapsed, answered, "\r" if self._is_live else "\n")
-
-    def end(self, elapsed: float, answered: int) -> None:
-        """Say how far it came."""
-        self._write(elapsed, answered, "\n")
-
-    def _write(self, elapsed: float, answered: int, end: str) -> None:
-        rate = answered / elapsed if elapsed else 0.0
-        print(f"{elapsed:6.1f} s {answered:>9,} requests answered {rate:>9,.0f} a second", end=end, file=self._stream)
-        self._stream.flush()
-
-
-def fetch(url: str) -> Any:
-    """Fetch the metrics. Raises ShopError if they do not come."""
-    try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
-            return json.load(answer)
-    except (OSError, ValueError) as error:
-        raise ShopError(f"No metrics came from {url!r}: {error}") from error
-
-
-def delivery(statsd: Destination, shop: Shop, total: int) -> str:
-    """Say how the reports to a StatsD have fared, the counters of which have come to `total`."""
-    made, failed, error = shop.reports[STATSD]
-    if not made:
-        reason = error or "none had come to an end when the shop closed"
-        return f"Not one of {failed} reports reached the StatsD ({reason}). Is it running at {statsd}?"
-    if failed:
-        return f"{made} reports reached the StatsD at {statsd}, as far as UDP can tell, and {failed} did not ({error})."
-    return (
-        f"All {made:,} reports reached the StatsD at {statsd}, as far as UDP can tell.\n"
-        f"Its counters {shop.prefix}.{COUNTERS}.value have grown by {total:,} altogether."
+def kill_a_worker(shop: Shop, requests: int) -> None:
+    """Kill the worker that has counted most of all `requests`, and show what becomes of its count."""
+    before = settled(shop, requests)
+    counts, stock = by_worker(before, TIMER, "count"), by_worker(before, STOCK, "value")
+    each = ", ".join(f"{counts.get(worker, 0):,} by {worker}" for worker in shop.workers)
+    print(f"The customers pause. All {requests:,} requests are counted: {each}.")
+    victim = max(shop.workers, key=lambda worker: counts.get(worker, 0))
+    successor = shop.replace(victim)
+    after = settled(shop, requests)
+    print(
+        f"Worker {victim} was killed and replaced by {successor}; "
+        f"what it had counted stays in the totals: {total_count(after, TIMER):,} as before.\n"
+        f"Its gauges are gone: {stock[victim]:,} of {total_value(before, STOCK):,} articles in stock were on its "
+        f"shelves; with its successor's there are {total_value(after, STOCK):,}."
     )
+
+
+def settled(shop: Shop, requests: int) -> Tree:
+    """Return the metrics when all `requests` are counted, and the gauges are those of the workers that there are.
+
+    Raises ShopError if that does not come to be.
+    """
+    workers = set(shop.workers)
+    stats = shop.stats_when(
+        lambda stats: total_count(stats, TIMER) == requests and set(by_worker(stats, STOCK, "value")) == workers
+    )
+    counted, known = total_count(stats, TIMER), set(by_worker(stats, STOCK, "value"))
+    if counted != requests or known != workers:
+        raise ShopError(
+            f"{requests:,} requests were answered, and {counted:,} are counted. "
+            f"The workers are {sorted(workers)}, and there are gauges of {sorted(known)}."
+        )
+    return stats
+
+
+def compare(customers: Sequence[Customer], counted: int, reported: int) -> str | None:
+    """Show what was answered and what was counted, and say what is wrong with that; None if nothing is."""
+    sent = sum(customer.sent for customer in customers)
+    if sent != answered(customers):
+        print(
+            f"{sent - answered(customers):,} of {sent:,} requests were sent and never answered: "
+            f"their connections had gone with the worker. The customers made new ones."
+        )
+    counts = {
+        "requests answered": answered(customers),
+        f"unified count of the timer {TIMER}": counted,
+        "its count in the last line of the stream": reported,
+    }
+    print("\n".join(f"{what:<42}{count:>12,}" for what, count in counts.items()))
+    left = [f"{customer.name} left: {customer.error!r}" for customer in customers if customer.error is not None]
+    return difference(counts) or "\n".join(left) or None
 
 
 def difference(counts: dict[str, int]) -> str | None:
     """Say what is wrong with counts that should be the same and more than none; None if nothing is."""
     values = set(counts.values())
     if values == {0}:
-        return "Not one request was sent."
+        return "Not one request was answered."
     if len(values) > 1:
         return f"They differ by {max(values) - min(values):,}."
     return None
+
+
+def delivery(statsd: Destination, log: str, total: int) -> str:
+    """Say how the reports to a StatsD have fared, by the log of the shop. The counters have come to `total`."""
+    failure = re.search(rf"{re.escape(f'udp://{statsd}')}: .+$", log, re.MULTILINE)
+    if failure:
+        return f"Not every report reached the StatsD ({failure[0]}). Is it running at {statsd}?"
+    return (
+        f"No report to the StatsD at {statsd} has failed, as far as UDP can tell.\n"
+        f"Its counters demo.{COUNTERS}.value have grown by {total:,} altogether."
+    )
 
 
 if __name__ == "__main__":

@@ -1,108 +1,130 @@
-"""The shop in a process of its own: opened, asked where it is, and closed."""
+"""The shop as seen from outside: opened, listened to, asked for its metrics, robbed of a worker, and closed."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import signal
 import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable
 
-from examples.shop.destination import Destination
+from examples.shop.table import Tree
 
-CONFIG = Path(__file__).with_name("tapes.toml")
-DEADLINE = 30.0  # seconds for the shop to open, and to close
-
-STATSD = "tornado-statsd"
-"""The reporter of `tapes.toml` that sends to StatsD."""
+ROOT = Path(__file__).resolve().parents[2]
+APP = (sys.executable, "-m", "examples.shop.app")
+DEADLINE = 30.0  # seconds for whatever is waited for
 
 
 class ShopError(Exception):
-    """The shop did not open, did not close in good order, or does not answer."""
-
-
-class Reports(NamedTuple):
-    """How a reporter fared."""
-
-    made: int
-    failed: int
-    error: str | None
-    """Why the last of those that failed did."""
+    """The shop did not open, did not close in good order, or does not do what is waited for."""
 
 
 class Shop:
-    """What the shop has said about itself."""
+    """A shop that is open, and what it says about itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         self.url = ""
         """Where it is open; empty until it is."""
         self.metrics_url = ""
-        """Where its metrics are."""
-        self.prefix = ""
-        """What stands before the names that go to a StatsD."""
-        self.reports: dict[str, Reports] = {}
-        """How each of its reporters fared, by name; empty until it has closed."""
+        """Where the metrics of all workers are."""
+        self.workers: list[int] = []
+        """The process ids of those that serve."""
+        self.log = ""
+        """What it wrote to stderr; known when it has closed."""
+        self._process = process
+        self._successors: dict[int, int] = {}
 
-    def hear(self, line: str) -> None:
-        """Take note of a line that the shop has written."""
-        if found := re.search(r"HTTPReporter\((.+)\)", line):
-            self.metrics_url = f"http://{found[1]}/"
-        if found := re.search(r"StatsdReporter\(.*, prefix='(.+)'\)", line):
-            self.prefix = found[1]
+    def replace(self, worker: int) -> int:
+        """Kill a worker, which has no chance to do anything more, and return the one that takes its place."""
+        os.kill(worker, signal.SIGKILL)
+        self.hear_until(lambda: worker in self._successors)
+        if worker not in self._successors:
+            raise ShopError(f"Nobody has taken the place of worker {worker}.")
+        return self._successors[worker]
+
+    def stats(self) -> Tree:
+        """Fetch the metrics."""
+        try:
+            with urllib.request.urlopen(self.metrics_url, timeout=DEADLINE) as answer:
+                tree: Tree = json.load(answer)
+                return tree
+        except (OSError, ValueError) as error:
+            raise ShopError(f"No metrics came from {self.metrics_url!r}: {error}") from error
+
+    def stats_when(self, complete: Callable[[Tree], bool]) -> Tree:
+        """Fetch the metrics until they are complete, and return them; those that there are if that takes too long."""
+        deadline = time.monotonic() + DEADLINE
+        while not complete(stats := self.stats()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return stats
+
+    def hear_until(self, heard: Callable[[], bool]) -> None:
+        """Take note of what the shop writes, until something was heard or it has ended."""
+        assert self._process.stdout is not None  # it was asked for
+        with ended_if_late(self._process):
+            while not heard() and (line := self._process.stdout.readline()):
+                self._hear(line)
+
+    def _hear(self, line: str) -> None:
+        if found := re.search(r"metrics are at (\S+)", line):
+            self.metrics_url = found[1]
+        if found := re.search(r"workers are (.+)", line):
+            self.workers = [int(worker) for worker in found[1].split(", ")]
         if found := re.search(r"open at (\S+)", line):
             self.url = found[1]
-        if found := re.match(r"Reports of (\S+): (\d+) made, (\d+) failed(?:, the last of these: (.*))?", line):
-            self.reports[found[1]] = Reports(int(found[2]), int(found[3]), found[4])
+        if found := re.match(r"Worker (\d+) .* replaced by (\d+)", line):
+            worker, successor = int(found[1]), int(found[2])
+            self._successors[worker] = self.workers[self.workers.index(worker)] = successor
 
 
 @contextmanager
-def open_shop(command: Sequence[str], folder: Path, statsd: Destination | None = None) -> Iterator[Shop]:
-    """Run the shop in a process of its own, at free ports and with its files in `folder`, and close it afterwards.
+def open_shop(command: Sequence[str], folder: Path) -> Iterator[Shop]:
+    """Run the shop in a process of its own, with its files in `folder`, and close it afterwards.
 
-    Its metrics go to `statsd` too, if there is one. Raises ShopError, with what the shop said, if it does not open, and
-    if it does not close in good order.
+    Raises ShopError, with what the shop said, if it does not open, and if it does not close in good order.
     """
-    config = folder / "tapes.toml"
-    config.write_text(configuration(CONFIG.read_text(), statsd))
     errors = folder / "errors.txt"
     with errors.open("w") as stderr:
         process = subprocess.Popen(
-            [*command, str(config), "--port", "0"],
+            command,
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
             start_new_session=True,  # Ctrl-C is for the demo, which lets the shop finish what it is asked
         )
-    assert process.stdout is not None  # it was asked for
-    shop = Shop()
+    shop = Shop(process)
     try:
-        with ended_if_late(process):
-            while not shop.url and (line := process.stdout.readline()):
-                shop.hear(line)
-            if not shop.url:
-                process.wait()
-                raise ShopError(f"The shop did not open: {ending(process)}.\n{errors.read_text().rstrip()}")
+        shop.hear_until(lambda: bool(shop.url))
+        if not shop.url:
+            process.wait()
+            raise ShopError(f"The shop did not open: {ending(process)}.\n{errors.read_text().rstrip()}")
         yield shop
-        with ended_if_late(process):
-            process.terminate()
-            for line in process.stdout:
-                shop.hear(line)
-            if process.wait():
-                raise ShopError(f"The shop did not close well: {ending(process)}.\n{errors.read_text().rstrip()}")
+        process.terminate()
+        shop.hear_until(lambda: False)
+        process.wait()
+        shop.log = errors.read_text().rstrip()
+        if process.returncode:
+            raise ShopError(f"The shop did not close well: {ending(process)}.\n{shop.log}")
     finally:
-        process.kill()
+        kill_all(process)
         process.communicate()
 
 
 @contextmanager
 def ended_if_late(process: subprocess.Popen[str]) -> Iterator[None]:
-    """End the process if it takes too long to do what is waited for."""
-    too_late = threading.Timer(DEADLINE, process.kill)
+    """End the shop if it takes too long to do what is waited for."""
+    too_late = threading.Timer(DEADLINE, kill_all, [process])
     too_late.daemon = True
     too_late.start()
     try:
@@ -111,22 +133,13 @@ def ended_if_late(process: subprocess.Popen[str]) -> Iterator[None]:
         too_late.cancel()
 
 
+def kill_all(process: subprocess.Popen[str]) -> None:
+    """Kill the shop with all that it has forked, as far as it is there."""
+    with suppress(ProcessLookupError, PermissionError):  # the latter is what macOS says of those that have ended
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def ending(process: subprocess.Popen[str]) -> str:
     """Say how a process has ended."""
     code = process.returncode
     return f"exit code {code}" if code >= 0 else f"ended by {signal.Signals(-code).name}"
-
-
-def configuration(template: str, statsd: Destination | None) -> str:
-    """Return the configuration of a shop at any free port, with the rows for a StatsD if there is one."""
-    text = set_option(template, "port", "0")
-    if statsd is None:
-        return text
-    head, row, rows = text.partition(f"#[reporters.{STATSD}]\n")
-    rows = re.sub(r"^#", "", row + rows, flags=re.MULTILINE)
-    return head + set_option(set_option(rows, "host", f'"{statsd.host}"'), "port", str(statsd.port))
-
-
-def set_option(text: str, option: str, value: str) -> str:
-    """Replace the value of an option wherever it is given."""
-    return re.sub(rf"^{option} = .*$", lambda _: f"{option} = {value}", text, flags=re.MULTILINE)

@@ -10,49 +10,76 @@ Tree = Mapping[str, Any]
 
 COLUMNS = ("metric", "total", "m1", "mean", "median", "95 %", "99 %", "max")
 
+WORKER = "worker"
+"""The tag of the series that one worker has, of which another series has the total."""
+
 
 class Series(NamedTuple):
-    """One series of a metric: its name with its tags, and its statistics."""
+    """One series of a metric."""
 
-    name: str
+    metric: str
+    tags: Mapping[str, str]
     statistics: Tree
+
+    @property
+    def name(self) -> str:
+        """The name of the metric with the tags."""
+        tags = ",".join(f"{key}={value}" for key, value in self.tags.items())
+        return f"{self.metric}{{{tags}}}" if tags else self.metric
 
 
 def series(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[Series]:
     """Find the series in a tree: a node with statistics is one, and its children may be more."""
     statistics = {key: value for key, value in tree.items() if not isinstance(value, Mapping)}
     if statistics:
-        yield Series(_name(path), statistics)
+        yield _series(path, statistics)
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from series(value, (*path, key))
 
 
-def total_count(tree: Tree, name: str) -> int:
+def unified(tree: Tree) -> Iterator[Series]:
+    """Find the series that are of all workers together."""
+    return (found for found in series(tree) if WORKER not in found.tags)
+
+
+def total_count(tree: Tree, metric: str) -> int:
     """Add up the counts of all series of a metric, whatever their tags."""
-    return sum(
-        found.statistics.get("count", 0)
-        for found in series(tree)
-        if found.name == name or found.name.startswith(f"{name}{{")
-    )
+    return sum(found.statistics.get("count", 0) for found in unified(tree) if found.metric == metric)
 
 
 def total_value(tree: Tree, pattern: str) -> int:
-    """Add up the values of all counters whose names match a pattern, like `http.*.requests`."""
-    return sum(found.statistics.get("value", 0) for found in series(tree) if fnmatchcase(found.name, pattern))
+    """Add up the values of all counters and gauges whose names match a pattern, like `http.*.requests`.
+
+    A gauge without a value, like one that no worker has set yet, counts as nothing.
+    """
+    return sum(found.statistics.get("value") or 0 for found in unified(tree) if fnmatchcase(found.name, pattern))
+
+
+def by_worker(tree: Tree, metric: str, statistic: str) -> dict[int, int]:
+    """Return what a metric is for each worker, by its process id."""
+    found: dict[int, int] = {}
+    for each in series(tree):
+        if each.metric == metric and WORKER in each.tags:
+            worker = int(each.tags[WORKER])
+            found[worker] = found.get(worker, 0) + (each.statistics[statistic] or 0)
+    return found
 
 
 def render(tree: Tree) -> str:
-    """Lay out all series, one a line, below a line of headings."""
-    rows = [COLUMNS, *(_row(found) for found in sorted(series(tree)))]
+    """Lay out all series that are of all workers together, one a line, below a line of headings."""
+    rows = [COLUMNS, *(_row(found) for found in sorted(unified(tree), key=lambda found: found.name))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = [_line(row, widths) for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def _name(path: tuple[str, ...]) -> str:
-    tags = path[-1] if path and "=" in path[-1] else ""
-    return ".".join(path[:-1]) + f"{{{tags}}}" if tags else ".".join(path)
+def _series(path: tuple[str, ...], statistics: Tree) -> Series:
+    *above, last = path or ("",)
+    if "=" not in last:
+        return Series(".".join(path), {}, statistics)
+    tags = (tag.partition("=") for tag in last.split(","))
+    return Series(".".join(above), {key: value for key, _, value in tags}, statistics)
 
 
 def _row(found: Series) -> tuple[str, ...]:

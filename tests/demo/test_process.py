@@ -1,123 +1,106 @@
-"""The shop as a process: what it is configured with, and what is said when it does not open or close as it should."""
+"""The shop as seen from outside: what it says is understood, and what goes wrong is said."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Optional
 
 import pytest
 
-from examples.shop.destination import Destination
-from examples.shop.process import CONFIG, Reports, Shop, ShopError, configuration, open_shop
-from tapes.config.checking import check
+from examples.shop.process import ShopError, open_shop
 
-TEMPLATE = """\
-# As JSON.
-[reporters.tornado-http]
-port = 8889
+SUPERVISOR = """
+import os, signal, sys, time
 
-# To a StatsD.
-#[reporters.tornado-statsd]
-#host = "localhost"
-#port = 8125
-#prefix = "shop"
+def fork():
+    pid = os.fork()
+    while not pid:
+        time.sleep(600)
+    return pid
+
+def end(*_):
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    sys.exit()
+
+def replace():
+    workers[0] = fork()
+    print("Worker", died, "has ended by SIGKILL and was replaced by", workers[0], flush=True)
+
+workers = [fork(), fork()]
+signal.signal(signal.SIGTERM, end)
+print("It is a fine day.")
+print("Its metrics are at http://127.0.0.1:1/")
+print("Its workers are", ", ".join(map(str, workers)))
+print("The shop is open at http://127.0.0.1:8888/", flush=True)
+died = os.wait()[0]
+replace()
+while True:
+    time.sleep(600)
 """
-
-WITHOUT_STATSD = """\
-# As JSON.
-[reporters.tornado-http]
-port = 0
-
-# To a StatsD.
-#[reporters.tornado-statsd]
-#host = "localhost"
-#port = 8125
-#prefix = "shop"
-"""
-
-WITH_STATSD = """\
-# As JSON.
-[reporters.tornado-http]
-port = 0
-
-# To a StatsD.
-[reporters.tornado-statsd]
-host = "::1"
-port = 9999
-prefix = "shop"
-"""
+"""What the shop looks like from outside, with workers that do nothing."""
 
 
-@pytest.mark.parametrize(
-    ("statsd", "expected"), [(None, WITHOUT_STATSD), (Destination("::1", 9999), WITH_STATSD)], ids=["without", "with"]
-)
-def test_the_configuration_has_free_ports_and_a_statsd_if_there_is_one(
-    statsd: Optional[Destination], expected: str
-) -> None:
-    """The rows for a StatsD are used where one is given, and left out where none is."""
-    assert configuration(TEMPLATE, statsd) == expected
+def script(text: str) -> list[str]:
+    """Return how to run a shop that is a script of the test's own."""
+    return [sys.executable, "-c", text]
 
 
-@pytest.mark.parametrize(
-    ("statsd", "expected"),
-    [
-        (
-            None,
-            [
-                "TornadoHTTPReporter(127.0.0.1:0)",
-                "TornadoStreamReporter(interval=1, path='shop-metrics.jsonl')",
-            ],
-        ),
-        (
-            Destination("::1", 9999),
-            [
-                "TornadoHTTPReporter(127.0.0.1:0)",
-                "TornadoStreamReporter(interval=1, path='shop-metrics.jsonl')",
-                "TornadoStatsdReporter(interval=1, udp://[::1]:9999, prefix='demo')",
-            ],
-        ),
-    ],
-    ids=["without", "with"],
-)
-def test_the_configuration_of_the_shop_is_right(
-    statsd: Optional[Destination], expected: list[str], tmp_path: Path
-) -> None:
-    """The file that comes with the shop has no faults, its rows for a StatsD included."""
-    config = tmp_path / "tapes.toml"
-    config.write_text(configuration(CONFIG.read_text(), statsd))
-
-    assert [repr(found.reporter) for found in check(config).reporters] == expected
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of that id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
-def test_the_shop_is_heard() -> None:
-    """What it says of itself is understood; other lines are nothing to stumble over."""
-    shop = Shop()
+def test_the_shop_is_heard(tmp_path: Path) -> None:
+    """Where it is and who serves in it is understood; other lines are nothing to stumble over."""
+    with open_shop(script(SUPERVISOR), tmp_path) as shop:
+        victim, other = shop.workers
 
-    for line in (
-        "Its metrics go to tornado-http: TornadoHTTPReporter(127.0.0.1:8889)\n",
-        "Its metrics go to tornado-statsd: TornadoStatsdReporter(interval=1, udp://localhost:8125, prefix='shop')\n",
-        "The shop is open at http://127.0.0.1:8888/\n",
-        "It is a fine day.\n",
-        "Reports of tornado-http: 1 made, 0 failed\n",
-        "Reports of tornado-statsd: 7 made, 2 failed, the last of these: udp://localhost:8125: Connection refused\n",
+        assert (shop.url, shop.metrics_url) == ("http://127.0.0.1:8888/", "http://127.0.0.1:1/")
+        assert is_alive(victim)
+        assert is_alive(other)
+
+
+def test_a_worker_is_replaced(tmp_path: Path) -> None:
+    """The one that was killed is gone, and the one that took its place is returned and takes its place in the list."""
+    with open_shop(script(SUPERVISOR), tmp_path) as shop:
+        victim, other = shop.workers
+
+        successor = shop.replace(victim)
+
+        assert shop.workers == [successor, other]
+        assert is_alive(successor)
+        assert not is_alive(victim)  # it has been waited for
+
+
+def test_a_worker_that_nobody_replaces_is_reported(tmp_path: Path) -> None:
+    """A shop that ends when a worker does cannot go on."""
+    with (
+        pytest.raises(ShopError, match=r"Nobody has taken the place of worker \d+\."),
+        open_shop(script(SUPERVISOR.replace("\nreplace()", "\nos.kill(workers[1], 9); sys.exit()")), tmp_path) as shop,
     ):
-        shop.hear(line)
+        shop.replace(shop.workers[0])
 
-    assert (shop.url, shop.metrics_url, shop.prefix) == ("http://127.0.0.1:8888/", "http://127.0.0.1:8889/", "shop")
-    assert shop.reports == {
-        "tornado-http": Reports(1, 0, None),
-        "tornado-statsd": Reports(7, 2, "udp://localhost:8125: Connection refused"),
-    }
+
+def test_metrics_that_do_not_come_are_reported(tmp_path: Path) -> None:
+    """The address is named where they were looked for."""
+    with (
+        pytest.raises(ShopError, match=r"No metrics came from 'http://127.0.0.1:1/': .*refused"),
+        open_shop(script(SUPERVISOR), tmp_path) as shop,
+    ):
+        shop.stats()
 
 
 def test_a_shop_that_does_not_open_is_reported_with_its_own_words(tmp_path: Path) -> None:
     """What the shop said before it ended is in the error."""
-    command = [sys.executable, "-c", "raise SystemExit('There are no shelves.')"]
-
     with (
         pytest.raises(ShopError, match=r"did not open: exit code 1\.\nThere are no shelves\."),
-        open_shop(command, tmp_path),
+        open_shop(script("raise SystemExit('There are no shelves.')"), tmp_path),
     ):
         pass
 
@@ -131,7 +114,7 @@ def test_a_shop_that_does_not_open_is_reported_with_its_own_words(tmp_path: Path
 )
 def test_a_shop_that_does_not_close_in_good_order_is_reported(at_the_end: str, expected: str, tmp_path: Path) -> None:
     """How the process ended is in the error, and what it said."""
-    script = f"""
+    text = f"""
 import signal, sys, time
 signal.signal(signal.SIGTERM, {at_the_end})
 print("The shop is open at http://127.0.0.1:1/", flush=True)
@@ -139,8 +122,16 @@ while True:
     time.sleep(600)
 """
 
-    with pytest.raises(ShopError) as reported, open_shop([sys.executable, "-c", script], tmp_path) as shop:
+    with pytest.raises(ShopError) as reported, open_shop(script(text), tmp_path) as shop:
         pass
 
     assert shop.url == "http://127.0.0.1:1/"
     assert str(reported.value) == expected
+
+
+def test_nothing_is_left_of_a_shop_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not close when it is told to is killed, and so are its workers, whose output is read to its end."""
+    text = SUPERVISOR.replace("(signal.SIGTERM, end)", "(signal.SIGTERM, signal.SIG_IGN)")
+
+    with pytest.raises(ShopError, match="close well: ended by SIGKILL"), open_shop(script(text), tmp_path):
+        monkeypatch.setattr("examples.shop.process.DEADLINE", 0.1)

@@ -1,4 +1,4 @@
-"""The shop answers as it should, measures what it answers, and closes in good order."""
+"""The shop answers as it should, measures in all of its processes what it answers, and closes in good order."""
 
 from __future__ import annotations
 
@@ -6,46 +6,47 @@ import errno
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-import urllib.request
-from contextlib import closing, contextmanager
+import tempfile
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Iterator, Tuple
 from urllib.parse import urlsplit
 
 import pytest
 
-from examples.shop.process import CONFIG, Shop, configuration, open_shop
-from examples.shop.table import series
-from tests.servers.processes import PATIENCE, until
+from examples.shop.process import APP, ROOT, Shop, open_shop
+from examples.shop.table import Tree, by_worker, total_count, total_value, unified
+from tests.servers.processes import PATIENCE, free_port, until
 
-ROOT = Path(__file__).resolve().parents[2]
-APP = [sys.executable, str(ROOT / "examples" / "shop" / "app.py")]
+STREAM = "shop-metrics.jsonl"
 
 WITH_A_SLOW_BANK = """
-import asyncio, sys
-from examples.shop import app
+import asyncio, os
+from examples.shop import app, pages
 
 async def charge(value):
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    while not os.path.exists("paid"):
+        await asyncio.sleep(0.01)
 
-app.charge = charge
-app.BANK_PATIENCE = 1000
+pages.charge = charge
+pages.BANK_PATIENCE = 1000
 app.main()
 """
 
 WITH_A_BANK_THAT_HANGS = """
 import asyncio
-from examples.shop import app
+from examples.shop import app, pages
 
 async def charge(value):
     await asyncio.Event().wait()
 
-app.charge = charge
-app.BANK_PATIENCE = 0.01
+pages.charge = charge
+pages.BANK_PATIENCE = 0.01
 app.main()
 """
 
@@ -53,46 +54,65 @@ TOLD_TO_CLOSE_BEFORE_IT_OPENS = """
 import signal
 from examples.shop import app
 
-configure = app.tapes.configure
+bind = app.bind
 
-def configure_and_be_told(config):
-    configuration = configure(config)
+def bind_and_be_told(port):
     signal.raise_signal(signal.{signal})
-    return configuration
+    return bind(port)
 
-app.tapes.configure = configure_and_be_told
+app.bind = bind_and_be_told
+app.main()
+"""
+
+IMPATIENT = """
+from examples.shop import app
+
+app.PATIENCE = 0.1
 app.main()
 """
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short name, because the path of a socket may only have about a hundred characters."""
+    with tempfile.TemporaryDirectory(prefix="tapes-") as name:
+        yield Path(name)
+
+
+def options(workers: int) -> list[str]:
+    """Return the command line of a shop of the test's own."""
+    metrics_port = str(free_port())
+    return ["--workers", str(workers), "--port", "0", "--metrics-port", metrics_port, "--by-worker", "--stream", STREAM]
+
+
 @contextmanager
-def open_with(script: str, folder: Path) -> Iterator[Tuple[subprocess.Popen[str], Shop]]:
-    """Run a shop by a script of the test's own."""
-    config = folder / "tapes.toml"
-    config.write_text(configuration(CONFIG.read_text(), None))
+def open_with(script: str, folder: Path, workers: int = 1) -> Iterator[Tuple[subprocess.Popen[str], Shop]]:
+    """Run a shop by a script of the test's own, which it is for the test to close.
+
+    All processes of the shop have ended when `process.communicate()` returns: it reads what they all write to.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(config), "--port", "0"],
+        [sys.executable, "-c", script, *options(workers)],
         cwd=folder,
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        start_new_session=True,
     )
-    assert process.stdout is not None
     with process:
         try:
-            shop = Shop()
-            while not shop.url and (line := process.stdout.readline()):
-                shop.hear(line)
+            shop = Shop(process)
+            shop.hear_until(lambda: bool(shop.url))
             yield process, shop
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def last_report(folder: Path) -> Any:
     """Return what the last line of the stream says."""
-    return json.loads((folder / "shop-metrics.jsonl").read_text().splitlines()[-1])
+    return json.loads((folder / STREAM).read_text().splitlines()[-1])
 
 
 def ask(connection: http.client.HTTPConnection, method: str, path: str, order: object = None) -> Tuple[int, Any]:
@@ -104,14 +124,13 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, order: o
     return answer.status, json.loads(body) if is_json else None
 
 
-def fetch(url: str) -> Any:
-    """Fetch the metrics."""
-    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
-        return json.load(answer)
+def counted(shop: Shop, requests: int) -> Tree:
+    """Return the metrics when so many requests are counted."""
+    return shop.stats_when(lambda stats: total_count(stats, "shop.request") == requests)
 
 
 def connected(url: str) -> http.client.HTTPConnection:
-    """Return a connection to the shop that stays open from one request to the next."""
+    """Return a connection to the shop that stays open, and with one worker, from one request to the next."""
     return http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
 
 
@@ -122,9 +141,9 @@ def is_refused(url: str) -> bool:
         return client.connect_ex((address.hostname, address.port)) != 0
 
 
-def test_every_answer_is_measured(tmp_path: Path) -> None:
+def test_every_answer_is_measured(folder: Path) -> None:
     """Each request counts by its handler and by its route and method, found or not, and nothing is logged."""
-    with open_shop(APP, tmp_path) as shop, closing(connected(shop.url)) as connection:
+    with open_shop([*APP, *options(workers=2)], folder) as shop, closing(connected(shop.url)) as connection:
         answers = [
             ask(connection, "GET", "/"),
             ask(connection, "GET", "/items/lamp"),
@@ -135,7 +154,10 @@ def test_every_answer_is_measured(tmp_path: Path) -> None:
             ask(connection, "GET", "/orders"),
             ask(connection, "GET", "/nowhere"),
         ]
-        found = {each.name: each.statistics for each in series(fetch(shop.metrics_url))}
+        stats = shop.stats_when(
+            lambda stats: total_count(stats, "shop.request") == 8 and total_value(stats, "shop.stock") == 4000
+        )
+        found = {each.name: each.statistics for each in unified(stats) if not each.name.startswith("tapes.")}
 
     assert answers == [
         (200, {"book": 24.0, "chair": 89.5, "lamp": 39.9, "poster": 7.5}),
@@ -155,7 +177,7 @@ def test_every_answer_is_measured(tmp_path: Path) -> None:
         "http.Unknown.requests": 1,
         "shop.in_progress": 0,
         "shop.sold{item=lamp}": 3,
-        "shop.stock": 2000,
+        "shop.stock": 4000,
     }
     assert {name: each["count"] for name, each in found.items() if each.get("count")} == {
         "shop.basket_value": 1,
@@ -168,95 +190,181 @@ def test_every_answer_is_measured(tmp_path: Path) -> None:
         "shop.request{method=GET,route=/orders}": 1,
         "shop.request{method=GET,route=unknown}": 1,
     }
-    assert (tmp_path / "errors.txt").read_text() == ""
+    assert shop.log == ""
 
 
-def test_a_fault_of_the_shop_is_counted_as_an_error(tmp_path: Path) -> None:
+def test_a_fault_of_the_shop_is_counted_as_an_error(folder: Path) -> None:
     """An exception that nobody expects is answered with 500, and marks the meter of the handler."""
-    with open_shop(APP, tmp_path) as shop, closing(connected(shop.url)) as connection:
+    with open_shop([*APP, *options(workers=1)], folder) as shop, closing(connected(shop.url)) as connection:
         answer = ask(connection, "POST", "/orders", {"item": "unicorn", "quantity": 1})
-        stats = fetch(shop.metrics_url)
+        stats = counted(shop, 1)
 
     assert answer == (500, None)
-    assert stats["http"]["Orders"]["errors"]["count"] == 1
-    assert stats["http"]["Item"]["errors"]["count"] == 0
-    assert stats["shop"]["in_progress"]["value"] == 0
+    assert total_count(stats, "http.Orders.errors") == 1
+    assert total_count(stats, "http.Item.errors") == 0
+    assert total_value(stats, "shop.in_progress") == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_shop_closes_in_good_order(number: signal.Signals, tmp_path: Path) -> None:
+def test_what_a_killed_worker_has_counted_stays(folder: Path) -> None:
+    """Its place is taken by another one, its counts stay in the totals, and its gauges go."""
+    with open_shop([*APP, *options(workers=1)], folder) as shop:
+        with closing(connected(shop.url)) as connection:
+            ask(connection, "POST", "/orders", {"item": "lamp", "quantity": 3})
+            counted(shop, 1)
+        victim = shop.workers[0]
+        successor = shop.replace(victim)
+        with closing(connected(shop.url)) as connection:
+            ask(connection, "POST", "/orders", {"item": "lamp", "quantity": 4})
+        stats = shop.stats_when(
+            lambda stats: total_count(stats, "shop.request") == 2 and total_value(stats, "shop.stock") == 1996
+        )
+
+    assert total_count(stats, "shop.request") == 2
+    assert total_value(stats, "shop.sold{item=lamp}") == 7
+    assert by_worker(stats, "shop.request", "count") == {successor: 1}
+    assert by_worker(stats, "shop.stock", "value") == {successor: 1996}
+    assert total_value(stats, "shop.stock") == 1996
+
+
+def test_a_worker_that_ends_in_good_order_is_replaced_too(folder: Path) -> None:
+    """What it has counted since it last told the aggregator is not lost."""
+    with open_with("from examples.shop import app; app.main()", folder) as (process, shop):
+        assert process.stdout is not None
+        with closing(connected(shop.url)) as connection:
+            for _ in range(10):
+                ask(connection, "GET", "/")
+            os.kill(shop.workers[0], signal.SIGTERM)
+        said = process.stdout.readline()
+        stats = counted(shop, 10)
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
+
+    assert re.fullmatch(rf"Worker {shop.workers[0]} has ended with exit code 0 and was replaced by \d+\n", said)
+    assert total_count(stats, "shop.request") == 10
+    assert total_count(last_report(folder), "shop.request") == 10
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGINT, True)],
+    ids=["SIGTERM", "SIGINT", "Ctrl-C in a terminal"],
+)
+def test_the_shop_closes_in_good_order(number: signal.Signals, to_all: bool, folder: Path) -> None:
     """Nobody else is let in, those inside are answered, and the last report has it. To insist changes nothing."""
+
+    def tell(process: subprocess.Popen[str]) -> None:
+        if to_all:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+
     with (
-        open_with(WITH_A_SLOW_BANK, tmp_path) as (process, shop),
+        open_with(WITH_A_SLOW_BANK, folder) as (process, shop),
         closing(connected(shop.url)) as buying,
         closing(connected(shop.url)) as idle,
     ):
         ask(idle, "GET", "/")
         buying.request("POST", "/orders", json.dumps({"item": "book", "quantity": 2}))
-        until(lambda: fetch(shop.metrics_url)["shop"]["in_progress"]["value"] == 1, "an order is under way")
-        process.send_signal(number)
+        until(lambda: total_value(shop.stats(), "shop.in_progress") == 1, "an order is under way")
+        tell(process)
         until(lambda: is_refused(shop.url), "the shop is closing")
-        process.send_signal(number)
+        tell(process)
         idle.request("GET", "/")
         farewell = idle.getresponse().headers["Connection"]
-        output, errors = process.communicate("The bank has paid.\n", timeout=PATIENCE)
+        (folder / "paid").touch()
+        output, errors = process.communicate(timeout=PATIENCE)
         answer = buying.getresponse()
         paid = json.loads(answer.read())
 
     assert farewell == "close"
     assert (answer.status, paid) == (201, {"paid": 48.0})
-    assert (process.returncode, errors) == (0, "")
-    assert last_report(tmp_path)["shop"]["request"]["method=POST,route=/orders"]["count"] == 1
-    assert last_report(tmp_path)["shop"]["sold"]["item=book"]["value"] == 2
-    assert [line.partition(":")[0] for line in output.splitlines()] == [
-        "Reports of tornado-http",
-        "Reports of tornado-stream",
-    ]
+    assert (process.returncode, output, errors) == (0, "", "")
+    assert total_count(last_report(folder), "shop.request") == 3
+    assert total_value(last_report(folder), "shop.sold{item=book}") == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["paid", STREAM]
 
 
-def test_the_shop_does_not_wait_for_ever(tmp_path: Path) -> None:
+def test_the_shop_does_not_wait_for_ever(folder: Path) -> None:
     """An order that the bank does not pay in time is refused, and the items are put back; so closing has an end."""
-    with open_with(WITH_A_BANK_THAT_HANGS, tmp_path) as (process, shop), closing(connected(shop.url)) as connection:
+    with open_with(WITH_A_BANK_THAT_HANGS, folder) as (process, shop), closing(connected(shop.url)) as connection:
         answer = ask(connection, "POST", "/orders", {"item": "book", "quantity": 2})
+        stats = counted(shop, 1)
         process.terminate()
         process.communicate(timeout=PATIENCE)
 
     assert answer == (503, {"error": "The bank does not answer."})
     assert process.returncode == 0
-    assert last_report(tmp_path)["http"]["Orders"]["errors"]["count"] == 1
-    assert last_report(tmp_path)["shop"]["stock"]["value"] == 2000
-    assert "sold" not in last_report(tmp_path)["shop"]
+    assert total_value(stats, "shop.stock") == 2000
+    assert total_count(last_report(folder), "http.Orders.errors") == 1
+    assert "sold" not in last_report(folder)["shop"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_shop_that_is_to_close_does_not_open(number: signal.Signals, tmp_path: Path) -> None:
-    """A signal that comes when the metrics are configured and the loop does not run yet ends it in good order too."""
-    with open_with(TOLD_TO_CLOSE_BEFORE_IT_OPENS.format(signal=number.name), tmp_path) as (process, shop):
+def test_a_shop_that_is_to_close_as_it_opens_closes(number: signal.Signals, folder: Path) -> None:
+    """A signal that comes before the workers are forked ends them in good order too."""
+    with open_with(TOLD_TO_CLOSE_BEFORE_IT_OPENS.format(signal=number.name), folder, workers=2) as (process, _):
         _, errors = process.communicate(timeout=PATIENCE)
 
-    assert shop.url == ""
     assert (process.returncode, errors) == (0, "")
-    assert last_report(tmp_path)["http"]["Orders"]["requests"]["value"] == 0
+    assert total_value(last_report(folder), "http.Orders.requests") == 0
 
 
-def test_a_shop_with_a_wrong_configuration_says_why_it_stays_closed(tmp_path: Path) -> None:
-    """The faults are named as tapes names them, without a traceback."""
-    config = tmp_path / "tapes.toml"
-    config.write_text("[reporters.tornado-http]\nprot = 8889\n")
+def test_a_worker_that_hangs_is_killed_in_the_end(folder: Path) -> None:
+    """The shop closes without it, and says so."""
+    with open_with(IMPATIENT, folder, workers=2) as (process, shop):
+        os.kill(shop.workers[1], signal.SIGSTOP)
+        process.terminate()
+        _, errors = process.communicate(timeout=PATIENCE)
 
-    ended = subprocess.run([*APP, str(config), "--port", "0"], capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert f"The shop has not closed in good order. Worker {shop.workers[1]} has ended by SIGKILL.\n" in errors
+
+
+def test_all_leave_a_shop_whose_supervisor_was_killed(folder: Path) -> None:
+    """Workers and aggregator end by themselves, since nobody else would end them."""
+    with open_with("from examples.shop import app; app.main()", folder, workers=3) as (process, _):
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("wanted", ["--port", "--metrics-port"])
+def test_a_shop_without_a_port_says_why_it_stays_closed(wanted: str, folder: Path) -> None:
+    """A port that is taken is named, and nothing is left running."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        ended = closed([*options(workers=1), wanted, port], folder)
 
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"The shop cannot open: {config} has 2 faults, nothing was started:\n")
-    assert "reporters.tornado-http.prot: unknown option, did you mean 'port'?" in ended.stderr
+    assert ended.stderr.startswith("The shop cannot open")
+    assert port in ended.stderr
+    assert os.strerror(errno.EADDRINUSE) in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_a_shop_without_a_port_says_why_it_stays_closed(tmp_path: Path) -> None:
-    """A port that is taken is named."""
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        ended = subprocess.run([*APP, "--port", str(port)], capture_output=True, text=True, check=False, cwd=tmp_path)
+def test_a_second_shop_in_the_same_folder_stays_closed(folder: Path) -> None:
+    """There can be but one aggregator for those who publish there."""
+    with open_shop([*APP, *options(workers=1)], folder) as shop:
+        ended = closed(options(workers=1), folder)
+        with closing(connected(shop.url)) as connection:
+            ask(connection, "GET", "/")
+        stats = counted(shop, 1)
 
     assert ended.returncode == 1
-    assert ended.stderr == f"The shop cannot open at port {port}: {os.strerror(errno.EADDRINUSE)}.\n"
+    assert ended.stderr.startswith("The shop cannot open: ")
+    assert "tapes_metrics.ipc" in ended.stderr
+    assert total_count(stats, "shop.request") == 1
+
+
+def closed(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a shop that does not open."""
+    return subprocess.run(
+        [*APP, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+    )
