@@ -1,7 +1,7 @@
 """Measure, print the results, and write them to RESULTS.md.
 
-python -m benchmarks            a minute; writes benchmarks/RESULTS.md
-python -m benchmarks --quick    some seconds; prints only
+python -m benchmarks            some minutes; writes benchmarks/RESULTS.md and benchmarks/dead-workers.svg
+python -m benchmarks --quick    a minute; prints only
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks.accuracy import worst_errors
+from benchmarks.distributed.measuring import measure
+from benchmarks.distributed.section import PICTURE, picture, section
 from benchmarks.footprint import bytes_each, import_milliseconds
 from benchmarks.operations import floors, pairs
 from benchmarks.report import Row, comparison, page
@@ -27,7 +29,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 def main() -> None:
     """Measure everything."""
     parser = argparse.ArgumentParser(prog="benchmarks", description="Compare the costs of tapes and prometheus_client.")
-    parser.add_argument("--quick", action="store_true", help="measure for some seconds only, and write no file")
+    parser.add_argument("--quick", action="store_true", help="measure little, and write no file")
     options = parser.parse_args()
     print("Measuring ...", flush=True)
     compared = pairs()
@@ -36,6 +38,7 @@ def main() -> None:
     imports = import_milliseconds(["prometheus_client", "tapes"], runs=5 if options.quick else 40)
     theirs, ours = worst_errors(2_000 if options.quick else 50_000)
     sizes = bytes_each()
+    distributed = measure(options.quick)
     rows = [
         Row(pair.operation, "ns", costs[pair.prometheus.name], costs[pair.tapes.name], pair.target) for pair in compared
     ]
@@ -52,19 +55,24 @@ def main() -> None:
     results = page(
         machine(),
         comparison(rows),
+        section(distributed),
         report_table(costs_of_reports(runs=1 if options.quick else 7)),
         floor_table({floor.name: costs[floor.name] for floor in floors()}),
     )
     print(results)
     if not options.quick:
         RESULTS.write_text(results)
+        RESULTS.with_name(PICTURE).write_text(picture(distributed.ended))
         print(f"Written to {RESULTS}.")
 
 
 def machine() -> str:
     """Name what the numbers are from."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("tapes-core", "tornado", "prometheus_client"))
+    versions = ", ".join(
+        f"{name} {metadata.version(name)}"
+        for name in ("tapes-core", "tapes-zmq", "pyzmq", "tornado", "prometheus_client")
+    )
     system = f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}"
     return f"{os.cpu_count()} cores of {processor()}, {system}, {python}, with {versions}"
 

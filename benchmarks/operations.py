@@ -26,8 +26,8 @@ class Pair(NamedTuple):
     target: float
 
 
-def pairs() -> list[Pair]:
-    """Return the operations to compare."""
+def pairs(registry: Callable[[], Registry] = Registry, owner: str = "our") -> list[Pair]:
+    """Return the operations to compare. Those of tapes are done in what `registry` returns for each of them."""
     theirs = CollectorRegistry()
     counter = PrometheusCounter("counter", "-", registry=theirs)
     histogram = PrometheusHistogram("histogram", "-", registry=theirs)
@@ -38,33 +38,32 @@ def pairs() -> list[Pair]:
         Pair(
             "counter increment",
             Statement("their counter", "counter.inc()", {"counter": counter}),
-            _ours("our counter", "counter.increment()", Registry.counter),
+            _ours(registry(), f"{owner} counter", "counter.increment()", Registry.counter),
             1 / 4,
         ),
         Pair(
             "histogram update, folding included",
             Statement("their histogram", "histogram.observe(value)", {"histogram": histogram}),
-            _ours("our histogram", "histogram.update(value)", Registry.histogram),
+            _ours(registry(), f"{owner} histogram", "histogram.update(value)", Registry.histogram),
             1 / 3.5,
         ),
         Pair(
             "`with timer.time(): pass`",
             Statement("their timer", "with timer.time(): pass", {"timer": timer}),
-            _ours("our timer", "with timer.time(): pass", Registry.timer),
+            _ours(registry(), f"{owner} timer", "with timer.time(): pass", Registry.timer),
             1 / 2.5,
         ),
         Pair(
             "lookup with two tags + increment",
             Statement("their lookup", 'tagged.labels("GET", "/items").inc()', {"tagged": tagged}),
-            _ours("our lookup", f'registry.counter("tagged", {tags}).increment()', Registry.counter),
+            _ours(registry(), f"{owner} lookup", f'registry.counter("tagged", {tags}).increment()', Registry.counter),
             1 / 1.5,
         ),
     ]
 
 
-def _ours(name: str, code: str, make: Callable[[Registry, str], Instrument]) -> Statement:
-    registry = Registry()
-    instrument = make(registry, "measured")
+def _ours(registry: Registry, name: str, code: str, make: Callable[[Registry, str], Instrument]) -> Statement:
+    instrument = make(registry, f"measured.{make.__name__}")
     needs = {"registry": registry, make.__name__: instrument}
     # Reading folds what is still in the buffer, and makes all statistics besides: tapes pays for both in each round.
     return Statement(name, code, needs, finish="registry.get_stats()")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 
 class Row(NamedTuple):
@@ -13,13 +13,16 @@ class Row(NamedTuple):
     unit: str
     prometheus: float
     tapes: float
-    target: float
-    """The part of prometheus_client's that tapes may have or, if `is_absolute`, the most that it may have itself."""
+    target: Optional[float]
+    """The part of prometheus_client's that tapes may have or, if `is_absolute`, the most that it may have itself. None
+    if it is only told."""
     is_absolute: bool = False
 
     @property
     def is_met(self) -> bool:
         """Whether tapes stays within the target."""
+        if self.target is None:
+            return True
         return self.tapes <= (self.target if self.is_absolute else self.target * self.prometheus)
 
 
@@ -28,11 +31,12 @@ def comparison(rows: Sequence[Row]) -> str:
     lines = ["| | prometheus_client | tapes | ratio | target | met |", "|---|---:|---:|---:|---:|---|"]
     for row in rows:
         ratio = f"1/{row.prometheus / row.tapes:.1f}" if row.tapes > 0 else "-"
-        target = _amount(row.target, row.unit) if row.is_absolute else f"1/{1 / row.target:g}"
-        lines.append(
-            f"| {row.what} | {_amount(row.prometheus, row.unit)} | {_amount(row.tapes, row.unit)} "
-            f"| {ratio} | <= {target} | {'yes' if row.is_met else '**no**'} |"
-        )
+        measured = f"| {row.what} | {amount(row.prometheus, row.unit)} | {amount(row.tapes, row.unit)} | {ratio} "
+        if row.target is None:
+            lines.append(measured + "| | |")
+        else:
+            target = amount(row.target, row.unit) if row.is_absolute else f"1/{1 / row.target:g}"
+            lines.append(measured + f"| <= {target} | {verdict(row.is_met)} |")
     return "\n".join(lines)
 
 
@@ -58,15 +62,14 @@ def reports(measured: dict[str, Report]) -> str:
     """Return the table of what reports cost an event loop. The first of them is what the others are compared to."""
     lines = ["| | processor time | loop does not run for up to | target | met |", "|---|---:|---:|---:|---|"]
     for number, (what, report) in enumerate(measured.items()):
-        verdict = "yes" if report.longest <= LONGEST else "**no**"
         lines.append(
             f"| {what} | {report.cpu * 1e3:,.0f} ms | {report.longest * 1e3:,.0f} ms "
-            + (f"| <= {LONGEST * 1e3:.0f} ms | {verdict} |" if number else "| | |")
+            + (f"| <= {LONGEST * 1e3:.0f} ms | {verdict(report.longest <= LONGEST)} |" if number else "| | |")
         )
     return "\n".join(lines)
 
 
-def page(machine: str, compared: str, reported: str, floor: str) -> str:
+def page(machine: str, compared: str, distributed: str, reported: str, floor: str) -> str:
     """Return the page with the results."""
     return f"""\
 # What tapes costs
@@ -90,6 +93,9 @@ Written by `python3 noxfile.py -s bench`, on {machine}.
   exact quantile of the same values. That of prometheus_client is found in its buckets as Prometheus does it, linearly
   within a bucket.
 
+## Several processes
+
+{distributed}
 ## Reports in an event loop
 
 One report of 10,000 timers in a Tornado application that does nothing else.
@@ -111,7 +117,13 @@ What the parts of such operations cost here, in Python and without any library.
 """
 
 
-def _amount(value: float, unit: str) -> str:
+def verdict(is_met: bool) -> str:
+    """Return what a table says about a target."""
+    return "yes" if is_met else "**no**"
+
+
+def amount(value: float, unit: str) -> str:
+    """Return a value for a table, with as many digits as say something."""
     if unit == "%":
         return f"{value:.2f} %" if value < 10 else f"{value:.0f} %"
     return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
