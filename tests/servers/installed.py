@@ -36,6 +36,11 @@ def collectd_command() -> List[str]:
     return [tool("collectd", "collectd-core")]
 
 
+def redis_command() -> List[str]:
+    """Return the command that runs Redis, to which its options are added."""
+    return [tool("redis-server", "redis-server")]
+
+
 def ip_command() -> str:
     """Return the command `ip`, with which root makes networks."""
     command = tool("ip", "iproute2")

@@ -9,10 +9,11 @@ from typing import Any, Callable
 import pytest
 
 from tests.servers import installed
-from tests.servers.installed import collectd_command, ip_command, statsd_command
+from tests.servers.installed import collectd_command, ip_command, redis_command, statsd_command
 
 NO_NODE = "the original StatsD needs Node: install nodejs and npm, then run `python3 noxfile.py -s tests`."
 NO_COLLECTD = "collectd is not installed: apt-get install collectd-core."
+NO_REDIS = "redis-server is not installed: apt-get install redis-server."
 NO_IP = "ip is not installed: apt-get install iproute2."
 
 skipped: Any = pytest.skip.Exception
@@ -33,7 +34,13 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("find", "reason"), [(statsd_command, NO_NODE), (collectd_command, NO_COLLECTD), (ip_command, NO_IP)]
+    ("find", "reason"),
+    [
+        (statsd_command, NO_NODE),
+        (collectd_command, NO_COLLECTD),
+        (redis_command, NO_REDIS),
+        (ip_command, NO_IP),
+    ],
 )
 def test_what_is_missing_skips_the_test_or_fails_it(
     find: Callable[[], object], reason: str, bare: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""An application of Celery. Its broker is the folder BROKER, and the file DONE has a line for each task that was done.
+"""An application of Celery. Its broker is at the URL BROKER, and the file DONE has a line for each task that was done.
 
 The processes of its pool do at their end nothing of what Python does at an exit, and nothing here closes the registry:
 tapes hears from Celery that they end.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
-from tests.distributed.servers.celery_broker import application
+from celery import Celery
+
 from tests.distributed.servers.measured import latency, registry, served
 
-app = application(__name__, Path(os.environ["BROKER"]))
+app = Celery(__name__, broker=os.environ["BROKER"])
+app.conf.worker_prefetch_multiplier = 0  # as many as there are
 
 
 def work() -> None:

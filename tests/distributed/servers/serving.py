@@ -143,8 +143,10 @@ class Site:
     def _end(self, answered: int, faults: List[str]) -> Course:
         self._end_server()
         total = self._last.await_totals(both(answered))
-        complaints = self._server.complaints() if total == both(answered) else [self._server.said()]
-        return Course(both(answered), total, faults + complaints)
+        if total == both(answered):
+            return Course(both(answered), total, faults + self._server.complaints())
+        wrong = f"{total} was counted when {both(answered)} had been answered"
+        return Course(both(answered), total, [*faults, wrong, self._server.said()])
 
 
 def both(answered: int) -> Totals:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
+
+import pytest
 
 from tests.distributed.servers.serving import (
     AT_THE_END,
@@ -15,6 +18,7 @@ from tests.distributed.servers.serving import (
     serving,
 )
 from tests.servers.processes import until
+from tests.servers.redis import running_redis
 
 BATCH = 40  # tasks that are sent when all are done and it is not enough
 RECYCLED_AFTER = 25  # tasks
@@ -24,19 +28,15 @@ RECYCLED = 2 * PROCESSES  # of those that have done tasks in the end, the first 
 class Tasks:
     """The client of a worker of Celery."""
 
-    def __init__(self, folder: Path, processes: int) -> None:
-        """Make an empty broker. Tasks are sent until so many processes have done some."""
-        needs("celery")
-        from tests.distributed.servers.celery_broker import application
+    def __init__(self, broker: str, done: Path, processes: int) -> None:
+        """Send nothing yet. Tasks are sent until so many processes have done some. In the file `done` they say so."""
+        from celery import Celery
 
-        self._broker, self._outbox = folder / "broker", folder / "outbox"
-        for each in (self._broker, self._outbox):
-            each.mkdir()
-        self._app = application("client", self._outbox)
-        self._done = folder / "done"
+        self._app = Celery("client", broker=broker, set_as_current=False)
+        self._done = done
         self._processes = processes
         self._sent = 0
-        self.environment = {"BROKER": str(self._broker), "DONE": str(self._done)}
+        self.environment = {"BROKER": broker, "DONE": str(done)}
         """For the worker."""
 
     def ask(self, requests: int, enough: Callable[[], bool]) -> int:
@@ -58,9 +58,16 @@ class Tasks:
     def _send(self, tasks: int) -> None:
         for _ in range(tasks):
             self._app.send_task("work")
-        for message in self._outbox.glob("*.msg"):  # by renaming, so that none is read before it is whole
-            message.rename(self._broker / message.name)
         self._sent += tasks
+
+
+@pytest.fixture
+def broker() -> Iterator[str]:
+    """Run a broker. Gives its URL."""
+    needs("celery")
+    # Not the folder of pytest: the address of a socket has room for about a hundred characters.
+    with tempfile.TemporaryDirectory(prefix="tapes-") as folder, running_redis(Path(folder)) as url:
+        yield url
 
 
 def celery(*options: str) -> Command:
@@ -78,9 +85,9 @@ def celery(*options: str) -> Command:
     return lambda _: [*command, *options]
 
 
-def test_celery_is_counted_while_it_works(tmp_path: Path) -> None:
+def test_celery_is_counted_while_it_works(broker: str, tmp_path: Path) -> None:
     """The total is exact in the middle and at the end, and no scrape shows less than one before it."""
-    tasks = Tasks(tmp_path, PROCESSES)
+    tasks = Tasks(broker, tmp_path / "done", PROCESSES)
     with serving(celery(), WHILE_SERVING, asking=tasks.ask, environment=tasks.environment) as site:
         course = site.serve_and_watch()
 
@@ -88,9 +95,9 @@ def test_celery_is_counted_while_it_works(tmp_path: Path) -> None:
     assert course.total == course.answered
 
 
-def test_celery_processes_that_are_recycled_leave_all_that_they_have_counted(tmp_path: Path) -> None:
+def test_celery_processes_that_are_recycled_leave_all_that_they_have_counted(broker: str, tmp_path: Path) -> None:
     """Processes end after some tasks and publish only then, and nothing is missing."""
-    tasks = Tasks(tmp_path, RECYCLED)
+    tasks = Tasks(broker, tmp_path / "done", RECYCLED)
     command = celery("--max-tasks-per-child", str(RECYCLED_AFTER))
     with serving(command, AT_THE_END, asking=tasks.ask, environment=tasks.environment) as site:
         course = site.serve_and_end()
