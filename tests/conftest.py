@@ -20,7 +20,7 @@ settings.load_profile("any machine")
 # A shell starts what runs in its background with Ctrl-C ignored, and whatever the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds within which everything has to happen that is waited for. Generous: machines are busy."""
 
 Until = Callable[[Callable[[], object]], None]

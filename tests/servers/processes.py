@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Callable, Mapping, Optional, Sequence
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds within which everything has to happen that is waited for. Generous: machines are busy."""
 
 CHOSEN_BY_TESTS = range(20_000, 32_000)

@@ -137,16 +137,19 @@ class Site:
 
     def _wrong(self, answered: int) -> List[str]:
         """Wait until the aggregator has it all, while the server serves. Return what is wrong otherwise."""
-        seen, expected = self._page.await_totals(both(answered)), both(answered)
-        return [] if seen == expected else [f"{seen} was read when {expected} had been answered"]
+        return difference(self._page.await_totals(both(answered)), both(answered))
 
     def _end(self, answered: int, faults: List[str]) -> Course:
         self._end_server()
         total = self._last.await_totals(both(answered))
-        if total == both(answered):
-            return Course(both(answered), total, faults + self._server.complaints())
-        wrong = f"{total} was counted when {both(answered)} had been answered"
-        return Course(both(answered), total, [*faults, wrong, self._server.said()])
+        wrong = difference(total, both(answered))
+        complaints = [*wrong, self._server.said()] if wrong else self._server.complaints()
+        return Course(both(answered), total, faults + complaints)
+
+
+def difference(read: Totals, expected: Totals) -> List[str]:
+    """Return how totals differ from what they have to be, if they do."""
+    return [] if read == expected else [f"{read} was read when {expected} had been answered"]
 
 
 def both(answered: int) -> Totals:

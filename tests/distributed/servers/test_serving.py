@@ -93,8 +93,16 @@ def group(tmp_path: Path) -> Iterator[Group]:
     [
         ([0, 1, 5], 5, []),
         ([3, 2, 5], 5, ["Totals(timed=2, counted=2) was read after Totals(timed=3, counted=3)"]),
-        ([0, 4], 5, ["the log\n"]),
-        ([6], 5, ["the log\n"]),
+        (
+            [0, 4],
+            5,
+            ["Totals(timed=4, counted=4) was read when Totals(timed=5, counted=5) had been answered", "the log\n"],
+        ),
+        (
+            [6],
+            5,
+            ["Totals(timed=6, counted=6) was read when Totals(timed=5, counted=5) had been answered", "the log\n"],
+        ),
     ],
     ids=["exact", "went-down", "too-few", "too-many"],
 )
