@@ -48,7 +48,9 @@ def uwsgi(options: List[str]) -> Command:
 def recycling(options: List[str]) -> Command:
     """Return the command for workers that are recycled."""
     recycled = ["--max-requests", str(RECYCLED_AFTER), "--min-worker-lifetime", "0", "--die-on-term"]
-    return uwsgi([*options, *recycled, "--hook-accepting", f"print:{ACCEPTING}"])
+    # One that has overheard that it is to end, as it may while it begins, is killed then, and in a minute otherwise.
+    mercy = ["--reload-mercy", "10", "--worker-reload-mercy", "10"]
+    return uwsgi([*options, *recycled, *mercy, "--hook-accepting", f"print:{ACCEPTING}"])
 
 
 def settled(said: str) -> bool:
