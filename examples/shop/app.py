@@ -22,7 +22,6 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from multiprocessing.context import ForkProcess
 
 from tornado.httpserver import HTTPServer
@@ -38,14 +37,17 @@ from tapes.reporting.stream import ThreadedStreamReporter
 
 HOST = "127.0.0.1"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-LOOK = 0.1  # seconds from one look at the workers to the next
+LOOK = 0.1  # seconds from one look at the others, and at whether it is time to close, to the next
 PATIENCE = 15.0  # seconds for the workers to close; one that hangs is killed
 
 fork = multiprocessing.get_context("fork")
 
 
 class ClosingTime:
-    """Whether the shop was told to close. A fork takes it along, so no worker misses what came just before."""
+    """Whether the shop was told to close. A fork takes it along, so no worker misses what came just before.
+
+    It is to be looked at again and again: a handler that runs as its thread begins to wait does not end the waiting.
+    """
 
     def __init__(self) -> None:
         self.has_come = False
@@ -140,37 +142,20 @@ def work(sockets: Sequence[socket.socket], closing_time: ClosingTime) -> None:
 
 async def serve(sockets: Sequence[socket.socket], closing_time: ClosingTime) -> None:
     """Serve until it is time to close, or nobody is there any more to say so, and close in good order."""
-    loop = asyncio.get_running_loop()
-    closing = asyncio.Event()
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None  # it has forked this process
 
-    def close(*_: object) -> None:
-        with suppress(RuntimeError):  # the loop has ended, as this was not the first signal
-            loop.call_soon_threadsafe(closing.set)
+    def is_closing() -> bool:
+        return closing_time.has_come or not supervisor.is_alive()
 
-    for number in SIGNALS:
-        signal.signal(number, close)
-    if closing_time.has_come:
-        closing.set()
-    watch_supervisor(loop, closing)
-    server = HTTPServer(application(closing))
+    server = HTTPServer(application(is_closing))
     server.add_sockets(sockets)
-    await closing.wait()
+    while not is_closing():
+        await asyncio.sleep(LOOK)
     server.stop()
     while Handler.under_way:
         await asyncio.sleep(0.01)
     await server.close_all_connections()
-
-
-def watch_supervisor(loop: asyncio.AbstractEventLoop, closing: asyncio.Event) -> None:
-    """Close when the supervisor has died: nobody would ever stop this worker or replace it."""
-    supervisor = multiprocessing.parent_process()
-    assert supervisor is not None  # it has forked this process
-
-    def died() -> None:
-        loop.remove_reader(supervisor.sentinel)
-        closing.set()
-
-    loop.add_reader(supervisor.sentinel, died)
 
 
 def bind(port: int) -> list[socket.socket]:

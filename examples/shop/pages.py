@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import ExitStack
-from typing import ClassVar
+from typing import Callable, ClassVar
 
 from tornado.web import Application, HTTPError, RequestHandler
 
@@ -55,7 +55,7 @@ class Handler(RequestHandler, metaclass=Metered):  # type: ignore[metaclass]  # 
 
     def prepare(self) -> None:
         """Count the request, time it by its route and method, and count it as in progress."""
-        if self.settings["closing"].is_set():
+        if self.settings["is_closing"]():
             self.set_header("Connection", "close")
         self.requests.increment()
         self.under_way.add(self)
@@ -156,7 +156,7 @@ async def charge(value: float) -> None:
     await asyncio.sleep(0.001)
 
 
-def application(closing: asyncio.Event) -> Application:
-    """Return the shop as an application, which asks nobody to stay when `closing` is set."""
+def application(is_closing: Callable[[], bool]) -> Application:
+    """Return the shop as an application, which asks nobody to stay when it is closing."""
     routes = [("/", Catalogue), ("/items/([^/]+)", Item), ("/orders", Orders)]
-    return Application(routes, default_handler_class=Unknown, closing=closing)
+    return Application(routes, default_handler_class=Unknown, is_closing=is_closing)

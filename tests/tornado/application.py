@@ -75,11 +75,12 @@ def main(port: int, config: str, way: str) -> None:
         server.start(2)
         loop = tornado.ioloop.IOLoop.current()
 
-        def end(*_: object) -> None:
+        def end() -> None:
             server.stop()
             loop.add_callback(loop.stop)
 
-        signal.signal(signal.SIGTERM, lambda *_: loop.add_callback(end))
+        # Unlike with signal.signal(), it wakes the loop also when it comes just as the loop begins to wait.
+        asyncio.get_event_loop().add_signal_handler(signal.SIGTERM, end)
         say_so()
         loop.start()
         return

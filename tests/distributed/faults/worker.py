@@ -17,11 +17,12 @@ WIDTH is how many further histograms it has. Each has a new value ten times a se
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
 import time
-from typing import Callable, Dict, NoReturn
+from typing import Callable, Dict, Iterator, NoReturn
 
 from tapes.distributed.registry import DistributedRegistry
 from tests.distributed.faults.events import Events
@@ -80,6 +81,20 @@ def tell(total: int) -> None:
     sys.stdout.flush()
 
 
+def told() -> Iterator[str]:
+    """Yield each line that it is told.
+
+    It waits in small pieces: a signal that comes just when it begins to wait does not wake it.
+    """
+    while True:
+        # Each command is answered before the next, so none can be in the buffer of sys.stdin.
+        if select.select([sys.stdin], [], [], 0.02)[0]:
+            line = sys.stdin.readline()
+            if not line:
+                return
+            yield line
+
+
 def await_reports(registry: DistributedRegistry) -> None:
     """Wait for two reports: one that began later, and time for what it has sent to be gone."""
     reporter = registry._publisher
@@ -91,7 +106,7 @@ def await_reports(registry: DistributedRegistry) -> None:
 
 def obey(registry: DistributedRegistry, recorder: Recorder) -> None:
     """Do what it is told, until it is told to end."""
-    for line in sys.stdin:
+    for line in told():
         command, _, argument = line.strip().partition(" ")
         if command == "end":
             return

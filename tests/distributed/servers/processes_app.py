@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Callable, List
 
@@ -102,7 +103,7 @@ def wait_for_the_end() -> None:
     try:
         signal.signal(signal.SIGTERM, end)
         while True:
-            signal.pause()
+            time.sleep(0.02)  # in small pieces: a signal that comes just when it begins to wait does not wake it
     except Ended:
         pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -36,7 +37,8 @@ def main(port: int) -> None:
         server.stop()
         loop.add_callback(loop.stop)  # after what is in the queue
 
-    signal.signal(signal.SIGTERM, lambda *_: loop.add_callback_from_signal(end))
+    # Unlike with signal.signal(), it wakes the loop also when it comes just as the loop begins to wait.
+    asyncio.get_event_loop().add_signal_handler(signal.SIGTERM, end)
     loop.start()
 
 
