@@ -105,7 +105,8 @@ class RegistryAggregator:
         """Begin to merge and to report: in a forked process, or with `fork=False` in this one, until it is stopped.
 
         Returns when workers can connect and the reporters have started; with `fork=False` when it has ended, by
-        `stop()` in another thread, SIGTERM or Ctrl-C. Each reporter has made its last report then.
+        `stop()` in another thread, SIGTERM or Ctrl-C. Each reporter has made its last report then. So it has if what
+        workers send cannot be taken in any more, whatever the error; that is raised, or logged by the forked process.
 
         Raises ReporterStateError if it is running, ReporterError if another aggregator is at the address or the file of
         its state cannot be used, and what `start()` of the reporters raises.
@@ -172,7 +173,7 @@ class RegistryAggregator:
                 state_lock = _state_lock(self._state_path)
                 keeper = Keeper(self._state_path)
             restored = keeper is not None and keeper.restore(self.registry)
-            receiver = Receiver(self.registry, self.address, self._keys, keeper)
+            receiver = receiving = Receiver(self.registry, self.address, self._keys, keeper)
             receiver.start()
             if restored or not claim.is_first or self.address.path is None:  # over tcp:// nobody knows who was there
                 self._catch_up(fate)
@@ -185,16 +186,20 @@ class RegistryAggregator:
                 ready()
 
             def end() -> None:
-                self._see_off(fate)
+                if receiving.error is None:
+                    self._see_off(fate)
                 _stop_all(started)
 
             with _collecting_seldom():
-                _wait(self._needs_a_loop(), begin, lambda: self._is_wanted(fate), end)
+                # Totals that do not move any more are worse than none: whoever supervises it is to start another one.
+                _wait(self._needs_a_loop(), begin, lambda: receiving.error is None and self._is_wanted(fate), end)
+            if receiving.error is not None:
+                raise receiving.error
         finally:
             _stop_all(started)
             if receiver is not None:
                 receiver.stop(_REPORTING)
-            if keeper is not None and receiver is not None:
+            if keeper is not None and receiver is not None and receiver.error is None:
                 keeper.keep(self.registry)
             if state_lock is not None:
                 state_lock.release()

@@ -39,7 +39,7 @@ _HANDSHAKES = (
 
 
 class Receiver:
-    """Receives what workers send, until it is stopped.
+    """Receives what workers send, until it is stopped, or fails.
 
     The sockets are made, used and closed by its own thread, a daemon.
     """
@@ -61,7 +61,8 @@ class Receiver:
         self._stopping = False
         self._ready = Wakeup()
         self._done = Wakeup()
-        self._error: Optional[BaseException] = None
+        self.error: Optional[BaseException] = None
+        """What it has failed of; None if it has not."""
         registry.ask = self._ask
         registry.confirm = self._leaving.append
 
@@ -69,8 +70,8 @@ class Receiver:
         """Begin to receive. Raises ReporterError if that cannot be at this address."""
         threading.Thread(target=self._run, name="tapes-aggregator", daemon=True).start()
         self._ready.wait()
-        if self._error is not None:
-            raise ReporterError(f"An aggregator cannot be at {self._address}: {self._error}.") from self._error
+        if self.error is not None:
+            raise ReporterError(f"An aggregator cannot be at {self._address}: {self.error}.") from self.error
 
     def stop(self, timeout: float) -> bool:
         """Take in what has arrived and close the sockets, within `timeout` seconds; False if it takes longer."""
@@ -92,22 +93,14 @@ class Receiver:
                 os.umask(mask)
             self._ready.set()
             self._receive(socket, zap, monitor)
-        except BaseException as error:  # noqa: BLE001 -- it is raised where it was started, or logged
-            self._failed(error)
+        except BaseException as error:  # noqa: BLE001 -- it is raised by whoever has started it
+            self.error = error
         finally:
             self._ready.set()
             for each in sockets:
                 each.close(0)
             context.term()
             self._done.set()
-
-    def _failed(self, error: BaseException) -> None:
-        if not self._ready.is_set():
-            self._error = error
-            return
-        import logging
-
-        logging.getLogger(LOGGER_NAME).error("The aggregator at %s has ended.", self._address, exc_info=error)
 
     def _subscription(
         self, context: zmq.Context[zmq.Socket[bytes]], sockets: List[zmq.Socket[bytes]]

@@ -1,0 +1,78 @@
+"""An aggregator that cannot take in anything any more ends, and does not go on to show what once was."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.distributed.whole.programs import Place
+
+FAILING = """
+from tapes.distributed.unified import UnifiedRegistry
+
+tidy = UnifiedRegistry.tidy
+
+def tidy_or_fail(unified):
+    if (FOLDER / "fails").exists():
+        raise MemoryError("There is no room.")
+    tidy(unified)
+
+UnifiedRegistry.tidy = tidy_or_fail
+"""
+
+
+@pytest.mark.parametrize("options", ["", 'state_path=FOLDER / "state"'])
+def test_a_forked_one_logs_why_it_ends_and_can_be_started_again(place: Place, options: str) -> None:
+    """It reports what it has been told, its parent sees that it is gone, and the next one is told everything."""
+    program = place.run(f"""{FAILING}
+registry = worker_registry()
+served = registry.counter("served")
+registry.connect()
+aggregating = aggregator({options})
+aggregating.start()
+served.increment(3)
+noted("fails")
+until(lambda: aggregating.pid is None, "it has ended")
+served.increment(4)
+(FOLDER / "fails").unlink()
+aggregating.start()
+noted("seen")
+registry.close()
+aggregating.stop()
+""")
+    before = place.report().await_last({"served.value": 3})
+    place.note("fails")
+    after = place.report().await_last({"served.value": 7})
+    place.note("seen")
+    status = program.ended()
+    lines = program.lines()
+
+    assert (before, after, status) == ({"served.value": 3}, {"served.value": 7}, 0)
+    assert lines[0] == "ERROR tapes.distributed: The aggregator has ended."
+    assert lines[1].startswith("Traceback")
+    assert [line for line in lines[2:] if not line.startswith(" ")] == ["MemoryError: There is no room."]
+
+
+@pytest.mark.parametrize("reporter", ["ThreadedStreamReporter", "TornadoStreamReporter"])
+def test_one_that_was_not_forked_raises_what_it_has_failed_of(place: Place, reporter: str) -> None:
+    """After the last reports. A program that does not handle it fails, which tells its supervisor to start another."""
+    program = place.run(f"""{FAILING}
+from tapes.reporting.tornado.stream import TornadoStreamReporter
+
+aggregator({reporter}(HOUR, path=FOLDER / "report"), stream(name="live")).start(fork=False)
+""")
+    worker = place.run("""
+        registry = worker_registry()
+        registry.connect()
+        registry.counter("served").increment(3)
+        noted("ended")
+        os._exit(0)
+    """)
+    seen = place.report("live").await_last({"served.value": 3})
+    place.note("fails")
+    status = program.ended()
+    place.note("ended")
+    worker.ended()
+
+    assert (seen, status) == ({"served.value": 3}, 1)
+    assert place.report().last("served.value") == {"served.value": 3}
+    assert program.lines()[-1] == "MemoryError: There is no room."
