@@ -127,9 +127,18 @@ class ZmqReporter(ScheduledReporter):
                 return False
             self.clock.wait(run.stopping, min(left, _LISTEN))
             link = None if run.stopping.is_set() else self._link
-            if link is not None and link.is_asked():
-                link.flush(self.registry)
+            if link is not None:
+                self._answer(link, run)
         return True
+
+    def _answer(self, link: _Link, run: Run) -> None:
+        try:
+            if link.is_asked():
+                link.flush(self.registry)
+        except Exception as error:
+            if run.pid != os.getpid():
+                raise  # this has gone on in a forked child, where it has to end
+            self.note(run, error)  # what could not be told now comes with the next report
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,0 +1,73 @@
+"""What a worker does between two reports: it answers an aggregator that has just appeared, or that misses something."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Iterator, List
+
+import pytest
+
+from tapes.distributed import reporter as reporters
+from tapes.distributed.addresses import checked
+from tapes.distributed.receiver import Receiver
+from tapes.distributed.reporter import ZmqReporter
+from tapes.distributed.unified import UnifiedRegistry
+from tapes.registry import Registry
+from tapes.testing import ManualClock
+from tests.servers.processes import until
+
+NEVER = 1e9
+"""Seconds from one report to the next: in between there is only what is asked for."""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Make a folder with a short path, as sockets need it."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="tz") as made:
+        yield Path(made)
+
+
+def test_a_flush_that_fails_does_not_end_the_reporting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a failure like that of a report, and what could not be told comes with the next one."""
+    flush = reporters._Link.flush
+    failures: List[Exception] = []
+
+    def fail_once(link: Any, registry: Registry, flags: int = 0) -> bool:
+        if link._wanted and not failures:
+            failures.append(MemoryError("There is no room."))
+            raise failures[0]
+        return flush(link, registry, flags)
+
+    monkeypatch.setattr(reporters._Link, "flush", fail_once)
+    address = checked(f"ipc://{folder}/a", keys=None, insecure=False)
+    unified = UnifiedRegistry()
+    receiver = Receiver(unified, address)
+    clock, registry = ManualClock(), Registry()
+    registry.counter("served").increment(3)
+
+    def is_heard() -> bool:
+        clock.advance(1)
+        return bool(failures)
+
+    with ZmqReporter(NEVER, address.text, registry, clock=clock) as reporter:
+        until(lambda: reporter.reports == 1, "it has reported to nobody")
+        receiver.start()
+        try:
+            until(is_heard, "the aggregator is heard")
+            until(lambda: reporter.failures == 1, "that is a failure")
+            reports = reporter.reports
+            clock.advance(NEVER)
+            until(lambda: "served" in unified.get_stats(), "it is told")
+        finally:
+            reporter.stop()
+            receiver.stop(30)
+
+    assert reports == 1
+    assert unified.get_stats()["served"] == {"value": 3}
+    assert reporter.last_error is failures[0]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{reporter!r} could not report; it will try again."
+    ]
