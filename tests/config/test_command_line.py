@@ -201,7 +201,8 @@ def test_reader_that_goes_away(distributions: Distributions) -> None:
 def test_interruption(distributions: Distributions) -> None:
     """Ctrl-C ends the command without a traceback."""
     distributions.install(
-        "slow-metrics", {"slow": "import sys, time\nsys.stderr.write('.')\nsys.stderr.flush()\ntime.sleep(60)\n"}
+        "slow-metrics",
+        {"slow": "import sys, time\nsys.stderr.write('.')\nsys.stderr.flush()\nwhile True:\n    time.sleep(0.02)\n"},
     )
     with subprocess.Popen(
         [sys.executable, "-S", "-m", "tapes", "plugins"], stderr=subprocess.PIPE, env=distributions.environment()
