@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -11,13 +12,16 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Callable, Mapping, Optional, Sequence
+from typing import Callable, List, Mapping, Optional, Sequence
 
 PATIENCE = 60.0
 """Seconds within which everything has to happen that is waited for. Generous: machines are busy."""
 
 CHOSEN_BY_TESTS = range(20_000, 32_000)
 """Ports that systems do not give to those who ask for any, so that none is taken between its choice and its use."""
+
+LANES = 16
+"""Processes that run tests at a time, each of which has its own share of these ports."""
 
 
 class ServerProcess:
@@ -84,21 +88,30 @@ class ServerProcess:
         return self.log.read_text(errors="replace")
 
 
-def free_port(taken: Optional[int] = None) -> int:
-    """Return a port of loopback, other than `taken`, that is free for TCP and UDP.
+def ports_of(lane: str) -> List[int]:
+    """Return the ports that a process chooses from, given what pytest-xdist calls it, in an order of its own."""
+    ports = list(CHOSEN_BY_TESTS[int(lane[2:]) % LANES :: LANES])
+    random.SystemRandom().shuffle(ports)
+    return ports
+
+
+_ports = itertools.cycle(ports_of(os.environ.get("PYTEST_XDIST_WORKER", "gw0")))
+
+
+def free_port() -> int:
+    """Return a port of loopback that is free for TCP and UDP, another one each time.
 
     Another program may take it before it is used: whoever uses it tries again with another one then.
     """
     while True:
-        port = random.choice(CHOSEN_BY_TESTS)
+        port = next(_ports)
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
             try:
                 tcp.bind(("127.0.0.1", port))
                 udp.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port != taken:
-            return port
+        return port
 
 
 def send_datagram(host: str, port: int, data: bytes) -> None:

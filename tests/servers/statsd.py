@@ -89,7 +89,7 @@ class StatsD:
         for _ in range(1 if known else ATTEMPTS):
             if not known:
                 self.port = free_port()
-                self._management = free_port(self.port)
+                self._management = free_port()
             Path(self.path).unlink(missing_ok=True)  # one that was killed has left it behind
             process = self._process = ServerProcess([*self._command, self._configure()], self._folder / "log")
             with contextlib.suppress(EndedEarlyError):

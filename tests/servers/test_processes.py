@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.processes import ServerProcess, until
+from tests.servers.processes import CHOSEN_BY_TESTS, LANES, ServerProcess, free_port, ports_of, until
 
 STARTER = """
 import os, signal, sys
 from pathlib import Path
-from tests.servers.processes import ServerProcess, until
+from tests.servers.processes import CHOSEN_BY_TESTS, LANES, ServerProcess, free_port, ports_of, until
 server = ServerProcess(["sh", "-c", "echo ready; exec sleep 600"], Path(sys.argv[1]))
 until(server.said, "it is ready")
 print(server.pid, flush=True)
@@ -55,3 +55,12 @@ def test_a_server_that_does_not_listen_to_reason_is_killed(tmp_path: Path, monke
     server.stop()
 
     assert not server.running
+
+
+def test_tests_that_run_at_a_time_choose_other_ports() -> None:
+    """No two processes of pytest-xdist share a port, and none chooses one twice: both might be about to use it."""
+    chosen = [free_port() for _ in range(50)]
+    shares = [ports_of(f"gw{number}") for number in range(LANES)]
+
+    assert len(set(chosen)) == 50
+    assert sorted(port for share in shares for port in share) == list(CHOSEN_BY_TESTS)

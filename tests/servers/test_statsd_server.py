@@ -107,7 +107,7 @@ def test_a_paused_server_takes_nothing_until_it_is_resumed(server: StatsD) -> No
 def test_ports_that_are_taken_are_left_to_others(server: StatsD, monkeypatch: pytest.MonkeyPatch) -> None:
     """A port that somebody takes between its choice and its use is given up for another."""
     choices = iter([server.port, server.port + 1])
-    monkeypatch.setattr("tests.servers.statsd.free_port", lambda taken=None: next(choices, 0) or free_port(taken))
+    monkeypatch.setattr("tests.servers.statsd.free_port", lambda: next(choices, 0) or free_port())
 
     with StatsD() as second:
         second.send("mine:1|c\n", "tcp")

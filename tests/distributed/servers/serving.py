@@ -228,7 +228,7 @@ def listening(start: Callable[[int, int], Group], used: Sequence[bool]) -> Itera
     with contextlib.ExitStack() as stack:
         for _ in range(ATTEMPTS):
             port = free_port()
-            ports = (port, free_port(port))
+            ports = (port, free_port())
             group = start(*ports)
             stack.callback(group.kill)
             waited_for = [port for port, uses in zip(ports, used) if uses]

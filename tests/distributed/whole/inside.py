@@ -84,6 +84,17 @@ def idle() -> NoReturn:
         time.sleep(0.02)
 
 
+def await_introduction(registry: DistributedRegistry) -> None:
+    """Wait until the aggregator has been told of this process, which it waits for from then on when it ends."""
+
+    def is_introduced() -> bool:
+        publisher = registry._publisher
+        link = None if publisher is None else publisher._link
+        return link is not None and link._publisher.position[1] > 0
+
+    until(is_introduced, "the aggregator knows of this process")
+
+
 def say(what: object) -> None:
     """Write a line in one piece, so that it stands by itself when several processes write to the same file."""
     os.write(1, f"{what}\n".encode())
@@ -112,6 +123,7 @@ __all__ = [
     "aggregator",
     "asyncio",
     "atexit",
+    "await_introduction",
     "forked",
     "idle",
     "join",

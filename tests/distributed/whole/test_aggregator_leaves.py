@@ -65,6 +65,7 @@ def work_on():
     parent = os.getppid()
     registry.connect()
     served.increment(1)
+    await_introduction(registry)
     note(f"works{{os.getpid()}}")
     until(lambda: os.getppid() != parent)
     served.increment(10)
@@ -94,6 +95,7 @@ signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
 def work_on():
     registry.connect()
     served.increment(1)
+    await_introduction(registry)
     note(f"works{{os.getpid()}}")
     until(lambda: ending)
     time.sleep(3)
@@ -120,6 +122,7 @@ def test_workers_that_go_on_hold_it_up_for_a_moment_only(place: Place) -> None:
 def work_on():
     registry.connect()
     served.increment(1)
+    await_introduction(registry)
     note(f"works{{os.getpid()}}")
     noted("end")
 
@@ -232,6 +235,7 @@ def test_sigterm_ends_it_alone(place: Place) -> None:
         registry.counter("served").increment(5)
         aggregating = RegistryAggregator(stream(interval=HOUR), ADDRESS)
         aggregating.start()
+        await_introduction(registry)
         os.kill(aggregating.pid, signal.SIGTERM)
         time.sleep(0.5)
         print(aggregating.pid is not None)

@@ -132,6 +132,7 @@ served = registry.counter("served")
 def work():
     registry.connect()
     served.increment(1)
+    await_introduction(registry)
     try:
         note(f"works{os.getpid()}")
         idle()
@@ -178,6 +179,7 @@ for pid in children:
     noted(f"works{pid}")
 registry.connect()
 served.increment(1)
+await_introduction(registry)
 try:
     note("all.work")
     idle()
@@ -239,6 +241,7 @@ try:
     server.start(2)
     registry.connect()
     served.increment(1)
+    await_introduction(registry)
     tornado.ioloop.IOLoop.current().call_later(0, lambda: note(f"works{tornado.process.task_id()}"))
     tornado.ioloop.IOLoop.current().start()
 except KeyboardInterrupt:
