@@ -8,7 +8,7 @@ from tests.conftest import RunScript
 
 PREAMBLE = """
 import asyncio, atexit, os, signal, sys, threading, time
-from tornado.ioloop import IOLoop
+from tornado.ioloop import IOLoop, PeriodicCallback
 from tapes import Registry
 from tapes.reporting.tornado import TornadoScheduledReporter
 from tapes.reporting.tornado.stream import TornadoStreamReporter
@@ -193,6 +193,8 @@ async def killing_later():
     await report()
 reporter.report = killing_later if sys.argv[1] == "coroutine" else killing
 loop = IOLoop.current()
+# A signal from another thread that comes just as the loop begins to wait does not wake it.
+PeriodicCallback(lambda: None, 20).start()
 reporter.start()
 loop.start()
 """,
