@@ -225,8 +225,8 @@ def run_pytest(session: nox.Session, wheels: Path, *runner: str) -> None:
     if runner or session.posargs:
         session.run(*runner, "pytest", *session.posargs, env=told)
         return
-    # Those of several processes mostly wait for one another, so some of them run at a time.
-    session.run("pytest", "--ignore", MANY_PROCESSES, env=told)
+    # Tests wait for processes, and those of many processes mostly for one another, so some of them run at a time.
+    session.run("pytest", "--ignore", MANY_PROCESSES, "--numprocesses", "2", env=told)
     session.run("pytest", MANY_PROCESSES, "--numprocesses", "5", env=told)
 
 
