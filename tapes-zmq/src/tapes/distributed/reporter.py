@@ -32,7 +32,7 @@ INTERVAL = 1.0
 FAREWELL = 4.0
 """Seconds for which a reporter that stops waits at most until the aggregator has everything."""
 
-_STRANGER = 1.0  # seconds for which it waits for one that has never been heard of
+_STRANGER = 1.0  # seconds for which it waits for one that has never been heard of, and has left no trace
 _STALLED = 0.5  # seconds for which a flush waits for an aggregator that reads nothing
 _WAITING = 64  # frames that may wait to be sent; with the size of frames, some 8 MB
 _REPEAT = 0.5  # seconds after which the last report is made again if it is not confirmed, doubled each time
@@ -160,6 +160,7 @@ class _Link:
 
     def __init__(self, address: addresses.Address, keys: Optional[curve.WorkerKeys], publisher: Publisher) -> None:
         self._publisher = publisher
+        self._path = address.path
         self._pid = os.getpid()
         self._wanted = False
         self._is_first = True
@@ -210,7 +211,9 @@ class _Link:
         told: List[Tuple[int, int]] = []
         flags = frames.LEAVING | (frames.ENDING if is_ending() else 0)
         patience, repeat = _REPEAT, math.inf
-        while not run.abandoned and time.monotonic() - start < (FAREWELL if self._known else _STRANGER):
+        # On a busy machine one that is there may not have come to say so yet.
+        expected = self._path is not None and os.path.exists(self._path)
+        while not run.abandoned and time.monotonic() - start < (FAREWELL if self._known or expected else _STRANGER):
             self._listen()
             if time.monotonic() > repeat:
                 # Its last frame, or one before it, is lost. No later one would show that.

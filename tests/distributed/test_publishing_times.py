@@ -1,8 +1,10 @@
-"""What a worker does between two reports: it answers an aggregator that has just appeared, or that misses something."""
+"""When a worker publishes, and how long it waits, apart from its interval: what the aggregator has to do with it."""
 
 from __future__ import annotations
 
+import socket
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any, Iterator, List
 
@@ -15,7 +17,7 @@ from tapes.distributed.reporter import ZmqReporter
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.registry import Registry
 from tapes.testing import ManualClock
-from tests.servers.processes import until
+from tests.servers.processes import PATIENCE, until
 
 NEVER = 1e9
 """Seconds from one report to the next: in between there is only what is asked for."""
@@ -71,3 +73,47 @@ def test_a_flush_that_fails_does_not_end_the_reporting(
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
         f"{reporter!r} could not report; it will try again."
     ]
+
+
+def test_a_worker_that_ends_waits_for_an_aggregator_that_has_not_come_to_say_that_it_is_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its socket is there: for nobody at all a worker does not wait that long."""
+    monkeypatch.setattr(reporters, "_STRANGER", 0.0)
+    monkeypatch.setattr(reporters, "FAREWELL", PATIENCE)
+    address = checked(f"ipc://{folder}/a", keys=None, insecure=False)
+    unified = UnifiedRegistry()
+    receiver = Receiver(unified, address)
+    registry = Registry()
+    registry.counter("served").increment(3)
+    reporter = ZmqReporter(NEVER, address.text, registry)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{folder}/a")
+        reporter.start()
+        until(lambda: reporter.reports == 1, "it has reported to nobody")
+        stopping = threading.Thread(target=reporter.stop, args=(2 * PATIENCE,))
+        stopping.start()
+        until(lambda: reporter.reports == 2, "it has done so once more")
+        receiver.start()
+        stopping.join(2 * PATIENCE)
+    receiver.stop(PATIENCE)
+
+    assert unified.get_stats()["served"] == {"value": 3}
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_a_worker_that_ends_does_not_wait_for_nobody(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nothing shows that there ever was an aggregator it waits for a moment only, and says so."""
+    monkeypatch.setattr(reporters, "_STRANGER", 0.0)
+    monkeypatch.setattr(reporters, "FAREWELL", 2 * PATIENCE)
+    registry = Registry()
+    registry.counter("served").increment(3)
+    reporter = ZmqReporter(NEVER, f"ipc://{folder}/a", registry)
+    reporter.start()
+    reporter.stop(PATIENCE)
+
+    assert reporter.reports == 2
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(f"{reporter!r} stops, and no aggregator has confirmed its last report")
