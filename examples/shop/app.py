@@ -144,14 +144,11 @@ async def serve(sockets: Sequence[socket.socket], closing_time: ClosingTime) -> 
     """Serve until it is time to close, or nobody is there any more to say so, and close in good order."""
     supervisor = multiprocessing.parent_process()
     assert supervisor is not None  # it has forked this process
-
-    def is_closing() -> bool:
-        return closing_time.has_come or not supervisor.is_alive()
-
-    server = HTTPServer(application(is_closing))
+    server = HTTPServer(application(lambda: closing_time.has_come))
     server.add_sockets(sockets)
-    while not is_closing():
+    while supervisor.is_alive() and not closing_time.has_come:
         await asyncio.sleep(LOOK)
+    closing_time.has_come = True
     server.stop()
     while Handler.under_way:
         await asyncio.sleep(0.01)

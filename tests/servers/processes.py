@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Callable, List, Mapping, Optional, Sequence
+from typing import Callable, List, Mapping, NoReturn, Optional, Sequence
 
 PATIENCE = 60.0
 """Seconds within which everything has to happen that is waited for. Generous: machines are busy."""
@@ -122,6 +122,15 @@ def send_datagram(host: str, port: int, data: bytes) -> None:
         refused = udp.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if refused:
             raise OSError(refused, os.strerror(refused))
+
+
+def idle() -> NoReturn:
+    """Do nothing until a signal ends that.
+
+    In small pieces: a signal that comes just as a process begins to wait does not wake it.
+    """
+    while True:
+        time.sleep(0.02)
 
 
 def until(happened: Callable[[], object], what: str, patience: float = PATIENCE) -> None:

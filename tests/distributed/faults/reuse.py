@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,7 +17,7 @@ from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.reporting.http import HTTPReporter
 from tests.distributed.faults.events import Events, Picture, shown
 from tests.distributed.faults.processes import stats_at
-from tests.servers.processes import until
+from tests.servers.processes import idle, until
 
 NUMBER = 5000
 """Of all the workers."""
@@ -74,8 +73,7 @@ def work(registry: DistributedRegistry, events: Events, worker: int, total: int)
     registry.connect()
     events.begin(worker)
     events.record(total)
-    while True:
-        time.sleep(0.02)  # in small pieces: a signal that comes just when it begins to wait does not wake it
+    idle()
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ import os
 import signal
 import socket
 import sys
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Callable, List
 
 from tests.distributed.servers.measured import latency, registry, served, start_aggregator
+from tests.servers.processes import idle
 
 PROCESSES = 2
 
@@ -102,8 +102,7 @@ def wait_for_the_end() -> None:
 
     try:
         signal.signal(signal.SIGTERM, end)
-        while True:
-            time.sleep(0.02)  # in small pieces: a signal that comes just when it begins to wait does not wake it
+        idle()
     except Ended:
         pass
 

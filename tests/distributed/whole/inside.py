@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, List, NoReturn, Optional
+from typing import Any, Callable, List, Optional
 
 from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.distributed.reporter import ZmqReporter
@@ -21,6 +21,7 @@ from tapes.reporting import ScheduledReporter
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.stream import ThreadedStreamReporter
 from tests.servers import processes
+from tests.servers.processes import idle
 
 FOLDER = Path(os.environ["PLACE"])
 ADDRESS = f"ipc://{FOLDER}/a"
@@ -73,15 +74,6 @@ def note(name: str) -> None:
 def noted(name: str) -> None:
     """Wait until somebody has said that."""
     until((FOLDER / name).exists, f"{name} is noted")
-
-
-def idle() -> NoReturn:
-    """Do nothing until a signal ends that.
-
-    In small pieces: a signal that comes just when a process with several threads begins to wait does not wake it.
-    """
-    while True:
-        time.sleep(0.02)
 
 
 def await_introduction(registry: DistributedRegistry) -> None:

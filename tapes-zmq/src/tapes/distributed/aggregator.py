@@ -193,8 +193,6 @@ class RegistryAggregator:
             with _collecting_seldom():
                 # Totals that do not move any more are worse than none: whoever supervises it is to start another one.
                 _wait(self._needs_a_loop(), begin, lambda: receiving.error is None and self._is_wanted(fate), end)
-            if receiving.error is not None:
-                raise receiving.error
         finally:
             _stop_all(started)
             if receiver is not None:
@@ -205,6 +203,8 @@ class RegistryAggregator:
                 state_lock.release()
             self._serving = False
             claim.release(is_missed=any(worker.present for worker in list(self.registry.workers.values())))
+        if receiver.error is not None:
+            raise receiver.error
 
     def _is_wanted(self, fate: Fate) -> bool:
         if time.monotonic() - self._since > _ALONE:
