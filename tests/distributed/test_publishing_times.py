@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any, Iterator, List
@@ -17,6 +16,7 @@ from tapes.distributed.reporter import ZmqReporter
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.registry import Registry
 from tapes.testing import ManualClock
+from tests.distributed.faults.processes import short_folder
 from tests.servers.processes import PATIENCE, until
 
 NEVER = 1e9
@@ -26,8 +26,8 @@ NEVER = 1e9
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Make a folder with a short path, as sockets need it."""
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="tz") as made:
-        yield Path(made)
+    with short_folder() as made:
+        yield made
 
 
 def test_a_flush_that_fails_does_not_end_the_reporting(

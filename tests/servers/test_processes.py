@@ -15,7 +15,7 @@ from tests.servers.processes import CHOSEN_BY_TESTS, LANES, ServerProcess, free_
 STARTER = """
 import os, signal, sys
 from pathlib import Path
-from tests.servers.processes import CHOSEN_BY_TESTS, LANES, ServerProcess, free_port, ports_of, until
+from tests.servers.processes import ServerProcess, until
 server = ServerProcess(["sh", "-c", "echo ready; exec sleep 600"], Path(sys.argv[1]))
 until(server.said, "it is ready")
 print(server.pid, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.distributed.whole.programs import Place
+from tests.servers.processes import until
 
 FAILING = """
 from tapes.distributed.unified import UnifiedRegistry
@@ -75,4 +76,27 @@ aggregator({reporter}(HOUR, path=FOLDER / "report"), stream(name="live")).start(
 
     assert (seen, status) == ({"served.value": 3}, 1)
     assert place.report().last("served.value") == {"served.value": 3}
+    assert program.lines()[-1] == "MemoryError: There is no room."
+
+
+def test_one_that_fails_in_its_last_moment_raises_that_too(place: Place) -> None:
+    """When it has been told to end, and has made its last reports."""
+    program = place.run(f"""{FAILING}
+from tapes.distributed import receiver
+
+stop = receiver.Receiver.stop
+
+def fail_and_stop(receiving, timeout):
+    note("fails")
+    return stop(receiving, timeout)
+
+receiver._TIDY = 0
+receiver.Receiver.stop = fail_and_stop
+aggregator(stream(HOUR)).start(fork=False)
+""")
+    until(place.report().documents, "it has reported")
+    status = program.terminated()
+
+    assert status == 1
+    assert len(place.report().documents()) == 2, "the first report and the last"
     assert program.lines()[-1] == "MemoryError: There is no room."
