@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any, Iterator, List
 
@@ -117,3 +118,29 @@ def test_a_worker_that_ends_does_not_wait_for_nobody(
     assert reporter.reports == 2
     (message,) = [record.getMessage() for record in caplog.records]
     assert message.startswith(f"{reporter!r} stops, and no aggregator has confirmed its last report")
+
+
+def test_a_thread_sleeps_as_it_did_when_it_was_started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What gevent puts in the place of `time.sleep` later is for greenlets. In a thread it can hang the process."""
+    monkeypatch.setattr(reporters, "_STRANGER", 0.1)
+    registry = Registry()
+    registry.counter("served").increment(3)
+    reporter = ZmqReporter(NEVER, f"ipc://{folder}/a", registry)
+    sleep = time.sleep
+    slept: List[str] = []
+
+    def replaced(seconds: float) -> None:
+        slept.append(threading.current_thread().name)
+        sleep(seconds)
+
+    reporter.start()
+    until(lambda: reporter.reports == 1, "it has reported to nobody")
+    monkeypatch.setattr(time, "sleep", replaced)
+    reporter.stop(PATIENCE)
+    began_later = ZmqReporter(NEVER, f"ipc://{folder}/a", registry)
+    before = list(slept)
+    began_later.start()
+    began_later.stop(PATIENCE)
+
+    assert "tapes-ZmqReporter" not in before
+    assert "tapes-ZmqReporter" in slept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from typing import Any
 
@@ -10,11 +11,15 @@ if os.environ.get("PATCH") == "early":
 
     monkey.patch_all()
 
+STUCK = 40
+"""Seconds after which a worker says what its threads are doing: in no test that passes does one live for so long."""
+
 control_socket_disable = True  # it would be in the home of whoever runs the tests
 
 
 def post_fork(_arbiter: object, _worker: object) -> None:
-    """Connect in the worker, where the application has left it to this hook."""
+    """Connect in the worker, where the application has left it to this hook. Say where it is if it gets stuck."""
+    faulthandler.dump_traceback_later(STUCK)
     if os.environ.get("CONNECT") == "later":
         from tests.distributed.servers.measured import registry
 

@@ -192,9 +192,15 @@ def serving(
             until(lambda: settled(server.said()), "the server has settled")
             server.end(everyone=end_everyone)
 
+        def ask_all(requests: int, enough: Callable[[], bool]) -> int:
+            try:
+                return ask(port, requests, processes, enough)
+            except AssertionError as error:
+                raise AssertionError(f"{error} The server said:\n{server.said()}") from None
+
         yield Site(
             server,
-            asking or (lambda requests, enough: ask(port, requests, processes, enough)),
+            asking or ask_all,
             page or Page(other),
             page or LastReport(report),
             end=end,

@@ -9,7 +9,7 @@ import math
 import os
 import time
 from datetime import timedelta
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import zmq
@@ -80,6 +80,7 @@ class ZmqReporter(ScheduledReporter):
         """Where the aggregator is."""
         self._keys = None if keys is None else curve.of_worker(keys)
         self._link: Optional[_Link] = None
+        self._sleep = time.sleep
 
     def told(self) -> Mapping[Instrument, Any]:
         """Return the states that this process has told the aggregator, by their metrics."""
@@ -95,11 +96,14 @@ class ZmqReporter(ScheduledReporter):
                 f"The same registry is published to {self.address} by {claimed!r} already: stop one of the two."
             )
         claims[os.getpid(), self.address.text] = self
+        # That of this moment, as its thread is. gevent may replace it later, as in the workers of gunicorn, and where a
+        # thread calls what is for greenlets the import lock of the whole process may be held for ever.
+        self._sleep = time.sleep
 
     def report(self) -> None:
         """Send what has changed, if there is an aggregator."""
         if self._link is None:
-            self._link = _Link(self.address, self._keys, _publisher(self))
+            self._link = _Link(self.address, self._keys, _publisher(self), self._sleep)
         self._link.flush(self.registry)
 
     def work(self, run: Run) -> None:
@@ -158,8 +162,15 @@ class ZmqReporter(ScheduledReporter):
 class _Link:
     """The connection to an aggregator, if there is one, for the thread of a reporter."""
 
-    def __init__(self, address: addresses.Address, keys: Optional[curve.WorkerKeys], publisher: Publisher) -> None:
+    def __init__(
+        self,
+        address: addresses.Address,
+        keys: Optional[curve.WorkerKeys],
+        publisher: Publisher,
+        sleep: Callable[[float], None],
+    ) -> None:
         self._publisher = publisher
+        self._sleep = sleep
         self._path = address.path
         self._pid = os.getpid()
         self._wanted = False
@@ -285,7 +296,7 @@ class _Link:
 
     def _pause(self) -> None:
         """Wait a moment, and not in 0MQ, where greenlets would wait too."""
-        time.sleep(_TICK)
+        self._sleep(_TICK)
 
 
 # What a receiver knows of a registry, and who tells it, outlives the reporters: another one goes on where the last was.
