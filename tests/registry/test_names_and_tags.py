@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapes.errors import InvalidNameError, InvalidTagsError, MetricError, NameCollisionError
-from tapes.naming import canonical_tags, tag_label
+from tapes.naming import Tags, canonical_tags, check_series, tag_label
 from tapes.registry import Registry
 from tapes.testing import ManualClock
 
@@ -64,7 +64,7 @@ def test_a_tuple_is_no_name(registry: Registry) -> None:
             registry.counter(name)  # type: ignore[arg-type]  # on purpose
 
 
-@pytest.mark.parametrize("name", ["a", "a.b.c", "A-b_c d", "ä.ö", "a/b", "1", "a=b,c", "\n", "x" * 10_000, "a\\b"])
+@pytest.mark.parametrize("name", ["a", "a.b.c", "A-b_c d", "ä.ö", "a/b", "1", "a=b,c", "\n", "a\\b", "\udcff"])
 def test_names_that_are_fine(registry: Registry, name: str) -> None:
     """Anything between the dots is fine."""
     registry.counter(name).increment()
@@ -73,6 +73,89 @@ def test_names_that_are_fine(registry: Registry, name: str) -> None:
     for segment in name.split("."):
         node = node[segment]
     assert node == {"value": 1}
+
+
+@pytest.mark.parametrize("name", [".".join("x" * 64), "x" * 1024, "ä" * 512, "\udcff" * 341])
+def test_the_longest_names(registry: Registry, name: str) -> None:
+    """A name has up to 64 segments and 1,024 bytes of UTF-8."""
+    registry.counter(name).increment()
+
+    assert names(registry) == [name]
+    check_series(name, ())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "beginning", "message"),
+    [
+        (".".join("x" * 65), ".".join("x" * 65), "has 65 segments, more than 64: use fewer, or put what varies"),
+        ("a." * 30_000 + "b", "a." * 89 + "a...", "has 30,001 segments, more than 64: use fewer"),
+        ("x" * 1025, "x" * 179 + "...", "has 1,025 bytes, more than 1,024: shorten it, or put what varies"),
+        ("ä" * 513, "ä" * 179 + "...", "has 1,026 bytes, more than 1,024: shorten it, or put what varies"),
+    ],
+)
+def test_names_that_are_too_long(registry: Registry, kind: str, name: str, beginning: str, message: str) -> None:
+    """They are refused where the metric is made, and where a series arrives. The error shows where they begin."""
+    with pytest.raises(InvalidNameError) as caught:
+        getattr(registry, kind)(name)
+    with pytest.raises(InvalidNameError) as arriving:
+        check_series(name, ())
+
+    assert str(caught.value).startswith(f"The metric name '{beginning}")
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 350
+    assert str(arriving.value) == str(caught.value)
+    assert len(registry) == 0
+
+
+LONGEST_TAGS = {**{f"{number:02}": "v" for number in range(62)}, "k" * 256: "v" * 4096, "ä" * 128: "ä" * 2048}
+
+
+def test_the_longest_tags(registry: Registry) -> None:
+    """A series has up to 64 tags, with keys of up to 256 bytes of UTF-8 and values of up to 4,096."""
+    tags = registry.counter("m", LONGEST_TAGS).tags
+
+    assert dict(tags) == LONGEST_TAGS
+    check_series("m", tags)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({**LONGEST_TAGS, "z": "v"}, "'m' has 65 tags, more than 64: leave some out."),
+        ({"k" * 257: "v"}, f"The tags of 'm' have the key '{'k' * 179}... of 257 bytes, more than 256: shorten it."),
+        ({"ä" * 129: "v"}, f"The tags of 'm' have the key '{'ä' * 129}' of 258 bytes, more than 256: shorten it."),
+        ({"k": "v" * 4097}, f"The tags of 'm' have the value '{'v' * 179}... of 4,097 bytes, more than 4,096: shorten"),
+        ({"k": "ä" * 2049}, f"The tags of 'm' have the value '{'ä' * 179}... of 4,098 bytes, more than 4,096: shorten"),
+    ],
+)
+def test_tags_that_are_too_many_or_too_long(registry: Registry, kind: str, tags: Dict[str, str], message: str) -> None:
+    """They are refused where the metric is made, and where a series arrives. The error shows where they begin."""
+    with pytest.raises(InvalidTagsError) as caught:
+        getattr(registry, kind)("m", tags=tags)
+    with pytest.raises(InvalidTagsError) as arriving:
+        check_series("m", tuple(sorted(tags.items())))
+
+    assert str(caught.value).startswith(message)
+    assert str(arriving.value) == str(caught.value)
+    assert len(registry) == 0
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ((("", "v"),), "The tags of 'm' have an empty key, with the value 'v'."),
+        ((("k", "v"), ("k", "w")), "The tags of 'm' have the key 'k' twice."),
+        ((("l", "v"), ("k", "w")), "The tags of 'm' have the key 'k' after 'l', and not in sorted order."),
+    ],
+)
+def test_tags_that_no_registry_has_made(tags: Tags, message: str) -> None:
+    """What arrives is canonical, or it is refused: the same series could come under two namings."""
+    with pytest.raises(InvalidTagsError) as caught:
+        check_series("m", tags)
+
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -661,11 +661,11 @@ def test_on_a_stream_a_line_may_be_as_long_as_it_is(
 ) -> None:
     """A stream has no packets that a line could be too long for."""
     registry.clear()
-    registry.counter("c" * 5000).increment()
+    registry.counter("c", {"k": "v" * 4000}).increment()
 
     make(stream.port, protocol="tcp").report()
 
-    until(lambda: stream.lines == [f"{'c' * 5000}.value:+1|c"])
+    until(lambda: stream.lines == [f"c.k_{'v' * 4000}.value:+1|c"])
 
 
 def test_a_stream_is_sent_in_packets_too(make: Make, registry: Registry, stream: Stream, until: Until) -> None:

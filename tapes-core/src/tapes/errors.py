@@ -2,8 +2,8 @@
 
 TapesError
 +-- MetricError
-|   +-- InvalidNameError (ValueError)      a metric name that is empty or has an empty segment
-|   +-- InvalidTagsError (ValueError)      tags that are not a mapping of str to str
+|   +-- InvalidNameError (ValueError)      a metric name that is empty, has an empty segment, or is too long
+|   +-- InvalidTagsError (ValueError)      tags that are not a mapping of str to str, or too many or too long
 |   +-- InvalidValueError (ValueError)     NaN, an infinity, a negative count
 |   +-- InvalidTypeError (TypeError)       something that is no number at all, a wrong kind of argument
 |   +-- KindMismatchError (ValueError)     a name that is taken by another kind of metric
@@ -28,11 +28,11 @@ class MetricError(TapesError):
 
 
 class InvalidNameError(MetricError, ValueError):
-    """A metric name that is empty, has an empty segment, or is no string."""
+    """A metric name that is empty, has an empty segment, is too long, or is no string."""
 
 
 class InvalidTagsError(MetricError, ValueError):
-    """Tags that are not a mapping of non-empty str to str."""
+    """Tags that are not a mapping of non-empty str to str, or too many or too long."""
 
 
 class InvalidValueError(MetricError, ValueError):

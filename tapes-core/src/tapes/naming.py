@@ -5,46 +5,115 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Tuple
 
-from tapes.errors import InvalidNameError, InvalidTagsError
+from tapes.errors import InvalidNameError, InvalidTagsError, shown
 
 Tags = Tuple[Tuple[str, str], ...]
 """Tags in their canonical form: pairs of key and value, sorted by key."""
 
+MAX_SEGMENTS = 64
+"""How many segments a name may have."""
+
+MAX_NAME_BYTES = 1024
+"""How many bytes of UTF-8 a name may have."""
+
+MAX_TAGS = 64
+"""How many tags a series may have."""
+
+MAX_KEY_BYTES = 256
+"""How many bytes of UTF-8 the key of a tag may have."""
+
+MAX_VALUE_BYTES = 4096
+"""How many bytes of UTF-8 the value of a tag may have."""
+
 
 def check_name(name: object) -> str:
-    """Return `name` if it is a metric name: non-empty segments with '.' between them.
+    """Return `name` if it is a metric name: non-empty segments with '.' between them, within the limits above.
 
-    Raises InvalidNameError.
+    A `str` of a subclass is returned as the plain `str` of the same characters. Raises InvalidNameError.
     """
     if not isinstance(name, str):
-        raise InvalidNameError(f"A metric name is a str, not {name!r} ({type(name).__name__}).")
+        raise InvalidNameError(f"A metric name is a str, not {shown(name)} ({type(name).__name__}).")
+    name = str.__str__(name)
     if not name:
         raise InvalidNameError("A metric name is not empty: name it after what it measures, like 'shop.orders'.")
-    if "" in name.split("."):
+    if name[0] == "." or name[-1] == "." or ".." in name:
         raise InvalidNameError(
-            f"The metric name {name!r} has an empty segment: put one '.' between words, and none around."
+            f"The metric name {shown(name)} has an empty segment: put one '.' between words, and none around."
+        )
+    segments = name.count(".") + 1
+    if segments > MAX_SEGMENTS:
+        raise InvalidNameError(
+            f"The metric name {shown(name)} has {segments:,} segments, more than {MAX_SEGMENTS}: "
+            "use fewer, or put what varies into tags."
+        )
+    size = _size(name)
+    if size > MAX_NAME_BYTES:
+        raise InvalidNameError(
+            f"The metric name {shown(name)} has {size:,} bytes, more than {MAX_NAME_BYTES:,}: "
+            "shorten it, or put what varies into tags."
         )
     return name
 
 
 def canonical_tags(name: str, tags: object) -> Tags:
-    """Return `tags` as sorted pairs. `name` is the metric's, for the error.
+    """Return `tags` as sorted pairs of plain `str`. `name` is the metric's, for the error.
 
-    Raises InvalidTagsError for anything but a mapping of non-empty str to str.
+    Raises InvalidTagsError for anything but a mapping of non-empty str to str, and for tags beyond the limits above.
     """
     if tags is None:
         return ()
     if not isinstance(tags, Mapping):
-        raise InvalidTagsError(f"The tags of {name!r} are a mapping of str to str, not {tags!r}.")
+        raise InvalidTagsError(f"The tags of {shown(name)} are a mapping of str to str, not {shown(tags)}.")
+    pairs = []
     for key, value in tags.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise InvalidTagsError(
-                f"The tags of {name!r} are a mapping of str to str, "
-                f"but {key!r} ({type(key).__name__}) is mapped to {value!r} ({type(value).__name__}): use str()."
+                f"The tags of {shown(name)} are a mapping of str to str, but {shown(key)} ({type(key).__name__}) "
+                f"is mapped to {shown(value)} ({type(value).__name__}): use str()."
             )
+        pairs.append((str.__str__(key), str.__str__(value)))
+    pairs.sort()
+    canonical = tuple(pairs)
+    _check_canonical(name, canonical)
+    return canonical
+
+
+def check_series(name: str, tags: Tags) -> None:
+    """Check a name and canonical tags that come from elsewhere, from another process for instance.
+
+    Raises InvalidNameError or InvalidTagsError for what no registry can have made.
+    """
+    check_name(name)
+    _check_canonical(name, tags)
+
+
+def _check_canonical(name: str, tags: Tags) -> None:
+    if len(tags) > MAX_TAGS:
+        raise InvalidTagsError(f"{shown(name)} has {len(tags):,} tags, more than {MAX_TAGS}: leave some out.")
+    before = ""
+    for key, value in tags:
         if not key:
-            raise InvalidTagsError(f"The tags of {name!r} have an empty key, with the value {value!r}.")
-    return tuple(sorted((str(key), str(value)) for key, value in tags.items()))
+            raise InvalidTagsError(f"The tags of {shown(name)} have an empty key, with the value {shown(value)}.")
+        if key <= before:
+            problem = "twice" if key == before else f"after {shown(before)}, and not in sorted order"
+            raise InvalidTagsError(f"The tags of {shown(name)} have the key {shown(key)} {problem}.")
+        before = key
+        if _size(key) > MAX_KEY_BYTES:
+            raise _too_long(name, "key", key, MAX_KEY_BYTES)
+        if _size(value) > MAX_VALUE_BYTES:
+            raise _too_long(name, "value", value, MAX_VALUE_BYTES)
+
+
+def _too_long(name: str, what: str, text: str, most: int) -> InvalidTagsError:
+    return InvalidTagsError(
+        f"The tags of {shown(name)} have the {what} {shown(text)} of {_size(text):,} bytes, more than {most:,}: "
+        "shorten it. Tags are for few short values each."
+    )
+
+
+def _size(text: str) -> int:
+    """Return how many bytes `text` has in UTF-8. A lone surrogate, as in the name of a file, has three."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def tag_label(tags: Tags) -> str:
