@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import functools
+import logging
 import re
+import sys
 from importlib import metadata
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Tuple
 
 from tapes.plugins.hookspecs import PROJECT
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ENTRY_POINTS = "entry_points.txt"
 _GROUP_HEADER = re.compile(rf"^\s*\[\s*{PROJECT}\s*\]", re.MULTILINE)
 
 
@@ -27,17 +33,17 @@ class Found(NamedTuple):
 def find_plugins() -> List[Found]:
     """Return the plugins of all distributions on `sys.path`, sorted by distribution and then by name.
 
-    A distribution that is there twice (an editable install, a folder twice on the path) counts once: the first, which
-    is also the one that is imported.
+    A distribution that is there twice (an editable install, a folder twice on the path) counts once: the first on the
+    path, which is also the one that is imported, and of two versions in one folder the newer. Metadata that cannot be
+    read stand for a plugin that cannot be loaded, with the reason.
     """
-    distributions: Dict[str, List[Found]] = {}
-    for distribution in metadata.distributions():
-        text = distribution.read_text("entry_points.txt")
-        if text is not None and _GROUP_HEADER.search(text):
-            name, version = _identity(distribution)
-            if canonical(name) not in distributions:
-                distributions[canonical(name)] = _plugins_of(distribution, name, version)
-    return [found for _, plugins in sorted(distributions.items()) for found in plugins]
+    distributions: Dict[str, metadata.Distribution] = {}
+    for distribution in _distributions():
+        key = _key(distribution)
+        if _supersedes(distribution, distributions.setdefault(key, distribution)):
+            distributions[key] = distribution
+    found = [plugin for distribution in distributions.values() for plugin in _plugins_of(distribution)]
+    return sorted(found, key=lambda plugin: (canonical(plugin.distribution), plugin.name))
 
 
 def canonical(distribution: str) -> str:
@@ -45,20 +51,92 @@ def canonical(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
+def _distributions() -> Iterator[metadata.Distribution]:
+    """Return all distributions. A finder that raises is left out, with a warning."""
+    # What is no str is ignored by the import system too, and makes finders raise.
+    entries: List[object] = [*sys.path]
+    context = metadata.DistributionFinder.Context(path=[entry for entry in entries if isinstance(entry, str)])
+    for finder in sys.meta_path:
+        find: Any = getattr(finder, "find_distributions", None)
+        if find is None:
+            continue
+        try:
+            yield from find(context)
+        except Exception as error:  # noqa: BLE001 -- a finder of others may raise anything, and is not to hide the rest
+            logging.getLogger("tapes.plugins").warning(
+                "Plugins that only %r can find are left out: its find_distributions() raised %r.", finder, error
+            )
+
+
+def _label(distribution: metadata.Distribution) -> Tuple[str, str]:
+    """Return name and version as the folder of the metadata says them, which costs no look into a file."""
+    path: Any = getattr(distribution, "_path", None)
+    if path is None:
+        return "", ""
+    # An egg holds a folder that is called EGG-INFO in every egg.
+    stem = (path.parent.name if path.name == "EGG-INFO" else path.name).rpartition(".")[0]
+    name, _, rest = stem.partition("-")
+    return name, rest.partition("-")[0]
+
+
+def _key(distribution: metadata.Distribution) -> str:
+    """Return what is the same for two installations of one distribution alone."""
+    label = _label(distribution)[0]
+    # pip renames to "~hop" what it is about to remove.
+    return canonical(label if label and not label.startswith("~") else _identity(distribution)[0])
+
+
+def _supersedes(distribution: metadata.Distribution, other: metadata.Distribution) -> bool:
+    return _folder(distribution) == _folder(other) and _release(distribution) > _release(other)
+
+
+def _folder(distribution: metadata.Distribution) -> str:
+    return str(getattr(getattr(distribution, "_path", None), "parent", ""))
+
+
+def _release(distribution: metadata.Distribution) -> List[int]:
+    return [int(number) for number in re.findall(r"\d+", _label(distribution)[1])]
+
+
 def _identity(distribution: metadata.Distribution) -> Tuple[str, str]:
     try:
         name, version = distribution.metadata["Name"], distribution.metadata["Version"]
-    except Exception:  # noqa: BLE001 -- without its METADATA a distribution has no name, which must not stop the others
+    except Exception:  # noqa: BLE001 -- METADATA may be missing, or broken in any way: its folder has a name as well
         name = version = ""
-    return name or "an unnamed distribution", version or "of unknown version"
+    label = _label(distribution)
+    return name or label[0] or "an unnamed distribution", version or label[1] or "of unknown version"
 
 
-def _plugins_of(distribution: metadata.Distribution, name: str, version: str) -> List[Found]:
+def _plugins_of(distribution: metadata.Distribution) -> List[Found]:
     try:
-        points = {point.name: point for point in distribution.entry_points if point.group == PROJECT}
-    except Exception as error:  # noqa: BLE001 -- entry_points.txt of others may be broken in any way
-        return [Found(name, "entry_points.txt", name, version, functools.partial(_fail, error))]
-    return [Found(point.name, point.value, name, version, point.load) for _, point in sorted(points.items())]
+        text = distribution.read_text(_ENTRY_POINTS)
+    except Exception as error:  # noqa: BLE001 -- the files of others may be broken in any way
+        where = getattr(distribution, "_path", "")
+        load = functools.partial(_fail, error)
+        return [Found(_ENTRY_POINTS, f"{where}/{_ENTRY_POINTS}", *_identity(distribution), load)]
+    if text is None or not _GROUP_HEADER.search(text):
+        return []
+    name, version = _identity(distribution)
+    return [Found(point.name, point.value, name, version, functools.partial(_load, point)) for point in _points(text)]
+
+
+def _points(text: str) -> List[metadata.EntryPoint]:
+    """Return the entry points of the group `tapes`. Lines of other groups may be odd in any way."""
+    values: Dict[str, str] = {}
+    inside = False
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            inside = line.strip("[] \t") == PROJECT
+        elif inside and line and not line.startswith(("#", ";")):
+            name, _, value = line.partition("=")
+            values[name.strip()] = value.strip()
+    return [metadata.EntryPoint(name, value, PROJECT) for name, value in values.items()]
+
+
+def _load(point: metadata.EntryPoint) -> object:
+    if not point.pattern.match(point.value):
+        raise ValueError(f"{_ENTRY_POINTS} gives {point.name!r} neither 'module' nor 'module:attribute'")
+    return point.load()
 
 
 def _fail(error: Exception) -> object:
