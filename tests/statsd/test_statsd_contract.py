@@ -56,7 +56,7 @@ class TestOverTCP(ReporterContract):
         """Report to the server; so much, if it hangs, that all buffers are full."""
         if self.hanging and registry is not None:
             for number in range(2000):
-                registry.counter("large" * 600, {"number": str(number)}).increment()
+                registry.counter("large", {"filler": "large" * 600, "number": str(number)}).increment()
         return self.reporter_to_server(registry)
 
     def reporter_to_server(self, registry: Optional[Registry]) -> Reporter:

@@ -461,7 +461,7 @@ def test_a_stream_that_takes_nothing_is_given_up_and_nothing_is_told_twice(
     registry.clear()
     for number in range(size):
         # So long that the buffers are full before all have been sent, and that one is cut off.
-        registry.counter("hits" * 700, {"number": str(number)}).increment(number + 1)
+        registry.counter("hits", {"filler": "hits" * 700, "number": str(number)}).increment(number + 1)
     reporter = make(hanging.port, protocol="tcp")
     with pytest.raises(TimeoutError, match=r"takes nothing more"):
         reporter.report()
