@@ -57,11 +57,12 @@ class Simulated:
         machine: str = HERE,
         processes: str = ELSEWHERE,
         settles: bool = True,
+        interval: float = 1.0,
         identity: Optional[bytes] = None,
     ) -> None:
         """Record by `clock`; or publish `registry`, that of an aggregator if it does not settle."""
         self.registry = Registry(clock=clock) if registry is None else registry
-        self.hello = Hello(host, machine, processes, pid, 1, 1.0, settles)
+        self.hello = Hello(host, machine, processes, pid, 1, interval, settles)
         self.publisher = Publisher(self.hello, identity)
         self.publisher.begin()
 

@@ -60,6 +60,12 @@ def record(worker: Simulated, n: int = 1) -> None:
 
 
 @pytest.fixture
+def hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody know of any process whether it lives."""
+    monkeypatch.setattr(unified, "is_alive", lambda pid, since: None)
+
+
+@pytest.fixture
 def dead(monkeypatch: pytest.MonkeyPatch) -> Set[int]:
     """Return the pids that no process has any more, out of workers whose pids are known to be of this machine."""
     gone: Set[int] = set()
@@ -265,6 +271,34 @@ def test_a_process_that_lives_is_never_given_up(bench: Bench, dead: Set[int]) ->
 
     assert bench.orders == 2
     assert dead == set()
+
+
+@pytest.mark.usefixtures("hidden")
+def test_a_process_that_nobody_can_look_at_is_not_given_up_for_a_stall(bench: Bench) -> None:
+    """Unknown is not dead: a worker that is silent for some seconds goes on where it was."""
+    (worker,) = local(bench, 11)
+    for _ in range(3):
+        record(worker)
+        worker.tell(bench.aggregator)
+        bench.pass_time(9)
+
+    assert list(bench.aggregator.workers) == [worker.identity]
+    assert bench.orders == 3
+
+
+@pytest.mark.parametrize(("interval", "silence", "present"), [(1, 9, 1), (1, 11, 0), (30, 85, 1), (30, 95, 0)])
+def test_the_lease_follows_the_interval(interval: float, silence: float, present: int) -> None:
+    """The gauges of a worker count until it has missed three flushes, and for the lease at least."""
+    clock = ManualClock(1000.0)
+    worker = Simulated(clock, interval=interval)
+    aggregator = Asking(clock, [worker])
+    record(worker)
+    worker.tell(aggregator)
+    clock.advance(silence)
+    aggregator.tidy()
+
+    assert aggregator.get_stats().tapes.aggregator.workers.value == present
+    assert (aggregator.get_stats().level.value is not None) == bool(present)
 
 
 def test_the_process_of_this_test_is_seen_to_live(bench: Bench) -> None:

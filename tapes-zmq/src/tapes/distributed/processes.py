@@ -4,49 +4,70 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 import uuid
 from contextlib import suppress
+from typing import List, Optional
 
 
 def machine() -> str:
-    """Return what identifies the running system, until it is booted again."""
+    """Return what identifies the running system, until it is booted again, and whose monotonic clock is read here.
+
+    Containers may have a clock of their own: a time namespace, see time_namespaces(7).
+    """
     with suppress(OSError), open("/proc/sys/kernel/random/boot_id", "rb") as file:
-        return file.read().strip().decode("ascii")
+        return f"{file.read().strip().decode('ascii')} {_link('/proc/self/ns/time')}"
     return f"{socket.gethostname()} {uuid.getnode():x} {round((time.time() - time.perf_counter()) / 60)}"
 
 
 def processes() -> str:
-    """Return what identifies the set of process ids that this process sees: containers have their own."""
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return "" if os.path.exists("/proc/self") else "all"
+    """Return what identifies the set of process ids that this process sees, as containers have their own.
+
+    Empty if that is not known.
+    """
+    return _link("/proc/self/ns/pid") if sys.platform.startswith("linux") else "all"
 
 
-def started(pid: int) -> int:
-    """Return when the process was started, in clock ticks of the system since it was booted; 0 if that is not known.
+def started() -> int:
+    """Return when this process was started, in clock ticks of the system since it was booted; 0 if that is not known.
 
     See proc(5), the 22nd field of `/proc/PID/stat`.
     """
-    with suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
-        return int(file.read().rpartition(b")")[2].split()[19])
+    with suppress(OSError, ValueError, IndexError):
+        return int(_fields("self")[19])
     return 0
 
 
-def is_alive(pid: int, since: int) -> bool:
-    """Whether the process that has this pid, and was started then, has not ended. A zombie has."""
+def is_alive(pid: int, since: int) -> Optional[bool]:
+    """Whether the process that has this pid, and was started then, has not ended; None if that cannot be known.
+
+    A zombie has ended. Not known is what may not be looked at (`hidepid`), what there are no descriptors left to look
+    at, and what a `/proc` of other processes says.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        pass  # there is one, of another user
-    if not since:
-        return True
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
     except OSError:
-        return False
-    return fields[0] not in (b"Z", b"X") and int(fields[19]) == since
+        pass  # there is one, of another user
+    if not since or _link("/proc/self") != str(os.getpid()):
+        return None
+    try:
+        fields = _fields(str(pid))
+        return fields[0] not in (b"Z", b"X") and int(fields[19]) == since
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _fields(process: str) -> List[bytes]:
+    """Return the fields of `/proc/PID/stat` from the third on."""
+    with open(f"/proc/{process}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

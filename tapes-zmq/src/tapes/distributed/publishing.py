@@ -141,7 +141,7 @@ def hello(interval: float, *, settles: bool) -> Hello:
         machine=machine(),
         processes=processes(),
         pid=os.getpid(),
-        started=started(os.getpid()),
+        started=started(),
         interval=interval,
         settles=settles,
     )

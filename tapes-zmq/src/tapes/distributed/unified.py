@@ -32,9 +32,10 @@ LOGGER_NAME = "tapes.distributed"
 LEASE = 10.0
 """Seconds after which the gauges of a worker that is not heard of any more do not count, unless told otherwise."""
 
+_FLUSHES = 3  # that a worker may miss before it is taken to be silent, however seldom it publishes
 _LAST_WORDS = 2.0  # seconds in which what a process has sent before it died may still be on its way
 _REPEAT = 2.0  # seconds after which a worker that does not begin anew is asked again
-_SILENT = 3600.0  # seconds after which a worker of another host that has not said that it ends is taken to be gone
+_SILENT = 3600.0  # seconds after which a worker is taken to be gone of which it is not known whether it lives
 _SILENT_HOST = 86400.0  # seconds after which another aggregator is
 _UNSURE = 1.0  # seconds by which the shift of a machine may be more than it has to be
 _A_WHILE = 300.0  # seconds over which the least shift is looked for
@@ -118,8 +119,8 @@ class UnifiedRegistry(Registry):
     """A registry of what the frames of many workers say together.
 
     It is read like any other, from any thread. `apply` and `tidy` are for one thread. `lease`, in seconds, is how long
-    the gauges of a worker count that is not heard of. With `by_worker` each worker has series of its own besides, with
-    a tag `worker`, for as long as it lives.
+    the gauges of a worker count that is not heard of, three of its intervals at least. With
+    `by_worker` each worker has series of its own besides, with a tag `worker`, for as long as it lives.
 
     About itself it has the counters `tapes.aggregator.messages`, `.bad_frames` and `.gaps` and the gauges
     `.workers` and `.lag` (seconds that the states of the slowest worker were old when they had been merged).
@@ -169,9 +170,10 @@ class UnifiedRegistry(Registry):
             self._bad.succeeded()
         for worker in list(self.workers.values()):
             silent = now - worker.heard
-            worker.present = silent <= self.lease and not worker.left
+            is_silent = silent > max(self.lease, _FLUSHES * worker.hello.interval)
+            worker.present = not is_silent and not worker.left
             if worker.hello is _UNKNOWN:
-                if silent > self.lease:
+                if is_silent:
                     del self.workers[worker.identity]  # nothing is known of it, so nothing of it is lost
                 else:
                     self._ask(worker)
@@ -358,7 +360,8 @@ class UnifiedRegistry(Registry):
             before = self._own.get(own)
             if before is None:
                 return None
-            if before is not worker and (before.left or self._is_dead(before)):  # another process had its number
+            # Another process had its number.
+            if before is not worker and (before.left or self._is_alive(before.hello) is False):
                 self.retire(before)
                 own = self.adopt(made)
         self._own[own] = worker
@@ -387,17 +390,18 @@ class UnifiedRegistry(Registry):
         hello = worker.hello
         if not hello.settles:
             return silent > _SILENT_HOST  # another aggregator that comes in its place goes on with what it has told
-        if self._is_near(hello):
-            return silent > _LAST_WORDS and self._is_dead(worker)
-        return silent > (_LAST_WORDS if worker.ended else _SILENT)
+        if silent <= _LAST_WORDS:
+            return False
+        alive = self._is_alive(hello)
+        return not alive and (alive is not None or worker.ended or silent > _SILENT)
 
     def _is_near(self, hello: Hello) -> bool:
         """Whether it can be looked up here whether a process lives."""
         return bool(hello.processes) and (hello.machine, hello.processes) == (self._machine, self._processes)
 
-    def _is_dead(self, worker: Worker) -> bool:
-        """Whether the process of a worker is known to have ended."""
-        return self._is_near(worker.hello) and not is_alive(worker.hello.pid, worker.hello.started)
+    def _is_alive(self, hello: Hello) -> Optional[bool]:
+        """Whether the process of a worker has not ended; None if that is not known."""
+        return is_alive(hello.pid, hello.started) if self._is_near(hello) else None
 
     def _present(self) -> int:
         return sum(worker.present and worker.hello is not _UNKNOWN for worker in list(self.workers.values()))
