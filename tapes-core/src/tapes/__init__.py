@@ -17,6 +17,7 @@ __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 
+from tapes.archives import add_archives
 from tapes.meta import metered_meta
 from tapes.registry import DEFAULT_REGISTRY, Registry
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from tapes.config import Configuration
+
+add_archives(__path__, __name__)
 
 __version__ = "1.0.0"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 import logging
 import os
 import threading
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, ContextManager, Dict, List, Mapping, NamedTupl
 
 import tapes
 from tapes.errors import PluginError
+from tapes.plugins import core
 from tapes.plugins.discovery import Found, find_plugins
 from tapes.plugins.loading import Loaded, Plugin, left_out, load_plugin, new_manager
 from tapes.plugins.observing import Audience, Observer
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 CORE = "tapes-core"
 """The distribution whose plugin is always there, with or without metadata that is installed."""
-
-_CORE_MODULE = "tapes._plugins.core"
 
 
 class Provided(NamedTuple):
@@ -101,18 +98,15 @@ class Catalog:
         manager = new_manager()
         for name in self._blocked:
             manager.set_blocked(name)
-        # An entry point for core's own plugin would only repeat it.
-        found = [core_plugin(), *(found for found in find_plugins() if found.value != _CORE_MODULE)]
-        return tuple(load_plugin(manager, each) for each in found)
+        return tuple(load_plugin(manager, each) for each in (core_plugin(), *find_plugins()))
 
     def _lock(self) -> ContextManager[bool]:
         return self._locks.setdefault(os.getpid(), threading.RLock())
 
 
 def core_plugin() -> Found:
-    """Return the plugin of core, which needs no entry point: it is there on a bare PYTHONPATH too."""
-    load = functools.partial(importlib.import_module, _CORE_MODULE)
-    return Found("core", _CORE_MODULE, CORE, tapes.__version__, load)
+    """Return the plugin of core, which is imported like the rest of it: it is there in a frozen program too."""
+    return Found("core", core.__name__, CORE, tapes.__version__, lambda: core)
 
 
 def _claims(loaded: Tuple[Loaded, ...], *, warn: bool) -> Installed:

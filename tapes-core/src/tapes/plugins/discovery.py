@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
 import re
 import sys
+import types
+from contextlib import suppress
 from importlib import metadata
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Tuple
 
+from tapes.archives import add_archives
 from tapes.plugins.hookspecs import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_PACKAGE = "tapes._plugins"
 _ENTRY_POINTS = "entry_points.txt"
 _GROUP_HEADER = re.compile(rf"^\s*\[\s*{PROJECT}\s*\]", re.MULTILINE)
 
@@ -37,6 +43,7 @@ def find_plugins() -> List[Found]:
     path, which is also the one that is imported, and of two versions in one folder the newer. Metadata that cannot be
     read stand for a plugin that cannot be loaded, with the reason.
     """
+    _open_package()
     distributions: Dict[str, metadata.Distribution] = {}
     for distribution in _distributions():
         key = _key(distribution)
@@ -49,6 +56,18 @@ def find_plugins() -> List[Found]:
 def canonical(distribution: str) -> str:
     """Write the name of a distribution as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _open_package() -> None:
+    """Make the package of the entry points, which has no `__init__.py`, one of what archives have of it as well."""
+    package = types.ModuleType(_PACKAGE)
+    package.__path__ = []
+    add_archives(package.__path__, _PACKAGE)
+    if not package.__path__:
+        return
+    with suppress(ModuleNotFoundError):
+        package.__path__[:0] = importlib.import_module(_PACKAGE).__path__
+    sys.modules[_PACKAGE] = package
 
 
 def _distributions() -> Iterator[metadata.Distribution]:
@@ -68,12 +87,15 @@ def _distributions() -> Iterator[metadata.Distribution]:
             )
 
 
+def _folder(distribution: metadata.Distribution) -> PurePath:
+    """Return where the metadata are, in an archive too."""
+    return PurePath(str(getattr(distribution, "_path", "")))
+
+
 def _label(distribution: metadata.Distribution) -> Tuple[str, str]:
     """Return name and version as the folder of the metadata says them, which costs no look into a file."""
-    path: Any = getattr(distribution, "_path", None)
-    if path is None:
-        return "", ""
-    # An egg holds a folder that is called EGG-INFO in every egg.
+    path = _folder(distribution)
+    # In every egg it is called EGG-INFO.
     stem = (path.parent.name if path.name == "EGG-INFO" else path.name).rpartition(".")[0]
     name, _, rest = stem.partition("-")
     return name, rest.partition("-")[0]
@@ -87,11 +109,7 @@ def _key(distribution: metadata.Distribution) -> str:
 
 
 def _supersedes(distribution: metadata.Distribution, other: metadata.Distribution) -> bool:
-    return _folder(distribution) == _folder(other) and _release(distribution) > _release(other)
-
-
-def _folder(distribution: metadata.Distribution) -> str:
-    return str(getattr(getattr(distribution, "_path", None), "parent", ""))
+    return _folder(distribution).parent == _folder(other).parent and _release(distribution) > _release(other)
 
 
 def _release(distribution: metadata.Distribution) -> List[int]:
@@ -111,9 +129,8 @@ def _plugins_of(distribution: metadata.Distribution) -> List[Found]:
     try:
         text = distribution.read_text(_ENTRY_POINTS)
     except Exception as error:  # noqa: BLE001 -- the files of others may be broken in any way
-        where = getattr(distribution, "_path", "")
-        load = functools.partial(_fail, error)
-        return [Found(_ENTRY_POINTS, f"{where}/{_ENTRY_POINTS}", *_identity(distribution), load)]
+        where = str(_folder(distribution) / _ENTRY_POINTS)
+        return [Found(_ENTRY_POINTS, where, *_identity(distribution), functools.partial(_fail, error))]
     if text is None or not _GROUP_HEADER.search(text):
         return []
     name, version = _identity(distribution)

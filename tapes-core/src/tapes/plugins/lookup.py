@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import sys
 from typing import TYPE_CHECKING, Mapping, cast
 
 from tapes.errors import PluginError, UnknownPluginError
@@ -116,6 +117,8 @@ def _unknown(kind: str, name: str, provided: Mapping[str, Provided], ours: Mappi
     sentences = [f"There is no {kind} {name!r}."]
     if name in missing:
         sentences.append(f"It comes with {_pip_install(missing[name])}.")
+        if getattr(sys, "frozen", False):
+            sentences.append(f"A frozen program has to bring the metadata of {missing[name].partition('[')[0]} along.")
     elif name not in ours:
         close = difflib.get_close_matches(name, [*provided, *missing], n=1)
         if close:

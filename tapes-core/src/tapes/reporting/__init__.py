@@ -10,7 +10,10 @@ import pkgutil
 
 __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
+from tapes.archives import add_archives
 from tapes.reporting.reporter import Reporter
 from tapes.reporting.scheduled import ScheduledReporter
+
+add_archives(__path__, __name__)
 
 __all__ = ["Reporter", "ScheduledReporter"]
