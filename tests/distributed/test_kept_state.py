@@ -481,7 +481,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """It is said at the start, and not when there is something to lose."""
     with pytest.raises(ReporterError, match="cannot be written: No such file or directory"):
         Keeper(tmp_path / "no" / "metrics.state").restore(Asking(ManualClock()))
-    with pytest.raises(ReporterError, match="cannot be read: Is a directory"):
+    with pytest.raises(ReporterError, match="cannot be read: it is a folder"):
         Keeper(tmp_path).restore(Asking(ManualClock()))
 
 

@@ -306,6 +306,6 @@ def test_a_file_in_the_place_of_the_socket_is_left_alone(site: Site) -> None:
     refusal = aggregator.refusal()
 
     assert refusal == (
-        f"{str(aggregator.socket)!r} is there, and is no socket: give another socket_addr, or remove it.\n"
+        f"{str(aggregator.socket)!r} is a file, and no socket: give another socket_addr, or remove it.\n"
     )
     assert aggregator.socket.read_text() == "precious"

@@ -6,10 +6,13 @@ import errno
 import ipaddress
 import os
 import re
+import socket
 import stat
 from contextlib import suppress
 from typing import ClassVar, Dict, NamedTuple, Optional
 
+from tapes.distributed import files
+from tapes.distributed.unified import LOGGER_NAME
 from tapes.errors import ReporterError, ReporterOptionError
 
 DEFAULT = "ipc://tapes_metrics.ipc"
@@ -82,7 +85,7 @@ class FileLock:
         """
         self._path = path
         self._released = False
-        self.is_first = not os.path.exists(path)
+        self.is_first = not os.path.lexists(path)
         """Whether its file was not there before: nobody has left it."""
         self._file = self._locked(taken)
         self._held[path] = os.getpid()
@@ -109,7 +112,7 @@ class FileLock:
         while True:
             if self._held.get(self._path) == os.getpid():
                 raise ReporterError(taken.replace("{who}", f" (process {os.getpid()})"))
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = files.opened(self._path, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -121,7 +124,7 @@ class FileLock:
                 raise ReporterError(taken.replace("{who}", who)) from None
             # Whoever released it has removed the file: what is locked must be what others will find.
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file), os.stat(self._path)):
+                if os.path.samestat(os.fstat(file), os.lstat(self._path)):
                     return file
             os.close(file)
 
@@ -150,18 +153,65 @@ class Claim:
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"An aggregator cannot be at {address}: {error.strerror}. Choose a folder that it may write to",
+                f"An aggregator cannot be at {address}: {address.path}.lock: {error.strerror}. "
+                "Remove that file, or choose a folder that the aggregator may write to",
             ) from error
-        with suppress(FileNotFoundError):
-            if not stat.S_ISSOCK(os.stat(address.path).st_mode):
-                self._lock.release()
-                raise ReporterError(
-                    f"{address.path!r} is there, and is no socket: give another socket_addr, or remove it."
-                )
-            os.unlink(address.path)
-            self.is_first = False
+        try:
+            if _removed_socket(address.path):
+                self.is_first = False
+        except BaseException:
+            self._lock.release()
+            raise
+
+        _warn_of_open_folder(address.path)
 
     def release(self, *, is_missed: bool = False) -> None:
         """Let others have the address. `is_missed` says that there are workers which go on to publish to it."""
         if self._lock is not None:
             self._lock.release(self._socket, leave=is_missed)
+
+
+def _removed_socket(path: str) -> bool:
+    """Remove the socket that an aggregator of this user has left at `path`, and return whether there was one.
+
+    Raises ReporterError if something else is there.
+    """
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(status.st_mode):
+        what = "a file" if stat.S_ISREG(status.st_mode) else files.kind(status)
+        raise ReporterError(f"{path!r} is {what}, and no socket: give another socket_addr, or remove it.")
+    if files.is_foreign(status):
+        raise ReporterError(
+            f"{path!r} is a socket of the user {files.owner(status)}: give another socket_addr, or remove it."
+        )
+    os.unlink(path)
+    return True
+
+
+def _warn_of_open_folder(path: str) -> None:
+    """Say so if every user can rename what is in the folder: no harm to figures, but an end to all of them."""
+    folder = os.path.dirname(path)
+    mode = os.stat(folder).st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        import logging
+
+        logging.getLogger(LOGGER_NAME).warning(
+            "Every user can remove the socket and the lock of the aggregator, because %s has mode %o: chmod +t %s, or "
+            "choose another folder.",
+            *(folder, stat.S_IMODE(mode), folder),
+        )
+
+
+def listening(path: str) -> int:
+    """Make a socket at `path` that its owner alone can connect to, and return its descriptor. Raises OSError.
+
+    Nobody can connect before it listens, so its mode is right at all times, without the umask of all threads.
+    """
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path)
+        os.chmod(path, files.PRIVATE)
+        made.listen(socket.SOMAXCONN)
+        return made.detach()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Dict, List, NamedTuple, Tuple, Union
 from zlib import crc32
 
-from tapes.distributed import records
+from tapes.distributed import files, records
 from tapes.distributed.frames import FrameError
 from tapes.distributed.processes import machine
 from tapes.distributed.records import CODECS, Reader, Series
@@ -65,7 +65,7 @@ class Keeper:
         """
         content = None
         try:
-            with open(self.path, "rb") as file:
+            with open(files.opened(self.path, os.O_RDONLY), "rb") as file:
                 content = file.read()
         except FileNotFoundError:
             pass  # nothing has been kept yet
@@ -110,7 +110,7 @@ class Keeper:
     def _write(self, content: bytes) -> None:
         temporary = f"{self.path}.new"
         try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            with open(files.created(temporary), "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

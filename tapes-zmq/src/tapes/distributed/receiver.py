@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import threading
 import time
 from contextlib import suppress
@@ -13,7 +12,7 @@ import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
-from tapes.distributed import upstream
+from tapes.distributed import addresses, upstream
 from tapes.distributed.frames import LARGEST
 from tapes.distributed.unified import LOGGER_NAME
 from tapes.distributed.upstream import Word
@@ -86,11 +85,9 @@ class Receiver:
             socket = self._socket = self._subscription(context, sockets)
             monitor = socket.get_monitor_socket(_HANDSHAKES)
             sockets.append(monitor)
-            mask = os.umask(0o177)  # the file of an ipc:// address is for this user alone
-            try:
-                socket.bind(self._address.text)
-            finally:
-                os.umask(mask)
+            if self._address.path is not None:
+                socket.setsockopt(zmq.USE_FD, addresses.listening(self._address.path))
+            socket.bind(self._address.text)
             self._ready.set()
             self._receive(socket, zap, monitor)
         except BaseException as error:  # noqa: BLE001 -- it is raised by whoever has started it

@@ -1,0 +1,172 @@
+"""The files of an aggregator where others put things in its way: nothing is followed, overwritten or waited for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import tempfile
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List
+
+import pytest
+
+from tapes.distributed import files
+from tapes.distributed.addresses import Claim, checked
+from tapes.distributed.keeping import Keeper
+from tapes.distributed.receiver import Receiver
+from tapes.distributed.unified import UnifiedRegistry
+from tapes.errors import ReporterError
+from tests.servers.installed import missing
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return a folder with a short path, with a file in it that must not change."""
+    path = Path(tempfile.mkdtemp(dir="/tmp", prefix="tz"))
+    (path / "precious").write_text("precious")
+    try:
+        yield path
+    finally:
+        assert (path / "precious").read_text() == "precious"
+        shutil.rmtree(path)
+
+
+def listen(path: Path) -> None:
+    """Leave a socket behind."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+
+
+OBSTACLES: Dict[str, Callable[[Path], object]] = {
+    "a symbolic link": lambda path: path.symlink_to("precious"),
+    "a dangling symbolic link": lambda path: path.symlink_to("nowhere"),
+    "a fifo": os.mkfifo,
+    "a folder": Path.mkdir,
+}
+
+obstacles = pytest.mark.parametrize("obstacle", OBSTACLES)
+
+
+@obstacles
+def test_what_is_in_the_place_of_the_lock_is_refused(folder: Path, obstacle: str) -> None:
+    """The error names it, and says what it is."""
+    OBSTACLES[obstacle](folder / "a.lock")
+
+    with pytest.raises(OSError, match=rf"{folder}/a\.lock: it is {obstacle.replace('dangling ', '')}") as caught:
+        Claim(checked(f"ipc://{folder}/a", keys=None, insecure=False))
+
+    assert "Remove that file" in str(caught.value)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.lock", "precious"]
+
+
+def test_a_lock_with_another_name_is_refused(folder: Path) -> None:
+    """A hard link to a file of this user would be overwritten."""
+    os.link(folder / "precious", folder / "a.lock")
+
+    with pytest.raises(OSError, match=r"a\.lock: it has another name"):
+        Claim(checked(f"ipc://{folder}/a", keys=None, insecure=False))
+
+
+@obstacles
+def test_what_is_in_the_place_of_the_socket_is_refused(folder: Path, obstacle: str) -> None:
+    """It is left alone, and no lock is left."""
+    OBSTACLES[obstacle](folder / "a")
+
+    with pytest.raises(ReporterError, match=rf"'{folder}/a' is {obstacle.replace('dangling ', '')}.*, and no socket"):
+        Claim(checked(f"ipc://{folder}/a", keys=None, insecure=False))
+
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "precious"]
+
+
+@obstacles
+def test_what_is_in_the_place_of_the_state_is_refused(folder: Path, obstacle: str) -> None:
+    """The state of an aggregator is a file, and not what a link leads to."""
+    OBSTACLES[obstacle](folder / "state")
+
+    with pytest.raises(
+        ReporterError, match=rf"{folder}/state cannot be read: it is {obstacle.replace('dangling ', '')}"
+    ):
+        Keeper(folder / "state").restore(UnifiedRegistry())
+
+
+@pytest.mark.parametrize("obstacle", [name for name in OBSTACLES if name != "a folder"])
+def test_what_is_in_the_way_of_a_new_state_is_removed(folder: Path, obstacle: str) -> None:
+    """Nothing is written through it."""
+    OBSTACLES[obstacle](folder / "state.new")
+
+    kept = Keeper(folder / "state").keep(UnifiedRegistry())
+
+    assert kept
+    assert sorted(path.name for path in folder.iterdir()) == ["precious", "state"]
+    assert stat.S_IMODE((folder / "state").stat().st_mode) == 0o600
+    assert not (folder / "state").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("a.lock", Path.touch, r"a\.lock: it belongs to the user nobody"),
+        ("a", listen, "is a socket of the user nobody"),
+        ("state", Path.touch, "state cannot be read: it belongs to the user nobody"),
+    ],
+    ids=["lock", "socket", "state"],
+)
+def test_files_of_another_user_are_refused(
+    folder: Path, name: str, make: Callable[[Path], object], message: str
+) -> None:
+    """They are not used, nor removed, although root could: somebody has put them there, or has an aggregator there."""
+    if os.geteuid() != 0:
+        missing("only root can make files of another user: run the tests as root")
+    make(folder / name)
+    os.chown(folder / name, NOBODY, NOBODY)
+
+    def start() -> None:
+        Claim(checked(f"ipc://{folder}/a", keys=None, insecure=False)).release()
+        Keeper(folder / "state").restore(UnifiedRegistry())
+
+    with pytest.raises((OSError, ReporterError), match=message):
+        start()
+
+    assert (folder / name).exists()
+
+
+def test_a_socket_is_private_whatever_the_umask(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The umask belongs to all threads of the process: it is neither needed nor changed."""
+    masks: List[int] = []
+    receiver = Receiver(UnifiedRegistry(), checked(f"ipc://{folder}/a", keys=None, insecure=False))
+    mask = os.umask(0)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "umask", masks.append)
+            receiver.start()
+    finally:
+        os.umask(mask)
+    mode = stat.S_IMODE((folder / "a").stat().st_mode)
+    receiver.stop(5)
+
+    assert mode == 0o600
+    assert masks == []
+
+
+def test_descriptors_do_not_outlive_an_exec(folder: Path) -> None:
+    """A program that this one becomes does not hold the lock."""
+    file = files.opened(str(folder / "a.lock"), os.O_RDWR | os.O_CREAT)
+
+    assert not os.get_inheritable(file)
+    os.close(file)
+
+
+@pytest.mark.parametrize(("mode", "lines"), [(0o700, 0), (0o770, 0), (0o1777, 0), (0o777, 1)])
+def test_a_folder_that_everybody_can_change_is_told_of(
+    folder: Path, mode: int, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the sticky bit every user can put an end to the aggregator, by removing its socket."""
+    folder.chmod(mode)
+    Claim(checked(f"ipc://{folder}/a", keys=None, insecure=False)).release()
+
+    assert len(caplog.messages) == lines
+    assert all(f"chmod +t {folder}" in message for message in caplog.messages)
