@@ -16,9 +16,11 @@ class Interruption:
     """
 
     def __init__(self, point: int, interrupt: Callable[[], Any]) -> None:
-        self._left = point
+        self._point = point
         self._interrupt = interrupt
         self._before: Any = None
+        self.passed = 0
+        """How many instructions there have been before it."""
         self.happened = False
         """Whether there were so many instructions."""
         self.where = ""
@@ -34,8 +36,9 @@ class Interruption:
     def _reached(self, code: CodeType, position: str) -> None:
         if self.happened or not _is_of_tapes(code):
             return
-        self._left -= 1
-        if self._left < 0:
+        if self.passed < self._point:
+            self.passed += 1
+        else:
             self.happened = True
             self.where = f"{code.co_filename.rsplit('/', 1)[-1]}, {code.co_name}, {position}"
             self._end()
@@ -91,6 +94,13 @@ def at_every_point(interrupt: Callable[[], Any], step: int = 1) -> Iterator[Inte
             assert point > 10, "the act executes hardly anything of tapes"
             return
         point += step
+
+
+def instructions(act: Callable[[], Any]) -> int:
+    """Return how many instructions of tapes an act executes."""
+    with Interruption(sys.maxsize, lambda: None) as interruption:
+        act()
+    return interruption.passed
 
 
 def _is_of_tapes(code: CodeType) -> bool:

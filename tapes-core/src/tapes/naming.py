@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Tuple
+from typing import Dict, Tuple
 
 from tapes.errors import InvalidNameError, InvalidTagsError, shown
 
@@ -55,27 +55,31 @@ def check_name(name: object) -> str:
     return name
 
 
-def canonical_tags(name: str, tags: object) -> Tags:
-    """Return `tags` as sorted pairs of plain `str`. `name` is the metric's, for the error.
+def check_tags(name: str, tags: object) -> Dict[str, str]:
+    """Return `tags`, in their order, as a dict of plain `str`; an empty one for None. `name` is the metric's.
 
     Raises InvalidTagsError for anything but a mapping of non-empty str to str, and for tags beyond the limits above.
     """
+    checked: Dict[str, str] = {}
     if tags is None:
-        return ()
+        return checked
     if not isinstance(tags, Mapping):
         raise InvalidTagsError(f"The tags of {shown(name)} are a mapping of str to str, not {shown(tags)}.")
-    pairs = []
     for key, value in tags.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise InvalidTagsError(
                 f"The tags of {shown(name)} are a mapping of str to str, but {shown(key)} ({type(key).__name__}) "
                 f"is mapped to {shown(value)} ({type(value).__name__}): use str()."
             )
-        pairs.append((str.__str__(key), str.__str__(value)))
-    pairs.sort()
-    canonical = tuple(pairs)
-    _check_canonical(name, canonical)
-    return canonical
+        # An Enum that is a str, for one, has another str() than the characters that it is equal to.
+        _check_tag(name, str.__str__(key), str.__str__(value), checked)
+    _check_number(name, checked)
+    return checked
+
+
+def canonical_tags(checked: Dict[str, str]) -> Tags:
+    """Return tags that have been checked in their canonical form."""
+    return tuple(sorted(checked.items()))
 
 
 def check_series(name: str, tags: Tags) -> None:
@@ -84,24 +88,30 @@ def check_series(name: str, tags: Tags) -> None:
     Raises InvalidNameError or InvalidTagsError for what no registry can have made.
     """
     check_name(name)
-    _check_canonical(name, tags)
+    checked: Dict[str, str] = {}
+    for key, value in tags:
+        _check_tag(name, key, value, checked)
+    _check_number(name, checked)
+    if canonical_tags(checked) != tags:
+        raise InvalidTagsError(f"The tags of {shown(name)} are not sorted by their keys: {shown(tags)}.")
 
 
-def _check_canonical(name: str, tags: Tags) -> None:
+def _check_tag(name: str, key: str, value: str, others: Dict[str, str]) -> None:
+    """Put a tag into `others` if it is within the limits."""
+    if not key:
+        raise InvalidTagsError(f"The tags of {shown(name)} have an empty key, with the value {shown(value)}.")
+    if key in others:
+        raise InvalidTagsError(f"The tags of {shown(name)} have the key {shown(key)} twice.")
+    if _size(key) > MAX_KEY_BYTES:
+        raise _too_long(name, "key", key, MAX_KEY_BYTES)
+    if _size(value) > MAX_VALUE_BYTES:
+        raise _too_long(name, "value", value, MAX_VALUE_BYTES)
+    others[key] = value
+
+
+def _check_number(name: str, tags: Dict[str, str]) -> None:
     if len(tags) > MAX_TAGS:
         raise InvalidTagsError(f"{shown(name)} has {len(tags):,} tags, more than {MAX_TAGS}: leave some out.")
-    before = ""
-    for key, value in tags:
-        if not key:
-            raise InvalidTagsError(f"The tags of {shown(name)} have an empty key, with the value {shown(value)}.")
-        if key <= before:
-            problem = "twice" if key == before else f"after {shown(before)}, and not in sorted order"
-            raise InvalidTagsError(f"The tags of {shown(name)} have the key {shown(key)} {problem}.")
-        before = key
-        if _size(key) > MAX_KEY_BYTES:
-            raise _too_long(name, "key", key, MAX_KEY_BYTES)
-        if _size(value) > MAX_VALUE_BYTES:
-            raise _too_long(name, "value", value, MAX_VALUE_BYTES)
 
 
 def _too_long(name: str, what: str, text: str, most: int) -> InvalidTagsError:

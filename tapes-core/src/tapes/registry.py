@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from _thread import RLock
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar
 
 from tapes import forking, observers
 from tapes.clock import SYSTEM_CLOCK, Clock
-from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NameCollisionError
+from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
-from tapes.naming import Tags, canonical_tags, check_name, tag_label
+from tapes.name_tree import OVERFLOW, NameTree
+from tapes.naming import Tags, canonical_tags, check_name, check_tags
 from tapes.snapshot.snapshot import Snapshot
 from tapes.state.gauge import MERGES
 
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 Kind = TypeVar("Kind", bound=Instrument)
+Series = Tuple[str, Tags]
 
 _TAGGED = object()  # begins what nobody can ask for as a name
-
-OVERFLOW: Tags = (("overflow", "true"),)
-"""The tags of the series that takes what is recorded under too many different tags."""
 
 
 class Registry:
@@ -49,7 +48,8 @@ class Registry:
         self.clock = clock
         self.max_tag_sets = max_tag_sets
         self._changing = RLock()
-        self._series: Dict[Tuple[str, Tags], Instrument] = {}
+        self._under_way: Optional[object] = None  # the change that is being made
+        self._series: Dict[Series, Instrument] = {}
         self._overflowed: Dict[str, None] = {}  # the names of which it has been logged
         self._index()
         forking.registries.add(self)
@@ -138,12 +138,10 @@ class Registry:
     def discard(self, metrics: Iterable[Instrument]) -> None:
         """Remove these very metrics, those of them that are there."""
         with self._changing:
-            series = self._series.copy()
             for metric in metrics:
-                if series.get((metric.name, metric.tags)) is metric:
-                    del series[metric.name, metric.tags]
-            self._series = series
-            self._index()
+                series = metric.name, metric.tags
+                if self._series.get(series) is metric:
+                    self._drop_series(series)
 
     def snapshot(self) -> Snapshot:
         """Return the readings of all metrics at this moment, in the order in which they were made."""
@@ -167,19 +165,19 @@ class Registry:
         """
         with self._changing:
             if tags is None:
-                gone = [key for key in self._series if key[0] == name]
-            else:
-                gone = [key for key in [(name, canonical_tags(name, tags))] if key in self._series]
-            for key in gone:
-                del self._series[key]
-            if tags is None:
+                place = self._name_tree().at(name)
+                gone = [] if place is None else [(name, tags) for tags in place.series()]
                 self._overflowed.pop(name, None)
-            self._index()
-        return bool(gone)
+            else:
+                gone = [(name, canonical_tags(check_tags(name, tags)))]
+            dropped = [self._drop_series(series) for series in gone]
+        return any(dropped)
 
     def clear(self) -> None:
         """Remove all metrics."""
         with self._changing:
+            self._under_way = object()
+            self._forget_lookups()
             self._series = {}
             self._overflowed = {}
             self._index()
@@ -220,18 +218,62 @@ class Registry:
 
     def _index(self) -> None:
         """Make anew all that follows from `_series`. What is read of it meanwhile is the old or the new."""
-        families: Dict[str, _Family] = {}
-        paths: Dict[str, None] = {}
-        for metric in self._series.values():
-            _enlist(metric, families, paths)
-        self._families = families
-        self._paths = paths  # every name, and every dotted path above one
-        # What was asked for before, in the very words, so that it is found again without a look at each tag.
+        series: Optional[List[Series]] = None
+        while series != list(self._series):  # until no signal handler or finalizer has changed it meanwhile
+            series = list(self._series)
+            self._tree = NameTree(self._series.copy().values())
+        self._forget_lookups()
+        self._under_way = None
+
+    def _forget_lookups(self) -> None:
+        # Lookup caches, keyed by the caller's exact arguments: a metric is found again without a look at each tag.
         self._counters: Dict[Any, Counter] = {}
         self._gauges: Dict[Any, Gauge] = {}
         self._histograms: Dict[Any, Histogram] = {}
         self._meters: Dict[Any, Meter] = {}
         self._timers: Dict[Any, Timer] = {}
+        self._lookup_keys: Dict[Series, List[Any]] = {}  # those of each tagged series in its cache
+
+    def _name_tree(self) -> NameTree:
+        """Return the tree of names. It is made anew if a change of it has been cut off, or is being made below."""
+        if self._under_way is not None:
+            self._index()
+        return self._tree
+
+    def _begin_change(self) -> object:
+        """Begin a change of one series, which `_end_change` ends."""
+        self._name_tree()
+        self._under_way = change = object()
+        return change
+
+    def _put_series(self, series: Series, made: Instrument) -> Instrument:
+        """Put in a series, and return its metric: `made`, or the one that is there already."""
+        change = self._begin_change()
+        metric = self._series.setdefault(series, made)
+        self._tree.add(type(metric), *series)
+        self._end_change(change)
+        return metric
+
+    def _drop_series(self, series: Series) -> bool:
+        """Take out a series; False if it is not there. Costs what this one series costs."""
+        change = self._begin_change()
+        name, tags = series
+        # Before it goes, so that nobody finds what has gone should this be cut off.
+        for cache in (self._counters, self._gauges, self._histograms, self._meters, self._timers):
+            for key in self._lookup_keys.get(series, ()) if tags else (name, (_TAGGED, name)):
+                cache.pop(key, None)
+        self._lookup_keys.pop(series, None)
+        found = self._series.pop(series, None) is not None
+        if found:
+            self._tree.remove(name, tags)
+        self._end_change(change)
+        return found
+
+    def _end_change(self, change: object) -> None:
+        """End a change. If a signal handler or a finalizer has made another one meanwhile, nothing can be relied on."""
+        if self._under_way is not change:
+            self._index()
+        self._under_way = None
 
     def _metric(
         self,
@@ -243,55 +285,46 @@ class Registry:
     ) -> Kind:
         """Get or create, the long way. `known` is where it will be found the next time."""
         name = check_name(name)
-        canonical = canonical_tags(name, tags)
+        checked = check_tags(name, tags)
+        canonical = canonical_tags(checked)
         created = overflowed = False
         with self._changing:
-            family = self._families.get(name)
-            if family is not None and family.kind is not kind:
-                raise KindMismatchError(f"{name!r} is a {family.kind.__name__}, not a {kind.__name__}.")
+            names = self._name_tree()
+            place = names.at(name)
+            if place is not None and place.kind is not None and place.kind is not kind:
+                raise KindMismatchError(f"{name!r} is a {place.kind.__name__}, not a {kind.__name__}.")
             metric = self._series.get((name, canonical))
-            if metric is None and family is not None and canonical and len(family.labels) >= self.max_tag_sets:
+            if metric is None and place is not None and canonical and place.tag_sets >= self.max_tag_sets:
                 overflowed = name not in self._overflowed
                 self._overflowed[name] = None
                 canonical = OVERFLOW
                 metric = self._series.get((name, OVERFLOW))
             if metric is None:
-                self._check_collision(kind, name, canonical)
+                names.check(kind, name, canonical)
                 made = make(name, canonical, self.clock.monotonic)
-                _enlist(made, self._families, self._paths)
                 # A signal handler or a finalizer of this very thread may have put it in since it was looked for.
-                metric = self._series.setdefault((name, canonical), made)
+                metric = self._put_series((name, canonical), made)
                 created = metric is made
+            if type(metric) is not kind:
+                raise KindMismatchError(f"{name!r} is a {type(metric).__name__}, not a {kind.__name__}.")
             if canonical is not OVERFLOW:
-                # Its kind was compared above, and so it was for what is returned.
-                known[name if tags is None else (_TAGGED, name, *tags, *tags.values())] = metric  # type: ignore[assignment]
+                key = name if tags is None else (_TAGGED, name, *checked, *checked.values())
+                self._remember(known, key, (name, canonical), metric)
         # Not under the lock: whoever is told may take locks of their own.
         if overflowed:
             self._log_overflow(name)
         if created:
             for observer in observers.metric_created:
                 observer(self, metric)
-        return metric  # type: ignore[return-value]
+        return metric
 
-    def _check_collision(self, kind: Type[Instrument], name: str, tags: Tags) -> None:
-        """Raise NameCollisionError if a new metric would share a place in the tree with what is there."""
-        segments = name.split(".")
-        for end in range(1, len(segments)):
-            above = ".".join(segments[:end])
-            family = self._families.get(above)
-            if family is not None and (segments[end] in family.kind.keys or segments[end] in family.labels):
-                raise NameCollisionError(
-                    f"{name!r} cannot be a metric, because {above!r} is a {family.kind.__name__} "
-                    f"and {segments[end]!r} is one of its own keys: choose another name."
-                )
-        label = tag_label(tags)
-        # A label with a '.' in it is no segment of any name.
-        for key in (*kind.keys, label) if label and "." not in label else kind.keys:
-            if f"{name}.{key}" in self._paths:
-                raise NameCollisionError(
-                    f"{name!r} cannot be a {kind.__name__}, because {key!r} is one of its keys "
-                    f"and there are metrics under {f'{name}.{key}'!r}: choose another name."
-                )
+    def _remember(self, known: Dict[Any, Kind], key: Any, series: Series, metric: Kind) -> None:
+        """Let a metric be found by `key` the next time, for as long as it is in the registry."""
+        if series[1]:
+            self._lookup_keys.setdefault(series, []).append(key)
+        known[key] = metric
+        if self._series.get(series) is not metric:  # a signal handler has just removed it
+            known.pop(key, None)
 
     def _log_overflow(self, name: str) -> None:
         import logging
@@ -306,26 +339,6 @@ class Registry:
 
     def __repr__(self) -> str:
         return f"<Registry of {len(self)} series>"
-
-
-class _Family:
-    """What the series of one name have in common."""
-
-    __slots__ = ("kind", "labels")
-
-    def __init__(self, kind: Type[Instrument]) -> None:
-        self.kind = kind
-        self.labels: Dict[str, None] = {}
-
-
-def _enlist(metric: Instrument, families: Dict[str, _Family], paths: Dict[str, None]) -> None:
-    """Note a metric in the indices of a registry. Noting it again changes nothing."""
-    family = families.setdefault(metric.name, _Family(type(metric)))
-    if metric.tags and metric.tags != OVERFLOW:
-        family.labels[tag_label(metric.tags)] = None
-    segments = metric.name.split(".")
-    for end in range(1, len(segments) + 1):
-        paths[".".join(segments[:end])] = None
 
 
 DEFAULT_REGISTRY = Registry()

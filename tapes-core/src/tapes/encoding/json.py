@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, Iterator
 
 from tapes.encoding.tree import arrange
 
@@ -22,24 +22,26 @@ class JsonFormat:
 
     def encode(self, snapshot: Snapshot) -> bytes:
         """Write `snapshot` as `get_stats()` shows it."""
-        parts: List[str] = []
-        _write(arrange(snapshot, dict), parts)
-        return "".join(parts).encode("ascii")
+        return "".join(_parts(arrange(snapshot, dict))).encode("ascii")
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
-def _write(node: Dict[str, Any], parts: List[str]) -> None:
-    if not any(isinstance(child, dict) for child in node.values()):
-        parts.append(_ENCODER.encode(node))
-        return
+def _parts(root: Dict[str, Any]) -> Iterator[str]:
+    """Yield the document in parts. Levels are kept in a list: a deep tree needs no deep stack."""
+    levels = [iter(root.items())]
     separator = "{"
-    for key, child in node.items():
-        parts.append(f"{separator}{_ENCODER.encode(key)}:")
-        if isinstance(child, dict):
-            _write(child, parts)
+    while levels:
+        for key, child in levels[-1]:
+            yield f"{separator}{_ENCODER.encode(key)}:"
+            if isinstance(child, dict) and any(isinstance(node, dict) for node in child.values()):
+                levels.append(iter(child.items()))
+                separator = "{"
+                break
+            yield _ENCODER.encode(child)
+            separator = ","
         else:
-            parts.append(_ENCODER.encode(child))
-        separator = ","
-    parts.append("}")
+            levels.pop()
+            yield "{}" if separator == "{" else "}"
+            separator = ","

@@ -1,0 +1,120 @@
+"""The tree of the names in a registry: what is above and below each, and what may therefore not be beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple, Type
+
+from tapes.errors import NameCollisionError
+from tapes.naming import tag_label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tapes.instruments import Instrument
+    from tapes.naming import Tags
+
+OVERFLOW: Tags = (("overflow", "true"),)
+"""The tags of the series that takes what is recorded under too many different tags."""
+
+_OVERFLOW_LABEL = tag_label(OVERFLOW)
+
+
+class Place:
+    """Where a name is in the tree: the metric of that name, if there is one, and the segments below it."""
+
+    __slots__ = ("below", "kind", "labels", "plain")
+
+    def __init__(self) -> None:
+        self.kind: Optional[Type[Instrument]] = None
+        """The class of the metric of this name; None if there is none."""
+        self.plain = False
+        """Whether it has a series without tags."""
+        self.labels: Dict[str, Tags] = {}
+        """The labels of its other series, with their tags."""
+        self.below: Dict[str, Place] = {}
+
+    @property
+    def tag_sets(self) -> int:
+        """How many different tags it has, without those of the overflow."""
+        return len(self.labels) - (_OVERFLOW_LABEL in self.labels)
+
+    def series(self) -> List[Tags]:
+        """Return the tags of all of its series."""
+        plain: List[Tags] = [()] if self.plain else []
+        return [*plain, *self.labels.values()]
+
+
+class NameTree:
+    """Names by their segments. Each operation costs what the length of the one name costs. Not thread-safe."""
+
+    def __init__(self, metrics: Iterable[Instrument] = ()) -> None:
+        self._root = Place()
+        for metric in metrics:
+            self.add(type(metric), metric.name, metric.tags)
+
+    def at(self, name: str) -> Optional[Place]:
+        """Return the place of `name`; None if there is neither a metric of that name nor one below it."""
+        place: Optional[Place] = self._root
+        for segment in name.split("."):
+            place = place.below.get(segment)  # type: ignore[union-attr]  # None ends the loop
+            if place is None:
+                return None
+        return place
+
+    def add(self, kind: Type[Instrument], name: str, tags: Tags) -> None:
+        """Put in a series. To put it in again changes nothing."""
+        place = self._root
+        for segment in name.split("."):
+            below = place.below.get(segment)
+            if below is None:
+                below = place.below[segment] = Place()
+            place = below
+        place.kind = kind
+        if tags:
+            place.labels[tag_label(tags)] = tags
+        else:
+            place.plain = True
+
+    def remove(self, name: str, tags: Tags) -> None:
+        """Take out a series, and all places that nothing is left at or below."""
+        path: List[Tuple[Place, str]] = []
+        place = self._root
+        for segment in name.split("."):
+            below = place.below.get(segment)
+            if below is None:
+                return
+            path.append((place, segment))
+            place = below
+        if tags:
+            place.labels.pop(tag_label(tags), None)
+        else:
+            place.plain = False
+        if not place.labels and not place.plain:
+            place.kind = None
+        for above, segment in reversed(path):
+            if place.kind is not None or place.below:
+                return
+            above.below.pop(segment, None)
+            place = above
+
+    def check(self, kind: Type[Instrument], name: str, tags: Tags) -> None:
+        """Raise NameCollisionError if a new series would share a place in the tree of statistics with what is there."""
+        place: Optional[Place] = self._root
+        segments = name.split(".")
+        for number, segment in enumerate(segments):
+            if place is None:
+                return
+            if place.kind is not None and (segment in place.kind.keys or segment in place.labels):
+                raise NameCollisionError(
+                    f"{name!r} cannot be a metric, because {'.'.join(segments[:number])!r} is a {place.kind.__name__} "
+                    f"and {segment!r} is one of its own keys: choose another name."
+                )
+            place = place.below.get(segment)
+        if place is None:
+            return
+        for key in (*kind.keys, tag_label(tags)):
+            if key in place.below:
+                raise NameCollisionError(
+                    f"{name!r} cannot be a {kind.__name__}, because {key!r} is one of its keys "
+                    f"and there are metrics under {f'{name}.{key}'!r}: choose another name."
+                )
