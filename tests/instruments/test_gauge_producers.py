@@ -61,7 +61,7 @@ def test_a_producer_is_asked_at_each_reading(registry: Registry) -> None:
     assert [value_of(registry), value_of(registry), value_of(registry)] == [0, 1, 2]
 
 
-NONSENSE = [None, "3", b"3", math.nan, math.inf, [1], {}, object(), 1j, 10**400, Decimal("NaN"), Broken(), 10**5000]
+NONSENSE = [None, "3", b"3", math.nan, math.inf, [1], {}, object(), 1j, Decimal("NaN"), Broken()]
 
 
 @pytest.mark.parametrize("produced", NONSENSE, ids=[str(number) for number in range(len(NONSENSE))])

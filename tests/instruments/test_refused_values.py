@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 from array import array
@@ -98,6 +97,14 @@ class Raises(Quantity):
         raise AttributeError("no such unit")
 
 
+class Pretends:
+    """Something that says that it is a float, as stand-ins of tests do."""
+
+    @property  # type: ignore[misc]  # on purpose
+    def __class__(self) -> Any:
+        return float
+
+
 NO_NUMBERS: Tuple[Any, ...] = (
     None,
     "3",
@@ -110,24 +117,23 @@ NO_NUMBERS: Tuple[Any, ...] = (
     object(),
     1j,
     complex(1, 0),
-    Decimal("1.5"),
+    array("d", [1.0]),
     array("d", [1.0, 2.0]),
     Elementwise(),
+    Quantity(),
+    Unfloatable(),
+    SaysNaN(),
+    Raises(),
+    Pretends(),
     float,
     lambda: 1,
 )
-
-# What multiplies like a number. To look closer at each value would cost histograms and timers a good part of the call,
-# so they may find out later.
-LOOK_LIKE_NUMBERS: Tuple[Any, ...] = (Quantity(), Unfloatable(), SaysNaN(), Raises())
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: repr(value).partition(" at 0x")[0])
 @pytest.mark.parametrize("recording", RECORDING)
 def test_what_is_no_number_is_refused(recording: str, value: Any) -> None:
     """Nothing but numbers is taken, and what was refused is nowhere to be seen."""
-    if recording == "Meter.mark" and value == Decimal("1.5"):
-        pytest.skip("refused as a number that is no int, below")
     clock = ManualClock()
     registry = Registry(clock=clock)
     record = RECORDING[recording](registry)
@@ -142,51 +148,17 @@ def test_what_is_no_number_is_refused(recording: str, value: Any) -> None:
     assert json.dumps(registry.get_stats(), allow_nan=False) != before
 
 
-@pytest.mark.parametrize("value", LOOK_LIKE_NUMBERS, ids=lambda value: type(value).__name__)
-@pytest.mark.parametrize("recording", [name for name in RECORDING if "update" not in name])
-def test_what_only_looks_like_a_number_is_refused(recording: str, value: Any) -> None:
-    """To compute like a number is not enough, where the value itself is looked at."""
-    registry = Registry(clock=ManualClock())
-    record = RECORDING[recording](registry)
-    before = json.dumps(registry.get_stats())
-
-    with pytest.raises(MetricError):
-        record(value)
-
-    assert json.dumps(registry.get_stats()) == before
-
-
-@pytest.mark.parametrize("others", [0, 1, 20])
-@pytest.mark.parametrize("value", LOOK_LIKE_NUMBERS, ids=lambda value: type(value).__name__)
-@pytest.mark.parametrize("kind", ["histogram", "timer"])
-def test_what_only_looks_like_a_number_is_left_out(kind: str, value: Any, others: int) -> None:
-    """Refused at once or left out later: none of the numbers around it are lost, and nothing is seen of it."""
-    clock = ManualClock()
-    registry = Registry(clock=clock)
-    metric: Any = getattr(registry, kind)("m")
-    for number in range(others):
-        metric.update(number + 1.0)
-    with contextlib.suppress(MetricError):
-        metric.update(value)
-    for number in range(others):
-        metric.update(number + 1.0)
-        clock.advance(1)
-        registry.get_stats()
-
-    stats = json.loads(json.dumps(registry.get_stats(), allow_nan=False))["m"]
-
-    assert (stats["sum"], stats["min"], stats["max"]) == (others * (others + 1), min(others, 1), others)
-    assert stats["mean"] == (others + 1) / 2 * bool(others)
-    if kind == "histogram":
-        assert stats["count"] == 2 * others
+class Subclass(float):
+    """A float of another class."""
 
 
 @pytest.mark.parametrize(
-    "value", [math.nan, math.inf, -math.inf, 10**400, -(10**400)], ids=["nan", "inf", "-inf", "big", "-big"]
+    "value",
+    [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity"), Subclass("nan")],
 )
 @pytest.mark.parametrize("recording", RECORDING)
 def test_what_is_not_finite_is_refused(recording: str, value: Any) -> None:
-    """NaN, infinities and ints beyond all floats raise ValueError, and leave no trace."""
+    """NaN and infinities of any type raise ValueError, and leave no trace."""
     clock = ManualClock()
     registry = Registry(clock=clock)
     record = RECORDING[recording](registry)
@@ -200,14 +172,7 @@ def test_what_is_not_finite_is_refused(recording: str, value: Any) -> None:
     assert json.dumps(registry.get_stats()) == before
 
 
-@pytest.mark.parametrize("recording", RECORDING)
-def test_an_int_too_long_to_be_written_is_refused(recording: str) -> None:
-    """Even what cannot be put into the message has an error of ours."""
-    with pytest.raises(InvalidValueError):
-        RECORDING[recording](Registry())(10**5000)
-
-
-@pytest.mark.parametrize("value", [-1, -0.5, 1.5, 1e-9, Fraction(1, 2), Decimal("0.5")])
+@pytest.mark.parametrize("value", [-1, -0.5, 1.5, 1e-9, Fraction(1, 2), Decimal("0.5"), 2**63, 10**400])
 def test_a_meter_takes_whole_events_only(value: Any) -> None:
     """Neither a part of an event nor less than none is an event."""
     meter = Registry(clock=ManualClock()).meter("m")
@@ -242,18 +207,29 @@ def test_refusals_between_records() -> None:
 @pytest.mark.parametrize(
     ("recording", "value", "message"),
     [
-        ("Counter.increment", "3", "'m' takes a finite number, not '3' (str)."),
-        ("Counter.decrement", None, "'m' takes a finite number, not None (NoneType)."),
-        ("Gauge.set", math.nan, "'m' takes a finite number, not nan."),
-        ("Histogram.update", -math.inf, "'m' takes a finite number, not -inf."),
-        ("Histogram.update", Decimal("1.5"), "'m' takes a finite number, not Decimal('1.5') (Decimal)."),
+        ("Counter.increment", "3", "'m' takes a finite number, not '3' (str): convert it with int() or float()."),
+        (
+            "Counter.decrement",
+            None,
+            "'m' takes a finite number, not None (NoneType): convert it with int() or float().",
+        ),
+        ("Gauge.set", math.nan, "'m' takes a finite number, not nan: check the value, or leave it out."),
+        ("Histogram.update", -math.inf, "'m' takes a finite number, not -inf: check the value, or leave it out."),
+        (
+            "Histogram.update",
+            Decimal("NaN"),
+            "'m' takes a finite number, not Decimal('NaN'): check the value, or leave it out.",
+        ),
         (
             "Timer.update",
             "1s",
-            "'m' takes a finite number of seconds or a timedelta, not '1s' (str).",
+            "'m' takes a finite number of seconds or a timedelta, not '1s' (str): convert it with int() or float().",
         ),
-        ("Meter.mark", -1, "'m' takes a number of events, an int from 0 to 2**63, not -1."),
-        ("Meter.mark", 1.5, "'m' takes a number of events, an int from 0 to 2**63, not 1.5."),
+        (
+            "Meter.mark",
+            -1,
+            "'m' takes a number of events, an int from 0 to 2**63, not -1: check the value, or leave it out.",
+        ),
     ],
 )
 def test_messages_name_the_metric_and_the_value(recording: str, value: Any, message: str) -> None:

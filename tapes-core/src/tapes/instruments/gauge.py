@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 from tapes import forking
 from tapes.errors import InvalidTypeError, shown
 from tapes.instruments.instrument import Instrument
-from tapes.recording import GaugeBuffer, finite
+from tapes.recording import GaugeBuffer, exact
 from tapes.scope import Scope
 from tapes.snapshot.views import VALUE_KEYS, gauge_statistics
 from tapes.state.gauge import UNSET, GaugeState, single
@@ -86,7 +86,7 @@ class Gauge(GaugeBuffer, Instrument):
             return None
         finally:
             _being_asked.reset(token)
-        number = finite(value)
+        number = exact(value)
         if number is None:
             self._failures().failed(
                 f"cannot be read, its producer {shown(producer)} returned {shown(value)}, which is no finite number: "

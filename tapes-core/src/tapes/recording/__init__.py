@@ -6,15 +6,16 @@ and nothing else of it, so that a compiled twin can take its place:
 - one buffer a kind, made from a name, tags and a clock function, with the recording methods of its kind;
 - of each, `read(now)` for its state, `restart()` for a child process, `exchange(content)` for isolated tests;
 - `Timing`, the scope that a timer's `time()` returns;
-- `finite(value)`, which tells what can be recorded at all.
+- `exact(value)`, which makes whatever can be recorded an int or a float.
 
 What records may assume is written at `Buffer`.
 """
 
 from __future__ import annotations
 
-from tapes.recording.buffer import Buffer, finite
+from tapes.recording.buffer import Buffer
 from tapes.recording.counter import CounterBuffer
+from tapes.recording.exact import exact
 from tapes.recording.gauge import GaugeBuffer
 from tapes.recording.histogram import HistogramBuffer
 from tapes.recording.meter import MeterBuffer
@@ -28,5 +29,5 @@ __all__ = [
     "MeterBuffer",
     "TimerBuffer",
     "Timing",
-    "finite",
+    "exact",
 ]

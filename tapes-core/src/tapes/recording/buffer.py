@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from _thread import get_ident
-from math import isfinite
 from os import getpid
 from time import sleep
-from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, List, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, List, Tuple, TypeVar
 
 from tapes.errors import InvalidTypeError, InvalidValueError, shown
+from tapes.recording.exact import exact, is_number
+from tapes.state.numbers import LARGEST
 
 if TYPE_CHECKING:
     from tapes.naming import Tags
@@ -17,9 +18,6 @@ State = TypeVar("State")
 
 CAPACITY = 2048
 """How many records make a buffer full: enough to spread the cost of a fold thin, in 64 kB at the most."""
-
-_EXACT = 2.0**512
-"""Integers below this are counted exactly. No sum of them is too large for a float that may come along."""
 
 _CROWDED = 16 * CAPACITY
 """How many records are pending when those who make them are so much faster than who folds them that they give way."""
@@ -160,38 +158,24 @@ class Buffer(Generic[State]):
             sleep(_PAUSE)
         return False
 
-    def _checked(self, n: float) -> float:
-        """Return `n` if it is a finite number: an int as it is, so that it stays exact, anything else as a float."""
-        try:
-            if n * 0.0 >= 0.0:
-                number = finite(n)
-                if number is not None:
-                    return number
-        except (TypeError, ValueError, OverflowError):
-            pass
-        raise self._refusal(n, "a finite number")
+    def _checked(self, n: Any) -> float:
+        """Return the exact int or float that `n` is. Raises what `_refusal` returns."""
+        kind = type(n)
+        if (kind is int or kind is float) and -LARGEST <= n <= LARGEST:
+            return n  # type: ignore[no-any-return]  # as was just seen
+        number = exact(n)
+        if number is None:
+            raise self._refusal(n, "a finite number")
+        return number
 
     def _refusal(self, value: object, what: str) -> Exception:
         """Return the error for a value that cannot be recorded; `what` says what can."""
         problem = f"{self.name!r} takes {what}, not {shown(value)}"
-        if isinstance(value, (int, float)):
-            return InvalidValueError(f"{problem}.")
-        return InvalidTypeError(f"{problem} ({type(value).__name__}).")
+        if is_number(value):
+            return InvalidValueError(f"{problem}: check the value, or leave it out.")
+        return InvalidTypeError(f"{problem} ({type(value).__name__}): convert it with int() or float().")
 
 
 def _release(key: Tuple[Any, int], claim: List[int]) -> None:
     if _folding.get(key) is claim:
         _folding.pop(key, None)
-
-
-def finite(value: Any) -> Optional[float]:
-    """Return `value` as an int or a float, None if it is not a finite number of any kind."""
-    if isinstance(value, (str, bytes, bytearray)):
-        return None  # which float() would read
-    try:
-        number = float(value)
-    except Exception:  # noqa: BLE001  whatever a foreign __float__ raises
-        return None
-    if not isfinite(number):
-        return None
-    return int(value) if isinstance(value, int) and -_EXACT < number < _EXACT else number

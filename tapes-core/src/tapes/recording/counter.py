@@ -6,6 +6,7 @@ from typing import List
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.state.counter import ZERO, CounterState
+from tapes.state.numbers import added, total
 
 _ONE: float = 1
 
@@ -39,9 +40,9 @@ class CounterBuffer(Buffer[CounterState]):
             return state
         ones = records.count(1)  # the usual case, told in the least time
         if ones == len(records):
-            return CounterState(state.increments + ones, state.decrements)
+            return CounterState(added(state.increments, ones), state.decrements)
         if min(records) >= 0:
-            return CounterState(state.increments + sum(records), state.decrements)
-        added = sum(n for n in records if n > 0)
-        taken = -sum(n for n in records if n < 0)
-        return CounterState(state.increments + added, state.decrements + taken)
+            return CounterState(added(state.increments, total(records)), state.decrements)
+        gained = total([n for n in records if n > 0])
+        lost = -total([n for n in records if n < 0])
+        return CounterState(added(state.increments, gained), added(state.decrements, lost))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import sys
 from collections import _count_elements  # type: ignore[attr-defined]  # the loop of Counter, for a plain dict
+from struct import error as CannotPack  # noqa: N812  as the class that it is
 from struct import pack
 from typing import TYPE_CHECKING, Dict, List
 
 from tapes.state.buckets import LARGEST_NARROW, SMALLEST_NARROW, key_of, representative
 from tapes.state.counts import merged
+from tapes.state.numbers import saturated
+from tapes.state.numbers import total as total_of
 
 if TYPE_CHECKING:
     from tapes.state.distribution import Distribution
@@ -43,19 +46,15 @@ def distributed(values: List[float], onto: Distribution) -> Distribution:
     minimum = onto.minimum if no_new_minimum else float(min(values))
     maximum = onto.maximum if no_new_maximum else float(max(values))
     if len(buckets) == 1 and min(values) == max(values):
-        total, deviations = float(values[0]) * count, 0.0
+        total, deviations = saturated(float(values[0]) * count), 0.0
     else:
-        total = float(sum(values))
+        total = float(total_of(values))
         deviations = _deviations(values, total / count)
-    if total != total:
-        raise ValueError("There is a NaN among the values.")
     return onto.plus(count, total, deviations, minimum, maximum, merged(onto.buckets, buckets))
 
 
 def _deviations(values: List[float], mean: float) -> float:
     """Return the sum of the squared deviations of `values` from `mean`; infinity where it overflows."""
-    if mean - mean != 0:
-        return math.inf
     distance = math.dist(values, [mean] * len(values))
     return distance * distance
 
@@ -67,7 +66,7 @@ def _counted_in_bulk(values: List[float]) -> Dict[int, int]:
         chunk = values if len(values) <= _CHUNK else values[start : start + _CHUNK]
         try:
             singles = pack(f"{len(chunk)}f", *chunk)
-        except OverflowError:
+        except (OverflowError, CannotPack):  # of floats, of ints
             return {}
         # One operation on one large integer strips all of them of what is not part of a key.
         keys = (int.from_bytes(singles, sys.byteorder) & _KEY_BITS).to_bytes(len(singles), sys.byteorder)

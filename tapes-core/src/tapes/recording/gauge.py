@@ -6,6 +6,7 @@ from typing import List, Tuple, Union
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.state.gauge import UNSET, GaugeState, single
+from tapes.state.numbers import total
 
 _Change = Union[float, Tuple[float, float]]  # something to add, or a value and when it was set
 
@@ -46,9 +47,12 @@ class GaugeBuffer(Buffer[GaugeState]):
         if not records:
             return state
         value, at = state.last or 0, until
-        for change in records:
+        changes: List[float] = []
+        for change in reversed(records):
             if isinstance(change, tuple):
                 value, at = change
-            else:
-                value, at = value + change, until
+                break
+            changes.append(change)
+        if changes:
+            value, at = total([value, *reversed(changes)]), until
         return single(value, at)

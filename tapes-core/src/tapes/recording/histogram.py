@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, List
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.recording.counting import distributed
 from tapes.state.histogram import NONE, SPAN, HistogramState
+from tapes.state.numbers import saturated
 
 _DUE = 5.0  # seconds after a fold at which the next record brings about another
 _GAP = 5.0  # seconds without a record after which those before are folded by themselves
@@ -42,12 +42,9 @@ class HistogramBuffer(Buffer[HistogramState]):
 
         Raises InvalidTypeError for what is no number and InvalidValueError for NaN and infinities.
         """
-        try:
-            # True of all finite numbers, false of NaN and infinities, and raises for all else that multiplies.
-            if not value * 0.0 >= 0.0:
-                raise ValueError
-        except (TypeError, ValueError, OverflowError):
-            raise self._refusal(value, "a finite number") from None
+        # Ints of any size are taken as they are: a fold finds out more cheaply whether there are too large ones.
+        if (type(value) is not float or value - value != 0.0) and type(value) is not int:
+            value = self._checked(value)
         (pending := self._pending).append(value)
         if len(pending) > self._limit:
             self._look()
@@ -100,33 +97,6 @@ def with_values(state: HistogramState, records: List[float], since: float, until
     into = state.slice_for(since, until)
     try:
         values = distributed(records, into.values)
-    except Exception:  # noqa: BLE001  whatever a foreign object raises that only behaves like a number
-        floats = _floats(records)
-        if not floats:
-            return state
-        values = distributed(floats, into.values)
+    except OverflowError:  # of an int that is too large for a float
+        values = distributed([saturated(record) for record in records], into.values)
     return state.recorded(into, until, values)
-
-
-def _floats(records: List[Any]) -> List[float]:
-    """Return those of `records` that are finite numbers after all, as floats.
-
-    `update` lets through what only behaves like one when it is multiplied and compared. It is left out here, with a
-    line in the log.
-    """
-    floats = []
-    for record in records:
-        try:
-            value = float(record)
-        except Exception:  # noqa: BLE001  whatever a foreign __float__ raises
-            value = math.nan
-        if math.isfinite(value):
-            floats.append(value)
-    if len(floats) < len(records):
-        import logging
-
-        logging.getLogger("tapes.registry").warning(
-            "%d values that are no numbers were given to a histogram or a timer; they are left out.",
-            len(records) - len(floats),
-        )
-    return floats

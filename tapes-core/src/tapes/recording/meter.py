@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, List, TypeVar
 
-from tapes.recording.buffer import CAPACITY, Buffer, finite
+from tapes.recording.buffer import CAPACITY, Buffer
+from tapes.recording.exact import exact
 from tapes.state.rates import TICK, MeterState, started, tick_of
 
 _ONE = 1
@@ -64,7 +65,9 @@ class MeterBuffer(TickingBuffer[MeterState]):
             self._settle(now)
 
     def _events(self, n: int) -> int:
-        number = finite(n)
+        if type(n) is int and 0 <= n < _MANY:
+            return n
+        number = exact(n)
         if number is None or not 0 <= number < _MANY or number != int(number):
             raise self._refusal(n, "a number of events, an int from 0 to 2**63")
         return int(number)

@@ -6,6 +6,7 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union
 
+from tapes.recording.exact import exact
 from tapes.recording.histogram import with_values
 from tapes.recording.meter import TickingBuffer
 from tapes.scope import Scope
@@ -29,13 +30,20 @@ _SWITCHES_AT_CALLS_ONLY = (
 )
 
 
+_LOGGED = -1
+
+
 class TimerBuffer(TickingBuffer[TimerState]):
     """Takes durations, each of which is an event too."""
 
-    __slots__ = ("_began", "_idle")
+    __slots__ = ("_began", "_below_zero", "_idle")
+
+    _below_zero: int
+    """How many durations of a fold were below zero, if that is yet to be logged; `_LOGGED` once it was."""
 
     def __init__(self, name: str, tags: Any, now: Any) -> None:
         super().__init__(name, tags, now)
+        self._below_zero = 0
         self._began = now()
         self._idle = self._timing()
 
@@ -44,6 +52,20 @@ class TimerBuffer(TickingBuffer[TimerState]):
         super().restart()
         self._began = self._now()
         self._idle = self._timing()
+
+    def read(self, now: float) -> TimerState:
+        """Return the state, as `Buffer.read` does; log durations below zero."""
+        state = super().read(now)
+        if self._below_zero > 0:
+            self._log_below_zero()
+        return state
+
+    def committed(self, now: float) -> TimerState:
+        """Return the state, as `Buffer.committed` does; log durations below zero."""
+        state = super().committed(now)
+        if self._below_zero > 0:
+            self._log_below_zero()
+        return state
 
     def time(self) -> Timing:
         """Return a scope that records the duration from entering it to leaving it, however it is left.
@@ -66,12 +88,11 @@ class TimerBuffer(TickingBuffer[TimerState]):
         Safe to call from any thread, signal handler or finalizer; waits for nothing. Costs about 120 ns, and 100 ns for
         its part in a later fold.
 
-        Raises InvalidTypeError for what is no duration and InvalidValueError for NaN and infinities.
+        A duration below zero, as clocks that step back produce, is recorded as zero. Raises InvalidTypeError for what
+        is no duration and InvalidValueError for NaN and infinities.
         """
-        try:
-            if not duration * 0.0 >= 0.0:  # type: ignore[operator]  # a timedelta raises TypeError
-                raise ValueError
-        except (TypeError, ValueError, OverflowError):
+        # As in a histogram, ints of any size are taken as they are.
+        if (type(duration) is not float or duration - duration != 0.0) and type(duration) is not int:
             duration = self._seconds(duration)
         now = self._now()
         self._pending.append(duration)
@@ -79,12 +100,16 @@ class TimerBuffer(TickingBuffer[TimerState]):
             self._settle(now)
 
     def _seconds(self, duration: object) -> float:
-        """Return the seconds of a timedelta; raise for anything else."""
-        from datetime import timedelta  # here, because importing it costs more than most of tapes
+        """Return the seconds of a number or a timedelta; raise for anything else."""
+        number = exact(duration)
+        if number is None:
+            from datetime import timedelta  # here, because importing it costs more than most of tapes
 
-        if isinstance(duration, timedelta):
-            return duration.total_seconds()
-        raise self._refusal(duration, "a finite number of seconds or a timedelta")
+            if isinstance(duration, timedelta):
+                number = exact(duration.total_seconds())
+        if number is None:
+            raise self._refusal(duration, "a finite number of seconds or a timedelta")
+        return number
 
     def _timing(self) -> Timing:
         timing = _new(_kind)
@@ -96,9 +121,23 @@ class TimerBuffer(TickingBuffer[TimerState]):
         return TimerState(meter_started(now), NONE)
 
     def _absorbed(self, state: TimerState, records: List[float], until: float, now: float) -> TimerState:
-        return TimerState(
-            state.events.marked(len(records)).advanced(tick_of(now)),
-            with_values(state.durations, records, until, until),
+        durations = with_values(state.durations, records, until, until)
+        if records and any(part.values.minimum < 0 for part in durations.slices):
+            if self._below_zero != _LOGGED:
+                self._below_zero = sum([record < 0 for record in records])
+            durations = with_values(state.durations, [max(record, 0.0) for record in records], until, until)
+        return TimerState(state.events.marked(len(records)).advanced(tick_of(now)), durations)
+
+    def _log_below_zero(self) -> None:
+        """Log that durations were below zero. For who reads: who records must not wait for the locks of a handler."""
+        count, self._below_zero = self._below_zero, _LOGGED
+        import logging
+
+        logging.getLogger("tapes.registry").warning(
+            "The timer %r was given %s below zero, recorded as zero; of further ones nothing is logged. Measure with a "
+            "clock that is never set back, like time.monotonic().",
+            self.name,
+            "1 duration" if count == 1 else f"{count} durations",
         )
 
 

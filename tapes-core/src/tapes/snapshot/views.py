@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Optional
 
 from tapes.snapshot.quantiles import quantiles
+from tapes.state.numbers import saturated
 from tapes.state.rates import tick_of
 
 if TYPE_CHECKING:
@@ -25,27 +25,25 @@ VALUE_KEYS = ("value",)
 FRACTIONS = (0.5, 0.75, 0.95, 0.98, 0.99, 0.999)
 """What q50 to q999 stand for."""
 
-_LARGEST = sys.float_info.max
-
 
 def counter_statistics(state: CounterState) -> Statistics:
     """Return what was added less what was taken away."""
-    return {"value": _finite(state.value)}
+    return {"value": saturated(state.value)}
 
 
 def gauge_statistics(value: Optional[float]) -> Statistics:
     """Return `value`; None means that there is none."""
-    return {"value": value if value is None else _finite(value)}
+    return {"value": value if value is None else saturated(value)}
 
 
 def meter_statistics(state: MeterState, now: float) -> Statistics:
     """Return the count since the start, and the averages as of the last tick before `now`."""
-    return dict(zip(METER_KEYS, (state.count, *state.advanced(tick_of(now)).rates)))
+    return dict(zip(METER_KEYS, map(saturated, (state.count, *state.advanced(tick_of(now)).rates))))
 
 
 def histogram_statistics(state: HistogramState, now: float) -> Statistics:
     """Return count and sum since the start, and how the values of the last five minutes before `now` are spread."""
-    return {"count": state.count, "sum": _finite(state.sum), **_spread(state.window(now))}
+    return {"count": saturated(state.count), "sum": saturated(state.sum), **_spread(state.window(now))}
 
 
 def timer_statistics(state: TimerState, now: float) -> Statistics:
@@ -60,8 +58,3 @@ def _spread(window: Distribution) -> Statistics:
     mean = min(max(window.mean, window.minimum), window.maximum)
     found = quantiles(window, FRACTIONS)
     return dict(zip(SPREAD_KEYS, (window.minimum, window.maximum, mean, window.stddev, *found)))
-
-
-def _finite(value: float) -> float:
-    """Return `value`, or the largest number of its sign where a sum has overflowed: JSON has no infinity."""
-    return max(-_LARGEST, min(_LARGEST, value))

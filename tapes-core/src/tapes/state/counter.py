@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tapes.state.numbers import added
+
 
 class CounterState:
     """What was added and what was taken away, apart, so that both only grow. Immutable."""
@@ -17,11 +19,11 @@ class CounterState:
     @property
     def value(self) -> float:
         """What a reader of the counter sees."""
-        return self.increments - self.decrements
+        return added(self.increments, -self.decrements)
 
     def merge(self, other: CounterState) -> CounterState:
         """Return the state of a counter that saw what both have seen."""
-        return CounterState(self.increments + other.increments, self.decrements + other.decrements)
+        return CounterState(added(self.increments, other.increments), added(self.decrements, other.decrements))
 
     def __repr__(self) -> str:
         return f"<CounterState +{self.increments} -{self.decrements}>"

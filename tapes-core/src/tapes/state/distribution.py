@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import Sequence
 
 from tapes.state.counts import Buckets, PackedBuckets, summed, without
-
-_LARGEST = sys.float_info.max
+from tapes.state.numbers import added, saturated
+from tapes.state.numbers import total as total_of
 
 
 class Distribution:
@@ -49,9 +48,10 @@ class Distribution:
         count = self.count - part.count
         if not count:
             return EMPTY
-        total = self.sum - part.sum
+        total = added(self.sum, -part.sum)
         apart = total / count - part.sum / part.count
-        deviations = self.deviations - part.deviations - apart * apart * (part.count * (count / self.count))
+        between = saturated(apart * apart * (part.count * (count / self.count)))
+        deviations = self.deviations - part.deviations - between
         buckets = without(self.buckets, part.buckets)
         return Distribution(count, total, max(deviations, 0.0), self.minimum, self.maximum, buckets)
 
@@ -69,8 +69,8 @@ class Distribution:
             deviations += self.deviations + apart * apart * (self.count * (count / (self.count + count)))
         return Distribution(
             self.count + count,
-            _bounded(self.sum + total),
-            _bounded(deviations),
+            added(self.sum, total),
+            saturated(deviations),
             min(self.minimum, minimum),
             max(self.maximum, maximum),
             buckets,
@@ -98,13 +98,6 @@ class Distribution:
         return f"<Distribution of {self.count} values, sum {self.sum}>"
 
 
-def _bounded(value: float) -> float:
-    """Return `value`, or the largest finite number of its sign where it has overflowed."""
-    if value - value == 0:
-        return value
-    return -_LARGEST if value < 0 else _LARGEST
-
-
 def union(parts: Sequence[Distribution]) -> Distribution:
     """Return the distribution of the values of all `parts`.
 
@@ -115,13 +108,13 @@ def union(parts: Sequence[Distribution]) -> Distribution:
     if len(parts) < 2:
         return parts[0] if parts else EMPTY
     count = sum([part.count for part in parts])
-    total = sum([part.sum for part in parts])
+    total = total_of([part.sum for part in parts])
     mean = total / count
     deviations = sum([part.deviations + part.count * (apart := part.sum / part.count - mean) * apart for part in parts])
     return Distribution(
         count,
-        _bounded(total),
-        _bounded(deviations),
+        total,
+        saturated(deviations),
         min([part.minimum for part in parts]),
         max([part.maximum for part in parts]),
         summed([part.buckets for part in parts], count),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Optional
 
+from tapes.state.numbers import added
+
 MERGES = ("sum", "min", "max", "mean", "last")
 """How the values of several processes may be combined."""
 
@@ -32,7 +34,7 @@ class GaugeState:
         newer, older = (self, other) if self._recency() >= other._recency() else (other, self)
         return GaugeState(
             self.parts + other.parts,
-            self.sum + other.sum,
+            added(self.sum, other.sum),
             min(self.minimum, other.minimum),
             max(self.maximum, other.maximum),
             newer.last if newer.parts else older.last,
@@ -44,7 +46,8 @@ class GaugeState:
         if not self.parts:
             return None
         if merge == "mean":
-            return self.sum / self.parts
+            # Neither rounding nor a sum that is saturated must put the mean of equal values beside them.
+            return min(max(self.sum / self.parts, self.minimum), self.maximum)
         return {"sum": self.sum, "min": self.minimum, "max": self.maximum, "last": self.last}[merge]
 
     def _recency(self) -> tuple[float, float]:

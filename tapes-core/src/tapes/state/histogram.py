@@ -6,6 +6,7 @@ import math
 from typing import Dict, Iterable, List, Tuple
 
 from tapes.state.distribution import EMPTY, Distribution, union
+from tapes.state.numbers import total
 
 WINDOW = 300.0
 """Seconds for which a slice stays in the window after its end."""
@@ -64,7 +65,7 @@ class HistogramState:
     @property
     def sum(self) -> float:
         """Their sum."""
-        return sum((part.values.sum for part in self.slices), self.closed.sum)
+        return total([self.closed.sum, *[part.values.sum for part in self.slices]])
 
     def cumulative(self) -> Distribution:
         """Return the distribution of all values since the start."""

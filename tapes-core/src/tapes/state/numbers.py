@@ -12,6 +12,9 @@ from typing import Sequence
 LARGEST = sys.float_info.max
 """The largest number that is recorded, merged or shown: about 1.8e308."""
 
+MOST = int(LARGEST)
+"""The largest count."""
+
 _SCALE = 2.0**-64  # leaves room for the sum of as many values as memory can hold
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Tuple
 
+from tapes.state.numbers import MOST, added
+
 TICK = 5.0
 """Seconds between two updates of the averages. Ticks begin at the multiples of it."""
 
@@ -43,7 +45,9 @@ class MeterState:
 
     def marked(self, events: int) -> MeterState:
         """Return the state after some more events in the current tick."""
-        return MeterState(self.count + events, self.tick, self.current + events, self.rates) if events else self
+        if not events:
+            return self
+        return MeterState(min(self.count + events, MOST), self.tick, min(self.current + events, MOST), self.rates)
 
     def advanced(self, tick: int) -> MeterState:
         """Return the state at the start of `tick`; this state, if it is there already or beyond."""
@@ -61,8 +65,9 @@ class MeterState:
     def merge(self, other: MeterState) -> MeterState:
         """Return the state of a meter that saw the events of both."""
         first, second = self.advanced(other.tick), other.advanced(self.tick)
-        one, five, fifteen = (a + b for a, b in zip(first.rates, second.rates))
-        return MeterState(first.count + second.count, first.tick, first.current + second.current, (one, five, fifteen))
+        one, five, fifteen = map(added, first.rates, second.rates)
+        count, current = min(first.count + second.count, MOST), min(first.current + second.current, MOST)
+        return MeterState(count, first.tick, current, (one, five, fifteen))
 
     def __repr__(self) -> str:
         return f"<MeterState of {self.count} events, tick {self.tick}>"

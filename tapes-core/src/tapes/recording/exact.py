@@ -1,0 +1,60 @@
+"""What counts as a number, and the exact Python number that it is."""
+
+from __future__ import annotations
+
+from math import inf
+from numbers import Complex, Integral, Number, Real
+from operator import index
+from typing import Any, Optional
+
+from tapes.state.numbers import saturated
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is of a type of real numbers.
+
+    Those are the types that say so by `numbers.Real`, as numpy's scalars do, and Decimal. Arrays are none, whatever
+    they hold: some of one element convert to numbers, and compute element by element.
+    """
+    kind = type(value)
+    if issubclass(kind, Real):
+        return kind.__name__ != "timedelta64"  # an int to numpy, but with a unit
+    if issubclass(kind, Number):
+        return not issubclass(kind, Complex)  # Decimal
+    return kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_")
+
+
+def exact(value: object) -> Optional[float]:
+    """Return `value` as an int or a float of Python itself, None if it is no finite real number.
+
+    Whatever is whole stays exact, other numbers become the nearest float. What is beyond the largest float is that
+    (see `tapes.state.numbers`). Subclasses are taken for what they hold, whatever methods they override.
+    """
+    kind: Any = type(value)
+    try:
+        if issubclass(kind, int):
+            number: float = int.__index__(value)  # type: ignore[arg-type]  # as was just seen
+        elif issubclass(kind, float):
+            number = float.__float__(value)  # type: ignore[arg-type]  # as was just seen
+        elif is_number(value):
+            number = _converted(value)
+        else:
+            return None
+    except Exception:  # noqa: BLE001  whatever the methods of a foreign number raise
+        return None
+    return saturated(number) if number - number == 0 else None
+
+
+def _converted(value: Any) -> float:
+    if isinstance(value, Integral):
+        return int(index(value))
+    try:
+        number = float(value)
+    except OverflowError:  # a Fraction
+        return saturated(-inf if value < 0 else inf)
+    if number == value or number != number:
+        return number
+    if number in (inf, -inf):
+        return saturated(number)  # a finite number, beyond floats
+    whole = int(value)
+    return whole if whole == value else number
