@@ -95,6 +95,7 @@ class Asking(UnifiedRegistry):
         """Who was told that all is known."""
         self.ask = self._ask_at_once
         self.confirm = self._confirm_at_once
+        self.dismiss = self.dismiss_at_once
         for worker in workers:
             self.introduce(worker)
 
@@ -107,6 +108,13 @@ class Asking(UnifiedRegistry):
         simulated = self.known[worker.identity]
         self.asked.append(simulated)
         simulated.publisher.begin()
+
+    def dismiss_at_once(self, identity: bytes, position: Tuple[int, int]) -> None:
+        """Let a worker hear that it was taken to be gone, if it has not become another one already."""
+        simulated = self.known[identity]
+        if simulated.identity == identity:
+            simulated.publisher.begin_as_another(position)
+            self.introduce(simulated)
 
     def _confirm_at_once(self, worker: Worker) -> None:
         self.confirmed.append(self.known[worker.identity])

@@ -11,6 +11,7 @@ from typing import Any, Iterator, List
 import pytest
 
 from tapes.distributed import reporter as reporters
+from tapes.distributed import unified as unifying
 from tapes.distributed.addresses import checked
 from tapes.distributed.receiver import Receiver
 from tapes.distributed.reporter import ZmqReporter
@@ -76,6 +77,37 @@ def test_a_flush_that_fails_does_not_end_the_reporting(
     ]
 
 
+def test_a_worker_that_is_taken_to_be_gone_again_and_again_loses_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears of it, and goes on as another one."""
+    monkeypatch.setattr(unifying, "is_alive", lambda pid, since: None)
+    monkeypatch.setattr(unifying, "_LAST_WORDS", -1.0)
+    monkeypatch.setattr(unifying, "_SILENT", -NEVER)
+    address = checked(f"ipc://{folder}/a", keys=None, insecure=False)
+    unified = UnifiedRegistry()
+    receiver = Receiver(unified, address)
+    registry = Registry()
+    served, latency = registry.counter("served"), registry.timer("latency")
+    recorded = 0
+
+    def is_given_up() -> bool:
+        nonlocal recorded
+        recorded += 1
+        served.increment()
+        latency.update(recorded)
+        return unified.gone >= 4
+
+    receiver.start()
+    with ZmqReporter(0.02, address.text, registry):
+        until(is_given_up, "it is taken to be gone again and again")
+    receiver.stop(30)
+
+    stats = unified.get_stats()
+    assert stats["served"] == {"value": recorded}
+    assert (stats["latency"]["count"], stats["latency"]["sum"]) == (recorded, recorded * (recorded + 1) / 2)
+
+
 def test_a_worker_that_ends_waits_for_an_aggregator_that_has_not_come_to_say_that_it_is_there(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -95,6 +127,7 @@ def test_a_worker_that_ends_waits_for_an_aggregator_that_has_not_come_to_say_tha
         stopping = threading.Thread(target=reporter.stop, args=(2 * PATIENCE,))
         stopping.start()
         until(lambda: reporter.reports == 2, "it has done so once more")
+        (folder / "a").unlink()
         receiver.start()
         stopping.join(2 * PATIENCE)
     receiver.stop(PATIENCE)

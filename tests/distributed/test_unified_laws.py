@@ -57,6 +57,9 @@ class Pace(NamedTuple):
 OFTEN = Pace(0.4, 0.3)
 RARELY = Pace(0.1, 0.03)
 
+HASTE = 4.0
+"""Seconds of silence after which a worker is given up by an aggregator that is in too much of a hurry."""
+
 PATIENCE = 40.0
 """Seconds after which a worker publishes whatever the chance: windows are right if it does so once a minute."""
 
@@ -116,11 +119,14 @@ class Way:
         """Flush. Frames may be lost, repeated, delayed, or come after those that were sent later."""
         self.published = self.aggregator.clock.monotonic()
         flush = self.worker.publisher.flush(self.worker.registry)
+        sent = []  # the worker hears what is said to it when it has sent all
         for frame in flush:
             chance = self._source.random()
             if chance < 0.03:
                 flush.close()  # it could not be sent, and the worker knows
-                return
+                break
+            sent.append((frame, chance))
+        for frame, chance in sent:
             if chance < 0.08:
                 continue
             if chance < 0.15:
@@ -137,6 +143,11 @@ class Way:
         while self._delayed:
             self.aggregator.apply(self._delayed.pop())
         self.worker.tell(self.aggregator, flags=flags)
+
+    def has_told_all(self) -> bool:
+        """Whether the aggregator knows all that has been recorded by now."""
+        known = self.aggregator.workers.get(self.worker.identity)
+        return known is not None and known.in_step and known.settled == self.worker.registry.clock.monotonic()
 
 
 class World:
@@ -197,13 +208,12 @@ class World:
         way = self.ways.pop(self.source.randrange(len(self.ways)))
         way.publish_safely()
         worker, aggregator = way.worker, way.aggregator
-        known = aggregator.workers[worker.identity]
         if worker.hello.processes == ELSEWHERE:
             while worker not in aggregator.confirmed:
                 way.publish_safely(LEAVING | ENDING)
                 self.clock.advance(0.5)
         else:
-            while not known.in_step or known.settled != worker.registry.clock.monotonic():
+            while not way.has_told_all():
                 self.clock.advance(0.5)
                 way.publish_safely()
             self.dead.add(worker.hello.pid)
@@ -305,6 +315,32 @@ def dead(monkeypatch: pytest.MonkeyPatch) -> Set[int]:
 @pytest.mark.parametrize("build", BUILDS)
 def test_it_shows_what_one_registry_would_show(build: str, seed: int, pace: Pace, dead: Set[int]) -> None:
     """Counts and buckets exactly, sums to rounding, rates, windows and quantiles, for more than twenty minutes."""
+    live_through_cycles(build, seed, pace, dead)
+
+
+@pytest.mark.parametrize("pace", [OFTEN, RARELY], ids=["often", "rarely"])
+@pytest.mark.parametrize("build", ["other hosts", "all on other hosts"])
+def test_so_it_does_if_living_workers_are_given_up_again_and_again(
+    build: str, pace: Pace, dead: Set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost or counted twice by workers that are taken to be gone after a silence of seconds, and go on."""
+    monkeypatch.setattr(unified, "_SILENT", HASTE - unified.LEASE)
+    dismissed: List[bytes] = []
+    dismiss = Asking.dismiss_at_once
+
+    def note(aggregator: Asking, identity: bytes, position: Tuple[int, int]) -> None:
+        dismissed.append(identity)
+        dismiss(aggregator, identity, position)
+
+    monkeypatch.setattr(Asking, "dismiss_at_once", note)
+
+    live_through_cycles(build, 0, pace, dead)
+
+    assert len(dismissed) > 20
+
+
+def live_through_cycles(build: str, seed: int, pace: Pace, dead: Set[int]) -> None:
+    """Run a world, and compare what is shown when nothing is missing."""
     world = World(random.Random(f"{build} {seed}"), dead, pace)
     BUILDS[build](world)
 

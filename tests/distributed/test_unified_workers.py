@@ -8,7 +8,7 @@ from typing import List, NamedTuple, Set, Tuple
 
 import pytest
 
-from tapes.distributed import frames, publishing, unified
+from tapes.distributed import frames, keeping, publishing, unified
 from tapes.distributed.frames import END, ENDING, LEAVING, Frame
 from tapes.distributed.processes import processes
 from tapes.distributed.publishing import Publisher, hello
@@ -339,23 +339,81 @@ def test_a_worker_of_another_host_may_leave_and_come_back(bench: Bench, silence:
     bench.pass_time(silence)
     record(bench.workers[0], 2)
     bench.workers[0].publisher.begin()
-    bench.tell(0)
+    for _ in range(2):  # when it is taken to be gone, it hears that with the first
+        bench.tell(0)
 
     assert bench.orders == 7
     assert bench.aggregator.get_stats().spread["count"] == 2
 
 
 def test_a_worker_of_another_host_that_is_silent_for_long_is_gone(bench: Bench) -> None:
-    """After an hour it is merged for good. What it has counted stays."""
+    """A minute after its lease it is merged for good. What it has counted stays."""
     for worker in bench.workers:
         record(worker)
     bench.tell()
-    for _ in range(61):
-        bench.pass_time(60)
-        bench.tell(1)
+    bench.pass_time(69)
+    assert len(bench.aggregator.workers) == 2
+    bench.tell(1)
+    bench.pass_time(2)
 
     assert list(bench.aggregator.workers) == [bench.workers[1].identity]
     assert bench.orders == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_that_was_taken_to_be_gone_goes_on_as_another(bench: Bench, kind: str) -> None:
+    """What it has counted since, and in frames that were not heard, is counted once; windows and rates go on, too."""
+    worker = bench.workers[0]
+    alone = Asking(bench.clock, [mirror := Simulated(bench.clock)])
+    first = worker.identity
+    for turn in range(40):
+        for each in (worker, mirror):
+            metric = getattr(each.registry, kind)(kind)
+            getattr(metric, {"counter": "increment", "gauge": "set", "meter": "mark"}.get(kind, "update"))(turn + 1)
+        mirror.tell(alone)
+        bench.tell(0)
+        bench.clock.advance(7)
+        if turn in (10, 30):
+            worker.frames()  # which is lost
+            bench.aggregator.retire(bench.aggregator.workers[worker.identity])
+    for _ in range(2):
+        bench.tell(0)
+
+    assert bench.aggregator.gone == 2
+    assert bench.aggregator.workers.keys() == {worker.identity}
+    assert worker.identity != first
+    assert_alike(stats_of(bench.aggregator), stats_of(alone))
+    assert told(bench.aggregator)["bad_frames"] == 0
+
+
+def test_one_that_was_taken_to_be_gone_is_told_so_every_two_seconds(bench: Bench) -> None:
+    """Until it begins as another."""
+    record(bench.workers[0])
+    bench.tell(0)
+    bench.aggregator.retire(bench.aggregator.workers[bench.workers[0].identity])
+    said: List[Tuple[bytes, Tuple[int, int]]] = []
+    bench.aggregator.dismiss = lambda identity, position: said.append((identity, position))
+    for _ in range(8):
+        bench.tell(0)
+        bench.pass_time(0.5)
+
+    assert said == [(bench.workers[0].identity, (1, 1))] * 2
+
+
+def test_an_aggregator_that_was_started_again_knows_who_was_taken_to_be_gone(bench: Bench) -> None:
+    """And how much of what they have told, by its file."""
+    record(bench.workers[0], 5)
+    bench.tell(0)
+    bench.aggregator.retire(bench.aggregator.workers[bench.workers[0].identity])
+    again = Asking(bench.clock, bench.workers)
+    keeping.fill(again, keeping.decode(keeping.encode(bench.aggregator)))
+    record(bench.workers[0], 2)
+    bench.workers[0].publisher.begin()
+    for _ in range(2):
+        bench.workers[0].tell(again)
+
+    assert again.get_stats().orders.value == 7
+    assert again.get_stats().spread["count"] == 2
 
 
 def test_a_frame_of_a_worker_that_is_gone_changes_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapes.distributed import upstream
-from tapes.distributed.upstream import BEGIN_ANEW, FAREWELL, Word, heard
+from tapes.distributed.upstream import BEGIN_ANEW, BEGIN_AS_ANOTHER, FAREWELL, Word, heard
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 
@@ -20,6 +20,9 @@ def test_words_have_not_changed() -> None:
     assert Word(WORKER, BEGIN_ANEW).topic() == bytes.fromhex(
         "21 000102030405060708090a0b0c0d0e0f 42 0000000000000000 00000000"
     )
+    assert Word(WORKER, BEGIN_AS_ANOTHER, (1, 2)).topic() == bytes.fromhex(
+        "21 000102030405060708090a0b0c0d0e0f 41 0100000000000000 02000000"
+    )
     assert Word(WORKER, FAREWELL, (0x0807060504030201, 0x0C0B0A09)).topic() == bytes.fromhex(
         "21 000102030405060708090a0b0c0d0e0f 46 0102030405060708 090a0b0c"
     )
@@ -28,7 +31,7 @@ def test_words_have_not_changed() -> None:
 @LAW
 @given(
     st.binary(min_size=16, max_size=16),
-    st.sampled_from([BEGIN_ANEW, FAREWELL]),
+    st.sampled_from([BEGIN_ANEW, BEGIN_AS_ANOTHER, FAREWELL]),
     st.tuples(st.integers(0, (1 << 64) - 1), st.integers(0, (1 << 32) - 1)),
 )
 def test_a_word_that_is_said_is_heard(worker: bytes, what: bytes, position: tuple[int, int]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tapes.distributed import frames, keeping, publishing, records, upstream
 from tapes.distributed.publishing import Publisher
 from tapes.distributed.records import CODECS, Hello
-from tapes.distributed.upstream import BEGIN_ANEW, FAREWELL, Word
+from tapes.distributed.upstream import BEGIN_ANEW, BEGIN_AS_ANOTHER, FAREWELL, Word
 from tapes.registry import Registry
 from tapes.state.gauge import MERGES
 from tapes.state.histogram import SLOT
@@ -93,7 +93,7 @@ def test_the_words(page: str) -> None:
     text = section(page, "Words of the aggregator")
 
     assert f"| a word | {len(Word(bytes(16), BEGIN_ANEW).topic())} |" in text
-    for letter in (BEGIN_ANEW, FAREWELL):
+    for letter in (BEGIN_ANEW, BEGIN_AS_ANOTHER, FAREWELL):
         assert f"| `{letter.decode()}` |" in text
     assert upstream.EVERYTHING == b""
 

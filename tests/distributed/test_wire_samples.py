@@ -364,14 +364,15 @@ SECOND = b"\xff" * 16
 STATE_BYTES = sample("""
     74617065732d7374617465                         # "tapes-state"
     01                                             # version 1
-    da3dad14                                       # CRC-32 of all that follows
+    0aaba4f9                                       # CRC-32 of all that follows
     000102030405060708090a0b0c0d0e0f               # the registry
     06000000 626f6f742037                          # the machine "boot 7"
     01000000                                       # one worker that has gone
       00000000000000000000000000000000             # who it was
+      0100000000000000 01000000                    # all before frame 1 of session 1 is known of it
     01000000                                       # one worker
       ffffffffffffffffffffffffffffffff             # who it is
-      0100000000000000                             # session 1
+      0100000000000000 01000000                    # all before frame 1 of session 1 is known of it
       0000000000448f40                             # all that it had recorded before 1000.5 is known
       2e000000                                     # a hello, 46 bytes with its head
       01 29000000                                  # which is of 41

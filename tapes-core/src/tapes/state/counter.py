@@ -25,6 +25,10 @@ class CounterState:
         """Return the state of a counter that saw what both have seen."""
         return CounterState(added(self.increments, other.increments), added(self.decrements, other.decrements))
 
+    def less(self, part: CounterState) -> CounterState:
+        """Return what was seen since this counter was in the state `part`."""
+        return CounterState(added(self.increments, -part.increments), added(self.decrements, -part.decrements))
+
     def __repr__(self) -> str:
         return f"<CounterState +{self.increments} -{self.decrements}>"
 

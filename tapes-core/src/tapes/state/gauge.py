@@ -41,6 +41,10 @@ class GaugeState:
             max(self.last_at, other.last_at),
         )
 
+    def less(self, part: GaugeState) -> GaugeState:
+        """Return this state: what a gauge says is of this moment, whatever it said before."""
+        return self
+
     def value(self, merge: str) -> Optional[float]:
         """Return the one value that the values make when combined as `merge` says; None if there is none."""
         if not self.parts:

@@ -114,6 +114,20 @@ class HistogramState:
         together = gathered([self.closed, other.closed], through, (*self.slices, *other.slices))
         return closed_by(together, max((part.end for part in together.slices), default=NEVER))
 
+    def less(self, part: HistogramState) -> HistogramState:
+        """Return the state of a histogram that saw only the values since this one was in the state `part`.
+
+        Counts and buckets exactly, sums to float rounding. Extremes are those of all values.
+        """
+        through = self.closed_through
+        before = {each.start: each.values for each in part.slices if each.start > through}
+        here = {each.start: each.values.count for each in self.slices}
+        if any(here.get(start, 0) < values.count for start, values in before.items()):  # their times were moved
+            return HistogramState(self.cumulative().less(part.cumulative()), through, ())
+        closed = union([part.closed, *[each.values for each in part.slices if each.start <= through]])
+        slices = [Slice(each.start, each.end, each.values.less(before.get(each.start, EMPTY))) for each in self.slices]
+        return HistogramState(self.closed.less(closed), through, tuple([each for each in slices if each.values.count]))
+
     def __repr__(self) -> str:
         return f"<HistogramState of {self.count} values>"
 

@@ -69,6 +69,12 @@ class MeterState:
         count, current = min(first.count + second.count, MOST), min(first.current + second.current, MOST)
         return MeterState(count, first.tick, current, (one, five, fifteen))
 
+    def less(self, part: MeterState) -> MeterState:
+        """Return the state of a meter that saw only the events since this one was in the state `part`."""
+        before = part.advanced(self.tick)
+        one, five, fifteen = (max(rate - known, 0.0) for rate, known in zip(self.rates, before.rates))
+        return MeterState(self.count - part.count, self.tick, self.current - before.current, (one, five, fifteen))
+
     def __repr__(self) -> str:
         return f"<MeterState of {self.count} events, tick {self.tick}>"
 

@@ -23,5 +23,9 @@ class TimerState:
         """Return the state of a timer that saw what both have seen."""
         return TimerState(self.events.merge(other.events), self.durations.merge(other.durations))
 
+    def less(self, part: TimerState) -> TimerState:
+        """Return the state of a timer that saw only what came since this one was in the state `part`."""
+        return TimerState(self.events.less(part.events), self.durations.less(part.durations))
+
     def __repr__(self) -> str:
         return f"<TimerState of {self.events.count} events>"

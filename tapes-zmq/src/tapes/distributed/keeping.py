@@ -13,7 +13,7 @@ from tapes.distributed import files, records
 from tapes.distributed.frames import FrameError
 from tapes.distributed.processes import machine
 from tapes.distributed.records import CODECS, Reader, Series
-from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
+from tapes.distributed.unified import LOGGER_NAME, Position, UnifiedRegistry
 from tapes.errors import ReporterError
 from tapes.streak import Streak
 
@@ -22,7 +22,8 @@ VERSION = 1
 
 _HEAD = struct.Struct("<11sBI")
 _U32 = struct.Struct("<I")
-_WORKER = struct.Struct("<16sQd")
+_GONE_WORKER = struct.Struct("<16sQI")
+_WORKER = struct.Struct("<16sQId")
 
 _INTERVAL = 5.0  # seconds between two writings
 _SHARE = 20  # times that a writing took, which have to pass before the next
@@ -37,10 +38,10 @@ class Kept(NamedTuple):
     """What identifies the registry to another aggregator."""
     machine: str
     """The running system whose clock the times are of."""
-    gone: List[bytes]
-    """The identities of the last workers that are gone, of which a frame may still come."""
-    workers: List[Tuple[bytes, records.Hello, int, float]]
-    """Identity, what it has said of itself, session, and up to when everything was known."""
+    gone: List[Tuple[bytes, Position]]
+    """The last workers that are gone, of which a frame may still come, and what was known of each."""
+    workers: List[Tuple[bytes, records.Hello, Position, float]]
+    """Identity, what it has said of itself, the next of its frames, and up to when everything was known."""
     series: List[Tuple[Series, Any, List[Tuple[int, Any]]]]
     """Each with the merged state, and the states that workers, by their place in `workers`, have told besides."""
 
@@ -126,9 +127,11 @@ def encode(registry: UnifiedRegistry) -> bytes:
     workers = list(registry.workers.values())
     places: Dict[object, int] = {worker: place for place, worker in enumerate(workers)}
     gone = registry.last_gone(_GONE)
-    parts = [registry.identity, _framed(machine().encode()), _U32.pack(len(gone)), *gone, _U32.pack(len(workers))]
+    parts = [registry.identity, _framed(machine().encode()), _U32.pack(len(gone))]
+    parts += [_GONE_WORKER.pack(identity, *position) for identity, position in gone]
+    parts.append(_U32.pack(len(workers)))
     for worker in workers:
-        parts.append(_WORKER.pack(worker.identity, worker.session, worker.settled))
+        parts.append(_WORKER.pack(worker.identity, *worker.known, worker.settled))
         parts.append(_framed(records.hello(worker.hello)))
     kept = [(merged, CODECS[merged.kind]) for merged in registry.shared() if merged.kind != "gauge"]
     parts.append(_U32.pack(len(kept)))
@@ -159,11 +162,14 @@ def decode(content: bytes) -> Kept:
     reader = Reader(body, 0, len(body))
     identity = reader.bytes(16)
     system = reader.bytes(reader.take(_U32)[0]).decode()
-    gone = [reader.bytes(16) for _ in range(reader.take(_U32)[0])]
+    gone = []
+    for _ in range(reader.take(_U32)[0]):
+        identity_gone, session, sequence = reader.take(_GONE_WORKER)
+        gone.append((identity_gone, (session, sequence)))
     workers = []
     for _ in range(reader.take(_U32)[0]):
-        worker, session, settled = reader.take(_WORKER)
-        workers.append((worker, records.read_hello(_record(reader)), session, settled))
+        worker, session, sequence, settled = reader.take(_WORKER)
+        workers.append((worker, records.read_hello(_record(reader)), (session, sequence), settled))
     series = []
     for _ in range(reader.take(_U32)[0]):
         new = records.read_series(_record(reader))
@@ -184,9 +190,10 @@ def fill(registry: UnifiedRegistry, kept: Kept) -> None:
     registry.forget(kept.gone)
     same_clock = kept.machine == machine()
     workers = []
-    for identity, hello, session, settled in kept.workers:
+    for identity, hello, known, settled in kept.workers:
         worker = registry.expect(identity, hello)
-        worker.session, worker.settled = session, settled
+        worker.known, worker.settled = known, settled
+        worker.session, worker.sequence = known
         workers.append(worker)
     for new, state, shares in kept.series:
         merged = registry.merged(new, new.tags)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Dict, Generator, Iterator, List, NamedTuple, Optional, Tuple
+from collections import deque
+from typing import TYPE_CHECKING, Any, Deque, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from tapes.distributed import frames, records
 from tapes.distributed.frames import Frame
@@ -23,9 +25,30 @@ RESERVED = "tapes.aggregator."
 """What the names begin with that an aggregator gives to metrics about itself. They are not published any further."""
 
 
+_UNCERTAIN = 10.0  # seconds of flushes that may not have arrived although they were sent, as when a network fails
+_MOST = 10_000  # states that are remembered for their sake
+
+Position = Tuple[int, int]
+"""A session, and the sequence number of a frame in it."""
+
+
 class _Sent(NamedTuple):
     number: int
     state: Any
+
+
+class _Past(NamedTuple):
+    """What had been sent before a frame, or before a session."""
+
+    position: Position
+    sent: Mapping[Instrument, Optional[_Sent]]
+    """What was sent last of the metrics that are in the frame; None if that was nothing in the session."""
+    states: int
+    """How many states it keeps alive that are not those of today."""
+    begins: bool = False
+    """Whether a session began, before which `sent` was all that had been sent in the one before."""
+    ends: bool = False
+    """Whether the frame was the last of a flush."""
 
 
 class Publisher:
@@ -38,7 +61,10 @@ class Publisher:
         """Tell what `hello` says of this process. `worker` identifies what is told, if that outlives the process."""
         self.worker = os.urandom(16) if worker is None else worker
         """What identifies this process, this registry and this receiver, as nothing else ever will be."""
+        self._outlives = worker is not None
         self._hello = hello
+        self._merged: Dict[Instrument, Any] = {}  # told by the workers that this one was before
+        self._journal: Deque[_Past] = deque()
         # Sessions of a process that went on with the same before have begun, and so have lower numbers.
         self._session = 0 if worker is None else time.time_ns() // 1_000_000
         self._sequence = 0
@@ -46,20 +72,45 @@ class Publisher:
         self._sent: Dict[Instrument, _Sent] = {}
 
     @property
-    def position(self) -> Tuple[int, int]:
+    def position(self) -> Position:
         """The session and the sequence number of the next frame."""
         return self._session, self._sequence
 
     def told(self) -> Dict[Instrument, Any]:
         """Return the states that have been sent, by their metrics."""
-        return {metric: sent.state for metric, sent in self._sent.items()}
+        return {**self._merged, **{metric: sent.state for metric, sent in self._sent.items()}}
+
+    def announce(self, interval: float) -> None:
+        """Say from the next session on that flushes are `interval` seconds apart."""
+        self._hello = self._hello._replace(interval=interval)
 
     def begin(self) -> None:
         """Begin to tell everything, to a receiver that knows nothing or cannot be sure what it knows."""
         self._session += 1
+        self._journal.append(_Past((self._session, 0), self._sent, 0, begins=True))
         self._sequence = 0
         self._numbers = 0
         self._sent = {}
+
+    def begin_as_another(self, position: Position) -> None:
+        """Be another worker: the receiver has taken this one to be gone, and merged for good what came until then.
+
+        That is what was in the frames before `position`. The new worker tells what has come since. If more has been
+        sent after that than is remembered, what was in the oldest of these frames is not told again.
+        """
+        known: Dict[Instrument, Optional[_Sent]] = dict(self._sent)
+        for past in reversed(self._journal):
+            if past.begins and past.position[0] > position[0]:
+                known = dict(past.sent)
+            elif past.position < position:
+                break
+            else:
+                known.update(past.sent)
+        self._merged.update({metric: sent.state for metric, sent in known.items() if sent is not None})
+        self._sent = {}
+        self._journal.clear()
+        self.worker = hashlib.sha256(self.worker).digest()[:16] if self._outlives else os.urandom(16)
+        self.begin()
 
     def flush(self, registry: Registry, flags: int = 0) -> Generator[bytes, None, None]:
         """Yield the frames of one flush, with `flags` for the last. Each counts as sent when the next one is asked for.
@@ -78,40 +129,61 @@ class Publisher:
             size += len(record)
             if size >= FRAME:
                 yield self._frame(now, 0, parts)
-                self._note(changes)
+                self._note(changes, ends=False)
                 parts, changes, size = [], [], 0
         yield self._frame(now, frames.END | flags, parts)
-        self._note(changes)
+        self._note(changes, ends=True)
 
     def _changes(self, registry: Registry, now: float) -> Iterator[Tuple[Instrument, bytes, _Sent | None]]:
         """Yield each metric of which something has to be told, with the record and what is known after that."""
         metrics = [metric for metric in registry if not metric.name.startswith(RESERVED)]
-        for metric in self._sent.keys() - set(metrics):
+        there = set(metrics)
+        for metric in self._sent.keys() - there:
             yield metric, records.removed(self._sent[metric].number), None
+        for metric in self._merged.keys() - there:
+            del self._merged[metric]
         for metric in metrics:
             state = metric.committed(now)
             sent = self._sent.get(metric)
             codec = CODECS[metric.kind]
+            merged = self._merged.get(metric)
             if sent is None:
                 number = self._numbers
                 self._numbers += 1
                 merge = getattr(metric, "merge", "sum")
                 new = records.series(Series(number, metric.kind, merge, metric.name, metric.tags))
-                yield metric, new + codec.state(number, state, None), _Sent(number, state)
+                told = state if merged is None else state.less(merged)
+                yield metric, new + codec.state(number, told, None), _Sent(number, state)
             elif codec.differ(metric, state, sent.state):
-                yield metric, codec.state(sent.number, state, sent.state), _Sent(sent.number, state)
+                told, known = (state, sent.state) if merged is None else (state.less(merged), sent.state.less(merged))
+                yield metric, codec.state(sent.number, told, known), _Sent(sent.number, state)
 
     def _frame(self, now: float, flags: int, parts: List[bytes]) -> bytes:
         return frames.encode(Frame(self.worker, self._session, self._sequence, now, flags, frames.join(parts)))
 
-    def _note(self, changes: List[Tuple[Instrument, _Sent | None]]) -> None:
+    def _note(self, changes: List[Tuple[Instrument, _Sent | None]], *, ends: bool) -> None:
         """Take note that a frame with these changes has been sent."""
+        before = {metric: self._sent.get(metric) for metric, _ in changes}
+        states = sum(sent is not None for sent in before.values())
+        self._journal.append(_Past(self.position, before, states, ends=ends))
         self._sequence += 1
         for metric, sent in changes:
             if sent is None:
                 del self._sent[metric]
             else:
                 self._sent[metric] = sent
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was sent before frames that have arrived by now, or never will."""
+        flushes = states = 0
+        for place, past in enumerate(reversed(self._journal)):
+            flushes += past.ends
+            states += past.states
+            if flushes > max(_UNCERTAIN / self._hello.interval, 2) or states > _MOST:
+                for _ in range(len(self._journal) - place):
+                    self._journal.popleft()
+                return
 
 
 def has_recorded(metric: Instrument, state: Any, told: Any) -> bool:

@@ -6,7 +6,7 @@ import errno
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 import zmq
 from zmq.utils import z85
@@ -63,6 +63,7 @@ class Receiver:
         self.error: Optional[BaseException] = None
         """What it has failed of; None if it has not."""
         registry.ask = self._ask
+        registry.dismiss = self._dismiss
         registry.confirm = self._leaving.append
 
     def start(self) -> None:
@@ -185,6 +186,9 @@ class Receiver:
 
     def _ask(self, worker: Worker) -> None:
         self._say(Word(worker.identity, upstream.BEGIN_ANEW))
+
+    def _dismiss(self, identity: bytes, position: Tuple[int, int]) -> None:
+        self._say(Word(identity, upstream.BEGIN_AS_ANOTHER, position))
 
     def _say(self, word: Word) -> None:
         topic = word.topic()

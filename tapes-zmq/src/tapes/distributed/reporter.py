@@ -263,6 +263,8 @@ class _Link:
                     begins = begins or word.what == upstream.BEGIN_ANEW
                     if word.what == upstream.FAREWELL:
                         self._confirmed = word.position
+                    elif word.what == upstream.BEGIN_AS_ANOTHER:
+                        self._publisher.begin_as_another(word.position)
         if begins:
             self._known = True
             self._publisher.begin()
@@ -318,4 +320,5 @@ def _publisher(reporter: ZmqReporter) -> Publisher:
         else:
             publisher = Publisher(hello(reporter.interval, settles=True))
         known[key] = publisher
+    publisher.announce(reporter.interval)
     return publisher

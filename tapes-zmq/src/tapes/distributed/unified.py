@@ -35,12 +35,17 @@ LEASE = 10.0
 _FLUSHES = 3  # that a worker may miss before it is taken to be silent, however seldom it publishes
 _LAST_WORDS = 2.0  # seconds in which what a process has sent before it died may still be on its way
 _REPEAT = 2.0  # seconds after which a worker that does not begin anew is asked again
-_SILENT = 3600.0  # seconds after which a worker is taken to be gone of which it is not known whether it lives
+_SILENT = 60.0  # seconds beyond its lease after which one is taken to be gone of which nobody knows whether it lives
+_SILENT_MIDWAY = 3600.0  # likewise, if it was telling everything anew: no position says what is known of it then
 _SILENT_HOST = 86400.0  # seconds after which another aggregator is
 _UNSURE = 1.0  # seconds by which the shift of a machine may be more than it has to be
 _A_WHILE = 300.0  # seconds over which the least shift is looked for
 _CALM = 60.0  # seconds without a bad frame after which the next one is news
 _REMEMBERED = 100_000  # workers that are gone, of which a frame may still come
+
+
+Position = Tuple[int, int]
+"""A session of a worker, and the sequence number of a frame in it."""
 
 
 class Machine:
@@ -94,6 +99,8 @@ class Worker:
         self.session = 0
         self.sequence = 0
         """The number of the frame that is next."""
+        self.known: Position = (0, 0)
+        """The first frame of which nothing is known: all before it have been taken in, or need not be."""
         self.in_step = False
         """Whether no frame of its session is missing."""
         self.asked = -_REPEAT
@@ -136,12 +143,15 @@ class UnifiedRegistry(Registry):
         """Is called with a worker that has to begin anew, because something of it is missing."""
         self.confirm: Callable[[Worker], None] = lambda worker: None
         """Is called with a worker that leaves, all of which is known."""
+        self.dismiss: Callable[[bytes, Position], None] = lambda identity, position: None
+        """Is called with who was merged for good and goes on all the same, and with what was known of it until then."""
         self.identity = os.urandom(16)
         """What identifies it to another aggregator that it publishes to. One in its place goes on with it."""
         self._own: Dict[Merged, Worker] = {}  # series of single workers
         self.gone = 0
         """How many workers have been merged for good."""
-        self._forgotten: OrderedDict[bytes, None] = OrderedDict()
+        self._forgotten: OrderedDict[bytes, Position] = OrderedDict()
+        self._dismissed: Dict[bytes, float] = {}  # and when
         self._machine, self._processes = machine(), processes()
         self._machines: Dict[str, Machine] = {self._machine: Machine(0.0)}
         self._bad = Streak(LOGGER_NAME, "The aggregator")
@@ -168,12 +178,12 @@ class UnifiedRegistry(Registry):
         now = self.clock.monotonic()
         if now - self._bad_at > _CALM:
             self._bad.succeeded()
+        self._dismissed = {identity: at for identity, at in self._dismissed.items() if now - at < _REPEAT}
         for worker in list(self.workers.values()):
             silent = now - worker.heard
-            is_silent = silent > max(self.lease, _FLUSHES * worker.hello.interval)
-            worker.present = not is_silent and not worker.left
+            worker.present = silent <= self._lease(worker) and not worker.left
             if worker.hello is _UNKNOWN:
-                if is_silent:
+                if not worker.present:
                     del self.workers[worker.identity]  # nothing is known of it, so nothing of it is lost
                 else:
                     self._ask(worker)
@@ -182,16 +192,16 @@ class UnifiedRegistry(Registry):
             elif not worker.in_step and not worker.left:
                 self._ask(worker)
 
-    def forget(self, identities: Iterable[bytes]) -> None:
-        """Take note of workers that are gone: what may still come of them is known already."""
-        for identity in identities:
-            self._forgotten[identity] = None
+    def forget(self, workers: Iterable[Tuple[bytes, Position]]) -> None:
+        """Take note of workers that are gone: what may still come of them from before a position is known already."""
+        for identity, position in workers:
+            self._forgotten[identity] = position
         while len(self._forgotten) > _REMEMBERED:
             self._forgotten.popitem(last=False)
 
-    def last_gone(self, most: int) -> List[bytes]:
-        """Return the identities of the last workers that are gone, the last of all last."""
-        return list(islice(reversed(self._forgotten), most))[::-1]
+    def last_gone(self, most: int) -> List[Tuple[bytes, Position]]:
+        """Return the last workers that are gone, the last of all last, and what is known of each."""
+        return list(islice(reversed(self._forgotten.items()), most))[::-1]
 
     def excuse(self, seconds: float) -> None:
         """Do not take it for silence of the workers that this process has not run, nor heard anybody, for a while."""
@@ -207,15 +217,15 @@ class UnifiedRegistry(Registry):
         self.discard([merged for merged in without if merged in worker.own or not merged.lasts])
         self.workers.pop(worker.identity, None)
         self.gone += 1
-        self.forget([worker.identity])
+        self.forget([(worker.identity, worker.known)])
 
     def _take(self, frame: Frame) -> None:
         worker = self.workers.get(frame.worker)
         if worker is None:
-            if frame.worker in self._forgotten:
-                self._bad.failed(
-                    "has heard of a worker that it had taken to be gone; what it counts since is not seen."
-                )
+            position = self._forgotten.get(frame.worker)
+            if position is not None:
+                if (frame.session, frame.sequence) >= position:
+                    self._dismiss(frame.worker, position)
                 return
             if frame.sequence:
                 worker = Worker(frame.worker, _UNKNOWN, Machine())
@@ -255,6 +265,7 @@ class UnifiedRegistry(Registry):
         except Exception as error:  # nothing that a worker says ends the aggregator
             worker.in_step = False
             raise FrameError(f"It contradicts what {worker.name} has said before: {error!r}.") from error
+        worker.known = (worker.session, worker.sequence)
         if frame.flags & frames.END:
             self._end(worker, frame)
 
@@ -383,6 +394,12 @@ class UnifiedRegistry(Registry):
             worker.asked = now
             self.ask(worker)
 
+    def _dismiss(self, identity: bytes, position: Position) -> None:
+        now = self.clock.monotonic()
+        if now - self._dismissed.get(identity, -math.inf) >= _REPEAT:
+            self._dismissed[identity] = now
+            self.dismiss(identity, position)
+
     def _machine_of(self, hello: Hello) -> Machine:
         return self._machines.setdefault(hello.machine, Machine())
 
@@ -393,7 +410,13 @@ class UnifiedRegistry(Registry):
         if silent <= _LAST_WORDS:
             return False
         alive = self._is_alive(hello)
-        return not alive and (alive is not None or worker.ended or silent > _SILENT)
+        if alive is not None:
+            return not alive
+        return worker.ended or silent > self._lease(worker) + (_SILENT_MIDWAY if worker.unclaimed else _SILENT)
+
+    def _lease(self, worker: Worker) -> float:
+        """Return for how many seconds nothing need be heard of a worker."""
+        return max(self.lease, _FLUSHES * worker.hello.interval)
 
     def _is_near(self, hello: Hello) -> bool:
         """Whether it can be looked up here whether a process lives."""

@@ -17,6 +17,9 @@ _MARK = b"!"
 BEGIN_ANEW = b"B"
 """Something is missing: tell everything from the start."""
 
+BEGIN_AS_ANOTHER = b"A"
+"""You were taken to be gone. All before this frame is merged for good: be another worker, and tell what came since."""
+
 FAREWELL = b"F"
 """Everything before this frame is known, so the worker may go."""
 
@@ -27,7 +30,7 @@ class Word(NamedTuple):
     worker: bytes
     what: bytes
     position: Tuple[int, int] = (0, 0)
-    """The session of which everything is known, in a farewell, and the sequence number of its next frame."""
+    """The session of which everything is known, and the sequence number of its next frame."""
 
     def topic(self) -> bytes:
         """Return the topic to subscribe to."""
