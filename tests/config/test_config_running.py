@@ -14,6 +14,7 @@ import tapes
 from tapes.config import Configuration, configure
 from tapes.errors import ConfigError, ReporterError
 from tapes.reporting import Reporter
+from tests.reporting.lines import statistics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ class Recording(Reporter):
 
 def lines(path: Path) -> list[Any]:
     """Return what a stream reporter has written."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return statistics(path.read_text())
 
 
 def test_reporters_run_until_they_are_stopped(tmp_path: Path) -> None:

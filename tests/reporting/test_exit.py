@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from tests.conftest import RunScript
+from tests.reporting.lines import statistics
 
 PREAMBLE = """
 import tapes, sys, os, time, threading, multiprocessing
@@ -28,7 +27,7 @@ tapes.counter("orders").increment(7)
 """)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [{}, {"orders": {"value": 7}}]
+    assert statistics(done.stdout) == [{}, {"orders": {"value": 7}}]
 
 
 def test_what_others_do_at_exit_is_in_the_last_report(run_script: RunScript) -> None:
@@ -41,7 +40,7 @@ first(reporter)
 atexit.register(tapes.counter("orders").increment)
 """)
 
-    assert json.loads(done.stdout.splitlines()[-1]) == {"orders": {"value": 1}}
+    assert statistics(done.stdout)[-1] == {"orders": {"value": 1}}
 
 
 def test_reporters_that_hang_hold_up_the_exit_together_and_not_one_by_one(run_script: RunScript) -> None:
@@ -78,7 +77,7 @@ reporter.start()
 first(reporter)
 """)
 
-    assert (done.returncode, done.stdout) == (0, "{}\n{}\n")
+    assert (done.returncode, statistics(done.stdout)) == (0, [{}, {}])
 
 
 def test_a_reporter_that_hangs_on_standard_output_does_not_abort_the_exit(run_script: RunScript) -> None:
@@ -119,7 +118,7 @@ process.join()
 """)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+    assert statistics(done.stdout) == [
         {},
         {"orders": {"value": 5}},
         {"orders": {"value": 2}},
@@ -147,7 +146,7 @@ process.join()
 """)
 
     assert (done.returncode, done.stderr) == (0, "")
-    values = [json.loads(line).get("orders", {}).get("value") for line in done.stdout.splitlines()]
+    values = [tree.get("orders", {}).get("value") for tree in statistics(done.stdout)]
     assert values == [None, 10, 1, None]
 
 
@@ -166,7 +165,7 @@ process.join()
 """)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [{}, {"orders": {"value": 5}}]
+    assert statistics(done.stdout) == [{}, {"orders": {"value": 5}}]
 
 
 def test_a_program_that_does_not_use_multiprocessing_does_not_get_it(run_script: RunScript) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.conftest import RunScript
+from tests.reporting.lines import statistics
 
 PREAMBLE = """
 import tapes, sys, os, time, threading, json, socket
@@ -99,7 +100,7 @@ reporter.stop()
 """)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "{}\n{}\n"
+    assert statistics(done.stdout) == [{}, {}]
 
 
 def test_the_books_of_a_child_begin_at_zero(run_script: RunScript) -> None:
@@ -267,7 +268,7 @@ server.stop()
 """)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "{}\n{}\n"
+    assert statistics(done.stdout) == [{}, {}]
 
 
 def test_the_server_stays_with_the_parent(run_script: RunScript) -> None:

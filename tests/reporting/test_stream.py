@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import os
+import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import Any, List
@@ -14,9 +16,11 @@ import pytest
 
 from tapes.errors import ReporterOptionError
 from tapes.registry import Registry
+from tapes.reporting.logfile import LogFile
 from tapes.reporting.stream import ThreadedStreamReporter
 from tapes.testing import ManualClock
 from tests.conftest import RunScript
+from tests.reporting.lines import statistics
 
 
 class Recording(io.StringIO):
@@ -43,12 +47,13 @@ class Recording(io.StringIO):
 @pytest.fixture
 def registry() -> Registry:
     """Make a registry that holds one counter."""
-    registry = Registry(clock=ManualClock())
+    registry = Registry(clock=ManualClock(1764294192.3459))
     registry.counter("shop.orders", {"country": "Ñandú"}).increment(3)
     return registry
 
 
-LINE = '{"shop":{"orders":{"country=\\u00d1and\\u00fa":{"value":3}}}}\n'
+FACTS = f'"tapes.report":{{"time":"2025-11-28T01:43:12.345Z","host":"{socket.gethostname()}","pid":{os.getpid()}}}'
+LINE = f'{{{FACTS},"shop":{{"orders":{{"country=\\u00d1and\\u00fa":{{"value":3}}}}}}}}\n'
 
 
 def test_each_document_is_one_write_and_a_flush(registry: Registry) -> None:
@@ -63,13 +68,13 @@ def test_each_document_is_one_write_and_a_flush(registry: Registry) -> None:
 
 
 def test_the_tree_is_that_of_get_stats(registry: Registry) -> None:
-    """What is written is what get_stats() returns, and nothing else."""
+    """What is written is what get_stats() returns, and one key more, which no metric can have."""
     registry.timer("shop.latency").update(0.25)
     stream = io.StringIO()
 
     ThreadedStreamReporter(10, stream, registry).report()
 
-    assert json.loads(stream.getvalue()) == registry.get_stats()
+    assert statistics(stream.getvalue()) == [registry.get_stats()]
 
 
 def test_standard_output_is_looked_up_at_each_report(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,12 +196,17 @@ def test_a_full_disk_does_not_change_the_exit_status(run_script: RunScript) -> N
     assert done.stderr.count("could not report") == 1
 
 
-class Disk(io.RawIOBase):
+class Disk(LogFile):
     """A file on a disk with so much space left."""
 
     def __init__(self, space: int) -> None:
+        super().__init__("unused")
         self.space = space
         self.content = b""
+
+    def follow(self) -> bool:
+        """Stay."""
+        return False
 
     def write(self, data: Any) -> int:
         """Write what there is space for."""
@@ -208,12 +218,18 @@ class Disk(io.RawIOBase):
         return len(fits)
 
 
+def writing_to(disk: Disk, registry: Registry) -> ThreadedStreamReporter:
+    """Make a reporter that writes there."""
+    reporter = ThreadedStreamReporter(10, registry=registry, path="unused")
+    reporter._file = disk
+    return reporter
+
+
 @pytest.mark.parametrize("space", [1, 10, len(LINE) - 1])
 def test_a_document_that_was_cut_off_ends_its_line(registry: Registry, space: int) -> None:
     """When the disk fills up in the middle of a document, the next whole one stands on a line of its own."""
-    disk: Any = Disk(len(LINE) + space)
-    reporter = ThreadedStreamReporter(10, registry=registry, path="unused")
-    reporter._file = disk
+    disk = Disk(len(LINE) + space)
+    reporter = writing_to(disk, registry)
     reporter.report()
 
     for _ in range(2):
@@ -228,9 +244,8 @@ def test_a_document_that_was_cut_off_ends_its_line(registry: Registry, space: in
 
 def test_a_document_of_which_nothing_was_written_leaves_no_trace(registry: Registry) -> None:
     """When nothing fitted on the disk, no empty line is left."""
-    disk: Any = Disk(len(LINE))
-    reporter = ThreadedStreamReporter(10, registry=registry, path="unused")
-    reporter._file = disk
+    disk = Disk(len(LINE))
+    reporter = writing_to(disk, registry)
     reporter.report()
 
     with pytest.raises(OSError, match="No space"):
@@ -281,6 +296,147 @@ def test_a_path_is_appended_to(registry: Registry, tmp_path: Path) -> None:
 
     assert path.read_text() == LINE * 4
     assert (reporter.reports, reporter.failures) == (4, 0)
+
+
+def test_a_file_that_was_moved_away_is_followed_by_a_new_one(registry: Registry, tmp_path: Path) -> None:
+    """After a rotation, and after the file was deleted, documents go to the file that has the name then."""
+    path = tmp_path / "stats.json"
+    reporter = ThreadedStreamReporter(10, registry=registry, path=path)
+    reporter.open()
+    reporter.report()
+    path.rename(tmp_path / "stats.json.1")
+    reporter.report()
+    path.rename(tmp_path / "stats.json.2")
+    path.write_text("begun\n")
+    reporter.report()
+    path.unlink()
+    reporter.report()
+    reporter.close()
+
+    assert [(tmp_path / f"stats.json.{number}").read_text() for number in (1, 2)] == [LINE, LINE]
+    assert path.read_text() == LINE
+
+
+def test_a_file_that_was_truncated_is_gone_on_with_at_its_beginning(registry: Registry, tmp_path: Path) -> None:
+    """After a rotation that copies the file and empties it, documents begin at its new end, without a hole."""
+    path = tmp_path / "stats.json"
+    reporter = ThreadedStreamReporter(10, registry=registry, path=path)
+    reporter.open()
+    reporter.report()
+    reporter.report()
+    os.truncate(path, 0)
+    reporter.report()
+    reporter.close()
+
+    assert path.read_text() == LINE
+
+
+def test_a_folder_that_has_vanished_fails_reports_until_it_is_back(
+    registry: Registry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reports fail while the folder is away, with one line in the log, and go on by themselves when it is there."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    reporter = ThreadedStreamReporter(10, registry=registry, path=folder / "stats.json")
+    reporter.open()
+    shutil.rmtree(folder)
+    with pytest.raises(FileNotFoundError, match=r"logs/stats\.json"):
+        reporter.report()
+
+    folder.mkdir()
+    reporter.report()
+
+    reporter.close()
+    assert (folder / "stats.json").read_text() == LINE
+
+
+def test_a_child_that_is_forked_while_the_folder_is_away_reports_when_it_is_back(
+    run_script: RunScript, tmp_path: Path
+) -> None:
+    """In a forked child nobody has made a mistake: reports fail there until the file can be opened."""
+    done = run_script(
+        """
+        import os, shutil, sys, time, tapes
+        from tapes.reporting.stream import ThreadedStreamReporter
+        folder = sys.argv[1]
+        os.mkdir(folder)
+        reporter = ThreadedStreamReporter(0.02, path=os.path.join(folder, "stats.json"))
+        reporter.start()
+        shutil.rmtree(folder)
+        if os.fork():
+            sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+        deadline = time.monotonic() + 30
+        while not reporter.failures and time.monotonic() < deadline:
+            time.sleep(0.005)
+        os.mkdir(folder)
+        while not reporter.reports and time.monotonic() < deadline:
+            time.sleep(0.005)
+        os._exit(0 if reporter.failures and reporter.reports else 1)
+        """,
+        str(tmp_path / "logs"),
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_relative_path_is_that_of_the_folder_where_the_reporter_was_made(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that goes elsewhere, as daemons do, finds its reports where they were."""
+    monkeypatch.chdir(tmp_path)
+    reporter = ThreadedStreamReporter(10, registry=registry, path="stats.json")
+    monkeypatch.chdir("/")
+
+    with reporter:
+        pass
+
+    assert (tmp_path / "stats.json").read_text() == LINE * 2
+
+
+def test_a_pipe_that_nobody_reads_yet_is_a_failed_report(registry: Registry, tmp_path: Path) -> None:
+    """A named pipe without a reader neither holds up the start nor fails it; the first reader gets what comes then."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reporter = ThreadedStreamReporter(10, registry=registry, path=path)
+    reporter.open()
+    with pytest.raises(OSError, match="pipe"):
+        reporter.report()
+
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as reading:
+        reporter.report()
+        reporter.close()
+
+        assert reading.read().decode() == LINE
+
+
+def test_lines_of_several_processes_do_not_get_into_one_another(run_script: RunScript) -> None:
+    """Lines that are larger than what a pipe keeps together arrive whole, however slowly they are read."""
+    done = run_script(
+        """
+        import os, sys, tapes
+        from tapes.reporting.stream import ThreadedStreamReporter
+        for number in range(200):
+            tapes.timer(f"shop.timer{number}")
+        reading, writing = os.pipe()
+        reporter = ThreadedStreamReporter(3600, open(writing, "w"))
+        for process in range(4):
+            if not os.fork():
+                os.close(reading)
+                for _ in range(8):
+                    reporter.report()
+                os._exit(0)
+        os.close(writing)
+        while True:
+            piece = os.read(reading, 3000)
+            if not piece:
+                break
+            sys.stdout.write(piece.decode())
+        """
+    )
+
+    assert done.returncode == 0, done.stderr
+    pids = [json.loads(line)["tapes.report"]["pid"] for line in done.stdout.splitlines()]
+    assert sorted(pids.count(pid) for pid in set(pids)) == [8, 8, 8, 8]
 
 
 def test_a_path_that_cannot_be_written_reaches_the_caller_of_start(registry: Registry, tmp_path: Path) -> None:

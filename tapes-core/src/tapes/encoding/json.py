@@ -1,8 +1,9 @@
-"""The format named `json`: the tree of statistics as one JSON document."""
+"""The tree of statistics as JSON: the format named `json`, and the lines of a log."""
 
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Dict, Iterator
 
 from tapes.encoding.tree import arrange
@@ -22,7 +23,25 @@ class JsonFormat:
 
     def encode(self, snapshot: Snapshot) -> bytes:
         """Write `snapshot` as `get_stats()` shows it."""
-        return "".join(_parts(arrange(snapshot, dict))).encode("ascii")
+        return _encoded(arrange(snapshot, dict))
+
+
+REPORT = "tapes.report"
+"""The key of a line's own facts. No metric can have it: there is no dot in a segment of a name."""
+
+
+def encode_line(snapshot: Snapshot, *, host: str, pid: int) -> bytes:
+    """Write `snapshot` as one line of a log that several processes of several hosts write to.
+
+    It is the tree that `get_stats()` shows, with the key `tapes.report` besides: the time in UTC, the host and the pid.
+    """
+    taken_at = datetime.fromtimestamp(snapshot.taken_at, timezone.utc).isoformat(timespec="milliseconds")
+    facts = {"time": taken_at.replace("+00:00", "Z"), "host": host, "pid": pid}
+    return _encoded({REPORT: facts, **arrange(snapshot, dict)}) + b"\n"
+
+
+def _encoded(tree: Dict[str, Any]) -> bytes:
+    return "".join(_parts(tree)).encode("ascii")
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))

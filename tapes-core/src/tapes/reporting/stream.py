@@ -4,25 +4,39 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import select
+import socket
+import stat
 import sys
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Optional, TextIO, Union
+from typing import Iterator, Optional, Protocol, TextIO, Union
 
 from tapes.clock import Clock
-from tapes.encoding.json import JsonFormat
+from tapes.encoding.json import encode_line
 from tapes.errors import ReporterError, ReporterOptionError
 from tapes.registry import Registry
+from tapes.reporting.logfile import LogFile
 from tapes.reporting.scheduled import ScheduledReporter
 
+if sys.platform != "win32":
+    import fcntl
+
 _NEWLINE = b"\n"
+_PIPE_BUF = getattr(select, "PIPE_BUF", 512)  # bytes that a pipe keeps together
 
 
 class ThreadedStreamReporter(ScheduledReporter):
     """Writes what `get_stats()` shows as one JSON document a line, each with one call of `write`, and flushes it.
 
-    A stream that is closed, a full disk or a reader that has gone is a failed report; the next is tried at its time. A
+    Beside the metrics each line has the key `tapes.report`, with the `time` in UTC, the `host` and the `pid`. Several
+    processes may write to the same file or pipe: their lines do not get into one another.
+
+    A file is opened again where it was moved away, deleted, or closed by the program. A stream that is closed, a full
+    disk, a folder that has vanished or a reader that has gone is a failed report; the next is tried at its time. A
     document that was cut off ends its line there: the next one stands on a line of its own.
 
     A forked child goes on by itself, to the same stream, or to the same file, which it opens again.
@@ -41,6 +55,7 @@ class ThreadedStreamReporter(ScheduledReporter):
 
         Either to `stream`, which is never closed; by default to what `sys.stdout` is at the moment of each report. Or
         to the file at `path`, which is created if need be and appended to; `start()` raises OSError if it cannot be.
+        A relative path is that of the working directory as it is now.
 
         Raises ReporterOptionError for a wrong interval, for something that cannot be written to, and for both a stream
         and a path.
@@ -55,22 +70,32 @@ class ThreadedStreamReporter(ScheduledReporter):
         if path is not None and not isinstance(path, (str, os.PathLike)):
             raise ReporterOptionError(f"path is a str or a path object, not {path!r} ({type(path).__name__}).")
         self._stream = stream
-        self._path = path
-        self._file: Optional[io.FileIO] = None
-        self._format = JsonFormat()
+        self._file = None if path is None else LogFile(os.path.abspath(os.fspath(path)))
+        self._in_child = False
         self._cut_off = False
 
     def open(self) -> None:
         """Open the file, if there is one."""
+        file = self._file
+        if file is None:
+            return
         self.close()  # what a run that hung has left open
-        if self._path is not None:
-            self._file = io.FileIO(os.fspath(self._path), "a")
+        self._file = file = LogFile(file.path)
+        in_child, self._in_child = self._in_child, False
+        try:
+            file.follow()
+        except OSError as error:
+            # In a child nobody has made a mistake. And a pipe without a reader is a far end that is down.
+            if not in_child and not (error.errno == errno.ENXIO and stat.S_ISFIFO(os.stat(file.path).st_mode)):
+                raise
 
     def report(self) -> None:
         """Write one document."""
         file = self._file  # this very one, even if another is opened while this report hangs
-        document = self._format.encode(self.registry.snapshot()) + _NEWLINE
+        document = encode_line(self.registry.snapshot(), host=socket.gethostname(), pid=os.getpid())
         if file is not None:
+            if file.follow():
+                self._cut_off = False
             self._write_bytes(file, document)
             return
         stream = sys.stdout if self._stream is None else self._stream
@@ -85,23 +110,28 @@ class ThreadedStreamReporter(ScheduledReporter):
 
     def close(self) -> None:
         """Close the file, if there is one."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        if self._file is not None:
+            self._file.close()
+
+    def close_inherited(self) -> None:
+        """Close the file of the parent."""
+        self._in_child = True
+        self.close()
 
     def __repr__(self) -> str:
-        where = "" if self._path is None else f", path={os.fspath(self._path)!r}"
+        where = "" if self._file is None else f", path={self._file.path!r}"
         return f"{type(self).__name__}(interval={self.interval:g}{where})"
 
-    def _write_bytes(self, file: io.RawIOBase, document: bytes) -> None:
+    def _write_bytes(self, file: _Writable, document: bytes) -> None:
         rest = _NEWLINE + document if self._cut_off else document
         length = len(rest)
         try:
-            while rest:  # once, unless the disk is nearly full: then the second time says so
-                written = file.write(rest)
-                if written is None:
-                    raise BlockingIOError(f"{file!r} takes no more at the moment: whoever reads it is too slow.")
-                rest = rest[written:]
+            with _without_others(file, length):
+                while rest:  # once, unless the disk is nearly full: then the second time says so
+                    written = file.write(rest)
+                    if written is None:
+                        raise BlockingIOError(f"{file!r} takes no more at the moment: whoever reads it is too slow.")
+                    rest = rest[written:]
         finally:
             if len(rest) < length:
                 self._cut_off = bool(rest)
@@ -112,6 +142,46 @@ class ThreadedStreamReporter(ScheduledReporter):
         stream.write(text)
         stream.flush()
         self._cut_off = False
+
+
+class _Writable(Protocol):
+    """What documents are written to: bytes, without a buffer."""
+
+    def write(self, data: bytes, /) -> Optional[int]:
+        """Write what can be written, and return how much that was; None if it is nothing at the moment."""
+        ...
+
+    def fileno(self) -> int:
+        """Return the descriptor. Raises OSError if there is none."""
+        ...
+
+
+@contextmanager
+def _without_others(file: _Writable, length: int) -> Iterator[None]:
+    """Keep other processes that report from writing, where the system does not keep together what is written at once.
+
+    That is in a pipe that is full, where it is more than 4,096 bytes on Linux. What waits for the lock would wait for
+    whoever reads the pipe as well.
+    """
+    descriptor = _pipe(file) if length > _PIPE_BUF else None
+    if sys.platform == "win32" or descriptor is None:
+        yield
+        return
+    fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.lockf(descriptor, fcntl.LOCK_UN)
+
+
+def _pipe(file: _Writable) -> Optional[int]:
+    """Return the descriptor of `file` if it is a pipe, or a socket as that of the journal of systemd."""
+    try:
+        descriptor = file.fileno()
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return None
+    return descriptor if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
 
 
 def _unbuffered(stream: TextIO) -> Optional[io.RawIOBase]:
