@@ -6,6 +6,7 @@ TapesError
 |   +-- InvalidTagsError (ValueError)      tags that are not a mapping of str to str, or too many or too long
 |   +-- InvalidValueError (ValueError)     NaN, an infinity, a negative count
 |   +-- InvalidTypeError (TypeError)       something that is no number at all, a wrong kind of argument
+|   +-- NotPortableError (TypeError)       a metric that is pickled and that no other process has
 |   +-- KindMismatchError (ValueError)     a name that is taken by another kind of metric
 |   +-- NameCollisionError (ValueError)    a name that is also a statistics key of its parent
 +-- ReporterError
@@ -41,6 +42,10 @@ class InvalidValueError(MetricError, ValueError):
 
 class InvalidTypeError(MetricError, TypeError):
     """A value that is no number, or an argument of the wrong type."""
+
+
+class NotPortableError(MetricError, TypeError):
+    """A metric, a scope or a registry was pickled that is not of the default registry."""
 
 
 class KindMismatchError(MetricError, ValueError):

@@ -6,9 +6,9 @@ from _thread import RLock
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar
 
-from tapes import forking, observers
+from tapes import forking, observers, portable
 from tapes.clock import SYSTEM_CLOCK, Clock
-from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError
+from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
 from tapes.name_tree import OVERFLOW, NameTree
 from tapes.naming import Tags, canonical_tags, check_name, check_tags
@@ -35,6 +35,9 @@ class Registry:
     with NameCollisionError only if a segment of it is a statistics key of a metric above it, as in `a.count` where `a`
     is a meter. A name that belongs to another kind of metric is refused with KindMismatchError, what is no name with
     InvalidNameError, what are no tags with InvalidTagsError.
+
+    A copy of a registry is the registry itself. The default registry that is pickled is that of the process where it
+    arrives; pickling another one raises NotPortableError.
 
     `clock` is where all times come from. `max_tag_sets` is how many different tags a metric name may have, 2,000 unless
     told; further ones share the series tagged `overflow=true`, so that totals stay true while memory stays bounded.
@@ -185,6 +188,10 @@ class Registry:
     def __iter__(self) -> Iterator[Instrument]:
         """Iterate over all metrics as they are now, in the order in which they were made, each series by itself."""
         return iter(list(self._series.values()))
+
+    def __contains__(self, metric: object) -> bool:
+        """Whether this very metric is in the registry."""
+        return isinstance(metric, Instrument) and self._series.get((metric.name, metric.tags)) is metric
 
     def __len__(self) -> int:
         """Return how many series there are."""
@@ -337,9 +344,25 @@ class Registry:
             self.max_tag_sets,
         )
 
+    def __copy__(self) -> Registry:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Registry:
+        return self
+
+    def __reduce__(self) -> str:
+        if self is DEFAULT_REGISTRY:
+            return "DEFAULT_REGISTRY"
+        raise NotPortableError(
+            f"{self!r} cannot be pickled: only the default registry of the process is one that other processes have "
+            "too. Make one where it is needed."
+        )
+
     def __repr__(self) -> str:
         return f"<Registry of {len(self)} series>"
 
 
 DEFAULT_REGISTRY = Registry()
 """The registry of the process, which the functions of `tapes` make metrics in."""
+
+portable.default_registry = DEFAULT_REGISTRY

@@ -21,9 +21,17 @@ class Scope:
     As a decorator it measures each call: of a function and of a coroutine function until it returns or raises, of a
     generator and of an asynchronous generator from its first step until it is exhausted, closed or raises. Every call
     is measured by itself, so recursive and concurrent ones are right.
+
+    A copy of a scope is the scope itself. One that is pickled measures for the metric of that name where it arrives.
     """
 
     __slots__ = ()
+
+    def __copy__(self) -> Scope:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Scope:
+        return self
 
     @abstractmethod
     def again(self) -> AbstractContextManager[Any]:

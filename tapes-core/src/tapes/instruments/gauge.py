@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 
-from tapes import forking
+from tapes import forking, portable
 from tapes.errors import InvalidTypeError, shown
 from tapes.instruments.instrument import Instrument
 from tapes.recording import GaugeBuffer, exact
@@ -109,6 +109,12 @@ class Gauge(GaugeBuffer, Instrument):
             "make one without a producer."
         )
 
+    def __reduce__(self) -> Tuple[Any, ...]:
+        _, (_, *series) = portable.reduced(self)
+        # What cannot be imported by its name, like the method of an object, is of this process.
+        producer = self.producer if portable.importable(self.producer) else None
+        return portable.found_gauge, (*series, self.merge, producer)
+
     def _statistics(self, state: GaugeState, now: float) -> Statistics:
         return gauge_statistics(state.value(self.merge))
 
@@ -134,6 +140,9 @@ class ProgressTracking(Scope):
     def __exit__(self, kind: Optional[Type[BaseException]], error: Any, traceback: Optional[TracebackType]) -> None:
         if self._entered.pop() == forking.generation:
             self._gauge.decrement()
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return self._gauge.track_in_progress, ()
 
     def __repr__(self) -> str:
         return f"<ProgressTracking for the gauge {self._gauge.name!r}>"

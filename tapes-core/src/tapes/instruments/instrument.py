@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, List, Tuple
 
+from tapes import portable
 from tapes.naming import Tags, tag_label
 from tapes.snapshot.snapshot import Reading, Statistics
 
@@ -13,6 +14,9 @@ class Instrument:
 
     Each kind is a class that derives from this and from the buffer that it records into. The kind is data of its class
     and the statistics are its method, so that nobody has to ask what kind a metric is.
+
+    A copy of a metric is the metric itself. One that is pickled is the metric of the same name and tags in the default
+    registry of the process where it arrives; pickling one of another registry raises NotPortableError.
     """
 
     __slots__ = ()
@@ -50,6 +54,15 @@ class Instrument:
 
     def _statistics(self, state: Any, now: float) -> Statistics:
         raise NotImplementedError
+
+    def __copy__(self) -> Instrument:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Instrument:
+        return self
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return portable.reduced(self)
 
     def __repr__(self) -> str:
         label = f" {{{tag_label(self.tags)}}}" if self.tags else ""

@@ -63,5 +63,8 @@ class ExceptionMarking(Scope):
         if kind is not None and issubclass(kind, self._types):
             self._meter.mark()
 
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return self._meter.mark_exceptions, self._types
+
     def __repr__(self) -> str:
         return f"<ExceptionMarking for the meter {self._meter.name!r}>"

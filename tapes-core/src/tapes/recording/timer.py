@@ -226,6 +226,9 @@ class Timing(Scope):
             raise RuntimeError(f"A timing of {self._timer.name!r} was left that had not been entered here.")
         return claim[0]
 
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return self._timer.time, ()
+
     def __repr__(self) -> str:
         return f"<Timing for the timer {self._timer.name!r}>"
 

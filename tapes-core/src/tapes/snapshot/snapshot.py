@@ -34,6 +34,16 @@ class Reading:
         """What it is a reading of: the same object each time, and another one once the metric was removed and made
         again, so that a state is not compared with one that began elsewhere."""
 
+    def __copy__(self) -> Reading:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Reading:
+        return self
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        # In another process it is a reading of nothing that is there.
+        return Reading, (self.name, self.tags, self.kind, self.statistics, self.state)
+
     def __repr__(self) -> str:
         return f"<Reading of the {self.kind} {self.name!r}: {self.statistics}>"
 
