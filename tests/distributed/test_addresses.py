@@ -17,7 +17,8 @@ from typing import Iterator
 import pytest
 
 from tapes.distributed import addresses
-from tapes.distributed.addresses import Address, Claim, checked
+from tapes.distributed.addresses import Address, checked
+from tapes.distributed.claims import Claim
 from tapes.errors import ReporterError, ReporterOptionError
 
 
@@ -176,7 +177,8 @@ def test_a_second_claim_of_the_same_process_is_refused(folder: Path) -> None:
 
 HOLD = """
 import sys
-from tapes.distributed.addresses import Claim, checked
+from tapes.distributed.addresses import checked
+from tapes.distributed.claims import Claim
 claim = Claim(checked(sys.argv[1], keys=None, insecure=False))
 print("claimed", flush=True)
 sys.stdin.read()

@@ -13,7 +13,8 @@ from typing import Callable, Dict, Iterator, List
 import pytest
 
 from tapes.distributed import files
-from tapes.distributed.addresses import Claim, checked
+from tapes.distributed.addresses import checked
+from tapes.distributed.claims import Claim
 from tapes.distributed.keeping import Keeper
 from tapes.distributed.receiver import Receiver
 from tapes.distributed.unified import UnifiedRegistry

@@ -89,6 +89,10 @@ class Group(ServerProcess):
         except AssertionError as error:
             raise AssertionError(f"{error} They said:\n{self.said()}") from None
 
+    def await_end(self) -> None:
+        """Wait until all of them have ended by themselves."""
+        until(lambda: not self.running and not self._are_any(), "all have ended")
+
     def kill(self) -> None:
         """End what is left of it, with no chance to do anything more."""
         with contextlib.suppress(ProcessLookupError):

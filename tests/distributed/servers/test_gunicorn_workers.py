@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from tests.distributed.servers.serving import AT_THE_END, PROCESSES, WHILE_SERVING, Command, needs, serving
+from tests.distributed.servers.serving import (
+    AT_THE_END,
+    PROCESSES,
+    WHILE_SERVING,
+    Command,
+    Group,
+    address,
+    ask,
+    both,
+    listening,
+    needs,
+    script,
+    serving,
+)
+from tests.distributed.servers.totals import LastReport, Page
+from tests.servers.processes import until
 
 SETTINGS = "python:tests.distributed.servers.gunicorn_settings"
 APPLICATION = "tests.distributed.servers.wsgi_app:application"
@@ -82,3 +101,35 @@ def test_gunicorn_that_gevent_has_patched_before_all_else(interval: float, forks
 
     assert course.faults == []
     assert course.total == course.answered
+
+
+def test_gunicorn_is_upgraded_without_a_pause(tmp_path: Path) -> None:
+    """After USR2 a second master boots beside the first; when that one ends, its aggregator leaves all totals to it."""
+    command = gunicorn("sync", True, "--pid", str(tmp_path / "pid"))
+    with tempfile.TemporaryDirectory(prefix="tapes-") as folder:
+        place = {"PLACE": address(Path(folder)), "INTERVAL": str(WHILE_SERVING)}
+
+        def start(port: int, page: int) -> Group:
+            # What `python -m gunicorn` executes at an upgrade finds gunicorn.http where `http` should be.
+            upgradable = [script("gunicorn"), *command(port)[3:]]
+            return Group(upgradable, tmp_path / "log", {**place, "AGGREGATOR": f"{page} {tmp_path / 'report'}"})
+
+        with listening(start, [True, True]) as (server, port, page):
+            old = server.pid
+            answered = ask(port, 50, PROCESSES, lambda: True)
+            os.kill(old, signal.SIGUSR2)
+            until(lambda: server.said().count("This worker serves.") == 2 * PROCESSES, "both masters have workers")
+            new = int((tmp_path / "pid.2").read_text())
+            answered += ask(port, 50, PROCESSES + 1, lambda: True)
+            beside = Page(page).await_totals(both(answered))
+            os.kill(old, signal.SIGQUIT)
+            until(lambda: not server.running, "the old master has ended")
+            answered += ask(port, 50, PROCESSES, lambda: True)
+            report = LastReport(tmp_path / "report")
+            os.kill(new, signal.SIGTERM)
+            server.await_end()
+            total, said = report.totals(), server.said()
+
+        assert beside.counted <= answered
+        assert total == both(answered), said
+        assert "Traceback" not in said

@@ -11,15 +11,16 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar, Union
 
-from tapes.distributed import addresses
+from tapes.distributed import addresses, claims, succession
 from tapes.distributed import keys as curve
 from tapes.distributed.forked import ORPHANED, PARTING, SIGNALS, Fate, ForkedProcess
 from tapes.distributed.processes import machine, processes
 from tapes.distributed.unified import LEASE, LOGGER_NAME, UnifiedRegistry
 from tapes.errors import ReporterError, ReporterOptionError, ReporterStateError
-from tapes.reporting import Reporter
+from tapes.reporting import Reporter, ScheduledReporter
 from tapes.reporting.wakeup import Wakeup
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ STOP_TIMEOUT = 5.0
 """How many seconds `stop()` waits at most, unless it is told otherwise."""
 
 _LOOK = 0.2  # seconds between two looks at whether the parent process is still there
+_SUCCESSION = 2 * _LOOK  # seconds in which one that stands by sees that its own program is gone too, if it is
 _STAY = 1 / 3  # of the time that workers have to leave: if none has by then, it is plain that they go on
 _CATCHING_UP = (1.5, 5.0)  # seconds after a restart in which workers come back, at least and at most
 _ALONE = 30.0  # seconds without any worker after which this is mentioned
@@ -117,14 +119,17 @@ class RegistryAggregator:
             if reporter.running:
                 raise ReporterStateError(f"{reporter!r} is running: stop() it before it is given to an aggregator.")
         self._stopping = Wakeup()
+        program = claims.Program.here(frozenset(ForkedProcess.pids))
         if fork:
-            self._child = ForkedProcess(self._serve)
+            self._child = ForkedProcess(lambda ready, fate: self._serve(program, ready, fate))
             self._child.wait_until_ready()
             return
         handlers = _handle_signals(self._stopping)
+        self._serving = True
         try:
-            self._serve(lambda: None, _Here(self._stopping))
+            self._serve(program, lambda: None, _Here(self._stopping))
         finally:
+            self._serving = False
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
@@ -155,24 +160,32 @@ class RegistryAggregator:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self.reporters)}, socket_addr={self.address.text!r})"
 
-    def _serve(self, ready: Callable[[], None], fate: Fate) -> None:
-        """Merge and report, until it is not wanted any more. Calls `ready` when it works."""
+    def _serve(self, program: claims.Program, ready: Callable[[], None], fate: Fate) -> None:
+        """Merge and report, until it is not wanted any more. Calls `ready` when it works, or stands by."""
         # 0MQ is imported where it is used: a process that only forks the aggregator never makes a context.
         from tapes.distributed.keeping import Keeper
         from tapes.distributed.receiver import Receiver
 
-        claim = addresses.Claim(self.address)
-        self._serving = True
+        def stands_by() -> None:
+            self._say_that_it_stands_by()
+            ready()
+
+        claim = succession.claimed(self.address, program, fate.wanted, stands_by)
+        if claim is None:
+            return
         self._since = time.monotonic()
         started: List[Reporter] = []
         receiver: Optional[Receiver] = None
         keeper: Optional[Keeper] = None
-        state_lock: Optional[addresses.FileLock] = None
+        state_lock: Optional[claims.FileLock] = None
         try:
             if self._state_path is not None:
-                state_lock = _state_lock(self._state_path)
+                state_lock = succession.locked(partial(_state_lock, self._state_path, program), fate.wanted)
+                if state_lock is None:
+                    return
                 keeper = Keeper(self._state_path)
-            restored = keeper is not None and keeper.restore(self.registry)
+            restored = succession.inherit(self.registry, self.address)
+            restored = restored or (keeper is not None and keeper.restore(self.registry))
             receiver = receiving = Receiver(self.registry, self.address, self._keys, keeper)
             receiver.start()
             if restored or not claim.is_first or self.address.path is None:  # over tcp:// nobody knows who was there
@@ -186,8 +199,16 @@ class RegistryAggregator:
                 ready()
 
             def end() -> None:
+                for lock in (claim, state_lock):
+                    if lock is not None:
+                        lock.leave()
+                if fate.abandoned():  # whoever starts the program again needs its ports at once
+                    pages = [each for each in started if not isinstance(each, ScheduledReporter)]
+                    started[:] = [each for each in started if each not in pages]
+                    _stop_all(pages)
+                    receiving.close_port()
                 if receiving.error is None:
-                    self._see_off(fate)
+                    self._see_off(fate, claim)
                 _stop_all(started)
 
             with _collecting_seldom():
@@ -199,9 +220,10 @@ class RegistryAggregator:
                 receiver.stop(_REPORTING)
             if keeper is not None and receiver is not None and receiver.error is None:
                 keeper.keep(self.registry)
+            if receiver is not None and receiver.error is None and claim.is_awaited:
+                succession.bequeath(self.registry, self.address)
             if state_lock is not None:
                 state_lock.release()
-            self._serving = False
             claim.release(is_missed=any(worker.present for worker in list(self.registry.workers.values())))
         if receiver.error is not None:
             raise receiver.error
@@ -229,10 +251,23 @@ class RegistryAggregator:
                 return
             time.sleep(0.05)
 
-    def _see_off(self, fate: Fate) -> None:
-        """Wait for the last words of workers that end too, as after Ctrl-C, but not for long for those that go on."""
+    def _say_that_it_stands_by(self) -> None:
+        import logging
+
+        logging.getLogger(LOGGER_NAME).warning(
+            "There is an aggregator at %s already. This one stands by, and takes its place when that one leaves.",
+            self.address,
+        )
+
+    def _see_off(self, fate: Fate, claim: claims.Claim) -> None:
+        """Wait for the last words of workers that end too, as after Ctrl-C, but not for long for those that go on.
+
+        Nor for those that can tell an aggregator which stands by.
+        """
         start = time.monotonic()
         while (passed := time.monotonic() - start) < (parting := fate.parting()):
+            if passed > _SUCCESSION and claim.is_awaited:
+                return
             workers = list(self.registry.workers.values())
             if passed > _LOOK and not any(worker.present for worker in workers):
                 return
@@ -288,11 +323,11 @@ def _wait(loop: bool, begin: Callable[[], None], wanted: Callable[[], bool], end
     asyncio.run(main())
 
 
-def _state_lock(path: str) -> addresses.FileLock:
+def _state_lock(path: str, program: claims.Program) -> claims.FileLock:
     """Return the right to be the one that keeps its state in a file. Raises ReporterError if another has it."""
     try:
         taken = f"state_path: {path} is kept by another aggregator{{who}}: stop it, or choose another file."
-        return addresses.FileLock(f"{path}.lock", taken)
+        return claims.FileLock(f"{path}.lock", taken, program)
     except OSError as error:
         raise ReporterError(f"state_path: {path} cannot be written: {error.strerror}.") from error
 
@@ -306,6 +341,10 @@ class _Here:
     def wanted(self) -> bool:
         """Whether it is to go on."""
         return not self._stopping.is_set()
+
+    def abandoned(self) -> bool:
+        """Whether the program is gone that it belongs to."""
+        return False
 
     def parting(self) -> float:
         """For how many seconds it is to wait for the workers."""

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from typing import Any, Callable, Dict, Optional, Protocol
+from typing import Any, Callable, ClassVar, Dict, Optional, Protocol, Set
 
 from tapes import forking
 from tapes.distributed.unified import LOGGER_NAME
@@ -39,17 +39,24 @@ class Fate(Protocol):
         """Whether it is to go on."""
         ...
 
+    def abandoned(self) -> bool:
+        """Whether the program is gone that it belongs to."""
+        ...
+
     def parting(self) -> float:
         """For how many seconds it is to wait for the workers, when it is not wanted any more."""
         ...
 
 
 Serve = Callable[[Callable[[], None], Fate], None]
-"""Serves until it is not wanted any more. Calls what it is given when it works."""
+"""Serves until it is not wanted any more. Calls what it is given when it works, or stands by."""
 
 
 class ForkedProcess:
     """A forked process that serves, as its parent sees it."""
+
+    pids: ClassVar[Set[int]] = set()
+    """All that this program has forked."""
 
     def __init__(self, serve: Serve) -> None:
         """Fork it. It serves by `serve`."""
@@ -60,6 +67,7 @@ class ForkedProcess:
         _flush()  # what is buffered is the parent's to write
         self.pid = forking.fork_apart()
         if self.pid:
+            self.pids.add(self.pid)
             os.close(writable)
             os.close(told)
             return
@@ -175,7 +183,11 @@ class _Child:
 
     def wanted(self) -> bool:
         """Whether it is to go on."""
-        return not self._terminated and not self._is_told_to_stop() and os.getppid() == self._parent
+        return not self._terminated and not self._is_told_to_stop() and not self.abandoned()
+
+    def abandoned(self) -> bool:
+        """Whether the program is gone that it belongs to."""
+        return os.getppid() != self._parent
 
     def parting(self) -> float:
         """For how many seconds it is to wait for the workers."""
@@ -211,6 +223,8 @@ def _live(serve: Serve, writable: int, child: _Child) -> int:
 
     def tell(error: Optional[Dict[str, Any]]) -> None:
         nonlocal told
+        if told:
+            return
         told = True
         with suppress(OSError):  # the parent has gone
             os.write(writable, json.dumps(error).encode() + b"\n")

@@ -31,6 +31,8 @@ _YIELD = 0.01  # seconds
 _TIDY = 0.5  # seconds between two looks at who is gone
 _STALL = 0.5  # seconds for which the loop has not run, and in which what has been sent may not have been received
 
+_RELEASE = 1.0  # seconds in which an aggregator whose program was killed lets go of its port
+
 _ZAP = "inproc://zeromq.zap.01"
 _HANDSHAKES = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -58,6 +60,7 @@ class Receiver:
         self._refusals: dict[str, None] = {}
         self._leaving: List[Worker] = []
         self._stopping = False
+        self._closing_port = False
         self._ready = Wakeup()
         self._done = Wakeup()
         self.error: Optional[BaseException] = None
@@ -72,6 +75,10 @@ class Receiver:
         self._ready.wait()
         if self.error is not None:
             raise ReporterError(f"An aggregator cannot be at {self._address}: {self.error}.") from self.error
+
+    def close_port(self) -> None:
+        """Let the port of a `tcp://` address go, and receive what comes from those who are connected."""
+        self._closing_port = self._address.path is None
 
     def stop(self, timeout: float) -> bool:
         """Take in what has arrived and close the sockets, within `timeout` seconds; False if it takes longer."""
@@ -88,7 +95,7 @@ class Receiver:
             sockets.append(monitor)
             if self._address.path is not None:
                 socket.setsockopt(zmq.USE_FD, addresses.listening(self._address.path))
-            socket.bind(self._address.text)
+            _bind(socket, self._address.text)
             self._ready.set()
             self._receive(socket, zap, monitor)
         except BaseException as error:  # noqa: BLE001 -- it is raised by whoever has started it
@@ -145,6 +152,9 @@ class Receiver:
                 self._admit(zap)
             if monitor in ready:
                 self._note_refusal(monitor)
+            if self._closing_port:
+                self._closing_port = False
+                socket.unbind(socket.getsockopt_string(zmq.LAST_ENDPOINT))
             drained = self._take(socket) if socket in ready else True
             now = time.monotonic()
             if now - ran > _STALL:
@@ -226,3 +236,16 @@ class Receiver:
 
             with suppress(Exception):  # by handlers
                 logging.getLogger(LOGGER_NAME).warning("The aggregator at %s has turned away %s.", self._address, whom)
+
+
+def _bind(socket: zmq.Socket[bytes], address: str) -> None:
+    """Bind it, and wait for the port of an aggregator that leaves."""
+    deadline = time.monotonic() + _RELEASE
+    while True:
+        try:
+            socket.bind(address)
+            return
+        except zmq.ZMQError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+        time.sleep(_YIELD)

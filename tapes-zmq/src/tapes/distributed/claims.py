@@ -1,0 +1,249 @@
+"""Who has an address or a file of state: one aggregator at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING, ClassVar, Dict, FrozenSet, NamedTuple, Optional
+
+from tapes.distributed import files
+from tapes.distributed.processes import is_alive, processes, started
+from tapes.distributed.unified import LOGGER_NAME
+from tapes.errors import ReporterError
+
+if TYPE_CHECKING:
+    from tapes.distributed.addresses import Address
+
+
+class Program(NamedTuple):
+    """The program that an aggregator belongs to, and ends with."""
+
+    pid: int
+    since: int
+    parent: int
+    aggregators: FrozenSet[int] = frozenset()
+    """The processes of aggregators that it has forked so far."""
+
+    @classmethod
+    def here(cls, aggregators: FrozenSet[int] = frozenset()) -> Program:
+        """Return the program of this process."""
+        return cls(os.getpid(), started(), os.getppid(), aggregators)
+
+
+class Holder(NamedTuple):
+    """Who has a lock, as its file says."""
+
+    pid: int
+    program: int
+    """The process of its program, 0 if it leaves."""
+    since: int
+    processes: str
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it says that it leaves, or its program is gone."""
+        return not self.program or (self._is_near and is_alive(self.program, self.since) is False)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its program is known to be there. Not known is what other containers and users have."""
+        return self._is_near and is_alive(self.program, self.since) is True
+
+    def belongs_to(self, program: Program) -> bool:
+        """Whether it is an aggregator of that program, or of the one that has started that program."""
+        return self._is_near and self.program in (program.pid, program.parent) and not self.is_leaving
+
+    def is_left_over(self, program: Program) -> bool:
+        """Whether it was forked by what that process was before it has executed another program."""
+        ours = (program.pid, *program.aggregators)
+        return self.belongs_to(program) and self.program == program.pid and self.pid not in ours
+
+    @property
+    def _is_near(self) -> bool:
+        """Whether its numbers of processes mean the same here."""
+        return self.processes == processes() != ""
+
+
+class TakenError(ReporterError):
+    """Another process has a lock."""
+
+    def __init__(self, message: str, holder: Optional[Holder]) -> None:
+        super().__init__(message)
+        self.holder = holder
+        """Who has it; None if it has not said so yet."""
+
+
+class FileLock:
+    """A lock on a file of its own, held until it is released or the process ends, and by one process at a time."""
+
+    _held: ClassVar[Dict[str, int]] = {}  # and by which process: to the one that has it, a lock is no obstacle
+
+    def __init__(self, path: str, taken: str, program: Optional[Program] = None) -> None:
+        """Take it, for a program, by default that of this process.
+
+        Raises TakenError if another has it, ReporterError if this process has it, and OSError if the file cannot be
+        made. `taken` is what the error says, with `{who}` for who has it.
+        """
+        program = program or Program.here()
+        self._path = path
+        self._released = False
+        self.is_first = not os.path.lexists(path)
+        """Whether its file was not there before: nobody has left it."""
+        self._file = self._locked(taken)
+        self._held[path] = os.getpid()
+        self._say(program.pid, program.since)
+
+    def leave(self) -> None:
+        """Tell those who wait that it will be released soon."""
+        self._say(0, 0)
+
+    def release(self, *others: str, leave: bool = False) -> None:
+        """Let others have it, and remove its file, and these other ones while nobody else can have them.
+
+        To `leave` its file there tells whoever takes it next that somebody was here.
+        """
+        if self._released or self._held.get(self._path) != os.getpid():
+            return
+        self._released = True
+        del self._held[self._path]
+        for path in others if leave else (*others, self._path):
+            with suppress(OSError):
+                os.unlink(path)
+        os.close(self._file)
+
+    def _say(self, program: int, since: int) -> None:
+        line = f"{os.getpid()} {program} {since} {processes()}\n".encode()
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.write(self._file, line)
+        os.truncate(self._file, len(line))
+
+    def _locked(self, taken: str) -> int:
+        import fcntl  # not where there are no ipc:// addresses
+
+        while True:
+            if self._held.get(self._path) == os.getpid():
+                raise ReporterError(taken.replace("{who}", f" (process {os.getpid()})"))
+            file = files.opened(self._path, os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                holder = _holder(os.read(file, 200))
+                os.close(file)
+                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                    raise
+                who = f" (process {holder.pid})" if holder is not None else ""
+                raise TakenError(taken.replace("{who}", who), holder) from None
+            # Whoever released it has removed the file: what is locked must be what others will find.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file), os.lstat(self._path)):
+                    return file
+            os.close(file)
+
+
+class Claim:
+    """The right to be the one aggregator at an `ipc://` address, held until it is released or the process ends.
+
+    It is a lock on a file beside the socket. A second `bind` on such an address succeeds and silences the first.
+    """
+
+    def __init__(self, address: Address, program: Optional[Program] = None) -> None:
+        """Claim the address and remove the socket that an aggregator has left which was killed.
+
+        Raises TakenError if there is another aggregator, ReporterError if it is in this process or something else is in
+        the place of its socket, and OSError if the file of the lock cannot be made.
+        """
+        self._lock: Optional[FileLock] = None
+        self.is_first = True
+        """Whether no aggregator has been here before that was killed, or that workers go on to publish to."""
+        if address.path is None:
+            return
+        self._socket = address.path
+        try:
+            taken = f"There is an aggregator{{who}} at {address} already: stop it, or give another socket_addr."
+            self._lock = FileLock(f"{address.path}.lock", taken, program)
+            self.is_first = self._lock.is_first
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"An aggregator cannot be at {address}: {address.path}.lock: {error.strerror}. "
+                "Remove that file, or choose a folder that the aggregator may write to",
+            ) from error
+        try:
+            if _removed_socket(address.path):
+                self.is_first = False
+        except BaseException:
+            self._lock.release()
+            raise
+        _warn_of_open_folder(address.path)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether another aggregator stands by."""
+        if self._lock is None or not os.path.lexists(next_lock(self._socket)):
+            return False
+        try:
+            FileLock(next_lock(self._socket), "").release()
+        except TakenError:
+            return True
+        except (ReporterError, OSError):  # nothing that stands by
+            pass
+        return False
+
+    def leave(self) -> None:
+        """Tell those who wait for the address that it will be released soon."""
+        if self._lock is not None:
+            self._lock.leave()
+
+    def release(self, *, is_missed: bool = False) -> None:
+        """Let others have the address. `is_missed` says that there are workers which go on to publish to it."""
+        if self._lock is not None:
+            self._lock.release(self._socket, leave=is_missed)
+
+
+def next_lock(path: str) -> str:
+    """Return the lock of the aggregator that stands by for the socket at `path`."""
+    return f"{path}.next"
+
+
+def _holder(content: bytes) -> Optional[Holder]:
+    """Read who has a lock; None if it has not been written yet."""
+    words = content.split(b"\n")[0].decode("ascii", "replace").split(" ")
+    if len(words) != 4 or not all(word.isdigit() for word in words[:3]):
+        return None
+    return Holder(int(words[0]), int(words[1]), int(words[2]), words[3])
+
+
+def _removed_socket(path: str) -> bool:
+    """Remove the socket that an aggregator of this user has left at `path`, and return whether there was one.
+
+    Raises ReporterError if something else is there.
+    """
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(status.st_mode):
+        what = "a file" if stat.S_ISREG(status.st_mode) else files.kind(status)
+        raise ReporterError(f"{path!r} is {what}, and no socket: give another socket_addr, or remove it.")
+    if files.is_foreign(status):
+        raise ReporterError(
+            f"{path!r} is a socket of the user {files.owner(status)}: give another socket_addr, or remove it."
+        )
+    os.unlink(path)
+    return True
+
+
+def _warn_of_open_folder(path: str) -> None:
+    """Say so if every user can rename what is in the folder: no harm to figures, but an end to all of them."""
+    folder = os.path.dirname(path)
+    mode = os.stat(folder).st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        import logging
+
+        logging.getLogger(LOGGER_NAME).warning(
+            "Every user can remove the socket and the lock of the aggregator, because %s has mode %o: chmod +t %s, or "
+            "choose another folder.",
+            *(folder, stat.S_IMODE(mode), folder),
+        )

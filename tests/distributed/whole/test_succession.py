@@ -1,0 +1,190 @@
+"""One aggregator follows another at its address without a start that fails, and goes on with its totals."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.distributed.whole.programs import Place, is_there, listens
+from tests.servers.processes import free_port, until
+
+STANDS_BY = "There is an aggregator at {} already. This one stands by, and takes its place when that one leaves."
+
+COUNT = """
+def count(number):
+    registry = worker_registry()
+    registry.counter("served").increment(number)
+    registry.connect()
+    registry.close()
+"""
+
+PARENT = f"""
+{COUNT}
+first = RegistryAggregator([stream(), HTTPReporter(int(sys.argv[1]))], sys.argv[2])
+first.start()
+(FOLDER / "pid").write_text(str(first.pid))
+join(forked(lambda: count(5)))
+note("counted")
+idle()
+"""
+
+CHILD = f"""
+{COUNT}
+with RegistryAggregator([stream(HOUR, name="second"), HTTPReporter(int(sys.argv[1]))], ADDRESS):
+    join(forked(lambda: count(20)))
+"""
+
+
+def aggregator_pid(place: Place) -> int:
+    """Return the number of the process of the first aggregator."""
+    until(lambda: (place.folder / "pid").exists() and (place.folder / "pid").read_text(), "it has been started")
+    return int((place.folder / "pid").read_text())
+
+
+def test_a_program_that_was_killed_can_be_started_again_at_once(place: Place) -> None:
+    """Its old aggregator is waited for, gives up its port, and leaves what workers had counted that are gone."""
+    port = str(free_port())
+    killed = place.run(PARENT, port, place.address)
+    place.await_note("counted")
+    killed.signal(signal.SIGKILL)
+    again = place.run(CHILD, port)
+    status = again.ended()
+    killed.ended()
+
+    assert (status, again.said(), killed.said()) == (0, "", "")
+    assert place.report("second").last("served.value") == {"served.value": 25}
+    assert not [path.name for path in place.folder.glob("a*")]
+
+
+@pytest.mark.parametrize("what", ["page", "address"])
+def test_ports_are_free_as_soon_as_the_program_was_killed(place: Place, what: str) -> None:
+    """A program that publishes elsewhere when it is started again needs them; workers are still waited for."""
+    port = free_port()
+    page, address = (port, place.address) if what == "page" else (free_port(), f"tcp://127.0.0.1:{port}")
+    program = place.run(
+        """
+        aggregating = RegistryAggregator([HTTPReporter(int(sys.argv[1]))], sys.argv[2])
+        aggregating.start()
+        (FOLDER / "pid").write_text(str(aggregating.pid))
+
+        def work():
+            registry = worker_registry(sys.argv[2])
+            registry.connect()
+            await_introduction(registry)
+            note("works")
+            noted("seen")
+
+        forked(work)
+        idle()
+        """,
+        *(str(page), address),
+    )
+    place.await_note("works")
+    pid = aggregator_pid(place)
+    os.kill(pid, signal.SIGINT)  # from now on it waits for workers that have got one, too
+    program.signal(signal.SIGKILL)
+    until(lambda: not listens(f"tcp://127.0.0.1:{port}"), "the port is free")
+    stays = is_there(pid)
+    place.note("seen")
+    program.ended()
+
+    assert stays
+
+
+def test_a_second_import_stands_by(place: Place) -> None:
+    """A program that starts its aggregator twice has one; the second takes over when the first is stopped."""
+    program = place.run(f"""{COUNT}
+first, second = aggregator(stream(name="first")), aggregator(stream(name="second"))
+first.start()
+join(forked(lambda: count(5)))
+second.start()
+join(forked(lambda: count(20)))
+print(len({{first.pid, second.pid, None}}), (FOLDER / "second").exists())
+first.stop()
+print(first.pid, second.pid is not None)
+join(forked(lambda: count(100)))
+second.stop()
+""")
+    status = program.ended()
+
+    assert (status, program.lines()) == (
+        0,
+        [f"WARNING tapes.distributed: {STANDS_BY.format(place.address)}", "3 False", "None True"],
+    )
+    assert place.report("first").last("served.value") == {"served.value": 25}
+    assert place.report("second").last("served.value") == {"served.value": 125}
+
+
+def test_a_program_that_executes_another_is_succeeded(place: Place) -> None:
+    """Its old aggregator is still its child, and nobody else's to stop: the new one takes its place."""
+    program = place.run(f"""{COUNT}
+if len(sys.argv) == 1:
+    first = aggregator(stream(name="first"))
+    first.start()
+    (FOLDER / "pid").write_text(str(first.pid))
+    join(forked(lambda: count(5)))
+    os.execv(sys.executable, [sys.executable, *sys.argv, "again"])
+with aggregator(stream(name="second")):
+    join(forked(lambda: count(20)))
+os.waitpid(int((FOLDER / "pid").read_text()), 0)
+""")
+    status = program.ended()
+
+    assert (status, program.said()) == (0, "")
+    assert place.report("first").last("served.value") == {"served.value": 5}
+    assert place.report("second").last("served.value") == {"served.value": 25}
+
+
+def test_a_program_that_is_started_by_another_takes_over_from_it(place: Place) -> None:
+    """As with an upgrade in which the new program is a child of the old one until that ends."""
+    port = str(free_port())
+    script = place.folder / "child.py"
+    script.write_text(f"""from tests.distributed.whole.inside import *
+{COUNT}
+with RegistryAggregator([stream(name="second"), HTTPReporter(int(sys.argv[1]))], ADDRESS):
+    join(forked(lambda: count(20)))
+    note("started")
+    noted("took.over")
+    join(forked(lambda: count(100)))
+""")
+    program = place.run(
+        PARENT.replace('note("counted")', "import subprocess; subprocess.Popen([sys.executable, *sys.argv[3:]])"),
+        *(port, place.address, str(script), port),
+    )
+    place.await_note("started")
+    before = place.report().await_last({"served.value": 25})
+    pid = aggregator_pid(place)
+    program.signal(signal.SIGTERM)
+    until(lambda: not is_there(pid), "the old one has left")
+    after = place.report("second").await_last({"served.value": 25})
+    place.note("took.over")
+    program.ended()
+
+    assert (before, after) == ({"served.value": 25}, {"served.value": 25})
+    assert place.report("second").history("served.value")[0] == 25
+    assert place.report("second").last("served.value") == {"served.value": 125}
+    assert program.lines() == [f"WARNING tapes.distributed: {STANDS_BY.format(place.address)}"]
+
+
+def test_one_that_stands_by_ends_with_its_program(place: Place) -> None:
+    """It makes no report, and the aggregator that is there is not touched."""
+    program = place.run("""
+        with aggregator() as first:
+            def child():
+                second = aggregator(stream(name="second"))
+                second.start()
+                (FOLDER / "pid").write_text(str(second.pid))
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            os.waitpid(forked(child), 0)
+            pid = int((FOLDER / "pid").read_text())
+            until(lambda: not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read(), "it ends")
+            print(first.pid is not None)
+    """)
+    status = program.ended()
+
+    assert (status, program.lines()[-1], len(program.lines())) == (0, "True", 2)
+    assert not place.report("second").path.exists()
+    assert not [path.name for path in place.folder.glob("a*")]
