@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from enum import Enum
 from types import MappingProxyType
 from typing import Any, Dict, List
 
@@ -216,6 +217,52 @@ def test_tags_that_are_not_of_str(registry: Registry, kind: str, tags: Any, mess
 
         assert str(caught.value) == message
     assert len(registry) == 0
+
+
+class Colour(str, Enum):
+    """A str that shows itself as something else than the characters that it is equal to."""
+
+    RED = "red"
+
+
+class Loud(str):
+    """A str that does not even have its characters' hash."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
+
+    def __hash__(self) -> int:
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+@pytest.mark.parametrize("first", ["red", Colour.RED, Loud("red")], ids=["str", "Enum", "subclass"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_subclass_of_str_is_its_characters(registry: Registry, kind: str, first: str) -> None:
+    """As a name, a key and a value, whoever has asked first: it is the same series, of plain strings."""
+    make = getattr(registry, kind)
+    words: List[str] = [first, "red", Colour.RED, Loud("red")]
+    for _ in range(2):
+        made = {make(name, tags={key: value}) for name in words for key in words for value in words}
+        untagged = {make(name) for name in words}
+
+        assert (len(made), len(untagged)) == (1, 1)
+    (series,) = made
+    assert (series.name, series.tags) == ("red", (("red", "red"),))
+    assert {type(text) for text in (series.name, *series.tags[0])} == {str}
+    assert next(iter(registry.get_stats()["red"])) == "red=red"
+    assert registry.remove(Colour.RED, {Colour.RED: Colour.RED})
+    assert names(registry) == ["red"]
+
+
+def test_equal_keys_that_are_two_objects(registry: Registry) -> None:
+    """A mapping that has the same characters twice says two things of one tag."""
+    with pytest.raises(InvalidTagsError, match=re.escape("The tags of 'm' have the key 'k' twice.")):
+        registry.counter("m", {Loud("k"): "v", "k": "w"})
 
 
 @pytest.mark.parametrize("tags", [OrderedDict(k="v"), MappingProxyType({"k": "v"})])
