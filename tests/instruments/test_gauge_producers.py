@@ -7,7 +7,7 @@ import logging
 import math
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Iterator
+from typing import Any, Iterator, List
 
 import pytest
 
@@ -204,24 +204,120 @@ def test_the_same_gauge_again(registry: Registry) -> None:
     assert registry.gauge("g", tags={}) is gauge
 
 
-def test_another_producer_is_refused(registry: Registry) -> None:
-    """A gauge has one producer, from the beginning on."""
-    registry.gauge("produced", dict)
-    registry.gauge("set").set(1)
+def warnings(caplog: pytest.LogCaptureFixture) -> List[str]:
+    """Return what was logged."""
+    assert {(record.name, record.levelname) for record in caplog.records} <= {("tapes.registry", "WARNING")}
+    return [record.getMessage() for record in caplog.records]
 
-    with pytest.raises(InvalidValueError) as first:
-        registry.gauge("produced", list)
-    with pytest.raises(InvalidValueError) as second:
-        registry.gauge("set", list)
 
-    assert str(first.value) == (
-        f"The gauge 'produced' has the producer {dict!r} already, {list!r} cannot be its producer: "
-        "give it a name or tags of its own, or remove() the first."
-    )
-    assert str(second.value) == (
-        f"The gauge 'set' is set by the program already, {list!r} cannot be its producer: "
-        "give it a name or tags of its own, or remove() the first."
-    )
+def test_the_newest_producer_is_asked(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """Modules are reloaded, cells run again and objects made twice. It is logged once for each name."""
+    gauge = registry.gauge("g", first := lambda: 1)
+
+    assert registry.gauge("g", second := lambda: 2) is gauge
+    assert value_of(registry) == 2
+    for produced in (3, 4):
+        assert registry.gauge("g", lambda produced=produced: produced) is gauge  # type: ignore[misc]  # no way to tell
+    assert value_of(registry) == 4
+    assert gauge.producer is not first
+    assert warnings(caplog) == [
+        (
+            f"The gauge 'g' has another producer: {second!r} is asked from now on, and not {first!r}. "
+            "If both are meant, tell them apart by tags."
+        )
+    ]
+
+
+def test_gauges_that_are_told_apart_are_not_logged(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """By tags, as the warning says; and another name is logged by itself."""
+    for pool in ("a", "b"):
+        registry.gauge("g", dict, {"pool": pool})
+        registry.gauge(pool, dict)
+    assert warnings(caplog) == []
+    registry.gauge("a", list)
+    registry.gauge("b", list)
+
+    assert [message[:13] for message in warnings(caplog)] == ["The gauge 'a'", "The gauge 'b'"]
+
+
+def test_the_same_method_of_the_same_object_is_one_producer(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And that of another object is another, even where the two are equal; the one before is let go of."""
+
+    class Pool(list):  # type: ignore[type-arg]  # equal to others, as lists are
+        def size(self) -> int:
+            return 3
+
+    pool, other = Pool(), Pool()
+    gauge = registry.gauge("g", pool.size)
+    registry.gauge("g", pool.size)
+    assert warnings(caplog) == []
+    registry.gauge("g", other.size)
+    producer: Any = gauge.producer
+
+    assert producer.__self__ is other
+    assert len(warnings(caplog)) == 1
+
+
+def test_a_producer_that_cannot_be_compared(registry: Registry) -> None:
+    """Objects whose comparison raises or is no bool, as that of arrays, are told apart by what they are."""
+
+    class Odd:
+        __hash__ = None  # type: ignore[assignment]  # on purpose
+
+        def __eq__(self, other: object) -> bool:
+            raise ValueError
+
+        def __call__(self) -> float:
+            return 5.0
+
+    registry.gauge("g", Odd())
+    registry.gauge("g", Odd())
+
+    assert value_of(registry) == 5.0
+
+
+def test_a_gauge_that_gets_a_producer(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """It is asked from then on. Who has asked for the gauge without one goes on undisturbed."""
+    gauge = registry.gauge("g")
+    registry.gauge("g", lambda: 7)
+    assert warnings(caplog) == []
+    with gauge.track_in_progress():
+        gauge.set(3)
+        gauge.increment()
+        assert value_of(registry) == 7
+
+    assert value_of(registry) == 7
+
+
+def test_a_gauge_that_was_set_gets_a_producer(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """Not even a scope that is entered in that moment raises, and it is logged that what is set is not shown."""
+    gauge = registry.gauge("g")
+    scope = gauge.track_in_progress()
+    with scope:
+        registry.gauge("g", producer := lambda: 7)
+    with scope:
+        pass
+
+    assert value_of(registry) == 7
+    assert warnings(caplog) == [
+        (
+            f"The gauge 'g' has been set by the program: {producer!r} is asked from now on, and what is set is not "
+            "shown. If both are meant, tell them apart by tags."
+        )
+    ]
+
+
+def test_the_series_of_an_overflow_can_be_set(registry: Registry) -> None:
+    """What it is depends on how many tags there are already: nobody who sets a gauge of their own is to feel that."""
+    limited = Registry(max_tag_sets=1)
+    limited.gauge("g", dict, {"user": "0"})
+    limited.gauge("g", lambda: 1, {"user": "1"})
+
+    limited.gauge("g", tags={"user": "2"}).set(5)
+
+    assert limited.get_stats().g["overflow=true"].value == 1
 
 
 @pytest.mark.parametrize("producer", [3, "x", {"k": "v"}, 0, ""])
@@ -247,11 +343,30 @@ def test_a_way_to_merge_that_there_is_not(registry: Registry, merge: Any) -> Non
     assert "g" not in registry.get_stats()
 
 
-def test_another_way_to_merge_is_refused(registry: Registry) -> None:
-    """It is kept from the first call, and need not be repeated."""
-    gauge = registry.gauge("g", merge="max")
+def test_the_first_way_to_merge_stays(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """It need not be repeated, and is given by whoever gives one first."""
+    gauge = registry.gauge("g")
+    registry.gauge("g", merge="max")
 
-    assert registry.gauge("g") is registry.gauge("g", merge="max") is gauge
-    with pytest.raises(InvalidValueError) as caught:
-        registry.gauge("g", merge="min")
-    assert str(caught.value) == "The gauge 'g' is merged by 'max' already, not by 'min'."
+    assert registry.gauge("g") is registry.gauge("g", merge="max") is registry.gauge("g", merge="sum") is gauge
+    assert gauge.merge == "max"
+    assert warnings(caplog) == []
+    for _ in range(2):
+        assert registry.gauge("g", merge="min") is gauge
+    assert gauge.merge == "max"
+    assert warnings(caplog) == [
+        (
+            "The gauge 'g' is merged by 'max', and not by 'min', because that was the first. "
+            "If both are meant, tell them apart by tags."
+        )
+    ]
+
+
+def test_what_was_removed_is_news_again(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """Once for each name is once for as long as it is there."""
+    for _ in range(2):
+        registry.gauge("g", dict)
+        registry.gauge("g", list)
+        registry.remove("g")
+
+    assert len(warnings(caplog)) == 2

@@ -53,7 +53,7 @@ class Registry:
         self._changing = RLock()
         self._under_way: Optional[object] = None  # the change that is being made
         self._series: Dict[Series, Instrument] = {}
-        self._overflowed: Dict[str, None] = {}  # the names of which it has been logged
+        self._logged: Dict[Tuple[str, str], object] = {}  # what has been logged, of which name
         self._index()
         forking.registries.add(self)
 
@@ -73,10 +73,14 @@ class Registry:
     ) -> Gauge:
         """Return the gauge of this name and tags: a value as it is now.
 
-        `producer` is called for the value whenever the gauge is read; without one the gauge is set. `merge` says how
-        the values of several processes make one: `sum`, `min`, `max`, `mean` or `last`. A producer and a `merge` are
-        kept from the first call; raises InvalidValueError for another producer, or for a `merge` other than the first
-        that is not the default, and InvalidTypeError for a producer that cannot be called.
+        `producer` is called for the value whenever the gauge is read; without one the gauge is set. Asked for again
+        with another producer it is the same gauge, which asks the newest from then on; that is logged once for each
+        name. `merge` says how the values of several processes make one: `sum`, `min`, `max`, `mean` or `last`. The
+        first that is not the default stays; where another one is given, that is logged as well. The registry holds on
+        to a producer, and to the object that it is a method of.
+
+        Raises InvalidValueError for a `merge` that there is not, and InvalidTypeError for a producer that cannot be
+        called.
         """
         if producer is None and merge == "sum":
             try:
@@ -93,20 +97,16 @@ class Registry:
                 f"but {producer!r} ({type(producer).__name__}) cannot be called."
             )
 
+        merge = str.__str__(merge)
+
         def make(name: str, tags: Tags, now: Callable[[], float]) -> Gauge:
-            return Gauge(name, tags, now, producer, merge)
+            return Gauge(name, tags, now, producer, merge, settable=producer is None or tags is OVERFLOW)
 
         gauge = self._metric(Gauge, self._gauges, name, tags, make)
-        if gauge.tags == OVERFLOW:
-            return gauge  # there is but one value for all of them, the first
-        if producer is not None and producer != gauge.producer:
-            known = "is set by the program" if gauge.producer is None else f"has the producer {gauge.producer!r}"
-            raise InvalidValueError(
-                f"The gauge {name!r} {known} already, {producer!r} cannot be its producer: "
-                "give it a name or tags of its own, or remove() the first."
-            )
-        if merge not in ("sum", gauge.merge):
-            raise InvalidValueError(f"The gauge {name!r} is merged by {gauge.merge!r} already, not by {merge!r}.")
+        # In the series of the overflow there is but one value for all of them, the first.
+        problem = None if gauge.tags == OVERFLOW else gauge.asked_for(producer, merge)
+        if problem is not None and self._is_news("gauge", gauge.name):
+            _log("The gauge %r %s If both are meant, tell them apart by tags.", gauge.name, problem)
         return gauge
 
     def histogram(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Histogram:
@@ -170,7 +170,8 @@ class Registry:
             if tags is None:
                 place = self._name_tree().at(name)
                 gone = [] if place is None else [(name, tags) for tags in place.series()]
-                self._overflowed.pop(name, None)
+                for what in ("gauge", "overflow"):
+                    self._logged.pop((what, name), None)
             else:
                 gone = [(name, canonical_tags(check_tags(name, tags)))]
             dropped = [self._drop_series(series) for series in gone]
@@ -182,7 +183,7 @@ class Registry:
             self._under_way = object()
             self._forget_lookups()
             self._series = {}
-            self._overflowed = {}
+            self._logged = {}
             self._index()
 
     def __iter__(self) -> Iterator[Instrument]:
@@ -302,8 +303,7 @@ class Registry:
                 raise KindMismatchError(f"{name!r} is a {place.kind.__name__}, not a {kind.__name__}.")
             metric = self._series.get((name, canonical))
             if metric is None and place is not None and canonical and place.tag_sets >= self.max_tag_sets:
-                overflowed = name not in self._overflowed
-                self._overflowed[name] = None
+                overflowed = self._is_news("overflow", name)
                 canonical = OVERFLOW
                 metric = self._series.get((name, OVERFLOW))
             if metric is None:
@@ -319,7 +319,12 @@ class Registry:
                 self._remember(known, key, (name, canonical), metric)
         # Not under the lock: whoever is told may take locks of their own.
         if overflowed:
-            self._log_overflow(name)
+            _log(
+                "%r has %d different tag sets, which is as many as it may: what is recorded under further ones goes to "
+                "its series tagged overflow=true. Tags are for few values each; raise max_tag_sets of the registry if "
+                "these are meant.",
+                *(name, self.max_tag_sets),
+            )
         if created:
             for observer in observers.metric_created:
                 observer(self, metric)
@@ -333,16 +338,10 @@ class Registry:
         if self._series.get(series) is not metric:  # a signal handler has just removed it
             known.pop(key, None)
 
-    def _log_overflow(self, name: str) -> None:
-        import logging
-
-        logging.getLogger("tapes.registry").warning(
-            "%r has %d different tag sets, which is as many as it may: what is recorded under further ones goes to its "
-            "series tagged overflow=true. Tags are for few values each; raise max_tag_sets of the registry if these "
-            "are meant.",
-            name,
-            self.max_tag_sets,
-        )
+    def _is_news(self, what: str, name: str) -> bool:
+        """Whether this has not been logged yet of the metric `name`. It is from now on."""
+        mine = object()
+        return self._logged.setdefault((what, name), mine) is mine
 
     def __copy__(self) -> Registry:
         return self
@@ -360,6 +359,12 @@ class Registry:
 
     def __repr__(self) -> str:
         return f"<Registry of {len(self)} series>"
+
+
+def _log(message: str, *arguments: object) -> None:
+    import logging  # here, since a program without trouble need not pay for it
+
+    logging.getLogger("tapes.registry").warning(message, *arguments)
 
 
 DEFAULT_REGISTRY = Registry()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 
 from tapes import forking, portable
@@ -11,7 +12,7 @@ from tapes.instruments.instrument import Instrument
 from tapes.recording import GaugeBuffer, exact
 from tapes.scope import Scope
 from tapes.snapshot.views import VALUE_KEYS, gauge_statistics
-from tapes.state.gauge import UNSET, GaugeState, single
+from tapes.state.gauge import MERGES, UNSET, GaugeState, single
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,20 +33,51 @@ class Gauge(GaugeBuffer, Instrument):
     number, the value is None, which is logged once for each streak.
     """
 
-    __slots__ = ("__weakref__", "_streak", "merge", "producer")
+    __slots__ = ("__weakref__", "_settable", "_streak", "merge", "producer")
 
     kind = "gauge"
     keys = VALUE_KEYS
 
     def __init__(
-        self, name: str, tags: Tags, now: Callable[[], float], producer: Optional[Producer], merge: str
+        self,
+        name: str,
+        tags: Tags,
+        now: Callable[[], float],
+        producer: Optional[Producer],
+        merge: str,
+        *,
+        settable: bool,
     ) -> None:
         super().__init__(name, tags, now)
         self.producer = producer
         """What is asked for the value; None for a gauge that is set."""
         self.merge = merge
         """How the values of several processes are combined: `sum`, `min`, `max`, `mean` or `last`."""
+        self._settable = settable  # also once it has a producer: who sets it has done so before, and goes on
         self._streak: Optional[Streak] = None
+
+    def asked_for(self, producer: Optional[Producer], merge: str) -> Optional[str]:
+        """Take the newest producer and the first `merge` that is not the default, of those that it is asked for with.
+
+        Return what of two that contradict each other is not so any more, or None.
+        """
+        problem = None
+        default = MERGES[0]
+        if merge not in (default, self.merge):
+            if self.merge == default:
+                self.merge = merge
+            else:
+                problem = f"is merged by {self.merge!r}, and not by {merge!r}, because that was the first."
+        before = self.producer
+        if producer is None or _is_same(producer, before):
+            return problem
+        is_set = before is None and super().read(self._now()).parts > 0
+        self.producer = producer
+        if before is not None:
+            return f"has another producer: {shown(producer)} is asked from now on, and not {shown(before)}."
+        if is_set:
+            return f"has been set by the program: {shown(producer)} is asked from now on, and what is set is not shown."
+        return problem
 
     def track_in_progress(self) -> ProgressTracking:
         """Return a scope that adds 1 on entering and takes it away on leaving: how many are inside right now.
@@ -53,7 +85,7 @@ class Gauge(GaugeBuffer, Instrument):
         A context manager and a decorator (see `tapes.scope.Scope`), which may be entered any number of times at once,
         by threads and tasks alike. What was entered before a fork is not counted in the child.
         """
-        if self.producer is not None:
+        if not self._settable:
             raise self._produced("track_in_progress()")
         return ProgressTracking(self)
 
@@ -69,7 +101,7 @@ class Gauge(GaugeBuffer, Instrument):
         return super().committed(now) if self.producer is None else self.read(now)
 
     def _record(self, change: Any) -> None:
-        if self.producer is not None:
+        if not self._settable:
             raise self._produced("set(), increment() and decrement()")
         super()._record(change)
 
@@ -117,6 +149,13 @@ class Gauge(GaugeBuffer, Instrument):
 
     def _statistics(self, state: GaugeState, now: float) -> Statistics:
         return gauge_statistics(state.value(self.merge))
+
+
+def _is_same(producer: Producer, other: object) -> bool:
+    """Whether two producers are one: a method is another object each time that it is looked up."""
+    if isinstance(producer, MethodType) and isinstance(other, MethodType):
+        return producer.__self__ is other.__self__ and producer.__func__ is other.__func__
+    return producer is other
 
 
 class ProgressTracking(Scope):
