@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import getpass
 import ipaddress
 import os
 import re
 import socket
+import stat
 from contextlib import suppress
 from typing import NamedTuple, Optional
 
@@ -70,13 +73,86 @@ def _is_loopback(host: str) -> bool:
     return False
 
 
-def listening(path: str) -> int:
-    """Make a socket at `path` that its owner alone can connect to, and return its descriptor. Raises OSError.
+class Access(NamedTuple):
+    """Who may connect to the socket of an aggregator."""
+
+    mode: int
+    group: Optional[int] = None
+
+
+PRIVATE = Access(files.PRIVATE)
+"""The user of the aggregator alone."""
+
+
+def access(address: Address, group: object, mode: object) -> Access:
+    """Return who may connect to the file of an address, given the name or number of a group and the mode of the file.
+
+    Without a mode that is the owner, and the group if there is one. Raises ReporterOptionError for what cannot be.
+    """
+    if group is None and mode is None:
+        return PRIVATE
+    if address.path is None:
+        raise ReporterOptionError(f"group and mode are for the file of an ipc:// address, and not for {address}.")
+    number = None if group is None else _group(group)
+    if mode is None:
+        return Access(0o660, number)
+    if isinstance(mode, bool) or not isinstance(mode, int) or mode & ~0o777 or mode & 0o600 != 0o600:
+        shown = oct(mode) if isinstance(mode, int) and not isinstance(mode, bool) else repr(mode)
+        raise ReporterOptionError(f"mode is that of a file which its owner can use, like 0o660, not {shown}.")
+    for who, bits in (("group", mode >> 3 & 7), ("others", mode & 7)):
+        if bits and not bits & 2:
+            raise ReporterOptionError(
+                f"mode {mode:#o} gives the {who} no right to write, and without it nobody can connect: use {0o660:#o} "
+                f"for the group, {0o666:#o} for everybody, or leave them out."
+            )
+    if number is not None and not mode & 0o020:
+        raise ReporterOptionError(f"mode {mode:#o} gives the group {group!r} no right to write: use {0o660:#o}.")
+    return Access(mode, number)
+
+
+def _group(group: object) -> int:
+    if isinstance(group, bool) or not isinstance(group, (str, int)):
+        raise ReporterOptionError(f"group is the name or the number of a group, not {group!r}.")
+    try:
+        import grp  # only on POSIX
+
+        known = grp.getgrnam(group) if isinstance(group, str) else grp.getgrgid(group)
+    except (ImportError, KeyError, OverflowError, ValueError):
+        raise ReporterOptionError(f"group: this system has no group {group!r}.") from None
+    if os.geteuid() != 0 and known.gr_gid not in (os.getegid(), *os.getgroups()):
+        raise ReporterOptionError(
+            f"group: the user {getpass.getuser()!r} is not in the group {group!r}, and cannot share a file with it: "
+            "add the user to the group, or let root start the aggregator."
+        )
+    return known.gr_gid
+
+
+def listening(path: str, access: Access) -> int:
+    """Make a socket at `path` that listens, and return its descriptor. Raises OSError.
 
     Nobody can connect before it listens, so its mode is right at all times, without the umask of all threads.
     """
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(path)
-        os.chmod(path, files.PRIVATE)
+        _share(path, access)
         made.listen(socket.SOMAXCONN)
         return made.detach()
+
+
+def _share(path: str, access: Access) -> None:
+    """Give a socket its group and mode, and nothing else that somebody has put in its place meanwhile."""
+    file = -1
+    place = path
+    if os.chmod not in os.supports_follow_symlinks:  # on Linux: by a descriptor of the file itself
+        file = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        place = f"/proc/self/fd/{file}"
+    try:
+        status = os.lstat(path) if file < 0 else os.fstat(file)
+        if not stat.S_ISSOCK(status.st_mode) or files.is_foreign(status):
+            raise OSError(errno.EEXIST, "somebody has replaced the socket", path)
+        if access.group is not None:
+            os.chown(place, -1, access.group, follow_symlinks=file >= 0)
+        os.chmod(place, access.mode, follow_symlinks=file >= 0)
+    finally:
+        if file >= 0:
+            os.close(file)

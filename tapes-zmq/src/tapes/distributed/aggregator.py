@@ -64,6 +64,8 @@ class RegistryAggregator:
         lease: float = LEASE,
         keys: Optional[Union[str, os.PathLike[str]]] = None,
         insecure: bool = False,
+        group: Optional[Union[str, int]] = None,
+        mode: Optional[int] = None,
     ) -> None:
         """Report by `reporter`, one or several, none of which is running. They are made to report on `registry`.
 
@@ -71,7 +73,8 @@ class RegistryAggregator:
         file that keeps what was counted over a restart. With `by_worker` the figures of each live worker are shown
         besides, tagged `worker=PID` (`worker=HOST:PID` on other hosts). `lease` is how many seconds after a worker was
         last heard of its gauges count. Beyond loopback `keys` is a folder with the keys of the aggregator and the
-        public ones of workers, or `insecure=True` lets everybody in.
+        public ones of workers, or `insecure=True` lets everybody in. The file of an `ipc://` address is private to the
+        user; with `group`, a name or a number, processes of that group can connect too, or of whomever its `mode` says.
 
         Raises ReporterOptionError for options that cannot be.
         """
@@ -84,6 +87,7 @@ class RegistryAggregator:
         self.reporters: Tuple[Reporter, ...] = tuple(reporters)
         self.address = addresses.checked(socket_addr, keys=keys, insecure=insecure)
         """Where it is."""
+        self._access = addresses.access(self.address, group, mode)
         self.registry = UnifiedRegistry(lease=lease, by_worker=by_worker)
         """What all workers have recorded together, in the process of the aggregator."""
         # To an aggregator that it publishes to, one that takes the place of another is the same. The file of its
@@ -106,12 +110,15 @@ class RegistryAggregator:
     def start(self, fork: bool = True) -> None:
         """Begin to merge and to report: in a forked process, or with `fork=False` in this one, until it is stopped.
 
-        Returns when workers can connect and the reporters have started; with `fork=False` when it has ended, by
-        `stop()` in another thread, SIGTERM or Ctrl-C. Each reporter has made its last report then. So it has if what
-        workers send cannot be taken in any more, whatever the error; that is raised, or logged by the forked process.
+        Returns when workers can connect and the reporters have started, or when it stands by because an aggregator of
+        this program, or of the one that has started it, is at the address: it takes its place when that leaves.
 
-        Raises ReporterStateError if it is running, ReporterError if another aggregator is at the address or the file of
-        its state cannot be used, and what `start()` of the reporters raises.
+        With `fork=False` it returns when it has ended, by `stop()` in another thread, SIGTERM or Ctrl-C. Each reporter
+        has made its last report then. So it has if what workers send cannot be taken in any more, whatever the error;
+        that is raised, or logged by the forked process.
+
+        Raises ReporterStateError if it is running, ReporterError if the aggregator of a different program is at the
+        address or the file of its state cannot be used, and what `start()` of the reporters raises.
         """
         if self._serving or self.pid is not None:
             raise ReporterStateError(f"{self!r} is running already: stop() it before you start it again.")
@@ -186,7 +193,7 @@ class RegistryAggregator:
                 keeper = Keeper(self._state_path)
             restored = succession.inherit(self.registry, self.address)
             restored = restored or (keeper is not None and keeper.restore(self.registry))
-            receiver = receiving = Receiver(self.registry, self.address, self._keys, keeper)
+            receiver = receiving = Receiver(self.registry, self.address, self._keys, keeper, self._access)
             receiver.start()
             if restored or not claim.is_first or self.address.path is None:  # over tcp:// nobody knows who was there
                 self._catch_up(fate)

@@ -20,7 +20,7 @@ from tapes.errors import ReporterError
 from tapes.reporting.wakeup import Wakeup
 
 if TYPE_CHECKING:
-    from tapes.distributed.addresses import Address
+    from tapes.distributed.addresses import Access, Address
     from tapes.distributed.keeping import Keeper
     from tapes.distributed.keys import AggregatorKeys
     from tapes.distributed.unified import UnifiedRegistry, Worker
@@ -51,11 +51,13 @@ class Receiver:
         address: Address,
         keys: Optional[AggregatorKeys] = None,
         keeper: Optional[Keeper] = None,
+        access: Access = addresses.PRIVATE,
     ) -> None:
         self._registry = registry
         self._address = address
         self._keys = keys
         self._keeper = keeper
+        self._access = access
         self._refused = registry.counter("tapes.aggregator.refused")
         self._refusals: dict[str, None] = {}
         self._leaving: List[Worker] = []
@@ -94,7 +96,7 @@ class Receiver:
             monitor = socket.get_monitor_socket(_HANDSHAKES)
             sockets.append(monitor)
             if self._address.path is not None:
-                socket.setsockopt(zmq.USE_FD, addresses.listening(self._address.path))
+                socket.setsockopt(zmq.USE_FD, addresses.listening(self._address.path, self._access))
             _bind(socket, self._address.text)
             self._ready.set()
             self._receive(socket, zap, monitor)

@@ -1,0 +1,166 @@
+"""Who may connect to the socket of an aggregator: its user, and a group or others if it says so."""
+
+from __future__ import annotations
+
+import grp
+import os
+import re
+import shutil
+import socket
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+from tapes.distributed.addresses import PRIVATE, Access, access, checked, listening
+from tapes.distributed.registry import RegistryAggregator
+from tapes.errors import ReporterOptionError
+from tapes.testing import MemoryReporter
+from tests.servers.installed import missing
+
+NOBODY = 65534
+ADDRESS = checked("ipc:///run/a", keys=None, insecure=False)
+MINE = os.getegid()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return a folder with a short path that others can enter."""
+    path = Path(tempfile.mkdtemp(dir="/tmp", prefix="tz"))
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@pytest.mark.parametrize(
+    ("group", "mode", "expected"),
+    [
+        (None, None, PRIVATE),
+        (None, 0o600, Access(0o600, None)),
+        (None, 0o660, Access(0o660, None)),
+        (None, 0o666, Access(0o666, None)),
+        (None, 0o777, Access(0o777, None)),
+        (MINE, None, Access(0o660, MINE)),
+        (grp.getgrgid(MINE).gr_name, None, Access(0o660, MINE)),
+        (MINE, 0o666, Access(0o666, MINE)),
+    ],
+)
+def test_who_may_connect(group: Any, mode: Any, expected: Access) -> None:
+    """The user alone, unless there is a group or a mode."""
+    assert access(ADDRESS, group, mode) == expected
+
+
+@pytest.mark.parametrize(
+    ("group", "mode", "message"),
+    [
+        ("no such group", None, "this system has no group 'no such group'"),
+        (-1, None, "this system has no group -1"),
+        (1 << 70, None, "this system has no group"),
+        ("a\0b", None, "this system has no group"),
+        (True, None, "the name or the number of a group, not True"),
+        (1.5, None, "the name or the number of a group, not 1.5"),
+        (None, 0o400, "like 0o660, not 0o400"),
+        (None, 0o060, "like 0o660, not 0o60"),
+        (None, 660, "like 0o660, not 0o1224"),
+        (None, -1, "like 0o660, not -0o1"),
+        (None, True, "like 0o660, not True"),
+        (None, "0660", "like 0o660, not '0660'"),
+        (None, 0o640, "0o640 gives the group no right to write"),
+        (None, 0o664, "0o664 gives the others no right to write"),
+        (MINE, 0o600, "0o600 gives the group .* no right to write: use 0o660"),
+    ],
+)
+def test_what_cannot_be(group: Any, mode: Any, message: str) -> None:
+    """The error shows the value, and what could be instead."""
+    with pytest.raises(ReporterOptionError, match=message):
+        RegistryAggregator(MemoryReporter(1), "ipc://a", group=group, mode=mode)
+
+
+@pytest.mark.parametrize("options", [{"group": MINE}, {"mode": 0o660}])
+def test_a_port_has_no_group(options: Any) -> None:
+    """Who may connect there is a matter of keys."""
+    with pytest.raises(ReporterOptionError, match=r"not for tcp://127\.0\.0\.1:5550"):
+        RegistryAggregator(MemoryReporter(1), "tcp://127.0.0.1:5550", **options)
+
+
+def test_a_group_of_others_is_refused() -> None:
+    """The system lets nobody give files to a group that he is not in: the error says so when it is made."""
+    if os.geteuid() != 0:
+        missing("only root can become a user without groups: run the tests as root")
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            access(ADDRESS, 0, None)
+        except ReporterOptionError as error:
+            status = 0 if re.search("'nobody' is not in the group 0", str(error)) else 2
+        finally:
+            os._exit(status)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def connects(path: str, group: int) -> bool:
+    """Whether a process of nobody that is in a group can connect."""
+    pid = os.fork()
+    if not pid:
+        status = 2
+        try:
+            os.setgroups([])
+            os.setgid(group)
+            os.setuid(NOBODY)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(path)
+            status = 0
+        except PermissionError:
+            status = 1
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("mask", [0, 0o077])
+def test_the_file_lets_in_whom_it_says(folder: Path, mask: int) -> None:
+    """The group and nobody else, whatever the umask is."""
+    if os.geteuid() != 0:
+        missing("only root can become another user: run the tests as root")
+    path = str(folder / "a")
+    before = os.umask(mask)
+    try:
+        file = listening(path, Access(0o660, NOBODY))
+    finally:
+        os.umask(before)
+    status = os.stat(path)
+    others = [connects(path, group) for group in (NOBODY, NOBODY - 1)]
+    os.close(file)
+
+    assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o660, NOBODY)
+    assert others == [True, False]
+
+
+def test_what_somebody_puts_in_its_place_is_not_shared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who can write to the folder might replace the socket by a link just before it gets its group."""
+    precious = folder / "precious"
+    precious.touch(0o600)
+
+    class Replaced(socket.socket):
+        """A socket that somebody replaces when it is bound."""
+
+        def bind(self, address: Any) -> None:
+            """Bind it, and replace it."""
+            super().bind(address)
+            os.unlink(address)
+            os.symlink(precious, address)
+
+    monkeypatch.setattr(socket, "socket", Replaced)
+    with pytest.raises(OSError, match="somebody has replaced the socket"):
+        listening(str(folder / "a"), Access(0o666))
+
+    assert stat.S_IMODE(precious.stat().st_mode) == 0o600
