@@ -9,7 +9,8 @@ from tapes.clock import Waitable
 from tapes.distributed import processes
 from tapes.distributed.publishing import Publisher
 from tapes.distributed.records import Hello
-from tapes.distributed.unified import UnifiedRegistry, Worker
+from tapes.distributed.unified import UnifiedRegistry
+from tapes.distributed.workers import Worker
 from tapes.registry import Registry
 from tapes.testing import ManualClock
 

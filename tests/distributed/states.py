@@ -7,15 +7,16 @@ from typing import Any, Dict, List, Tuple
 
 from hypothesis import strategies as st
 
-from tapes.distributed.frames import Frame
-from tapes.distributed.records import CODECS, HistogramUpdate, Reader, read_number
+from tapes.distributed.frames import CLOCK, Frame
+from tapes.distributed.records import CODECS, MOST, HistogramUpdate, Reader, read_number
 from tapes.recording.counting import distributed
 from tapes.state.buckets import key_of
 from tapes.state.counter import CounterState
 from tapes.state.counts import PackedBuckets, in_lanes
 from tapes.state.distribution import EMPTY, Distribution
-from tapes.state.gauge import UNSET, GaugeState
+from tapes.state.gauge import UNSET, GaugeState, single
 from tapes.state.histogram import NEVER, HistogramState, Slice
+from tapes.state.numbers import LARGEST
 from tapes.state.rates import MeterState
 from tapes.state.timer import TimerState
 
@@ -28,22 +29,37 @@ whole = st.one_of(
     st.integers((1 << 63) - 2, (1 << 63) + 2),
     st.integers(-300, 300),
     st.integers(-(1 << 600), 1 << 600),
+    st.sampled_from([int(LARGEST), -int(LARGEST)]),
 )
 numbers = st.one_of(finite, whole)
+times = st.one_of(st.floats(-CLOCK, CLOCK), st.integers(-20, 20).map(lambda number: 50.0 * number))
 texts = st.one_of(st.text(max_size=8), st.text(st.characters(categories=["Cs"]), min_size=1, max_size=3))
 """With lone surrogates, and everything else."""
 
-counters = st.builds(CounterState, numbers, numbers)
+counters = st.builds(CounterState, numbers.map(abs), numbers.map(abs))
+
+
+def _gauge(parts: int, total: float, three: Tuple[float, float, float], at: float) -> GaugeState:
+    minimum, last, maximum = sorted(three)
+    return single(last, at) if parts == 1 else GaugeState(parts, total, minimum, maximum, last, at)
+
+
 gauges = st.one_of(
-    st.just(UNSET), st.builds(GaugeState, st.integers(1, (1 << 32) - 1), numbers, numbers, numbers, numbers, finite)
+    st.just(UNSET),
+    st.builds(_gauge, st.one_of(st.just(1), st.integers(1, (1 << 32) - 1)), numbers, st.tuples(*[numbers] * 3), times),
 )
-meters = st.builds(
-    MeterState,
-    whole,
-    st.integers(-(1 << 63), (1 << 63) - 1),
-    whole,
-    st.tuples(finite, finite, finite),
-)
+
+
+def _meter(events: Tuple[int, int], tick: int, shares: Tuple[float, float, float]) -> MeterState:
+    current, count = sorted(events)
+    m1, m5, m15 = (float(min(count, 1e300)) * share for share in shares)
+    return MeterState(count, tick, current, (m1, m5, m15))
+
+
+_ticks = st.integers(-(10**8), 10**8)
+_shares = st.tuples(*[st.floats(0, 1)] * 3)
+_many = st.integers(0, MOST)
+meters = st.builds(_meter, st.tuples(whole.map(abs), whole.map(abs)), _ticks, _shares)
 
 _positive = st.one_of(st.integers(8100, 8200), st.integers(0x82 // 2, 0x7F7E // 2)).map(lambda half: 2 * half)
 _beyond = st.one_of(st.floats(1e39, 1.7e308), st.floats(5e-324, 1e-39)).flatmap(lambda v: st.sampled_from([v, -v]))
@@ -71,23 +87,15 @@ distributions = st.one_of(
 def _histogram(closed: Distribution, parts: List[Tuple[float, float, Distribution]]) -> HistogramState:
     starts = sorted({start for start, _, _ in parts})
     through = starts[0] - 50 if starts and starts[0] - 50 < starts[0] else NEVER
-    by_start = {start: Slice(start, end, values) for start, end, values in parts}
+    by_start = {start: Slice(start, start + span, values) for start, span, values in parts}
     slices = tuple(by_start[start] for start in starts if start > through)
     return HistogramState(closed, through if closed.count else NEVER, slices)
 
 
-histograms = st.builds(_histogram, distributions, st.lists(st.tuples(finite, finite, distributions), max_size=4))
-timers = st.builds(
-    TimerState,
-    st.builds(
-        MeterState,
-        st.integers(0, (1 << 64) - 1),
-        st.integers(-(1 << 63), (1 << 63) - 1),
-        st.integers(0, (1 << 64) - 1),
-        st.tuples(finite, finite, finite),
-    ),
-    histograms,
+histograms = st.builds(
+    _histogram, distributions, st.lists(st.tuples(times, st.floats(0, 60), distributions), max_size=4)
 )
+timers = st.builds(TimerState, st.builds(_meter, st.tuples(_many, _many), _ticks, _shares), histograms)
 
 STATES: Dict[str, st.SearchStrategy[Any]] = {
     "counter": counters,

@@ -17,7 +17,8 @@ AHEAD = [12345.25, -987.5, 8_640_000.0]
 def in_window(registry: Registry, name: str, now: float) -> int:
     """Return how many values there are in the window of a histogram."""
     (metric,) = [metric for metric in registry if metric.name == name]
-    return int(metric.read(now).window(now).count)
+    state = metric.read(now)
+    return int(getattr(state, "durations", state).window(now).count)
 
 
 @pytest.mark.parametrize("ahead", AHEAD)
@@ -217,3 +218,61 @@ def test_a_worker_is_called_after_its_host() -> None:
     assert stats_of(aggregator) == expected
     assert told(aggregator)["bad_frames"] == 0
     assert HERE != "other"
+
+
+@pytest.mark.parametrize("machine", [HERE, "other"], ids=["this machine", "another machine"])
+@pytest.mark.parametrize("apart", [100_000.0, -100_000.0])
+def test_a_clock_that_is_far_from_those_of_its_neighbours_moves_nobody_else(apart: float, machine: str) -> None:
+    """Whether its worker is there from the start, comes later or is gone, and whatever machine it says it is on."""
+    clock = ManualClock(200_000.0)
+    there = clock if machine == HERE else OtherClock(clock, 50.0)
+    healthy = [Simulated(there, pid, machine=machine) for pid in (1, 2)]
+    early, late = [Simulated(OtherClock(clock, apart), pid, machine=machine) for pid in (3, 4)]
+    aggregator = Asking(clock, [*healthy, early, late])
+    whole = Registry(clock=clock)
+    for second in range(400):
+        for worker in (*([early] if second < 300 else []), *healthy, *([late] if second >= 200 else [])):
+            worker.registry.timer("time").update(1.0)
+            worker.tell(aggregator)
+        for _ in healthy:
+            whole.timer("time").update(1.0)
+        if second == 300:
+            aggregator.retire(aggregator.workers[early.identity])
+        clock.advance(1)
+
+    found, wanted = aggregator.get_stats().time, whole.get_stats().time
+    assert found["count"] == 2 * 400 + 300 + 200
+    assert found.m1 >= 0.95 * wanted.m1
+    assert found.m15 >= 0.95 * wanted.m15
+    assert in_window(aggregator, "time", clock.monotonic()) >= 598
+    assert told(aggregator)["bad_frames"] == 0
+
+
+class JumpingClock(OtherClock):
+    """A clock that can be put forward, and back."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        """Return the seconds that it shows."""
+        return super().monotonic() + self.ahead
+
+
+def test_a_clock_that_jumps_ahead_and_back_moves_nobody_else() -> None:
+    """What its worker counts is counted, and rates follow the clock here, when it is gone, too."""
+    clock = ManualClock(200_000.0)
+    there = JumpingClock(clock, 0.0)
+    healthy, jumping = Simulated(clock, 1), Simulated(there, 2)
+    aggregator = Asking(clock, [healthy, jumping])
+    for second in range(300):
+        there.ahead = 100_000.0 if 100 <= second < 200 else 0.0
+        for worker in (healthy, jumping):
+            worker.registry.meter("hits").mark()
+            worker.tell(aggregator)
+        assert aggregator.get_stats().hits.m5 >= 0.9 * healthy.registry.get_stats().hits.m5
+        clock.advance(1)
+    aggregator.retire(aggregator.workers[jumping.identity])
+
+    assert aggregator.get_stats().hits["count"] == 600
+    clock.advance(600)
+    assert aggregator.get_stats().hits.m1 < 0.01

@@ -76,12 +76,12 @@ COUNTER_BYTES = sample("""
     01 000000000000e03f                            # 0.5 taken away
 """)
 
-LARGE_COUNTER = CounterState(1 << 64, -(1 << 63) - 1)
+LARGE_COUNTER = CounterState(1 << 64, (1 << 64) - 1)
 LARGE_COUNTER_BYTES = sample("""
     0a 20000000                                    # a counter, 32 bytes
     03000000                                       # number 3
     02 09000000 000000000000000001                 # 2 ** 64 added
-    02 09000000 ffffffffffffff7fff                 # -(2 ** 63) - 1 taken away
+    02 09000000 ffffffffffffffff00                 # 2 ** 64 - 1 taken away
 """)
 
 GAUGE = GaugeState(2, 3, -1, 4, 4.0, 1.5)

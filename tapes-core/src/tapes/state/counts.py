@@ -142,11 +142,16 @@ def summed(many: Sequence[Buckets], count: int) -> Buckets:
 
 
 def without(total: Buckets, part: Buckets) -> Buckets:
-    """Return `total` without what is in `part`, all of which is in it."""
+    """Return `total` without what is in `part`. Raises ValueError if not all of that is in it."""
     if isinstance(total, Lanes) and isinstance(part, Lanes):
         others = _taken_out(dict(total.others or {}), part.others or {})
         low = min([each.low for each in (total, part) if each.lanes], default=0)
-        return Lanes(low, _from(total, low) - _from(part, low), others or None)
+        lanes = _from(total, low) - _from(part, low)
+        # Where a lane is less than its part it borrows from the next one, and then there is more in all lanes together.
+        found = Lanes(low, lanes, others or None)
+        if lanes < 0 or sum(found.counts()) != sum(total.counts()) - sum(part.counts()):
+            raise ValueError("There are buckets that hold less than their part.")
+        return found
     return _taken_out(dict(total.items()), part)
 
 
@@ -157,6 +162,8 @@ def _from(lanes: Lanes, low: int) -> int:
 
 def _taken_out(buckets: Dict[int, int], part: Buckets) -> Dict[int, int]:
     for key, count in part.items():
+        if count > buckets.get(key, 0):
+            raise ValueError(f"The bucket {key} holds less than its part.")
         buckets[key] -= count
     return {key: count for key, count in buckets.items() if count}
 

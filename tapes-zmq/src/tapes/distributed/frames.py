@@ -3,7 +3,7 @@
     frame:  magic "tapes" | version | flags | worker | session | sequence | time | length | checksum | records
     record: type | length | payload
 
-All numbers are little-endian. `docs/wire.md` has every field. A frame that is not exactly that is a FrameError.
+All numbers are little-endian. `docs/wire.md` has every field. What is not exactly that raises FrameError.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ LARGEST = 1 << 25
 """Bytes that a frame may have. Workers cut far earlier."""
 
 
+CLOCK = 1e9
+"""Seconds that a monotonic clock may show, before or after its zero: 31 years."""
+
+
 class FrameError(TapesError):
-    """Bytes that are no frame."""
+    """Bytes that are no frame, or say what cannot be."""
 
 
 class Frame(NamedTuple):
@@ -97,8 +101,8 @@ def decode(message: bytes) -> Frame:
         raise FrameError("Its checksum is wrong.")
     if flags & ~FLAGS:
         raise FrameError(f"It has flags that are not known: {flags:#x}.")
-    if time - time != 0:
-        raise FrameError(f"Its time is {time}.")
+    if not -CLOCK <= time <= CLOCK:
+        raise FrameError(f"Its time is {time}, which no monotonic clock shows.")
     return Frame(worker, session, sequence, time, flags, body)
 
 

@@ -6,16 +6,19 @@ import os
 import struct
 import time
 from contextlib import suppress
-from typing import Any, Dict, List, NamedTuple, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Tuple, Union
 from zlib import crc32
 
 from tapes.distributed import files, records
 from tapes.distributed.frames import FrameError
 from tapes.distributed.processes import machine
 from tapes.distributed.records import CODECS, Reader, Series
-from tapes.distributed.unified import LOGGER_NAME, Position, UnifiedRegistry
+from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
 from tapes.errors import ReporterError
 from tapes.streak import Streak
+
+if TYPE_CHECKING:
+    from tapes.distributed.workers import Position
 
 MAGIC = b"tapes-state"
 VERSION = 1

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Dict, Generic, List, Optional, Protocol, TypeV
 from tapes.state.counter import ZERO, CounterState
 from tapes.state.gauge import UNSET, GaugeState
 from tapes.state.histogram import NEVER
-from tapes.state.rates import TICK, MeterState
+from tapes.state.numbers import saturated, total
+from tapes.state.rates import TICK, MeterState, tick_of
 
 State = TypeVar("State")
 Update = TypeVar("Update")
@@ -26,6 +27,8 @@ class Source(Protocol):
     """Whether its gauges count: it has been heard of late."""
     shift: Optional[float]
     """What has to be added to its times to have them by the clock here; None if that is not known."""
+    heard: float
+    """When it was last heard, by the clock here. Nothing that it has told is from after that."""
     settles: bool
     """Whether what it has told of a slot is final once that is over. It is not if it merges what others tell it."""
     told: float
@@ -118,7 +121,7 @@ class CounterPool(_SumPool[CounterState]):
 
     def state(self, now: float) -> CounterState:
         told = [self._gone, *self._told.values()]
-        return CounterState(sum([each.increments for each in told]), sum([each.decrements for each in told]))
+        return CounterState(total([each.increments for each in told]), total([each.decrements for each in told]))
 
 
 class GaugePool(_SumPool[GaugeState]):
@@ -130,11 +133,11 @@ class GaugePool(_SumPool[GaugeState]):
         self._told.pop(source, None)
 
     def state(self, now: float) -> GaugeState:
-        total = UNSET
+        together = UNSET
         for source, told in self._told.items():
             if source.present:
-                total = total.merge(told if source.shift == 0 else _moved(told, source.shift))
-        return total
+                together = together.merge(_moved(told, source))
+        return together
 
 
 class MeterPool(_SumPool[MeterState]):
@@ -145,43 +148,49 @@ class MeterPool(_SumPool[MeterState]):
     def retire(self, source: Source) -> None:
         told = self._told.pop(source, None)
         if told is not None:
-            self._gone = self._gone.merge(_at_tick_of(told, source.shift))
+            self._gone = self._gone.merge(_at_tick_of(told, source))
 
     def state(self, now: float) -> MeterState:
         by_tick: Dict[int, List[MeterState]] = {}
         for source, told in self._told.items():
-            here = told if source.shift == 0 else _at_tick_of(told, source.shift)
+            here = _at_tick_of(told, source)
             if here.tick in by_tick:
                 by_tick[here.tick].append(here)
             else:
                 by_tick[here.tick] = [here]
-        total = self._gone.advanced(min(by_tick)) if by_tick else self._gone
+        together = self._gone.advanced(min(by_tick)) if by_tick else self._gone
         for tick in sorted(by_tick):
-            total = total.merge(_added(by_tick[tick]))
-        return total
+            together = together.merge(_added(by_tick[tick]))
+        return together
 
 
 def _added(states: List[MeterState]) -> MeterState:
     """Return the sum of states of the same tick."""
-    count = current = 0
+    if len(states) == 1:
+        return states[0]
     m1 = m5 = m15 = 0.0
     for each in states:
-        count += each.count
-        current += each.current
         one, five, fifteen = each.rates
         m1 += one
         m5 += five
         m15 += fifteen
-    return MeterState(count, states[0].tick, current, (m1, m5, m15))
+    count, current = total([each.count for each in states]), total([each.current for each in states])
+    rates = saturated(m1), saturated(m5), saturated(m15)
+    return MeterState(count, states[0].tick, current, rates)  # type: ignore[arg-type]  # whole, unless saturated
 
 
-def _moved(state: GaugeState, shift: Optional[float]) -> GaugeState:
-    at = NEVER if shift is None else state.last_at + shift
+def _moved(state: GaugeState, source: Source) -> GaugeState:
+    """Return `state` by the clock here."""
+    at = NEVER if source.shift is None else min(state.last_at + source.shift, source.heard)
+    if at == state.last_at:
+        return state
     return GaugeState(state.parts, state.sum, state.minimum, state.maximum, state.last, at)
 
 
-def _at_tick_of(state: MeterState, shift: Optional[float]) -> MeterState:
+def _at_tick_of(state: MeterState, source: Source) -> MeterState:
     """Return `state` by the clock here. Ticks cannot be moved by less than a whole one."""
+    shift = source.shift
     if shift is None:
         return MeterState(state.count, 0, 0, (0.0, 0.0, 0.0))
-    return MeterState(state.count, state.tick + round(shift / TICK), state.current, state.rates)
+    tick = min(state.tick + round(shift / TICK), tick_of(source.heard) + 1)
+    return state if tick == state.tick else MeterState(state.count, tick, state.current, state.rates)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tapes.distributed.addresses import Access, Address
     from tapes.distributed.keeping import Keeper
     from tapes.distributed.keys import AggregatorKeys
-    from tapes.distributed.unified import UnifiedRegistry, Worker
+    from tapes.distributed.unified import UnifiedRegistry
+    from tapes.distributed.workers import Worker
 
 _ROUND = 0.2  # seconds between two looks at everything else
 _PATIENCE = 100  # milliseconds to wait for a message

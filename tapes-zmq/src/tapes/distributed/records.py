@@ -1,22 +1,26 @@
 """Records: the states of metrics as bytes, and what a worker says of itself and of its series. Pure.
 
-`docs/wire.md` has every field. Whatever cannot be read raises FrameError.
+`docs/wire.md` has every field. What cannot be read raises FrameError, and so does what no recording can have produced.
+Whatever is written can be read.
 """
 
 from __future__ import annotations
 
+import math
 import struct
-import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from tapes.distributed.frames import FrameError, record
+from tapes.distributed.frames import CLOCK, FrameError, record
+from tapes.errors import MetricError
+from tapes.naming import MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_TAGS, MAX_VALUE_BYTES, check_series
 from tapes.state.buckets import is_key
 from tapes.state.counter import CounterState
 from tapes.state.counts import MANY, Buckets, Lanes, aligned, in_lanes
-from tapes.state.distribution import EMPTY, Distribution
+from tapes.state.distribution import EMPTY, Distribution, union
 from tapes.state.gauge import MERGES, UNSET, GaugeState
-from tapes.state.histogram import NEVER, HistogramState, Slice
-from tapes.state.rates import MeterState
+from tapes.state.histogram import NEVER, SPAN, HistogramState, Slice
+from tapes.state.numbers import LARGEST, saturated
+from tapes.state.rates import TICK, MeterState, tick_of
 from tapes.state.timer import TimerState
 
 if TYPE_CHECKING:
@@ -30,8 +34,22 @@ STATE = 10
 
 KINDS = ("counter", "gauge", "meter", "histogram", "timer")
 
+RESERVED = "tapes.aggregator."
+"""What the names begin with that an aggregator gives to metrics about itself. No worker may use them."""
+
+MOST = 1 << 53
+"""How many values or timed events there may be. At a million a second that takes 285 years."""
+
 _NARROW = range(1, 0x8000)  # the keys that have lanes
-_LARGEST = sys.float_info.max
+_INTEGER = 129  # bytes of the largest integer: floats reach as far
+_LABEL = 1024  # bytes of what a worker says of itself
+_PIDS = range(1 << 31)  # 0 where it is not known
+_SELDOM = 1e9  # seconds between two flushes, at most
+_EVER = 10 * CLOCK  # seconds before or after zero in which all times are
+_LIFE = CLOCK  # seconds before a frame in which all times are that a worker tells
+_AHEAD = 10.0  # seconds by which the clock of another machine may be ahead of what is known of it
+_SLICES = 256  # that a worker tells of at once; it has about ten
+_ALL_SLICES = 0xFFFE  # that can be written at once
 _PAIR = struct.calcsize("<IQ")
 
 _U8, _U32, _DOUBLE, _LONG = (struct.Struct(f"<{code}") for code in "BIdq")
@@ -97,12 +115,20 @@ class TimerUpdate(NamedTuple):
 class Reader:
     """Takes one thing after the other from a payload. Raises FrameError at its end."""
 
-    __slots__ = ("_body", "_end", "position")
+    __slots__ = ("_body", "_end", "earliest", "latest", "position", "single")
 
-    def __init__(self, body: bytes, start: int, end: int) -> None:
+    def __init__(self, body: bytes, start: int, end: int, *, now: Optional[float] = None, single: bool = False) -> None:
+        """Read from `start` to `end`.
+
+        `now` is the time by the clock of who has written, if that is known. `single` says that it is one process and
+        not an aggregator.
+        """
         self._body = body
         self._end = end
         self.position = start
+        self.single = single
+        self.earliest = now - _LIFE if single and now is not None else -_EVER
+        self.latest = _EVER if now is None else now
 
     def take(self, layout: struct.Struct) -> Tuple[Any, ...]:
         """Return the next values of this layout."""
@@ -120,9 +146,11 @@ class Reader:
             raise FrameError("A record is too short.")
         return self._body[start:end]
 
-    def text(self) -> str:
-        """Return the next string."""
+    def text(self, most: int) -> str:
+        """Return the next string, which has `most` bytes or fewer."""
         (length,) = self.take(_U32)
+        if length > most:
+            raise FrameError(f"A string has {length:,} bytes, more than {most:,}.")
         try:
             return self.bytes(length).decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
@@ -134,22 +162,28 @@ class Reader:
         if tag == 0:
             return int(self.take(_LONG)[0])
         if tag == 1:
-            return finite(self.take(_DOUBLE)[0])
-        if tag == 2:
-            return int.from_bytes(self.bytes(self.take(_U32)[0]), "little", signed=True)
-        raise FrameError(f"There is no number of type {tag}.")
+            (found,) = self.take(_DOUBLE)
+        elif tag == 2:
+            (length,) = self.take(_U32)
+            if length > _INTEGER:
+                raise FrameError(f"An integer has {length:,} bytes, more than {_INTEGER}.")
+            found = int.from_bytes(self.bytes(length), "little", signed=True)
+        else:
+            raise FrameError(f"There is no number of type {tag}.")
+        if not -LARGEST <= found <= LARGEST:
+            raise FrameError("A number is not finite, or is larger than floats are.")
+        return found  # type: ignore[no-any-return]  # struct does not say what it returns
+
+    def time(self, at: float) -> float:
+        """Return `at`, a time that has been read; the latest one there can be, where it is a little after that."""
+        if not self.earliest <= at <= self.latest + _AHEAD:
+            raise FrameError(f"Something was recorded at {at}, which cannot be: its time is {self.latest} now.")
+        return min(at, self.latest)
 
     def finish(self) -> None:
         """Insist on everything having been taken."""
         if self.position != self._end:
             raise FrameError(f"A record has {self._end - self.position} bytes too many.")
-
-
-def finite(value: float) -> float:
-    """Return `value`. Raises FrameError for NaN and infinities."""
-    if value - value != 0:
-        raise FrameError(f"{value} is no number that a metric may have.")
-    return value
 
 
 def hello(worker: Hello) -> bytes:
@@ -161,9 +195,13 @@ def hello(worker: Hello) -> bytes:
 def read_hello(reader: Reader) -> Hello:
     """Read what a worker says of itself."""
     pid, started, interval, settles = reader.take(_HELLO)
-    host, machine, processes = reader.text(), reader.text(), reader.text()
+    host, machine, processes = reader.text(_LABEL), reader.text(_LABEL), reader.text(_LABEL)
     reader.finish()
-    return Hello(host, machine, processes, pid, started, finite(interval), bool(settles))
+    if pid not in _PIDS or not 0.0 < interval <= _SELDOM or settles > 1:
+        raise FrameError(f"No worker has the pid {pid} and an interval of {interval} s, or settles {settles}.")
+    if any(ord(character) < 0x20 for text in (host, machine, processes) for character in text):
+        raise FrameError(f"A worker is on no host of this name: {host!r}.")
+    return Hello(host, machine, processes, pid, started, interval, bool(settles))
 
 
 def series(new: Series) -> bytes:
@@ -180,11 +218,21 @@ def read_series(reader: Reader) -> Series:
     kind, merge = reader.bytes(2)
     if kind >= len(KINDS) or merge >= len(MERGES):
         raise FrameError(f"There is no kind {kind} of metrics, or no way {merge} to merge gauges.")
-    name = reader.text()
+    if merge and KINDS[kind] != "gauge":
+        raise FrameError(f"A {KINDS[kind]} is not merged by {MERGES[merge]!r}, as only gauges are.")
+    name = reader.text(MAX_NAME_BYTES)
     (count,) = reader.take(_U32)
-    pairs = tuple([(reader.text(), reader.text()) for _ in range(count)])
+    if count > MAX_TAGS:
+        raise FrameError(f"A series has {count:,} tags, more than {MAX_TAGS}.")
+    tags = tuple([(reader.text(MAX_KEY_BYTES), reader.text(MAX_VALUE_BYTES)) for _ in range(count)])
     reader.finish()
-    return Series(number, KINDS[kind], MERGES[merge], name, pairs)
+    try:
+        check_series(name, tags)
+    except MetricError as error:
+        raise FrameError(str(error)) from None
+    if name.startswith(RESERVED) and reader.single:
+        raise FrameError(f"{name!r} is a name that only aggregators use.")
+    return Series(number, KINDS[kind], MERGES[merge], name, tags)
 
 
 def removed(number: int) -> bytes:
@@ -231,14 +279,18 @@ def _write_counter(state: CounterState, known: Optional[CounterState]) -> bytes:
 
 
 def _read_counter(reader: Reader) -> CounterState:
-    return CounterState(reader.number(), reader.number())
+    increments, decrements = reader.number(), reader.number()
+    if increments < 0 or decrements < 0:
+        raise FrameError(f"A counter has counted {increments} up and {decrements} down: neither is below zero.")
+    return CounterState(increments, decrements)
 
 
 def _write_gauge(state: GaugeState, known: Optional[GaugeState]) -> bytes:
     if not state.parts or state.last is None:
         return _GAUGE.pack(0, 0.0)
     numbers = (state.sum, state.minimum, state.maximum, state.last)
-    return _GAUGE.pack(state.parts, state.last_at) + b"".join([_number(number) for number in numbers])
+    head = _GAUGE.pack(min(state.parts, 0xFFFFFFFF), max(state.last_at, -_EVER))
+    return head + b"".join([_number(number) for number in numbers])
 
 
 def _read_gauge(reader: Reader) -> GaugeState:
@@ -246,7 +298,11 @@ def _read_gauge(reader: Reader) -> GaugeState:
     if not parts:
         return UNSET
     total, minimum, maximum, last = (reader.number() for _ in range(4))
-    return GaugeState(parts, total, minimum, maximum, last, finite(last_at))
+    if not minimum <= last <= maximum or (parts == 1 and not minimum == total == maximum):
+        raise FrameError(f"A gauge has no last value {last} from {minimum} to {maximum} in {parts} processes.")
+    if reader.single and parts != 1:
+        raise FrameError(f"A gauge of one worker has values of {parts} processes.")
+    return GaugeState(parts, total, minimum, maximum, last, reader.time(last_at))
 
 
 def _gauges_differ(metric: Any, state: GaugeState, known: GaugeState) -> bool:
@@ -261,10 +317,21 @@ def _write_meter(state: MeterState, known: Optional[MeterState]) -> bytes:
 
 
 def _read_meter(reader: Reader) -> MeterState:
-    count, current = int(reader.number()), int(reader.number())
-    tick, m1, m5, m15 = reader.take(_METER)
-    _require_finite(m1, m5, m15)
-    return MeterState(count, tick, current, (m1, m5, m15))
+    count, current = reader.number(), reader.number()
+    if count != int(count) or current != int(current):
+        raise FrameError(f"A meter has {count} events, {current} of them in a tick: both are whole numbers.")
+    return _events(reader, count, current, *reader.take(_METER))
+
+
+def _events(reader: Reader, count: float, current: float, tick: int, m1: float, m5: float, m15: float) -> MeterState:
+    """Return the state of a meter or of the events of a timer that has been read."""
+    # A rate is far below the count: at most one event a minute for each.
+    if not 0 <= current <= count or not (0.0 <= m1 <= count and 0.0 <= m5 <= count and 0.0 <= m15 <= count):
+        raise FrameError(f"There are no {count} events, {current} in a tick, at rates of {m1}, {m5} and {m15}.")
+    reader.time(tick * TICK)
+    # What an aggregator has merged from other machines may be rounded up to the next tick.
+    tick = min(tick, tick_of(reader.latest) + (not reader.single))
+    return MeterState(count, tick, current, (m1, m5, m15))  # type: ignore[arg-type]  # as they were recorded
 
 
 def _write_histogram(state: HistogramState, known: Optional[HistogramState]) -> bytes:
@@ -274,6 +341,8 @@ def _write_histogram(state: HistogramState, known: Optional[HistogramState]) -> 
 
 def _histogram(state: HistogramState, known: Optional[HistogramState]) -> Tuple[Tuple[int, float, int], bytes]:
     """Return the head of a histogram and its slices. What is closed, if it has to be sent, is the first of them."""
+    if len(state.slices) > _ALL_SLICES:
+        known, state = None, _with_fewer_slices(state)
     if known is not None and _has_lost_slices(state, known):
         known = None
     slices = list(state.slices) if known is None else _changed(state, known)
@@ -300,6 +369,12 @@ def _has_lost_slices(state: HistogramState, known: HistogramState) -> bool:
     return any(part.start > state.closed_through and part.start not in starts for part in known.slices)
 
 
+def _with_fewer_slices(state: HistogramState) -> HistogramState:
+    """Return a state with the oldest slices closed, of which there are too many to write."""
+    old, young = state.slices[:-_ALL_SLICES], state.slices[-_ALL_SLICES:]
+    return HistogramState(union([state.closed, *[part.values for part in old]]), old[-1].start, young)
+
+
 def _changed(state: HistogramState, known: HistogramState) -> List[Slice]:
     before = {part.start: part for part in known.slices}
     changed = []
@@ -315,31 +390,49 @@ def _read_histogram(reader: Reader) -> HistogramUpdate:
 
 
 def _read_slices(reader: Reader, flags: int, through: float, count: int) -> HistogramUpdate:
-    if flags & ~(_WHOLE | _CLOSED) or through != through:
-        raise FrameError(f"A histogram has flags that are not known: {flags:#x}, or is closed through {through}.")
-    slices = [_read_slice(reader) for _ in range(count)]
+    if flags & ~(_WHOLE | _CLOSED):
+        raise FrameError(f"A histogram has flags that are not known: {flags:#x}.")
+    if through != NEVER:
+        reader.time(through)
     closed = None
     if flags & _CLOSED:
-        if not slices:
+        if not count:
             raise FrameError("A histogram says that it has closed values, and has none.")
-        closed = slices.pop(0).values
+        start, end, closed = _read_slice(reader)
+        if start or end:
+            raise FrameError(f"The closed values of a histogram are not from {start} to {end}.")
+        count -= 1
+    if reader.single and count > _SLICES:
+        raise FrameError(f"A histogram of one worker has {count:,} slices.")
+    slices: List[Slice] = []
+    before = NEVER
+    for _ in range(count):
+        start, end, values = _read_slice(reader)
+        if not before < start <= end <= start + 2 * SPAN:
+            raise FrameError(f"A histogram has no slice from {start} to {end} after one from {before}.")
+        slices.append(Slice(start, max(reader.time(end), reader.time(start)), values))
+        before = start
     return HistogramUpdate(bool(flags & _WHOLE), through, closed, slices)
 
 
 def _write_timer(state: TimerState, known: Optional[TimerState]) -> bytes:
     events = state.events
     head, slices = _histogram(state.durations, None if known is None else known.durations)
-    return _TIMER.pack(events.count, events.current, events.tick, *events.rates, *head) + slices
+    count, current = min(events.count, MOST), min(events.current, MOST)
+    rates = [min(rate, float(count)) for rate in events.rates]
+    return _TIMER.pack(count, current, events.tick, *rates, *head) + slices
 
 
 def _read_timer(reader: Reader) -> TimerUpdate:
     count, current, tick, m1, m5, m15, flags, through, slices = reader.take(_TIMER)
-    _require_finite(m1, m5, m15)
-    return TimerUpdate(MeterState(count, tick, current, (m1, m5, m15)), _read_slices(reader, flags, through, slices))
+    if count > MOST:
+        raise FrameError(f"A timer has not timed {count:,} events.")
+    events = _events(reader, count, current, tick, m1, m5, m15)
+    return TimerUpdate(events, _read_slices(reader, flags, through, slices))
 
 
 def _slice(part: Slice) -> bytes:
-    values = part.values
+    values = part.values if part.values.count <= MOST else _scaled(part.values)
     low, lanes, width, others = _split(values.buckets, values.count)
     head = _SLICE.pack(
         *(part.start, part.end),
@@ -350,6 +443,14 @@ def _slice(part: Slice) -> bytes:
         return head + lanes
     keys, counts = zip(*others)
     return head + lanes + struct.pack(f"<{len(others)}I{len(others)}Q", *keys, *counts)
+
+
+def _scaled(values: Distribution) -> Distribution:
+    """Return values of which there are more than can be written, as the most that can be: spread as they are."""
+    buckets = {key: count * MOST // values.count for key, count in values.buckets.items()}
+    buckets = {key: count for key, count in buckets.items() if count}
+    count = sum(buckets.values())
+    return Distribution(count, values.sum, values.deviations, values.minimum, values.maximum, buckets)
 
 
 def _split(buckets: Buckets, total: int) -> Tuple[int, bytes, int, List[Tuple[int, int]]]:
@@ -392,51 +493,52 @@ def _width_of(count: int) -> int:
     return 1 if count < 1 << 8 else 2 if count < 1 << 16 else 4
 
 
-def _read_slice(reader: Reader) -> Slice:
+def _read_slice(reader: Reader) -> Tuple[float, float, Distribution]:
+    """Return the start, the end and the values of the next slice."""
     fields = reader.take(_SLICE)
     start, end, count, total, deviations, minimum, maximum, low, length, pairs, width = fields
-    _require_finite(start, end, total, deviations)
-    if count:
-        _require_finite(minimum, maximum)
-    if deviations < 0.0 or width not in _CODES or low + 2 * length > _NARROW.stop or low % 2:
+    if width not in _CODES or low + 2 * length > _NARROW.stop or low % 2:
+        raise FrameError(f"There are no {length} lanes of {width} bytes from {low} on.")
+    if not count:
+        if length or pairs or total or deviations or (minimum, maximum) != (math.inf, -math.inf):
+            raise FrameError("A slice without values has some.")
+        return start, end, EMPTY
+    if not -LARGEST <= minimum <= maximum <= LARGEST or not abs(total) <= LARGEST or not 0.0 <= deviations <= LARGEST:
         raise FrameError(
-            f"There are no {length} lanes of {width} bytes from {low} on, or no deviations of {deviations}."
+            f"No values from {minimum} to {maximum} have the sum {total} and squares of deviations of {deviations}."
         )
     lanes = reader.bytes(length * width)
     others = _read_pairs(reader, pairs) if pairs else {}
     if length and any(key in _NARROW for key in others):
         raise FrameError("There are buckets that ought to have a lane.")
-    if not length and count != sum(others.values()):
-        raise FrameError(f"There are not {count} values in these buckets.")
+    inside = sum(lanes if width == 1 else struct.unpack(f"<{length}{_CODES[width]}", lanes))
+    if count > MOST or count != inside + sum(others.values()) or inside >= MANY:
+        raise FrameError(f"There are not {count:,} values in these buckets.")
     if length:
         begin = aligned(low)
         number = int.from_bytes(lanes, "little") << ((low - begin) >> 1) * 8 * width
         buckets: Buckets = Lanes(begin, number, others or None, width)
     else:
         buckets = in_lanes(others)
-    return Slice(start, end, Distribution(count, total, deviations, minimum, maximum, buckets))
+    return start, end, Distribution(count, total, deviations, minimum, maximum, buckets)
 
 
 def _read_pairs(reader: Reader, pairs: int) -> Dict[int, int]:
     keys = struct.unpack(f"<{pairs}I", reader.bytes(pairs * 4))
-    if not all(map(is_key, keys)):
+    counts = struct.unpack(f"<{pairs}Q", reader.bytes(pairs * 8))
+    if not all(map(is_key, keys)) or not all(counts) or len(set(keys)) != pairs:
         raise FrameError("There are counts of buckets that there are not.")
-    return dict(zip(keys, struct.unpack(f"<{pairs}Q", reader.bytes(pairs * 8))))
-
-
-def _require_finite(one: float, two: float, three: float = 0.0, four: float = 0.0) -> None:
-    # In one go: 0 for each that is finite, and NaN for anything else.
-    if one * 0.0 + two * 0.0 + three * 0.0 + four * 0.0 != 0.0:
-        raise FrameError(f"A metric cannot have all of the numbers {one}, {two}, {three} and {four}.")
+    return dict(zip(keys, counts))
 
 
 def _number(value: float) -> bytes:
+    value = saturated(value)
     if isinstance(value, int):
         if -(1 << 63) <= value < 1 << 63:
             return b"\0" + _LONG.pack(value)
         length = value.bit_length() // 8 + 1
         return b"\2" + _U32.pack(length) + value.to_bytes(length, "little", signed=True)
-    return b"\1" + _DOUBLE.pack(max(-_LARGEST, min(_LARGEST, value)))  # sums may have overflowed
+    return b"\1" + _DOUBLE.pack(value)
 
 
 def _text(text: str) -> bytes:

@@ -133,7 +133,7 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
             return
         if update.through > share.through:
             if update.closed is None:
-                self._settle(share, update.through)
+                self._settle(share, update.through, source.heard)
             else:  # part of it has been merged before, while it was in slices
                 self._over.append(_timeless(update.closed.less(share.closed)))
                 share.closed, share.through = update.closed, update.through
@@ -144,12 +144,12 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
             if part.start > through:
                 self._exchange(share, part.start, None if part.start <= over else part)
         if final or len(share.slices) > 1:
-            self._settle(share, over, final)
+            self._settle(share, over, source.heard, final)
 
     def settle(self, source: Source) -> None:
         share = self._shares.get(source)
         if share is not None and source.settles:
-            self._settle(share, self._over_by(source.settled))
+            self._settle(share, self._over_by(source.settled), source.heard)
 
     def moved(self, source: Source) -> None:
         share = self._shares.get(source)
@@ -164,13 +164,19 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
         if share is not None:
             if not source.settles:
                 self._over.append(_timeless(share.closed))
-            self._settle(share, math.inf)
+            self._settle(share, math.inf, source.heard)
 
     def state(self, now: float) -> HistogramState:
         self._merge()
         merged = self._merged = closed_by(self._merged, now)
         closed = [merged.closed, *[share.closed for source, share in self._shares.items() if not source.settles]]
-        running = [Slice(start, each.end, self._values(start, each)) for start, each in self._running.items()]
+        running = []
+        for start, each in self._running.items():
+            values = self._values(start, each)
+            if start <= now:
+                running.append(Slice(start, each.end, values))
+            else:
+                closed.append(values)  # its worker goes by a clock that nobody knows
         return gathered(closed, merged.closed_through, [*merged.slices, *running])
 
     def merged(self) -> HistogramState:
@@ -251,13 +257,13 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
         """Return the last start of slices of a worker that will not be replaced, if all is known of it up to a time."""
         return known - SLOT - self._delay
 
-    def _settle(self, share: _Share, through: float, final: Sequence[Slice] = ()) -> None:
+    def _settle(self, share: _Share, through: float, heard: float, final: Sequence[Slice] = ()) -> None:
         """Let go of the slices of a worker that began at `through` or before, and take in some that will not change."""
         over = [*self._drop(share, through), *final]
         if over:
             share.closed = union([share.closed, *[part.values for part in over]])
             share.through = max([share.through, *[part.start for part in over]])
-            self._over += [_moved(part, share.shift) for part in over]
+            self._over += [_moved(part, share.shift, heard) for part in over]
             if len(self._over) > _MANY:
                 self._merge()
 
@@ -274,11 +280,13 @@ def _here(time: float, shift: Optional[float]) -> float:
     return NEVER if shift is None else time + shift
 
 
-def _moved(part: Slice, shift: Optional[float]) -> Slice:
-    """Return a slice by the clock here."""
-    if shift == 0:
+def _moved(part: Slice, shift: Optional[float], heard: float) -> Slice:
+    """Return a slice by the clock here, of a worker that was last heard then."""
+    if shift is None or part.start + shift > heard:
+        return _timeless(part.values)
+    if shift == 0 and part.end <= heard:
         return part
-    return _timeless(part.values) if shift is None else Slice(part.start + shift, part.end + shift, part.values)
+    return Slice(part.start + shift, min(part.end + shift, heard), part.values)
 
 
 def _timeless(values: Distribution) -> Slice:

@@ -16,15 +16,19 @@ from tapes.distributed.frames import Frame, FrameError
 from tapes.distributed.merging import MERGED, Merged
 from tapes.distributed.processes import is_alive, machine, processes
 from tapes.distributed.records import BY_TYPE, Hello, Reader, Series
+from tapes.distributed.workers import UNSURE, Position, Worker, alike
 from tapes.errors import MetricError
 from tapes.registry import Registry
+from tapes.snapshot.snapshot import Snapshot
 from tapes.state.histogram import NEVER, slot_start
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tapes.instruments import Instrument
     from tapes.naming import Tags
+    from tapes.snapshot.snapshot import Reading
 
 LOGGER_NAME = "tapes.distributed"
 """The logger of everything here."""
@@ -38,88 +42,8 @@ _REPEAT = 2.0  # seconds after which a worker that does not begin anew is asked 
 _SILENT = 60.0  # seconds beyond its lease after which one is taken to be gone of which nobody knows whether it lives
 _SILENT_MIDWAY = 3600.0  # likewise, if it was telling everything anew: no position says what is known of it then
 _SILENT_HOST = 86400.0  # seconds after which another aggregator is
-_UNSURE = 1.0  # seconds by which the shift of a machine may be more than it has to be
-_A_WHILE = 300.0  # seconds over which the least shift is looked for
 _CALM = 60.0  # seconds without a bad frame after which the next one is news
 _REMEMBERED = 100_000  # workers that are gone, of which a frame may still come
-
-
-Position = Tuple[int, int]
-"""A session of a worker, and the sequence number of a frame in it."""
-
-
-class Machine:
-    """A running system, all of whose processes share a clock."""
-
-    def __init__(self, shift: Optional[float] = None) -> None:
-        self.shift = shift
-        """What has to be added to its times to have them by the clock here; None if that is not known yet."""
-        self._least = math.inf
-        self._since = -math.inf
-
-    def measure(self, shift: float, now: float) -> None:
-        """Take note of how far a frame shows the clocks to be apart: as far as they are, and as long as it took.
-
-        So the least is right, and the least of a while where one clock is slower. It is not followed in every detail,
-        since the slots of all workers move with it.
-        """
-        self._least = min(self._least, shift)
-        if self.shift is None or shift < self.shift - _UNSURE:
-            self.shift = shift
-        elif now - self._since > _A_WHILE:
-            if self._least > self.shift + _UNSURE and self._since > -math.inf:
-                self.shift = self._least
-            self._least, self._since = math.inf, now
-
-
-class Worker:
-    """A process that publishes a registry."""
-
-    def __init__(self, identity: bytes, hello: Hello, machine: Machine) -> None:
-        self.identity = identity
-        self.hello = hello
-        self.machine = machine
-        self.present = True
-        """Whether it has been heard of within the lease."""
-        self.shift = machine.shift
-        """What has to be added to its times to have them by the clock here; None if that is not known yet."""
-        self.settles = hello.settles
-        self.told = NEVER
-        """The time, by its own clock, up to which its last frame told what it had recorded."""
-        self.settled = NEVER
-        """The time up to which it has told everything."""
-        self.heard = 0.0
-        """When the last of its frames came."""
-        self.lag = 0.0
-        """How old the states of its last flush were when they had been merged, in seconds."""
-        self.left = False
-        """Whether it has said that it leaves."""
-        self.ended = False
-        """Whether it has said that its process ends."""
-        self.session = 0
-        self.sequence = 0
-        """The number of the frame that is next."""
-        self.known: Position = (0, 0)
-        """The first frame of which nothing is known: all before it have been taken in, or need not be."""
-        self.in_step = False
-        """Whether no frame of its session is missing."""
-        self.asked = -_REPEAT
-        """When it was last asked to begin anew."""
-        self.series: Dict[int, Tuple[Merged, ...]] = {}
-        """What it sends, by its number in the session: the series of all workers and, if asked for, its own."""
-        self.unclaimed: List[Merged] = []
-        """Series of its earlier session that it has not named again in this one."""
-        self.own: Dict[Merged, None] = {}
-        """Those of its series that are of no other worker."""
-
-    @property
-    def name(self) -> str:
-        """How people tell it from others."""
-        return f"{self.hello.host}:{self.hello.pid}"
-
-    def everything(self) -> List[Merged]:
-        """Return all series that it has a share in."""
-        return [*(merged for series in self.series.values() for merged in series), *self.unclaimed]
 
 
 class UnifiedRegistry(Registry):
@@ -153,8 +77,8 @@ class UnifiedRegistry(Registry):
         self._forgotten: OrderedDict[bytes, Position] = OrderedDict()
         self._dismissed: Dict[bytes, float] = {}  # and when
         self._machine, self._processes = machine(), processes()
-        self._machines: Dict[str, Machine] = {self._machine: Machine(0.0)}
         self._bad = Streak(LOGGER_NAME, "The aggregator")
+        self._unreadable = Streak(LOGGER_NAME, "The aggregator")
         self._bad_at = 0.0
         self._conflicting: Dict[str, None] = {}  # the names of which it has been logged
         self._messages = self.counter("tapes.aggregator.messages")
@@ -169,9 +93,7 @@ class UnifiedRegistry(Registry):
         try:
             self._take(frames.decode(message))
         except FrameError as error:
-            self._bad_frames.increment()
-            self._bad_at = self.clock.monotonic()
-            self._bad.failed(f"has dropped what is no frame of a worker. {error}")
+            self._count_bad(f"has dropped what is no frame of a worker. {error}")
 
     def tidy(self) -> None:
         """Let go of workers that are gone. To be called now and then when no message is waiting."""
@@ -180,17 +102,13 @@ class UnifiedRegistry(Registry):
             self._bad.succeeded()
         self._dismissed = {identity: at for identity, at in self._dismissed.items() if now - at < _REPEAT}
         for worker in list(self.workers.values()):
-            silent = now - worker.heard
-            worker.present = silent <= self._lease(worker) and not worker.left
-            if worker.hello is _UNKNOWN:
-                if not worker.present:
-                    del self.workers[worker.identity]  # nothing is known of it, so nothing of it is lost
-                else:
-                    self._ask(worker)
-            elif self._is_gone(worker, silent):
-                self.retire(worker)
-            elif not worker.in_step and not worker.left:
-                self._ask(worker)
+            self._look_after(worker, now - worker.heard)
+
+    def snapshot(self) -> Snapshot:
+        """Return the readings of all metrics at this moment, but for those that cannot be read."""
+        now = self.clock.monotonic()
+        readings = [self._reading(metric, now) for metric in self]
+        return Snapshot(self.clock.time(), tuple([reading for reading in readings if reading is not None]))
 
     def forget(self, workers: Iterable[Tuple[bytes, Position]]) -> None:
         """Take note of workers that are gone: what may still come of them from before a position is known already."""
@@ -219,6 +137,37 @@ class UnifiedRegistry(Registry):
         self.gone += 1
         self.forget([(worker.identity, worker.known)])
 
+    def _look_after(self, worker: Worker, silent: float) -> None:
+        """See to a worker that has been silent for so many seconds. If that fails it is lost, and no other."""
+        try:
+            self._see_whether_gone(worker, silent)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            worker.present = False
+            self.workers.pop(worker.identity, None)
+            self.forget([(worker.identity, worker.known)])
+            self._count_bad(f"has to let go of {worker.name}: {error!r}. What it counts since is not seen.")
+
+    def _see_whether_gone(self, worker: Worker, silent: float) -> None:
+        """Let go of a worker that is gone, and ask one to begin anew of which something is missing."""
+        worker.present = silent <= self._lease(worker) and not worker.left
+        if worker.hello is _UNKNOWN:
+            if not worker.present:
+                del self.workers[worker.identity]  # nothing is known of it, so nothing of it is lost
+            else:
+                self._ask(worker)
+        elif self._is_gone(worker, silent):
+            self.retire(worker)
+        elif not worker.in_step and not worker.left:
+            self._ask(worker)
+
+    def _reading(self, metric: Instrument, now: float) -> Optional[Reading]:
+        """Return the reading of a metric; None if it cannot be read, which takes no other one along."""
+        try:
+            return metric.reading(now)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            self._unreadable.failed(f"cannot read {metric!r}: {error!r}. It is left out, the others are shown.")
+            return None
+
     def _take(self, frame: Frame) -> None:
         worker = self.workers.get(frame.worker)
         if worker is None:
@@ -228,12 +177,23 @@ class UnifiedRegistry(Registry):
                     self._dismiss(frame.worker, position)
                 return
             if frame.sequence:
-                worker = Worker(frame.worker, _UNKNOWN, Machine())
+                worker = Worker(frame.worker, _UNKNOWN)
                 worker.session = frame.session
                 self.workers[frame.worker] = worker
             else:
                 hello = self._hello_of(frame)
-                worker = self.workers[frame.worker] = Worker(frame.worker, hello, self._machine_of(hello))
+                worker = self.workers[frame.worker] = Worker(frame.worker, hello)
+        try:
+            self._heed(worker, frame)
+        except FrameError:
+            worker.in_step = False
+            raise
+        except Exception as error:  # nothing that a worker says ends the aggregator
+            worker.in_step = False
+            raise FrameError(f"It contradicts what {worker.name} has said before: {error!r}.") from error
+
+    def _heed(self, worker: Worker, frame: Frame) -> None:
+        """Take in what a worker says."""
         worker.heard = self.clock.monotonic()
         worker.present = not worker.left  # a frame of one that has left is an old one, unless it begins a session
         if frame.session < worker.session:
@@ -250,21 +210,9 @@ class UnifiedRegistry(Registry):
         elif frame.sequence < worker.sequence:
             return
         worker.sequence += 1
-        if worker.hello.machine != self._machine:
-            worker.machine.measure(worker.heard - frame.time, worker.heard)
-        if worker.shift != worker.machine.shift:
-            worker.shift = worker.machine.shift
-            for merged in worker.everything():
-                merged.moved(worker)
+        self._set_clock(worker, frame)
         worker.told = frame.time
-        try:
-            self._take_records(worker, frame)
-        except FrameError:
-            worker.in_step = False
-            raise
-        except Exception as error:  # nothing that a worker says ends the aggregator
-            worker.in_step = False
-            raise FrameError(f"It contradicts what {worker.name} has said before: {error!r}.") from error
+        self._take_records(worker, frame)
         worker.known = (worker.session, worker.sequence)
         if frame.flags & frames.END:
             self._end(worker, frame)
@@ -280,7 +228,6 @@ class UnifiedRegistry(Registry):
     def _begin(self, worker: Worker, frame: Frame) -> None:
         """Begin a session, in which the worker tells everything from the start."""
         worker.hello = hello = self._hello_of(frame)
-        worker.machine = self._machine_of(hello)
         worker.settles = hello.settles
         worker.session, worker.sequence = frame.session, 0
         worker.in_step = True
@@ -292,9 +239,10 @@ class UnifiedRegistry(Registry):
     def _take_records(self, worker: Worker, frame: Frame) -> None:
         body = frame.body
         series = worker.series
+        now = worker.heard - (worker.shift or 0.0)  # by its clock
         for kind, start, end in frame.records():
             codec = BY_TYPE.get(kind)
-            reader = Reader(body, start, end)
+            reader = Reader(body, start, end, now=now, single=worker.settles)
             if codec is not None:
                 targets = series.get(records.read_number(reader))
                 if targets is None:
@@ -307,6 +255,8 @@ class UnifiedRegistry(Registry):
                     target.take(worker, update)
             elif kind == records.SERIES:
                 new = records.read_series(reader)
+                if new.number in series:
+                    raise FrameError(f"Two series have the number {new.number}.")
                 series[new.number] = self._targets(worker, new)
             elif kind == records.REMOVED:
                 self._remove(worker, series.pop(records.read_removed(reader), ()))
@@ -353,7 +303,7 @@ class UnifiedRegistry(Registry):
 
     def expect(self, identity: bytes, hello: Hello) -> Worker:
         """Take note of a worker that is known from before a restart, and return it."""
-        worker = Worker(identity, hello, self._machine_of(hello))
+        worker = Worker(identity, hello, 0.0 if hello.machine == self._machine else None)
         worker.heard = self.clock.monotonic()
         worker.present = False
         self.workers[identity] = worker
@@ -400,8 +350,29 @@ class UnifiedRegistry(Registry):
             self._dismissed[identity] = now
             self.dismiss(identity, position)
 
-    def _machine_of(self, hello: Hello) -> Machine:
-        return self._machines.setdefault(hello.machine, Machine())
+    def _set_clock(self, worker: Worker, frame: Frame) -> None:
+        """Find out how far the clock of a worker is from the one here, and move its times if that is news.
+
+        What a worker has done is over when it is told. So one that says that it goes by the clock here, and is ahead of
+        it, goes by another one, and by what it says nobody else's slots and ticks are moved.
+        """
+        apart = worker.apart(frame.time)
+        is_here = worker.hello.machine == self._machine and apart >= -UNSURE
+        shift = 0.0 if is_here else worker.measured(apart)
+        if shift != worker.shift:
+            machine = worker.hello.machine
+            if shift:
+                neighbours = (each for each in self.workers.values() if each.hello.machine == machine)
+                shift = alike(shift, [each.shift for each in neighbours if each is not worker])
+            worker.shift = shift
+            for merged in worker.everything():
+                merged.moved(worker)
+
+    def _count_bad(self, problem: str) -> None:
+        """Count something that was dropped, and log the first of a row."""
+        self._bad_frames.increment()
+        self._bad_at = self.clock.monotonic()
+        self._bad.failed(problem)
 
     def _is_gone(self, worker: Worker, silent: float) -> bool:
         hello = worker.hello

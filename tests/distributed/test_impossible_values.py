@@ -1,0 +1,226 @@
+"""Well-formed frames that say what no recording can have produced: dropped, counted, and of no effect on anybody."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List
+
+import pytest
+
+from tapes.distributed import keeping
+from tapes.distributed.frames import END, ENDING, LEAVING
+from tapes.encoding.json import JsonFormat
+from tapes.testing import ManualClock
+from tests.distributed import forging
+from tests.distributed.forging import counter, frame, gauge, hello, histogram, meter, number, part, series, timer
+from tests.distributed.simulated import HERE, Asking, Simulated, assert_alike, stats_of, told
+
+NAN, INF, LARGEST = float("nan"), float("inf"), 1.7976931348623157e308
+HUGE = 1 << 20_000
+NOW = 1000.0
+
+
+def of(kind: str, *states: bytes) -> bytes:
+    """Return a hello, a series and its states."""
+    return hello() + series(kind, "forged") + b"".join(states)
+
+
+def one(**fields: Any) -> bytes:
+    """Return a histogram with one slice, of 950 to 960 unless told otherwise."""
+    return of("histogram", histogram(part(**{"start": 950.0, "end": 960.0, **fields})))
+
+
+IMPOSSIBLE: Dict[str, bytes] = {
+    "a pid of 2**31": hello(pid=1 << 31),
+    "no interval": hello(interval=0.0),
+    "a negative interval": hello(interval=-1.0),
+    "an interval of 30 years": hello(interval=1.1e9),
+    "an interval that is NaN": hello(interval=NAN),
+    "a worker that settles twice": hello(settles=2),
+    "a host with a line break": hello(host="here\nCRITICAL everything is lost"),
+    "a host of many bytes": hello(host="h" * 1025),
+    "a machine of many bytes": hello(machine="m" * 1025),
+    "processes of many bytes": hello(processes="p" * 1025),
+    "no name": hello() + series("counter", ""),
+    "a name with an empty segment": hello() + series("counter", "a..b"),
+    "a name of 65 segments": hello() + series("counter", ".".join("a" * 65)),
+    "a name of 1,025 bytes": hello() + series("counter", "a" * 1025),
+    "65 tags": hello() + series("counter", "a", [(f"k{number:02}", "") for number in range(65)]),
+    "an empty key": hello() + series("counter", "a", [("", "v")]),
+    "a key of 257 bytes": hello() + series("counter", "a", [("k" * 257, "")]),
+    "a value of 4,097 bytes": hello() + series("counter", "a", [("k", "v" * 4097)]),
+    "a key twice": hello() + series("counter", "a", [("k", "v"), ("k", "w")]),
+    "keys that are not sorted": hello() + series("counter", "a", [("l", "v"), ("k", "w")]),
+    "a name of the aggregator's own": hello() + series("counter", "tapes.aggregator.messages"),
+    "a counter that is merged": hello() + series("counter", "a", merge="max"),
+    "a number for two series": hello() + series("counter", "a") + series("counter", "b"),
+    "increments below zero": of("counter", counter(-1)),
+    "decrements below zero": of("counter", counter(1, -0.5)),
+    "increments beyond the largest number": of("counter", counter(HUGE)),
+    "decrements beyond the largest number": of("counter", counter(1, 1 << 1024)),
+    "an integer of very many bytes": of("counter", counter(b"\2" + b"\0\0\1\0" + bytes(1 << 16))),
+    "a gauge set at NaN": of("gauge", gauge(1, NAN, 1, 1, 1, 1)),
+    "a gauge set in the future": of("gauge", gauge(1, NOW + 100, 1, 1, 1, 1)),
+    "a gauge set a million years ago": of("gauge", gauge(1, -1e30, 1, 1, 1, 1)),
+    "a gauge of one worker in many processes": of("gauge", gauge(2, NOW, 2, 1, 1, 1)),
+    "a gauge beyond the largest number": of("gauge", gauge(1, NOW, HUGE, HUGE, HUGE, HUGE)),
+    "a minimum above the maximum": of("gauge", gauge(1, NOW, 1, 2, 1, 1)),
+    "a last value below the minimum": of("gauge", gauge(1, NOW, 1, 1, 1, 0)),
+    "a sum that is not the only value": of("gauge", gauge(1, NOW, 2, 1, 1, 1)),
+    "events below zero": of("meter", meter(-1, 0, 200)),
+    "half an event": of("meter", meter(1.5, 0, 200)),
+    "more events in a tick than in all": of("meter", meter(1, 2, 200)),
+    "events in a tick below zero": of("meter", meter(1, -1, 200)),
+    "events beyond the largest number": of("meter", meter(HUGE, 0, 200)),
+    "a tick in the future": of("meter", meter(1, 0, 203)),
+    "the last tick that can be written": of("meter", meter(1, 0, (1 << 63) - 1)),
+    "the first tick that can be written": of("meter", meter(1, 0, -(1 << 63))),
+    "a rate below zero": of("meter", meter(1, 0, 200, (0.1, -0.1, 0.1))),
+    "a rate that is NaN": of("meter", meter(1, 0, 200, (0.1, 0.1, NAN))),
+    "a rate above the count": of("meter", meter(5, 0, 200, (1.7e308, 0.1, 0.1))),
+    "2**64 - 1 durations": of("timer", timer((1 << 64) - 1, 0, 200)),
+    "more durations in a tick than in all": of("timer", timer(1, 2, 200)),
+    "a timer whose tick is in the future": of("timer", timer(1, 0, 300)),
+    "a timer whose rate is infinite": of("timer", timer(1, 0, 200, (INF, 0.0, 0.0))),
+    "a slice that ends in the future": one(end=1011.0),
+    "a slice from the future": one(start=1e300, end=1e300),
+    "a slice of a million years ago": one(start=-1e30, end=-1e30),
+    "a slice that ends before it starts": one(end=949.0),
+    "a slice of hours": one(start=100.0),
+    "a slice twice": of("histogram", histogram(part(900.0, 910.0), part(900.0, 910.0))),
+    "slices that are not sorted": of("histogram", histogram(part(950.0, 960.0), part(900.0, 910.0))),
+    "more slices than there is time for": of(
+        "histogram", histogram(*[part(900.0 + 0.1 * number, 960.0) for number in range(257)])
+    ),
+    "closed through the end of time": of("histogram", histogram(part(950.0, 960.0), through=INF)),
+    "closed through the future": of("histogram", histogram(part(950.0, 960.0), through=1e6)),
+    "closed values of some minute": of("histogram", histogram(part(950.0, 960.0), flags=3, through=940.0)),
+    "more values than lanes": one(count=2),
+    "fewer values than lanes": one(count=5, lanes=b"\xff" * 16, width=4),
+    "lanes that overflow": one(count=0x1FFFFFFFE, lanes=b"\xff" * 8, width=4),
+    "more values than pairs": one(count=2, lanes=b"", pairs=[(0x3F80, 1)]),
+    "a pair twice": one(count=2, lanes=b"", pairs=[(0x3F80, 1), (0x3F80, 2)]),
+    "a pair of nothing": one(lanes=b"", pairs=[(0x3F80, 1), (0x3F82, 0)]),
+    "2**64 - 1 values": one(count=(1 << 64) - 1, lanes=b"", pairs=[(0x3F80, (1 << 64) - 1)]),
+    "a minimum above the maximum of a slice": one(minimum=1.5),
+    "deviations below zero": one(deviations=-1.0),
+    "no values in lanes": one(count=0, total=0.0, minimum=INF, maximum=-INF),
+    "no values with a sum": one(count=0, minimum=INF, maximum=-INF, lanes=b""),
+    "no values with extremes": one(count=0, total=0.0, lanes=b""),
+    "no values with extremes that are NaN": one(count=0, total=0.0, minimum=NAN, maximum=NAN, lanes=b""),
+    "closed values that are not all of those before": of(
+        "histogram",
+        histogram(part(0.0, 0.0, count=5, total=5.0, lanes=b"\5"), flags=3, through=100.0),
+        histogram(part(0.0, 0.0, count=9, total=9.0, low=0x4000, lanes=b"\x09"), flags=2, through=150.0),
+    ),
+    "closed values that are fewer": of(
+        "histogram",
+        histogram(part(0.0, 0.0, count=5, total=5.0, lanes=b"\5"), flags=3, through=100.0),
+        histogram(part(0.0, 0.0, count=3, total=3.0, lanes=b"\3"), flags=2, through=150.0),
+    ),
+    "closed values some of which have moved": of(
+        "histogram",
+        histogram(part(0.0, 0.0, count=5, total=5.0, lanes=b"\5"), flags=3, through=100.0),
+        histogram(part(0.0, 0.0, count=6, total=6.0, lanes=b"\4\2"), flags=2, through=150.0),
+    ),
+}
+
+TIMES = [NAN, INF, 1e30, -1e30, 1.1e9, -1.1e9]
+
+
+class Bench:
+    """A healthy worker that has recorded to all kinds, and an aggregator that knows of it."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(NOW)
+        self.healthy = Simulated(self.clock)
+        self.healthy.registry.counter("orders").increment(3)
+        self.healthy.registry.gauge("level").set(7)
+        self.healthy.registry.meter("hits").mark(5)
+        self.healthy.registry.histogram("spread").update(0.25)
+        self.healthy.registry.timer("time").update(0.5)
+        self.aggregator = Asking(self.clock, [self.healthy])
+        self.aggregator.ask = lambda worker: None
+        self.healthy.tell(self.aggregator)
+
+    def assert_healthy(self) -> None:
+        """Check that what the healthy worker has told is shown and kept, now and long after."""
+        for seconds in (0.0, 5.0, 400.0):
+            self.clock.advance(seconds)
+            self.healthy.tell(self.aggregator)
+            self.aggregator.tidy()
+            other = Asking(self.clock, [self.healthy])
+            keeping.fill(other, keeping.decode(keeping.encode(self.aggregator)))
+            for shown in (self.aggregator, other):
+                page: Dict[str, Any] = json.loads(JsonFormat().encode(shown.snapshot()))
+                for name, wanted in stats_of(self.healthy.registry).items():
+                    if shown is self.aggregator or name != "level":  # gauges are not kept
+                        assert_alike(page[name], wanted, name)
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_what_cannot_be_is_a_bad_frame(name: str) -> None:
+    """It is counted, and everything that the worker beside it has told is shown and kept as before."""
+    bench = Bench()
+    bench.aggregator.apply(frame(b"x" * 16, IMPOSSIBLE[name]))
+
+    assert told(bench.aggregator)["bad_frames"] == 1
+    bench.assert_healthy()
+
+
+@pytest.mark.parametrize("machine", [HERE, "another"], ids=["here", "elsewhere"])
+@pytest.mark.parametrize("flags", [END, END | LEAVING | ENDING])
+@pytest.mark.parametrize("time", TIMES)
+def test_a_time_that_no_clock_shows_is_a_bad_frame(time: float, flags: int, machine: str) -> None:
+    """Whatever machine the worker says it is on."""
+    bench = Bench()
+    content = hello(machine=machine) + series("meter", "hits") + meter(3, 1, 5, (1.0, 1.0, 1.0))
+    bench.aggregator.apply(frame(b"x" * 16, content, time=time, flags=flags))
+
+    assert told(bench.aggregator)["bad_frames"] == 1
+    bench.assert_healthy()
+
+
+@pytest.mark.parametrize(
+    ("kind", "states"),
+    [
+        ("counter", [counter(LARGEST, LARGEST), counter(1 << 1000, 1.5)]),
+        ("gauge", [gauge(1, NOW, *[1 << 1000] * 4), gauge(1, NOW, *[1.5] * 4), gauge(1, NOW, *[LARGEST] * 4)]),
+        ("meter", [meter(1 << 1023, 1 << 1023, 200, (1e307,) * 3), meter(LARGEST, 0, 200, (LARGEST,) * 3)]),
+        ("timer", [timer(1 << 53, 1 << 53, 200, (1e15,) * 3)] * 2),
+        (
+            "histogram",
+            [
+                histogram(part(950.0, 960.0, total=LARGEST, deviations=LARGEST, minimum=-LARGEST, maximum=LARGEST)),
+                histogram(part(950.0, 960.0, count=1 << 53, lanes=b"", pairs=[(0x3F80, 1 << 53)])),
+                histogram(part(950.0, 960.0, total=-LARGEST, deviations=LARGEST, minimum=-LARGEST, maximum=LARGEST)),
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("merge", ["sum", "mean", "last"])
+def test_the_largest_numbers_of_many_workers_are_merged(kind: str, states: List[bytes], merge: str) -> None:
+    """What they make together stops at the largest number, in pages, in what is kept, and one level up."""
+    bench = Bench()
+    merge = merge if kind == "gauge" else "sum"
+    for place in range(4):
+        content = hello() + series(kind, "large", merge=merge) + states[place % len(states)]
+        bench.aggregator.apply(frame(bytes([place]) * 16, content, flags=END))
+    up = Simulated(bench.clock, registry=bench.aggregator, settles=False)
+    top = Asking(bench.clock)
+
+    for _ in range(3):
+        bench.assert_healthy()
+        up.tell(top)
+        assert told(bench.aggregator)["bad_frames"] == told(top)["bad_frames"] == 0
+        page = json.loads(JsonFormat().encode(top.snapshot()))
+        assert page.get("large", {}).keys() == bench.aggregator.get_stats().get("large", {}).keys()
+        for worker in list(bench.aggregator.workers.values()):
+            if worker.identity != bench.healthy.identity:
+                bench.aggregator.retire(worker)
+
+
+def test_numbers_are_written_in_as_many_bytes_as_they_need() -> None:
+    """The forger and the reader mean the same by a number."""
+    assert number(1 << 64) == b"\2\x09\0\0\0" + bytes(8) + b"\1"
+    assert forging.removed(3)[-4:] == b"\3\0\0\0"
