@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import List, NamedTuple
 
 import pytest
@@ -270,6 +271,62 @@ def test_what_was_given_up_is_not_told_twice(bench: Bench, monkeypatch: pytest.M
     flush.close()
 
     assert types_of(bench.worker.frames()) == ["series", "counter"] * 3
+
+
+def test_an_aggregator_that_never_takes_all_is_told_of_every_series(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While all series go on changing, each flush begins with those that the last one did not come to."""
+    monkeypatch.setattr(publishing, "FRAME", 200)
+    for _ in range(10):
+        for number in range(20):
+            record(bench.registry, "counter", f"counter.{number}")
+        flush = bench.worker.publisher.flush(bench.registry)
+        apply(bench.aggregator, [next(flush), next(flush)])
+        flush.send(None)
+        flush.close()
+
+    assert len(bench.aggregator.get_stats().counter) == 20
+    bench.tell()
+    bench.assert_same()
+
+
+@pytest.mark.parametrize("kind", ["histogram", "timer"])
+def test_a_large_histogram_is_told_in_pieces(bench: Bench, kind: str) -> None:
+    """Values of all magnitudes over all of the window, as a whole and as a change, make no frame large."""
+    metric = getattr(bench.registry, kind)("metric")
+    sent: List[bytes] = []
+    for slot in range(9):
+        for number in range(4000):
+            metric.update(2.0 ** (number / 4 - 500) + slot)
+        if slot % 4 == 0:
+            sent += bench.worker.tell(bench.aggregator)
+        bench.clock.advance(50)
+    bench.worker.publisher.begin()
+    sent += bench.worker.tell(bench.aggregator)
+
+    assert max(map(len, sent)) < publishing.FRAME + 1000
+    assert types_of(sent).count(kind) > 4
+    assert told(bench.aggregator)["bad_frames"] == 0
+    bench.assert_same()
+
+
+def test_the_largest_histogram_there_can_be_is_told(bench: Bench) -> None:
+    """A value in each bucket that there is, of either sign, is less than what an aggregator takes."""
+    histogram = bench.registry.histogram("metric")
+    for exponent in range(-1074, 1024):
+        for step in range(64):
+            value = math.ldexp((64 + step) / 64, exponent)
+            histogram.update(value)
+            histogram.update(-value)
+    for number in range(1000):
+        record(bench.registry, "counter", f"counter.{number}")
+
+    sent = bench.worker.tell(bench.aggregator)
+
+    assert 3_000_000 < max(map(len, sent)) < frames.LARGEST
+    assert told(bench.aggregator)["bad_frames"] == 0
+    assert bench.aggregator.get_stats().metric["count"] == 2 * 64 * 2098
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -33,8 +33,9 @@ ENDING = 4
 
 FLAGS = END | LEAVING | ENDING
 
-LARGEST = 1 << 25
-"""Bytes that a frame may have. Workers cut far earlier."""
+LARGEST = 1 << 22
+"""Bytes that a frame may have. Workers cut far earlier: all that they cannot cut is a slice, which has 3.3 MB if there
+are values in all buckets."""
 
 
 CLOCK = 1e9

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tapes.registry import Registry
 
 FRAME = 1 << 17
-"""Bytes from which on a frame is full. With the high-water mark of the socket it bounds what waits to be sent."""
+"""Bytes of records that a frame has at most, unless it has a single one. With the high-water marks of the sockets it
+bounds what waits to be sent and to be taken in."""
 
 RESERVED = "tapes.aggregator."
 """What the names begin with that an aggregator gives to metrics about itself. They are not published any further."""
@@ -70,6 +71,7 @@ class Publisher:
         self._sequence = 0
         self._numbers = 0
         self._sent: Dict[Instrument, _Sent] = {}
+        self._next: Optional[Instrument] = None  # what a flush that was not finished has not come to
 
     @property
     def position(self) -> Position:
@@ -91,6 +93,7 @@ class Publisher:
         self._sequence = 0
         self._numbers = 0
         self._sent = {}
+        self._next = None
 
     def begin_as_another(self, position: Position) -> None:
         """Be another worker: the receiver has taken this one to be gone, and merged for good what came until then.
@@ -123,25 +126,35 @@ class Publisher:
         size = 0
         if not self._sequence:
             parts.append(records.hello(self._hello))
-        for metric, record, sent in self._changes(registry, now):
-            parts.append(record)
+        for metric, told, sent in self._changes(registry, now):
+            for record in told:
+                if size and size + len(record) > FRAME:
+                    yield self._frame(now, 0, parts)
+                    self._note(changes, ends=False)
+                    self._next = metric
+                    parts, changes, size = [], [], 0
+                parts.append(record)
+                size += len(record)
             changes.append((metric, sent))
-            size += len(record)
-            if size >= FRAME:
-                yield self._frame(now, 0, parts)
-                self._note(changes, ends=False)
-                parts, changes, size = [], [], 0
         yield self._frame(now, frames.END | flags, parts)
         self._note(changes, ends=True)
+        self._next = None
 
-    def _changes(self, registry: Registry, now: float) -> Iterator[Tuple[Instrument, bytes, _Sent | None]]:
-        """Yield each metric of which something has to be told, with the record and what is known after that."""
+    def _changes(self, registry: Registry, now: float) -> Iterator[Tuple[Instrument, List[bytes], _Sent | None]]:
+        """Yield each metric of which something has to be told, with the records and what is known after that.
+
+        It begins where a flush has ended that was not finished: otherwise, with an aggregator that never takes all, it
+        would never be told the rest.
+        """
         metrics = [metric for metric in registry if not metric.name.startswith(RESERVED)]
         there = set(metrics)
         for metric in self._sent.keys() - there:
-            yield metric, records.removed(self._sent[metric].number), None
+            yield metric, [records.removed(self._sent[metric].number)], None
         for metric in self._merged.keys() - there:
             del self._merged[metric]
+        if self._next in there:
+            start = metrics.index(self._next)
+            metrics = metrics[start:] + metrics[:start]
         for metric in metrics:
             state = metric.committed(now)
             sent = self._sent.get(metric)
@@ -153,10 +166,11 @@ class Publisher:
                 merge = getattr(metric, "merge", "sum")
                 new = records.series(Series(number, metric.kind, merge, metric.name, metric.tags))
                 told = state if merged is None else state.less(merged)
-                yield metric, new + codec.state(number, told, None), _Sent(number, state)
+                first, *others = codec.states(number, told, None)
+                yield metric, [new + first, *others], _Sent(number, state)
             elif codec.differ(metric, state, sent.state):
                 told, known = (state, sent.state) if merged is None else (state.less(merged), sent.state.less(merged))
-                yield metric, codec.state(sent.number, told, known), _Sent(sent.number, state)
+                yield metric, codec.states(sent.number, told, known), _Sent(sent.number, state)
 
     def _frame(self, now: float, flags: int, parts: List[bytes]) -> bytes:
         return frames.encode(Frame(self.worker, self._session, self._sequence, now, flags, frames.join(parts)))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import math
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, List, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, List, Optional, Tuple
 
 import zmq
 from zmq.utils import z85
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
     from tapes.distributed.unified import UnifiedRegistry
     from tapes.distributed.workers import Worker
 
-_ROUND = 0.2  # seconds between two looks at everything else
+_ROUND = 0.2  # seconds of taking in messages between two looks at everything else
 _PATIENCE = 100  # milliseconds to wait for a message
 _YIELD = 0.01  # seconds
 _TIDY = 0.5  # seconds between two looks at who is gone
 _STALL = 0.5  # seconds for which the loop has not run, and in which what has been sent may not have been received
+_LAST = 1.0  # seconds in which what has arrived is taken in before the end
+_WAITING = 16  # frames of one peer that wait to be taken in; what is beyond waits where it comes from
+_EVENTS = 64  # requests and refusals that are dealt with at a time
 
 _RELEASE = 1.0  # seconds in which an aggregator whose program was killed lets go of its port
 
@@ -62,6 +66,7 @@ class Receiver:
         self._refused = registry.counter("tapes.aggregator.refused")
         self._refusals: dict[str, None] = {}
         self._leaving: List[Worker] = []
+        self._tidied = 0.0
         self._stopping = False
         self._closing_port = False
         self._ready = Wakeup()
@@ -118,6 +123,7 @@ class Receiver:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.IPV6, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
+        socket.setsockopt(zmq.RCVHWM, _WAITING)
         socket.setsockopt(zmq.SUBSCRIBE, upstream.EVERYTHING)
         if self._keys is not None:
             socket.setsockopt(zmq.CURVE_SERVER, 1)
@@ -138,44 +144,48 @@ class Receiver:
         return zap
 
     def _receive(self, socket: zmq.Socket[bytes], zap: Optional[zmq.Socket[bytes]], monitor: zmq.Socket[bytes]) -> None:
-        registry = self._registry
         poller = zmq.Poller()
         for each in (socket, zap, monitor):
             if each is not None:
                 poller.register(each, zmq.POLLIN)
         greenlets = getattr(time.sleep, "__module__", "time") != "time"  # gevent has made threads to be that
-        tidied = 0.0
-        ran = time.monotonic()
+        stalls = _Stalls()
+        end = math.inf
         while True:
             stopping = self._stopping  # a look before the last messages are taken in
             ready = dict(poller.poll(0 if stopping or greenlets else _PATIENCE))
             if greenlets and not stopping:
                 time.sleep(_YIELD)  # which lets others run, and what 0MQ does lets none
             if zap is not None and zap in ready:
-                self._admit(zap)
+                _drain(zap, self._admit)
             if monitor in ready:
-                self._note_refusal(monitor)
+                _drain(monitor, self._note_refusal)
             if self._closing_port:
                 self._closing_port = False
                 socket.unbind(socket.getsockopt_string(zmq.LAST_ENDPOINT))
             drained = self._take(socket) if socket in ready else True
-            now = time.monotonic()
-            if now - ran > _STALL:
-                registry.excuse(now - ran)
-            ran = now
-            if drained:
-                if now - tidied >= _TIDY:
-                    tidied = now
-                    registry.tidy()
-                    if self._keeper is not None:
-                        self._keeper.keep_when_due(registry)
-                if self._leaving:
-                    self._bid_farewell()
-                if stopping:
+            stalled = stalls.found()
+            if stalled > _STALL:
+                self._registry.excuse(stalled)
+            self._look_after_the_rest()
+            if stopping:
+                end = min(end, time.monotonic() + _LAST)
+                if drained or time.monotonic() >= end:
                     return
 
+    def _look_after_the_rest(self) -> None:
+        """Do what has its time, however many messages are waiting."""
+        now = time.monotonic()
+        if now - self._tidied >= _TIDY:
+            self._tidied = now
+            self._registry.tidy()
+            if self._keeper is not None:
+                self._keeper.keep_when_due(self._registry)
+        if self._leaving:
+            self._bid_farewell()
+
     def _take(self, socket: zmq.Socket[bytes]) -> bool:
-        """Take in messages; True when none is left."""
+        """Take in messages, those of all peers in turn as 0MQ hands them out; True when none is left."""
         apply = self._registry.apply
         until = time.monotonic() + _ROUND
         while time.monotonic() < until:
@@ -252,3 +262,25 @@ def _bind(socket: zmq.Socket[bytes], address: str) -> None:
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 raise
         time.sleep(_YIELD)
+
+
+class _Stalls:
+    """Finds the time in which this thread would have run, and has not: its process was stopped, or its machine busy."""
+
+    def __init__(self) -> None:
+        self._wall, self._processor = time.monotonic(), time.thread_time()
+
+    def found(self) -> float:
+        """Return how many seconds since the last call it has not computed anything, its waits for messages included."""
+        wall, processor = time.monotonic(), time.thread_time()
+        stalled = (wall - self._wall) - (processor - self._processor)
+        self._wall, self._processor = wall, processor
+        return stalled
+
+
+def _drain(socket: zmq.Socket[bytes], deal: Callable[[zmq.Socket[bytes]], None]) -> None:
+    """Deal with what has come to a socket, but not with more than a few things at a time."""
+    for _ in range(_EVENTS):
+        deal(socket)
+        if not socket.poll(0):
+            return

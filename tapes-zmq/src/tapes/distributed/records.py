@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from tapes.distributed.frames import CLOCK, FrameError, record
 from tapes.errors import MetricError
@@ -39,6 +39,9 @@ RESERVED = "tapes.aggregator."
 
 MOST = 1 << 53
 """How many values or timed events there may be. At a million a second that takes 285 years."""
+
+PIECE = 1 << 16
+"""Bytes from which on what has become of a histogram is told in several records, each with some of its slices."""
 
 _NARROW = range(1, 0x8000)  # the keys that have lanes
 _INTEGER = 129  # bytes of the largest integer: floats reach as far
@@ -262,6 +265,8 @@ class Codec(NamedTuple):
     """Writes a state, given the one that the receiver knows, or None."""
     read: Callable[[Reader], Any]
 
+    pieces: Optional[Callable[[Any, Any], List[bytes]]] = None
+    """Writes the same in several parts, each an update by itself, of which those after the first are changes."""
     differ: Callable[[Any, Any, Any], bool] = lambda _, state, known: state is not known
     """Whether the state of a metric is another one than the one that the receiver knows."""
     whole: Callable[[Any], Any] = lambda update: update
@@ -272,6 +277,13 @@ class Codec(NamedTuple):
     def state(self, number: int, state: Any, known: Any) -> bytes:
         """Write the record with the state of the series `number`."""
         return record(self.type, _U32.pack(number) + self.write(state, known))
+
+    def states(self, number: int, state: Any, known: Any) -> List[bytes]:
+        """Write the same as several records if one would be large, so that no frame has to be."""
+        whole = self.state(number, state, known)
+        if self.pieces is None or len(whole) <= PIECE:
+            return [whole]
+        return [record(self.type, _U32.pack(number) + piece) for piece in self.pieces(state, known)]
 
 
 def _write_counter(state: CounterState, known: Optional[CounterState]) -> bytes:
@@ -335,12 +347,34 @@ def _events(reader: Reader, count: float, current: float, tick: int, m1: float, 
 
 
 def _write_histogram(state: HistogramState, known: Optional[HistogramState]) -> bytes:
-    head, slices = _histogram(state, known)
-    return _HISTOGRAM.pack(*head) + slices
+    flags, through, slices = _histogram(state, known)
+    return _HISTOGRAM.pack(flags, through, len(slices)) + b"".join(slices)
 
 
-def _histogram(state: HistogramState, known: Optional[HistogramState]) -> Tuple[Tuple[int, float, int], bytes]:
-    """Return the head of a histogram and its slices. What is closed, if it has to be sent, is the first of them."""
+def _histogram_pieces(state: HistogramState, known: Optional[HistogramState]) -> List[bytes]:
+    return [
+        _HISTOGRAM.pack(flags, through, len(slices)) + b"".join(slices)
+        for flags, through, slices in _apart(state, known)
+    ]
+
+
+def _apart(state: HistogramState, known: Optional[HistogramState]) -> Iterator[Tuple[int, float, List[bytes]]]:
+    """Yield the same as `_histogram` for each piece of a histogram."""
+    flags, through, slices = _histogram(state, known)
+    piece: List[bytes] = []
+    for part in slices:
+        if piece and sum(map(len, piece)) + len(part) > PIECE:
+            yield flags, through, piece
+            flags, piece = 0, []
+        piece.append(part)
+    yield flags, through, piece
+
+
+def _histogram(state: HistogramState, known: Optional[HistogramState]) -> Tuple[int, float, List[bytes]]:
+    """Return the flags of a histogram, through when it is closed, and its slices.
+
+    What is closed, if it has to be sent, is the first of them.
+    """
     if len(state.slices) > _ALL_SLICES:
         known, state = None, _with_fewer_slices(state)
     if known is not None and _has_lost_slices(state, known):
@@ -350,7 +384,7 @@ def _histogram(state: HistogramState, known: Optional[HistogramState]) -> Tuple[
     if _closes(state, known):
         flags |= _CLOSED
         slices.insert(0, Slice(0.0, 0.0, state.closed))
-    return (flags, state.closed_through, len(slices)), b"".join([_slice(part) for part in slices])
+    return flags, state.closed_through, [_slice(part) for part in slices]
 
 
 def _closes(state: HistogramState, known: Optional[HistogramState]) -> bool:
@@ -416,11 +450,19 @@ def _read_slices(reader: Reader, flags: int, through: float, count: int) -> Hist
 
 
 def _write_timer(state: TimerState, known: Optional[TimerState]) -> bytes:
+    return _timer(state, *_histogram(state.durations, None if known is None else known.durations))
+
+
+def _timer_pieces(state: TimerState, known: Optional[TimerState]) -> List[bytes]:
+    pieces = _apart(state.durations, None if known is None else known.durations)
+    return [_timer(state, *piece) for piece in pieces]
+
+
+def _timer(state: TimerState, flags: int, through: float, slices: List[bytes]) -> bytes:
     events = state.events
-    head, slices = _histogram(state.durations, None if known is None else known.durations)
     count, current = min(events.count, MOST), min(events.current, MOST)
     rates = [min(rate, float(count)) for rate in events.rates]
-    return _TIMER.pack(count, current, events.tick, *rates, *head) + slices
+    return _TIMER.pack(count, current, events.tick, *rates, flags, through, len(slices)) + b"".join(slices)
 
 
 def _read_timer(reader: Reader) -> TimerUpdate:
@@ -567,11 +609,13 @@ CODECS: Dict[str, Codec] = {
         Codec("meter", STATE + 2, _write_meter, _read_meter, timeless=_timeless_meter),
         Codec(
             *("histogram", STATE + 3, _write_histogram, _read_histogram),
+            pieces=_histogram_pieces,
             whole=_whole_histogram,
             timeless=_timeless_histogram,
         ),
         Codec(
             *("timer", STATE + 4, _write_timer, _read_timer),
+            pieces=_timer_pieces,
             whole=lambda update: TimerState(update.events, _whole_histogram(update.durations)),
             timeless=lambda state: TimerState(_timeless_meter(state.events), _timeless_histogram(state.durations)),
         ),

@@ -96,7 +96,7 @@ class UnifiedRegistry(Registry):
             self._count_bad(f"has dropped what is no frame of a worker. {error}")
 
     def tidy(self) -> None:
-        """Let go of workers that are gone. To be called now and then when no message is waiting."""
+        """Let go of workers that are gone. To be called now and then, whether messages are waiting or not."""
         now = self.clock.monotonic()
         if now - self._bad_at > _CALM:
             self._bad.succeeded()
