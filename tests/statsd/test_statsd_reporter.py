@@ -256,6 +256,7 @@ def test_a_host_that_turns_out_to_be_unreachable_is_told_everything_again(
         """Says so with the third packet; until then they vanish."""
 
         close = real.close
+        lost = False
 
         def send(self, data: bytes) -> int:
             sent.append(data)

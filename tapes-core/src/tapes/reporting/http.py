@@ -7,13 +7,16 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Optional, Tuple
 
+from tapes.errors import ReporterError
 from tapes.reporting.connections import GRACE, RETRY, Connections
+from tapes.reporting.descriptors import OwnSocket, own
 from tapes.reporting.page import PageReporter
 
 if TYPE_CHECKING:
     from tapes.reporting.run import Run
 
-_TICK = 1.0  # seconds between looks at the deadlines of connections, while there are any
+_TICK = 1.0  # seconds between looks at the deadlines of connections, and whether the sockets are still there
+_LOST = "serves nobody any more, because the program has closed its sockets: start it after that."
 
 
 class HTTPReporter(PageReporter):
@@ -27,7 +30,7 @@ class HTTPReporter(PageReporter):
     It listens in the process that has started it: a forked child closes what it has inherited, and may start another.
     """
 
-    _wake: Optional[Tuple[socket.socket, socket.socket]] = None
+    _wake: Optional[Tuple[OwnSocket, OwnSocket]] = None
     _connections: Connections  # since it was opened
 
     def open(self) -> None:
@@ -35,10 +38,11 @@ class HTTPReporter(PageReporter):
         self.close()  # what a run that hung has left open
         listener = self.listen()
         try:
-            self._wake = socket.socketpair()
+            reading, writing = socket.socketpair()
         except BaseException:
             listener.close()
             raise
+        self._wake = own(reading), own(writing)
         for end in self._wake:
             end.setblocking(False)
         self._connections = Connections(self.page, f"tapes-{type(self).__name__}-connection")
@@ -53,7 +57,11 @@ class HTTPReporter(PageReporter):
             selector.register(listener, selectors.EVENT_READ)
             selector.register(wake[0], selectors.EVENT_READ)
             while not run.stopping.is_set():
-                ready = selector.select(_TICK if connections else None)
+                ready = selector.select(_TICK)
+                if listener.lost or wake[0].lost:
+                    with suppress(Exception):  # by a logging handler or an observer
+                        self.failed(ReporterError("The program has closed its sockets."), _LOST)
+                    break
                 if any(key.fileobj is listener for key, _ in ready):
                     self._accept(run, listener, connections)
                 connections.shut_down_overdue()
@@ -79,7 +87,7 @@ class HTTPReporter(PageReporter):
         self._connections.close_inherited()
         self.close()
 
-    def _accept(self, run: Run, listener: socket.socket, connections: Connections) -> None:
+    def _accept(self, run: Run, listener: OwnSocket, connections: Connections) -> None:
         try:
             client, address = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):

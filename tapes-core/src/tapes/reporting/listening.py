@@ -8,11 +8,12 @@ import socket
 from typing import Any, Optional
 
 from tapes.errors import ReporterOptionError
+from tapes.reporting.descriptors import OwnSocket, own
 
 _BACKLOG = 128
 
 
-def listen(host: str, port: int, listener: object) -> socket.socket:
+def listen(host: str, port: int, listener: object) -> OwnSocket:
     """Return a socket that listens at `host` and `port` and does not block. With port 0 the system chooses one.
 
     `listener` is who wants to: it is what the errors begin with. Raises ReporterOptionError for a `host` that is no
@@ -41,8 +42,8 @@ def location(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _listening(family: int, address: Any) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def _listening(family: int, address: Any) -> OwnSocket:
+    listener = own(socket.socket(family, socket.SOCK_STREAM))
     try:
         if os.name == "posix":
             # Not to wait for connections that are closed.

@@ -15,7 +15,7 @@ from tapes.reporting.listening import listen, location
 from tapes.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
-    import socket
+    from tapes.reporting.descriptors import OwnSocket
 
 Page = Tuple[str, Optional[bytes]]
 """A media type and what is of that type; None if it could not be made."""
@@ -53,7 +53,7 @@ class PageReporter(Reporter):
         self._port = _checked_port(port)
         self._host = _checked_str("host", host, "an address, like '127.0.0.1'")
         self._format = format_named(_checked_str("format", format, "the name of a format, like 'json'"))
-        self._listener: Optional[socket.socket] = None
+        self._listener: Optional[OwnSocket] = None
 
     @property
     def port(self) -> int:
@@ -69,7 +69,7 @@ class PageReporter(Reporter):
         """Where the page is, when it is running."""
         return f"http://{location(self._host, self.port)}/"
 
-    def listen(self) -> socket.socket:
+    def listen(self) -> OwnSocket:
         """Listen, and return the socket, which does not block. Raises what `start()` raises if that cannot be."""
         self._listener = listen(self._host, self._port, self)
         return self._listener
@@ -99,7 +99,7 @@ class PageReporter(Reporter):
     def could_not_accept(self, error: BaseException) -> None:
         """Take note of a client that could not be let in, for want of descriptors for instance. Raises nothing."""
         with suppress(Exception):  # by a logging handler or an observer
-            self.failed(error, "could not accept a connection; it goes on.")
+            self.failed(error, "could not accept a connection.")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({location(self._host, self.port)})"

@@ -9,6 +9,7 @@ import select
 import socket
 from typing import TYPE_CHECKING, Any, List, Literal, NamedTuple, Optional, Tuple
 
+from tapes.reporting.descriptors import OwnSocket, own
 from tapes.reporting.listening import location
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Connection:
         self._destination = destination
         self._is_datagram = destination.protocol == "udp"
         self._clock = clock
-        self._socket: Optional[socket.socket] = None
+        self._socket: Optional[OwnSocket] = None
         self._address: Optional[_Address] = None
         self._untried: List[_Address] = []  # other addresses of the host, for as long as nothing was sent to this one
         self._known: List[_Address] = []
@@ -71,6 +72,9 @@ class Connection:
     def refusal(self) -> Optional[OSError]:
         """Return the refusal that has come since the last call, if one has; then the connection is closed."""
         if self._socket is None:
+            return None
+        if self._socket.lost:
+            self.close()
             return None
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
@@ -135,7 +139,7 @@ class Connection:
     def _connect_to_next(self) -> None:
         while True:
             self._address = family, address = self._untried.pop(0)
-            made = socket.socket(family, socket.SOCK_DGRAM if self._is_datagram else socket.SOCK_STREAM)
+            made = own(socket.socket(family, socket.SOCK_DGRAM if self._is_datagram else socket.SOCK_STREAM))
             try:
                 made.settimeout(SEND_TIMEOUT)
                 made.connect(address)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from tornado.ioloop import IOLoop
 
+from tapes.errors import ReporterError
 from tapes.reporting.connections import GRACE, MAX_CONNECTIONS, RETRY, first_to_go
 from tapes.reporting.tornado.client import Client
 from tapes.reporting.tornado.loops import asyncio_loop, running_loop
@@ -18,10 +19,11 @@ from tapes.reporting.tornado.pages import Pages
 if TYPE_CHECKING:
     import asyncio
 
+    from tapes.reporting.descriptors import OwnSocket
     from tapes.reporting.page import MakePage, Page
     from tapes.reporting.wakeup import Wakeup
 
-_TICK = 1.0  # seconds between looks at the deadlines of clients, while there are any
+_TICK = 1.0  # seconds between looks at the deadlines of clients, and whether the listening socket is still there
 _LOOK = 0.05  # seconds between looks whether the loop that is to end the server still runs
 
 
@@ -33,18 +35,17 @@ class Server:
     """
 
     def __init__(
-        self, listener: socket.socket, make_page: MakePage, name: str, failed: Callable[[BaseException], None]
+        self, listener: OwnSocket, make_page: MakePage, name: str, failed: Callable[[BaseException], None]
     ) -> None:
         """Serve what `make_page` makes at `listener`; `failed` is told why a client could not be let in."""
         self._make_page = make_page
         self._failed = failed
         self._pages = Pages(name)
         # Whoever pops the socket is the one to close it, or to take it to a loop: that is atomic, and needs no lock.
-        self._unserved: List[socket.socket] = [listener]
-        self._served: List[socket.socket] = []
+        self._unserved: List[OwnSocket] = [listener]
+        self._served: List[OwnSocket] = []
         self._loop: Optional[IOLoop] = None
         self._clients: Dict[Client, None] = {}
-        self._sweeping = False
         self._stopping = False
         self._ended: Optional[Callable[[], None]] = None
         self._unended = [True]  # whoever pops it ends the server in place of a loop that does not run
@@ -68,6 +69,7 @@ class Server:
             loop.call_later(RETRY, self.begin, loop)
         else:
             self._served.append(listener)
+            loop.call_later(_TICK, self._sweep)
 
     def stop(self, ended: Callable[[], None], done: Wakeup, timeout: float) -> bool:
         """Stop, call `ended`, which sets `done`, and return whether that was within `timeout` seconds.
@@ -162,6 +164,8 @@ class Server:
             loop.add_callback(self._forget, socket.socket(fileno=descriptor))
 
     def _accept(self, listener: Any, events: int) -> None:
+        if not self._is_there():
+            return
         try:
             client, address = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):
@@ -183,9 +187,6 @@ class Server:
         self._clients[added] = None
         if self._stopping:  # by a signal handler, in this moment
             added.close()
-        elif not self._sweeping:
-            self._sweeping = True
-            self._loop.call_later(_TICK, self._sweep)
 
     def _cannot_accept(self, error: Exception) -> None:
         if not self._served:
@@ -196,16 +197,24 @@ class Server:
         self._loop.call_later(RETRY, self._accept_again)
 
     def _accept_again(self) -> None:
-        if self._served and self._loop is not None:
+        if self._is_there() and self._served and self._loop is not None:
             self._loop.update_handler(self._served[0], IOLoop.READ)
 
+    def _is_there(self) -> bool:
+        """Listen no more if the program has closed the socket that listens; False if so."""
+        if not any(listener.lost for listener in self._served):
+            return True
+        self._close_listener()
+        self._failed(ReporterError("The program has closed the socket that listens: start the reporter after that."))
+        return False
+
     def _sweep(self) -> None:
+        self._is_there()
         now = time.monotonic()
         for client in list(self._clients):
             if client.deadline <= now:
                 client.close()
-        self._sweeping = bool(self._clients)
-        if self._sweeping and self._loop is not None:
+        if (self._served or self._clients) and self._loop is not None:
             self._loop.call_later(_TICK, self._sweep)
 
     def _fetch(self, counted: bool) -> asyncio.Future[Page]:
