@@ -77,7 +77,6 @@ IMPOSSIBLE: Dict[str, bytes] = {
     "the first tick that can be written": of("meter", meter(1, 0, -(1 << 63))),
     "a rate below zero": of("meter", meter(1, 0, 200, (0.1, -0.1, 0.1))),
     "a rate that is NaN": of("meter", meter(1, 0, 200, (0.1, 0.1, NAN))),
-    "a rate above the count": of("meter", meter(5, 0, 200, (1.7e308, 0.1, 0.1))),
     "2**64 - 1 durations": of("timer", timer((1 << 64) - 1, 0, 200)),
     "more durations in a tick than in all": of("timer", timer(1, 2, 200)),
     "a timer whose tick is in the future": of("timer", timer(1, 0, 300)),

@@ -337,8 +337,7 @@ def _read_meter(reader: Reader) -> MeterState:
 
 def _events(reader: Reader, count: float, current: float, tick: int, m1: float, m5: float, m15: float) -> MeterState:
     """Return the state of a meter or of the events of a timer that has been read."""
-    # A rate is far below the count: at most one event a minute for each.
-    if not 0 <= current <= count or not (0.0 <= m1 <= count and 0.0 <= m5 <= count and 0.0 <= m15 <= count):
+    if not 0 <= current <= count or not (0.0 <= m1 <= LARGEST and 0.0 <= m5 <= LARGEST and 0.0 <= m15 <= LARGEST):
         raise FrameError(f"There are no {count} events, {current} in a tick, at rates of {m1}, {m5} and {m15}.")
     reader.time(tick * TICK)
     # What an aggregator has merged from other machines may be rounded up to the next tick.
@@ -461,8 +460,7 @@ def _timer_pieces(state: TimerState, known: Optional[TimerState]) -> List[bytes]
 def _timer(state: TimerState, flags: int, through: float, slices: List[bytes]) -> bytes:
     events = state.events
     count, current = min(events.count, MOST), min(events.current, MOST)
-    rates = [min(rate, float(count)) for rate in events.rates]
-    return _TIMER.pack(count, current, events.tick, *rates, flags, through, len(slices)) + b"".join(slices)
+    return _TIMER.pack(count, current, events.tick, *events.rates, flags, through, len(slices)) + b"".join(slices)
 
 
 def _read_timer(reader: Reader) -> TimerUpdate:
