@@ -208,7 +208,6 @@ def test_what_is_beyond_in_numpy_is_the_largest() -> None:
         lambda numpy: numpy.ma.masked,
         lambda numpy: numpy.str_("3"),
         lambda numpy: numpy.complex64(3),
-        lambda numpy: numpy.timedelta64(3),
         lambda numpy: numpy.timedelta64(3, "s"),
         lambda numpy: numpy.datetime64("2026-01-01"),
     ],

@@ -1,26 +1,53 @@
-"""Scopes: context managers that are decorators too, for functions of every kind."""
+"""Scopes: context managers that are decorators too, for whatever can be called."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
+from functools import lru_cache, partial, wraps
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, TypeVar, cast
 
-from tapes.errors import InvalidTypeError
+from tapes.errors import InvalidTypeError, shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
-    from contextlib import AbstractContextManager
+    from types import TracebackType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_AT_ONCE = frozenset([bool, int, float, str, bytes, list, tuple, dict, set])
+"""Types of results that need no closer look."""
+
+_OF_ANY_CLASS = frozenset(
+    [
+        *dir(type("", (), {})),
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations__",
+        "__annotations_cache__",
+        "__del__",
+        "__firstlineno__",
+        "__getattr__",
+        "__orig_bases__",
+        "__parameters__",
+        "__slots__",
+        "__static_attributes__",
+    ]
+)
+"""Special names that say nothing of what an object can do."""
+
+_ITERABLE_COROUTINE = 0x100  # inspect.CO_ITERABLE_COROUTINE
 
 
 class Scope:
     """Something that is measured from entering it to leaving it.
 
-    As a decorator it measures each call: of a function and of a coroutine function until it returns or raises, of a
-    generator and of an asynchronous generator from its first step until it is exhausted, closed or raises. Every call
-    is measured by itself, so recursive and concurrent ones are right.
+    It may be entered and left by any threads, tasks and contexts, and raises nothing of itself. To leave what was not
+    entered measures nothing.
+
+    As a decorator it measures each call by itself, so recursive and concurrent ones are right. A function is measured
+    until it returns or raises, and where it returns a future, until that is done. A coroutine, another awaitable, a
+    generator and an asynchronous generator are measured from their first step until they are done, whichever function
+    they are of or returned by.
 
     A copy of a scope is the scope itself. One that is pickled measures for the metric of that name where it arrives.
     """
@@ -34,12 +61,28 @@ class Scope:
         return self
 
     @abstractmethod
-    def again(self) -> AbstractContextManager[Any]:
+    def again(self) -> Scope:
         """Return a scope that measures the same, for one call. Others may be in it too, as in this one."""
 
-    def apart(self) -> AbstractContextManager[Any]:
-        """Return a scope that measures the same, for one call that may be suspended while others begin and end."""
-        return self.again()
+    def forget(self) -> None:
+        """Measure nothing of what was entered last, when it is left."""
+
+    def handed_on(self) -> Scope:
+        """Return a scope to be left for what was entered here last, which is to be left here as well."""
+        scope = self.again()
+        scope.__enter__()
+        return scope
+
+    @abstractmethod
+    def __enter__(self) -> Any: ...
+
+    @abstractmethod
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None: ...
 
     def __call__(self, function: Function) -> Function:
         """Return `function` with each of its calls in a scope of its own.
@@ -50,53 +93,68 @@ class Scope:
         import inspect
 
         candidate: Any = function
-        if not callable(candidate) or isinstance(candidate, (staticmethod, classmethod)):
+        if isinstance(candidate, (staticmethod, classmethod)):
+            return cast("Function", type(candidate)(self(candidate.__func__)))
+        if not callable(candidate):
             raise InvalidTypeError(
-                f"{self!r} decorates functions, not {function!r} ({type(function).__name__}): put it below "
-                "@property, @classmethod and @staticmethod."
+                f"{self!r} decorates functions, not {function!r} ({type(function).__name__}): put it below @property."
             )
-        if inspect.iscoroutinefunction(function):
+        layers = list(_layers(candidate))
+        if any(map(inspect.iscoroutinefunction, layers)):
             wrapper = self._around_coroutine_function(function)
-        elif inspect.isasyncgenfunction(function):
+        elif any(map(inspect.isasyncgenfunction, layers)):
             wrapper = self._around_async_generator_function(function)
-        elif inspect.isgeneratorfunction(function):
+        elif any(map(inspect.isgeneratorfunction, layers)):
             wrapper = self._around_generator_function(function)
+            if any(map(_makes_awaitable_generators, layers)):
+                from types import coroutine
+
+                wrapper = coroutine(wrapper)
         else:
             wrapper = self._around_function(function)
         return cast("Function", wraps(function)(wrapper))
 
     def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         again = self.again
+        until_done = self._until_done
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            with again():
-                return function(*args, **kwargs)
+            with again() as scope:
+                result = function(*args, **kwargs)
+                if result is None:
+                    return None
+                try:
+                    if type(result) not in _AT_ONCE:
+                        result = until_done(result, scope)
+                except Exception:  # noqa: BLE001  whatever a class raises that is asked what it can do
+                    return result
+                return result
 
         return call
 
     def _around_coroutine_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        apart = self.apart
+        again = self.again
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            with apart():
+            with again():
                 return await function(*args, **kwargs)
 
         return call
 
     def _around_generator_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        apart = self.apart
+        again = self.again
 
         def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            with apart():
+            with again():
                 return (yield from function(*args, **kwargs))
 
         return call
 
     def _around_async_generator_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        apart = self.apart
+        again = self.again
 
         async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            with apart():
+            with again():
                 generator = function(*args, **kwargs)
                 step = generator.__anext__()
                 while True:
@@ -116,3 +174,120 @@ class Scope:
                         step = generator.asend(sent)
 
         return call
+
+    def _until_done(self, result: Any, scope: Scope) -> Any:
+        """Return what a call has returned, or what stands for it and is measured until it is done.
+
+        `scope` was entered for the call. What has a first step is measured from there, as it may never come to that.
+        """
+        manner = _manner(type(result))  # type: ignore[arg-type]  # classes have a hash
+        if manner is None:
+            return result
+        if manner == "future":
+            self._until_future_done(result, scope)
+            return result
+        if manner == "generator":
+            from inspect import GEN_CREATED, getgeneratorstate
+
+            if getgeneratorstate(result) != GEN_CREATED:
+                return result  # it is not of this call
+            if result.gi_code.co_flags & _ITERABLE_COROUTINE:
+                manner = "coroutine"
+        scope.forget()
+        if manner == "awaitable":
+            return _Awaitable(result, self)
+        around = {
+            "coroutine": self._around_coroutine_function,
+            "generator": self._around_generator_function,
+            "async generator": self._around_async_generator_function,
+        }[manner]
+        return around(lambda: result)()
+
+    def _until_future_done(self, future: Any, scope: Scope) -> None:
+        if future.done():
+            return
+        later = scope.handed_on()
+
+        def done(future: Any) -> None:
+            error = _error_of(future)
+            later.__exit__(None if error is None else type(error), error, None)
+
+        future.add_done_callback(done)
+
+
+class _Awaitable:
+    """Stands for an object that can do nothing but be awaited."""
+
+    __slots__ = ("_awaitable", "_scope")
+
+    def __init__(self, awaitable: Any, scope: Scope) -> None:
+        self._awaitable = awaitable
+        self._scope = scope
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        with self._scope.again():
+            return (yield from self._awaitable.__await__())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._awaitable, name)
+
+    def __repr__(self) -> str:
+        return repr(self._awaitable)
+
+
+@lru_cache(maxsize=256)
+def _manner(kind: type) -> Optional[str]:
+    """Return in which manner results of this type go on after a call, None if they do not."""
+    from collections.abc import Coroutine
+    from types import AsyncGeneratorType, GeneratorType
+
+    if hasattr(kind, "_asyncio_future_blocking"):  # what asyncio tells futures by
+        return "future"
+    if issubclass(kind, GeneratorType):
+        return "generator"
+    if issubclass(kind, AsyncGeneratorType):
+        return "async generator"
+    if issubclass(kind, Coroutine):
+        return "coroutine"
+    # Nothing can stand for what can do more, as an asynchronous context manager can.
+    special = {name for name in dir(kind) if name.startswith("__")} - _OF_ANY_CLASS
+    return "awaitable" if special == {"__await__"} else None
+
+
+def _layers(function: Any) -> Iterator[Any]:
+    """Return `function` and what it calls in its turn: what it is a part of, and what makes an object callable."""
+    import inspect
+
+    while True:
+        yield function
+        if isinstance(function, partial):
+            function = function.func
+        elif inspect.isroutine(function) or isinstance(function, type):
+            return
+        else:
+            function = type(function).__call__
+
+
+def _makes_awaitable_generators(function: Any) -> bool:
+    """Whether `types.coroutine` has made this generator function one of coroutines."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return code is not None and bool(code.co_flags & _ITERABLE_COROUTINE)
+
+
+def _error_of(future: Any) -> Optional[BaseException]:
+    """Return what a future has ended with, if it is an exception."""
+    if future.cancelled():
+        from asyncio import CancelledError
+
+        return CancelledError()
+    # To ask by the method for the exception is to say that it was taken care of, and then it is not logged.
+    error: Optional[BaseException] = getattr(future, "_exception", None)
+    return error
+
+
+def without_parentheses(method: str, name: str, function: object) -> InvalidTypeError:
+    """Return the error for `@metric.method` in the place of `@metric.method()`."""
+    return InvalidTypeError(
+        f"{method}() of {name!r} takes no argument, not {shown(function)}: as a decorator it needs its parentheses, "
+        f"as in @metric.{method}()."
+    )

@@ -10,7 +10,7 @@ from tapes import forking, portable
 from tapes.errors import InvalidTypeError, shown
 from tapes.instruments.instrument import Instrument
 from tapes.recording import GaugeBuffer, exact
-from tapes.scope import Scope
+from tapes.scope import Scope, without_parentheses
 from tapes.snapshot.views import VALUE_KEYS, gauge_statistics
 from tapes.state.gauge import MERGES, UNSET, GaugeState, single
 
@@ -79,12 +79,16 @@ class Gauge(GaugeBuffer, Instrument):
             return f"has been set by the program: {shown(producer)} is asked from now on, and what is set is not shown."
         return problem
 
-    def track_in_progress(self) -> ProgressTracking:
+    def track_in_progress(self, function: None = None) -> ProgressTracking:
         """Return a scope that adds 1 on entering and takes it away on leaving: how many are inside right now.
 
         A context manager and a decorator (see `tapes.scope.Scope`), which may be entered any number of times at once,
         by threads and tasks alike. What was entered before a fork is not counted in the child.
+
+        Raises InvalidTypeError for `@gauge.track_in_progress` without its parentheses.
         """
+        if function is not None:
+            raise without_parentheses("track_in_progress", self.name, function)
         if not self._settable:
             raise self._produced("track_in_progress()")
         return ProgressTracking(self)
@@ -173,12 +177,16 @@ class ProgressTracking(Scope):
 
     def __enter__(self) -> ProgressTracking:
         self._entered.append(forking.generation)
-        self._gauge.increment()
+        GaugeBuffer._record(self._gauge, 1)  # which does not mind a producer that it has got since
         return self
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Any, traceback: Optional[TracebackType]) -> None:
-        if self._entered.pop() == forking.generation:
-            self._gauge.decrement()
+        try:
+            generation = self._entered.pop()
+        except IndexError:
+            return  # it had not been entered
+        if generation == forking.generation:
+            GaugeBuffer._record(self._gauge, -1)
 
     def __reduce__(self) -> Tuple[Any, ...]:
         return self._gauge.track_in_progress, ()

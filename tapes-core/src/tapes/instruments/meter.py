@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional, Tuple, Type
 
-from tapes.errors import InvalidTypeError
+from tapes.errors import InvalidTypeError, shown
 from tapes.instruments.instrument import Instrument
 from tapes.recording import MeterBuffer
 from tapes.scope import Scope
@@ -36,7 +36,10 @@ class Meter(MeterBuffer, Instrument):
         kinds: Tuple[Any, ...] = types
         for kind in kinds:
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-                raise InvalidTypeError(f"mark_exceptions() of {self.name!r} takes exception classes, not {kind!r}.")
+                raise InvalidTypeError(
+                    f"mark_exceptions() of {self.name!r} takes exception classes, not {shown(kind)}: as a decorator it "
+                    "needs its parentheses, as in @metric.mark_exceptions()."
+                )
         return ExceptionMarking(self, types or (Exception,))
 
     def _statistics(self, state: MeterState, now: float) -> Statistics:

@@ -19,7 +19,8 @@ from tapes.recording.exact import exact
 from tapes.recording.gauge import GaugeBuffer
 from tapes.recording.histogram import HistogramBuffer
 from tapes.recording.meter import MeterBuffer
-from tapes.recording.timer import TimerBuffer, Timing
+from tapes.recording.timer import TimerBuffer
+from tapes.recording.timing import Timing
 
 __all__ = [
     "Buffer",

@@ -1,15 +1,15 @@
-"""The buffer of a timer, and the scope that measures durations for it."""
+"""The buffer of a timer."""
 
 from __future__ import annotations
 
 import sys
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, Union
 
 from tapes.recording.exact import exact
 from tapes.recording.histogram import with_values
 from tapes.recording.meter import TickingBuffer
-from tapes.scope import Scope
+from tapes.recording.timing import SharedTiming, Timing
+from tapes.scope import without_parentheses
 from tapes.state.histogram import NONE
 from tapes.state.rates import started as meter_started
 from tapes.state.rates import tick_of
@@ -17,17 +17,19 @@ from tapes.state.timer import TimerState
 
 if TYPE_CHECKING:
     from datetime import timedelta
-    from types import TracebackType
 
-    # A scope, when it was entered, and the entry that was there before.
-    _Entry = Tuple["Timing", float, Optional[Any]]
+_HAS_LOCK = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
 
-# Whether no other thread can run between the look at an attribute and the change of it that follows at once.
-_SWITCHES_AT_CALLS_ONLY = (
-    sys.implementation.name == "cpython"
-    and sys.version_info >= (3, 11)
-    and getattr(sys, "_is_gil_enabled", lambda: True)()
-)
+# Between the look at an attribute and the change of it that follows at once no other thread can run.
+_SWITCHES_AT_CALLS_ONLY = _HAS_LOCK and sys.version_info >= (3, 11)
+
+if _HAS_LOCK:
+    from sys import getrefcount
+else:
+
+    def getrefcount(thing: Any, /) -> int:
+        """Stand in where references are not counted, or not exactly."""
+        return -1
 
 
 _LOGGED = -1
@@ -67,19 +69,29 @@ class TimerBuffer(TickingBuffer[TimerState]):
             self._log_below_zero()
         return state
 
-    def time(self) -> Timing:
+    def time(self, function: None = None) -> Timing:
         """Return a scope that records the duration from entering it to leaving it, however it is left.
 
         A context manager and a decorator (see `tapes.scope.Scope`), which may be entered again while it is entered, and
-        by any number of threads and tasks. A block that was entered before a fork counts in the parent only. `with
-        timer.time():` costs about 400 ns.
+        entered and left by any threads, tasks and contexts. A block that was entered before a fork counts in the parent
+        only. `with timer.time():` costs about 400 ns.
+
+        Raises InvalidTypeError for `@timer.time` without its parentheses.
         """
-        # To make an object costs as much as all the rest. So the last one is handed out for as long as nobody is in it;
-        # should two get hold of it at once, it copes, as any scope does that is shared.
+        # To make an object costs as much as all the rest. So the last one is handed out again once nobody else has it.
         timing = self._idle
-        if not timing._started:
+        if getrefcount(timing) == _ALONE and function is None:
             return timing
+        if function is not None:
+            raise without_parentheses("time", self.name, function)
         self._idle = timing = self._timing()
+        return timing
+
+    def _timing(self) -> Timing:
+        """Return a scope that nobody else has."""
+        timing = _new(_kind)
+        timing._timer = self
+        timing._started = None if _kind is Timing else {}
         return timing
 
     def update(self, duration: Union[float, timedelta]) -> None:
@@ -111,12 +123,6 @@ class TimerBuffer(TickingBuffer[TimerState]):
             raise self._refusal(duration, "a finite number of seconds or a timedelta")
         return number
 
-    def _timing(self) -> Timing:
-        timing = _new(_kind)
-        timing._timer = self
-        timing._started = None if _kind is Timing else {}
-        return timing
-
     def _zero(self, now: float) -> TimerState:
         return TimerState(meter_started(now), NONE)
 
@@ -141,123 +147,15 @@ class TimerBuffer(TickingBuffer[TimerState]):
         )
 
 
-_entered: ContextVar[Optional[_Entry]] = ContextVar("tapes_timings_entered", default=None)
-
-
-class Timing(Scope):
-    """Measures the time from entering to leaving, for a timer.
-
-    A scope that is entered once at a time, as nearly all are, keeps the start in an attribute. One that is found
-    entered keeps further starts in a context variable, so that each thread, task and greenlet leaves what it entered.
-    """
-
-    __slots__ = ("_started", "_timer")
-
-    _timer: TimerBuffer
-    _started: Union[float, Dict[str, List[float]], None]
-    """When it was entered; None while it is not. Once it has been shared, a dict with that time, or with nothing."""
-
-    def again(self) -> Timing:
-        """Return a scope for the same timer."""
-        return self._timer.time()
-
-    def apart(self) -> Timing:
-        """Return a scope for the same timer that nobody else has."""
-        return self._timer._timing()
-
-    def __enter__(self) -> Timing:
-        now = self._timer._now()
-        if self._started is None:
-            self._started = now
-        else:
-            self._enter_shared(now)
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        timer = self._timer
-        now = timer._now()
-        started: Any = self._started
-        try:
-            duration = now - started
-            self._started = None
-        except TypeError:
-            started = self._leave_shared()
-            duration = now - started
-        if started >= timer._began:
-            timer._pending.append(duration)
-            if now >= timer._until:
-                timer._settle(now)
-
-    def _enter_shared(self, now: float) -> None:
-        claims: Any = self._started
-        # No isinstance(): there must be no call between the look at the attribute and its change.
-        if claims.__class__ is not dict:
-            claims = self._started = {} if claims is None else {_CLAIM: [claims]}
-        before = entry = _entered.get()
-        while entry is not None and entry[0] is not self:
-            entry = entry[2]
-        mine = [now]
-        # Atomic, so of all that enter now one finds its own list in the dict. Who has entered by the context variable
-        # before, and is inside, enters by it again: what is left first is looked for there first.
-        if entry is not None or claims.setdefault(_CLAIM, mine) is not mine:
-            _entered.set((self, now, before))
-
-    def _leave_shared(self) -> float:
-        """Return when this scope was entered by who leaves it now."""
-        above: List[_Entry] = []
-        entry = _entered.get()
-        while entry is not None:
-            if entry[0] is self:
-                below = entry[2]
-                for scope, started, _ in reversed(above):
-                    below = (scope, started, below)
-                _entered.set(below)
-                return entry[1]
-            above.append(entry)
-            entry = entry[2]
-        claims = self._started
-        claim = claims.pop(_CLAIM, None) if isinstance(claims, dict) else None
-        if claim is None:
-            raise RuntimeError(f"A timing of {self._timer.name!r} was left that had not been entered here.")
-        return claim[0]
-
-    def __reduce__(self) -> Tuple[Any, ...]:
-        return self._timer.time, ()
-
-    def __repr__(self) -> str:
-        return f"<Timing for the timer {self._timer.name!r}>"
-
-
-class SharedTiming(Timing):
-    """The same for interpreters that switch threads anywhere: each is treated as one that is shared."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> Timing:
-        self._enter_shared(self._timer._now())
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        timer = self._timer
-        now = timer._now()
-        started = self._leave_shared()
-        if started >= timer._began:
-            timer._pending.append(now - started)
-            if now >= timer._until:
-                timer._settle(now)
-
-
-_CLAIM = "entered"
-
 _kind = Timing if _SWITCHES_AT_CALLS_ONLY else SharedTiming
 _new = Timing.__new__
+
+
+def _references(timer: TimerBuffer) -> int:
+    """Return how many references there are to a scope of `timer`, counted as `time` counts them."""
+    timing = timer._idle
+    return getrefcount(timing)
+
+
+_ALONE = _references(TimerBuffer("", (), float)) if _HAS_LOCK else 0
+"""How many references `time` counts to a scope that nobody else has."""

@@ -1,0 +1,212 @@
+"""The scope that measures durations for a timer."""
+
+from __future__ import annotations
+
+import sys
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union
+
+from tapes.scope import Scope
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+    from tapes.recording.timer import TimerBuffer
+
+    # When it was entered, and the frame of who entered with how often it was inside already; None once it was left, so
+    # as to keep no frame alive.
+    _Entry = List[Any]
+    # A scope, one of its entries, and the link before.
+    _Link = Tuple["Timing", _Entry, Optional[Any]]
+
+_getframe = sys._getframe
+
+_entered: ContextVar[Optional[_Link]] = ContextVar("tapes_timings_entered", default=None)
+"""The entries that were made in this context, the newest first."""
+
+_FIRST = "first"
+
+_SUSPENDABLE = 0x20 | 0x80 | 0x200  # code of generators, coroutines and asynchronous generators
+
+
+class Timing(Scope):
+    """Measures the time from entering to leaving, for a timer.
+
+    A scope that is entered once at a time, as nearly all are, keeps the start in an attribute. One that is found
+    entered keeps further starts by the frame that entered: that of a `with` block stays the same, whatever thread, task
+    or context runs it. What is left by a frame that has not entered was entered by one that has returned, of an
+    ExitStack for instance, in this context if it can be told; or it is the one that was there first. Whichever entry is
+    taken, count and sum are right once all are left.
+    """
+
+    __slots__ = ("_started", "_timer")
+
+    _timer: TimerBuffer
+    _started: Union[float, Dict[Any, _Entry], None]
+    """When it was entered; None while it is not. Once it has been shared, a dict with all entries, or with none."""
+
+    @property
+    def again(self) -> Callable[[], Timing]:
+        """Return a scope for the same timer that nobody else has. A property, to save decorated functions one call."""
+        return self._timer.time
+
+    def forget(self) -> None:
+        """Measure nothing when it is left."""
+        self._taken(None)
+
+    def handed_on(self) -> Timing:
+        """Return a scope that is entered since this one was, which measures nothing any more."""
+        started = self._taken(None)
+        timing = self._timer._timing()
+        if started is not None:
+            timing._started = {_FIRST: [started, None]}
+        return timing
+
+    def __enter__(self) -> Timing:
+        now = self._timer._now()
+        if self._started is None:
+            self._started = now
+        else:
+            self._enter_shared(now)
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        timer = self._timer
+        now = timer._now()
+        started: Any = self._started
+        try:
+            duration = now - started
+            self._started = None
+        except TypeError:
+            started = self._taken(_getframe(0).f_back)
+            if started is None:
+                return  # it had not been entered
+            duration = now - started
+        if started >= timer._began:
+            timer._pending.append(duration)
+            if now >= timer._until:
+                timer._settle(now)
+
+    def _enter_shared(self, now: float) -> None:
+        entries: Any = self._started
+        # No isinstance(): there must be no call between the look at the attribute and its change.
+        if entries.__class__ is not dict:
+            entries = self._started = {} if entries is None else {_FIRST: [entries, None]}
+        entry: _Entry = [now, None]
+        # Atomic, so of all that enter now one finds its own entry in the dict.
+        if entries or entries.setdefault(_FIRST, entry) is not entry:
+            self._enter_by_frame(entries, entry, _getframe(1).f_back)
+
+    def _enter_by_frame(self, entries: Dict[Any, _Entry], entry: _Entry, frame: Optional[FrameType]) -> None:
+        depth = 0
+        while (frame, depth) in entries:
+            depth += 1
+        entry[1] = frame, depth
+        entries[frame, depth] = entry
+        _entered.set((self, entry, _living(_entered.get())))
+
+    def _taken(self, frame: Optional[FrameType]) -> Optional[float]:
+        """Take out the entry of who leaves, and return when it was made; None if there is none."""
+        entries = self._started
+        if not isinstance(entries, dict):
+            self._started = None
+            return entries
+        entry = (
+            _of_frame(entries, frame)
+            or self._of_context(entries, frame)
+            or entries.pop(_FIRST, None)
+            or self._of_context(entries)
+            or _oldest(entries)
+        )
+        if entry is None:
+            return None
+        entry[1] = None
+        link = _entered.get()
+        if link is not None and link[1][1] is None:
+            _entered.set(_living(link))
+        started: float = entry[0]
+        return started
+
+    def _of_context(self, entries: Dict[Any, _Entry], leaving: Optional[FrameType] = None) -> Optional[_Entry]:
+        """Take out the newest entry of this context; with a frame that is leaving, the newest of one that returned."""
+        link = _entered.get()
+        while link is not None:
+            scope, entry, link = link
+            if scope is not self or entry[1] is None or (leaving is not None and _runs(entry[1][0], leaving)):
+                continue
+            if entries.pop(entry[1], None) is not None:
+                return entry
+        return None
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return self._timer.time, ()
+
+    def __repr__(self) -> str:
+        return f"<Timing for the timer {self._timer.name!r}>"
+
+
+def _of_frame(entries: Dict[Any, _Entry], frame: Optional[FrameType]) -> Optional[_Entry]:
+    depth = 0
+    while (frame, depth + 1) in entries:
+        depth += 1
+    return entries.pop((frame, depth), None)
+
+
+def _runs(frame: Optional[FrameType], current: Optional[FrameType]) -> bool:
+    """Whether a frame that has entered in this context may leave by itself, because it has not returned yet."""
+    if frame is None or frame.f_code.co_flags & _SUSPENDABLE:
+        return True
+    while current is not None:
+        if current is frame:
+            return True
+        current = current.f_back
+    return False
+
+
+def _oldest(entries: Dict[Any, _Entry]) -> Optional[_Entry]:
+    for key in list(entries):
+        entry = entries.pop(key, None)
+        if entry is not None:
+            return entry
+    return None
+
+
+def _living(link: Optional[_Link]) -> Optional[_Link]:
+    """Return the newest link whose entry has not been left."""
+    while link is not None and link[1][1] is None:
+        link = link[2]
+    return link
+
+
+class SharedTiming(Timing):
+    """The same for interpreters that switch threads anywhere: each is treated as one that is shared."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Timing:
+        entries: Any = self._started
+        entry: _Entry = [self._timer._now(), None]
+        if entries or entries.setdefault(_FIRST, entry) is not entry:
+            self._enter_by_frame(entries, entry, _getframe(0).f_back)
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        timer = self._timer
+        now = timer._now()
+        entries: Any = self._started
+        only = entries.pop(_FIRST, None) if len(entries) == 1 else None
+        started = self._taken(_getframe(0).f_back) if only is None else only[0]
+        if started is not None and started >= timer._began:
+            timer._pending.append(now - started)
+            if now >= timer._until:
+                timer._settle(now)
