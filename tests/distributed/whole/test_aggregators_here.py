@@ -29,7 +29,7 @@ join(*[forked(work) for _ in range(3)])
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("kind", ["ThreadedStreamReporter", "TornadoStreamReporter"])
 def test_a_signal_ends_it_in_the_main_thread(place: Place, number: signal.Signals, kind: str) -> None:
     """`start()` returns after a last report, and the handlers that were there before are back."""

@@ -243,7 +243,7 @@ def test_unknown_arguments(place: Place, arguments: List[str]) -> None:
     assert "usage: python -m tapes.distributed" in program.said()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it_with_a_last_report(place: Place, number: signal.Signals) -> None:
     """Status 0, nothing on its output, everything in the report, and no socket left."""
     program = place.supervise(config(place).replace("interval = 0.1", "interval = 3600"))

@@ -87,6 +87,11 @@ class Terminal:
                 self._written += os.read(self._ours, 65536)
         return self._written.decode().replace("\r\n", "\n")
 
+    def vanish(self) -> None:
+        """Close it while programs run in it, as whoever closes a window does."""
+        os.close(self._ours)
+        self._ours = os.open(os.devnull, os.O_RDWR)
+
     def close(self) -> None:
         """End everything and close it."""
         if self._shell.poll() is None:
@@ -327,3 +332,44 @@ def test_a_terminal_that_is_closed_ends_everything(place: Place, terminals: Term
 
     assert (status, terminal.shows()) == (0, "")
     assert place.report().last("served.value") == {"served.value": 33}
+
+
+def foreground(place: Place, terminals: Terminals) -> Terminal:
+    """Run the command line in the foreground, and return when it has counted something."""
+    config = place.folder / "aggregator.toml"
+    config.write_text(
+        f'[aggregator]\nsocket_addr = "{place.address}"\n'
+        f'[reporters.stream]\ninterval = 3600\npath = "{place.folder}/report"\n'
+    )
+    terminal = terminals.command([sys.executable, "-m", "tapes.distributed", "--config", str(config)])
+    until(place.report().documents, "it works")
+    worker = place.run("""
+        registry = worker_registry()
+        registry.connect()
+        registry.counter("served").increment(7)
+    """)
+    assert worker.ended() == 0
+    return terminal
+
+
+def test_a_terminal_that_is_closed_ends_the_command_line(place: Place, terminals: Terminals) -> None:
+    """It makes its last report, and leaves nothing behind."""
+    terminal = foreground(place, terminals)
+    terminal.vanish()
+    until(lambda: not (place.folder / "a.lock").exists(), "it has ended")
+
+    assert place.report().last("served.value") == {"served.value": 7}
+
+
+def test_sighup_from_elsewhere_ends_nothing_that_runs_in_a_terminal(place: Place, terminals: Terminals) -> None:
+    """The terminal is there, so somebody wants the config to be read anew."""
+    terminal = foreground(place, terminals)
+    config = place.folder / "aggregator.toml"
+    config.write_text(config.read_text().replace("/report", "/other"))
+    terminal.hang_up()
+    seen = place.report("other").await_last({"served.value": 7})
+    terminal.press(CTRL_C)
+    status = terminal.ended()
+
+    assert seen == {"served.value": 7}
+    assert status == 0

@@ -5,17 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
+from typing import Sequence
 
-from tapes.config.checking import check
-from tapes.config.options import Options, shown
-from tapes.config.source import VARIABLE, read
+from tapes.config.source import VARIABLE
 from tapes.distributed import keys
-from tapes.distributed.aggregator import RegistryAggregator
-from tapes.errors import ConfigError, TapesError
-
-if TYPE_CHECKING:
-    from tapes.config.source import Source
+from tapes.distributed.configured import ConfiguredAggregator
+from tapes.errors import TapesError
 
 _DESCRIPTION = """\
 Merge the metrics of all processes that publish them, and report on all of them together.
@@ -36,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tapes.distributed",
         description=_DESCRIPTION,
-        epilog="It ends with a last report on SIGTERM and on Ctrl-C. exit status: 0 then, 1 if it cannot start.\n\n"
+        epilog="It ends with a last report on SIGTERM and on Ctrl-C. On SIGHUP it reads config and keys anew.\n"
+        "exit status: 0 when it was ended, 1 if it cannot start or go on.\n\n"
         "python -m tapes.distributed keygen DIR   makes CURVE keys for tcp:// between hosts",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -59,47 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
-        source = read(options.config)
-        aggregator = configured(source)
+        aggregator = ConfiguredAggregator(options.config)
         if options.check:
-            sys.stdout.write(f"{source.name} is right: {aggregator!r}\n")
+            sys.stdout.write(f"{aggregator.source} is right: {aggregator!r}\n")
             return 0
         aggregator.start(fork=False)
     except (TapesError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
-
-
-def configured(source: Source) -> RegistryAggregator:
-    """Return the aggregator that a config asks for. Raises ConfigError with every fault."""
-    faults: List[str] = []
-    table = dict(source.table)
-    arguments = _options(table.pop("aggregator", {}), faults)
-    reporters = []
-    try:
-        checked = check(table)
-    except ConfigError as error:
-        faults += error.faults
-    else:
-        reporters = [each.reporter for each in checked.reporters]
-        if not reporters:
-            faults.append("reporters: there are none, so nobody would see what is merged")
-    if not faults:
-        try:
-            return RegistryAggregator(reporters, **arguments)
-        except TapesError as error:
-            faults.append(f"aggregator: {error}")
-    raise ConfigError(source.name, faults)
-
-
-def _options(table: object, faults: List[str]) -> Dict[str, Any]:
-    if not isinstance(table, Mapping):
-        faults.append(f"aggregator: {shown(table)} is not a table")
-        return {}
-    arguments, found = Options(RegistryAggregator).check(table, "aggregator")
-    faults += found
-    return arguments
 
 
 def _keygen(arguments: Sequence[str]) -> int:

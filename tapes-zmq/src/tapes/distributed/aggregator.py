@@ -5,23 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import signal
 import socket
-import threading
 import time
 from collections.abc import Sequence
-from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, TypeVar, Union
 
 from tapes.distributed import addresses, claims, succession
 from tapes.distributed import keys as curve
-from tapes.distributed.forked import ORPHANED, PARTING, SIGNALS, Fate, ForkedProcess
+from tapes.distributed.driving import LOOK, REPORTING, Change, Course, Reporters, drive, needs_a_loop
+from tapes.distributed.fates import ORPHANED, Fate, Here
+from tapes.distributed.forked import ForkedProcess
 from tapes.distributed.processes import machine, processes
 from tapes.distributed.unified import LEASE, LOGGER_NAME, UnifiedRegistry
 from tapes.errors import ReporterError, ReporterOptionError, ReporterStateError
-from tapes.reporting import Reporter, ScheduledReporter
-from tapes.reporting.wakeup import Wakeup
+from tapes.reporting import Reporter
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,13 +31,10 @@ Self = TypeVar("Self", bound="RegistryAggregator")
 STOP_TIMEOUT = 5.0
 """How many seconds `stop()` waits at most, unless it is told otherwise."""
 
-_LOOK = 0.2  # seconds between two looks at whether the parent process is still there
-_SUCCESSION = 2 * _LOOK  # seconds in which one that stands by sees that its own program is gone too, if it is
+_SUCCESSION = 2 * LOOK  # seconds in which one that stands by sees that its own program is gone too, if it is
 _STAY = 1 / 3  # of the time that workers have to leave: if none has by then, it is plain that they go on
 _CATCHING_UP = (1.5, 5.0)  # seconds after a restart in which workers come back, at least and at most
 _ALONE = 30.0  # seconds without any worker after which this is mentioned
-_REPORTING = 2.5  # seconds for the last reports
-_YOUNG = (10_000, 20, 50)  # how many objects the garbage collector lets come, per generation, before it looks at them
 
 
 class RegistryAggregator:
@@ -94,10 +89,12 @@ class RegistryAggregator:
         # state, where there is one, says so after the system was booted too.
         place = f"{machine()} {processes()} {socket.gethostname()} {self.address}"  # containers are places too
         self.registry.identity = hashlib.sha256(place.encode()).digest()[:16]
+        self._keys_folder = None if keys is None else os.path.abspath(os.fspath(keys))
         self._keys = None if keys is None else curve.of_aggregator(keys)
         self._state_path = None if state_path is None else os.path.abspath(os.fspath(state_path))
-        self._stopping = Wakeup()
+        self._here = Here()
         self._child: Optional[ForkedProcess] = None
+        self._receiver: Optional[Receiver] = None
         self._serving = False
         self._since = math.inf
 
@@ -125,20 +122,18 @@ class RegistryAggregator:
         for reporter in self.reporters:
             if reporter.running:
                 raise ReporterStateError(f"{reporter!r} is running: stop() it before it is given to an aggregator.")
-        self._stopping = Wakeup()
+        self._here = Here()
         program = claims.Program.here(frozenset(ForkedProcess.pids))
         if fork:
             self._child = ForkedProcess(lambda ready, fate: self._serve(program, ready, fate))
             self._child.wait_until_ready()
             return
-        handlers = _handle_signals(self._stopping)
         self._serving = True
         try:
-            self._serve(program, lambda: None, _Here(self._stopping))
+            with self._here:
+                self._serve(program, lambda: None, self._here)
         finally:
             self._serving = False
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Let it take in what workers tell, report once more and end, and return after `timeout` seconds at most.
@@ -148,7 +143,7 @@ class RegistryAggregator:
         child, self._child = self._child, None
         if child is not None:
             child.stop(timeout, repr(self))
-        self._stopping.set()
+        self._here.stop()
 
     def __enter__(self: Self) -> Self:
         """Start, in a forked process."""
@@ -167,6 +162,23 @@ class RegistryAggregator:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self.reporters)}, socket_addr={self.address.text!r})"
 
+    def reload(self) -> Change:
+        """Read the keys anew, in the process of the aggregator. SIGHUP does that.
+
+        Whoever is connected by a key that is gone is cut off. If the keys cannot be used it goes on with those it has,
+        which is logged. Returns which reporters are to follow others.
+        """
+        if self._keys_folder is not None and self._receiver is not None:
+            try:
+                self._keys = curve.of_aggregator(self._keys_folder)
+            except ReporterOptionError as error:
+                import logging
+
+                logging.getLogger(LOGGER_NAME).error("The aggregator at %s keeps its keys: %s", self.address, error)
+            else:
+                self._receiver.use_keys(self._keys)
+        return Change()
+
     def _serve(self, program: claims.Program, ready: Callable[[], None], fate: Fate) -> None:
         """Merge and report, until it is not wanted any more. Calls `ready` when it works, or stands by."""
         # 0MQ is imported where it is used: a process that only forks the aggregator never makes a context.
@@ -181,7 +193,7 @@ class RegistryAggregator:
         if claim is None:
             return
         self._since = time.monotonic()
-        started: List[Reporter] = []
+        running = Reporters(self.registry)
         receiver: Optional[Receiver] = None
         keeper: Optional[Keeper] = None
         state_lock: Optional[claims.FileLock] = None
@@ -195,40 +207,50 @@ class RegistryAggregator:
             restored = restored or (keeper is not None and keeper.restore(self.registry))
             receiver = receiving = Receiver(self.registry, self.address, self._keys, keeper, self._access)
             receiver.start()
+            self._receiver = receiver
             if restored or not claim.is_first or self.address.path is None:  # over tcp:// nobody knows who was there
                 self._catch_up(fate)
 
             def begin() -> None:
-                for reporter in self.reporters:
-                    reporter.report_on(self.registry)
-                    reporter.start()
-                    started.append(reporter)
+                running.start(self.reporters)
                 ready()
 
+            def retire() -> Change:
+                change = self.reload()
+                running.stop(change.ends)
+                return change
+
             def end() -> None:
-                for lock in (claim, state_lock):
-                    if lock is not None:
-                        lock.leave()
+                claim.leave()
+                if state_lock is not None:
+                    state_lock.leave()
                 if fate.abandoned():  # whoever starts the program again needs its ports at once
-                    pages = [each for each in started if not isinstance(each, ScheduledReporter)]
-                    started[:] = [each for each in started if each not in pages]
-                    _stop_all(pages)
+                    running.stop_pages()
                     receiving.close_port()
                 if receiving.error is None:
                     self._see_off(fate, claim)
-                _stop_all(started)
+                running.stop_all()
 
-            with _collecting_seldom():
-                # Totals that do not move any more are worse than none: whoever supervises it is to start another one.
-                _wait(self._needs_a_loop(), begin, lambda: receiving.error is None and self._is_wanted(fate), end)
+            # Totals that do not move any more are worse than none: whoever supervises it is to start another one.
+            course = Course(
+                begin,
+                lambda: receiving.error is None and self._is_wanted(fate),
+                fate.has_to_reload,
+                retire,
+                lambda change: running.add(change.begins),
+                end,
+            )
+            drive(course, on_a_loop=needs_a_loop(self.reporters))
         finally:
-            _stop_all(started)
+            self._receiver = None
+            running.stop_all()
             if receiver is not None:
-                receiver.stop(_REPORTING)
-            if keeper is not None and receiver is not None and receiver.error is None:
-                keeper.keep(self.registry)
-            if receiver is not None and receiver.error is None and claim.is_awaited:
-                succession.bequeath(self.registry, self.address)
+                receiver.stop(REPORTING)
+                if receiver.error is None:
+                    if keeper is not None:
+                        keeper.keep(self.registry)
+                    if claim.is_awaited:
+                        succession.bequeath(self.registry, self.address)
             if state_lock is not None:
                 state_lock.release()
             claim.release(is_missed=any(worker.present for worker in list(self.registry.workers.values())))
@@ -276,58 +298,11 @@ class RegistryAggregator:
             if passed > _SUCCESSION and claim.is_awaited:
                 return
             workers = list(self.registry.workers.values())
-            if passed > _LOOK and not any(worker.present for worker in workers):
+            if passed > LOOK and not any(worker.present for worker in workers):
                 return
             if passed > parting * _STAY and parting <= ORPHANED and not any(worker.left for worker in workers):
                 return
             time.sleep(0.02)
-
-    def _needs_a_loop(self) -> bool:
-        """Whether one of the reporters is driven by the event loop of Tornado."""
-        return any(
-            cls.__module__.startswith("tapes.reporting.tornado")
-            for each in self.reporters
-            for cls in type(each).__mro__
-        )
-
-
-@contextmanager
-def _collecting_seldom() -> Iterator[None]:
-    """Look for garbage less often. There is next to none among some hundred thousand objects that all are looked at."""
-    import gc
-
-    before = gc.get_threshold() if hasattr(gc, "get_threshold") else (0,)  # PyPy has none
-    if not before[0]:  # somebody has done without it altogether
-        yield
-        return
-    gc.set_threshold(*map(max, before, _YOUNG))
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
-def _wait(loop: bool, begin: Callable[[], None], wanted: Callable[[], bool], end: Callable[[], None]) -> None:
-    """Call `begin`, wait for as long as it is `wanted`, and call `end`. If need be, on a `loop` that Tornado knows."""
-    if not loop:
-        begin()
-        while wanted():
-            time.sleep(_LOOK)
-        end()
-        return
-    import asyncio
-
-    async def main() -> None:
-        from tornado.ioloop import IOLoop
-
-        IOLoop.current()  # from here on reporters find it
-        begin()
-        while wanted():
-            await asyncio.sleep(_LOOK)
-        # Not on the loop, which reporters need for what they have begun.
-        await asyncio.get_running_loop().run_in_executor(None, end)
-
-    asyncio.run(main())
 
 
 def _state_lock(path: str, program: claims.Program) -> claims.FileLock:
@@ -337,43 +312,3 @@ def _state_lock(path: str, program: claims.Program) -> claims.FileLock:
         return claims.FileLock(f"{path}.lock", taken, program)
     except OSError as error:
         raise ReporterError(f"state_path: {path} cannot be written: {error.strerror}.") from error
-
-
-class _Here:
-    """What becomes of an aggregator in this process."""
-
-    def __init__(self, stopping: Wakeup) -> None:
-        self._stopping = stopping
-
-    def wanted(self) -> bool:
-        """Whether it is to go on."""
-        return not self._stopping.is_set()
-
-    def abandoned(self) -> bool:
-        """Whether the program is gone that it belongs to."""
-        return False
-
-    def parting(self) -> float:
-        """For how many seconds it is to wait for the workers."""
-        return PARTING
-
-
-def _handle_signals(stopping: Wakeup) -> Dict[int, Any]:
-    """Let signals ask for the end, and return the handlers that were there before. Only in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    return {number: signal.signal(number, lambda *_: stopping.set()) for number in SIGNALS}
-
-
-def _stop_all(started: List[Reporter]) -> None:
-    """Stop reporters in turn, each with its share of the time that is left."""
-    deadline = time.monotonic() + _REPORTING
-    while started:
-        reporter = started[0]
-        try:
-            reporter.stop(max(deadline - time.monotonic(), 0.0) / len(started))
-        except Exception:
-            import logging
-
-            logging.getLogger(LOGGER_NAME).exception("%r could not be stopped.", reporter)
-        started.pop(0)

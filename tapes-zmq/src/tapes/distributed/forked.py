@@ -9,44 +9,16 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from typing import Any, Callable, ClassVar, Dict, Optional, Protocol, Set
+from typing import Any, Callable, ClassVar, Dict, Optional, Set
 
 from tapes import forking
+from tapes.distributed.fates import STOP, Fate, Forked
 from tapes.distributed.unified import LOGGER_NAME
 from tapes.errors import ReporterError
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""What asks for the end."""
-
-PARTING = 1.5
-"""Seconds for which an aggregator that ends waits for the last words of workers that end too."""
-
-ORPHANED = 6.0
-"""Seconds for which one does so whose parent is gone, which workers may notice as well."""
-
-_GRACE = 30.0  # seconds for which it does so after a signal that has gone to them as well, most likely
 _READY = 30.0  # seconds in which it has to be ready
 _MOMENT = 1.0  # seconds in which it ends if it is interrupted while it starts
 _KILLED = 5.0  # seconds in which the system has to end a process that was killed
-
-_STOP = b"S"
-
-
-class Fate(Protocol):
-    """What becomes of an aggregator."""
-
-    def wanted(self) -> bool:
-        """Whether it is to go on."""
-        ...
-
-    def abandoned(self) -> bool:
-        """Whether the program is gone that it belongs to."""
-        ...
-
-    def parting(self) -> float:
-        """For how many seconds it is to wait for the workers, when it is not wanted any more."""
-        ...
-
 
 Serve = Callable[[Callable[[], None], Fate], None]
 """Serves until it is not wanted any more. Calls what it is given when it works, or stands by."""
@@ -75,7 +47,7 @@ class ForkedProcess:
         try:
             os.close(self._readable)
             os.close(self._tell)
-            code = _live(serve, writable, _Child(self._parent, told))
+            code = _live(serve, writable, Forked(self._parent, told))
         finally:
             os._exit(code)
 
@@ -134,7 +106,7 @@ class ForkedProcess:
 
     def _tell_to_stop(self) -> None:
         with suppress(OSError):  # it ends in this moment
-            os.write(self._tell, _STOP)
+            os.write(self._tell, STOP)
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError):
@@ -166,57 +138,7 @@ class ForkedProcess:
         return self._status is not None
 
 
-class _Child:
-    """The same process, as it sees itself.
-
-    A signal that asks for the end mostly goes to a whole group of processes, from a terminal or from a supervisor. Then
-    the workers still answer whom they are serving, and tell their last after that, and the parent ends the aggregator,
-    or ends itself. From SIGINT nothing else follows: a parent that does not end because of it goes on.
-    """
-
-    def __init__(self, parent: int, told: int) -> None:
-        self._parent = parent
-        self._told = told
-        self._is_told = False
-        self._signalled = False
-        self._terminated = False
-
-    def wanted(self) -> bool:
-        """Whether it is to go on."""
-        return not self._terminated and not self._is_told_to_stop() and not self.abandoned()
-
-    def abandoned(self) -> bool:
-        """Whether the program is gone that it belongs to."""
-        return os.getppid() != self._parent
-
-    def parting(self) -> float:
-        """For how many seconds it is to wait for the workers."""
-        if self._is_told_to_stop():
-            return PARTING
-        return _GRACE if self._signalled else ORPHANED
-
-    def handle_signals(self) -> None:
-        """Handle what asks for the end, and leave nothing to handlers of the parent."""
-        signal.set_wakeup_fd(-1)  # that of the parent's event loop
-        for number in signal.valid_signals():
-            if callable(signal.getsignal(number)):
-                signal.signal(number, signal.SIG_DFL)
-        for number in SIGNALS:
-            signal.signal(number, self._heed)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-
-    def _heed(self, number: int, frame: object) -> None:
-        self._signalled = True
-        self._terminated = self._terminated or number == signal.SIGTERM
-
-    def _is_told_to_stop(self) -> bool:
-        if not self._is_told and select.select([self._told], [], [], 0.0)[0]:
-            # At its end nobody is left who could say it, which is no word.
-            self._is_told = os.read(self._told, 1) == _STOP
-        return self._is_told
-
-
-def _live(serve: Serve, writable: int, child: _Child) -> int:
+def _live(serve: Serve, writable: int, child: Forked) -> int:
     """Be the process, and return the exit code."""
     child.handle_signals()
     told = False

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Dict, NamedTuple, Union
 
 import zmq
 import zmq.auth
 
+from tapes.distributed import files
 from tapes.errors import ReporterOptionError
 
 AGGREGATOR = "aggregator"
@@ -52,24 +54,27 @@ def generate(folder: Folder, name: str = "") -> Path:
         )
     path = Path(folder)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _refuse_if_others_write(path)
     names = (name,) if name else (AGGREGATOR, WORKER)
     for each in names:
         for suffix in (_PUBLIC, _SECRET):
             if (path / f"{each}{suffix}").exists():
                 raise FileExistsError(f"{path / each}{suffix} is there already: choose another folder, or remove it.")
-    mask = os.umask(0o077)
-    try:
+    # Made where nobody else can look, whatever the umask, which belongs to all threads.
+    with tempfile.TemporaryDirectory(dir=path) as private:
         for each in names:
-            zmq.auth.create_certificates(str(path), each)
-    finally:
-        os.umask(mask)
+            zmq.auth.create_certificates(private, each)
+            for suffix, mode in ((_PUBLIC, 0o644), (_SECRET, 0o600)):
+                made = Path(private) / f"{each}{suffix}"
+                made.chmod(mode)
+                os.link(made, path / made.name)  # which replaces nothing
     return path
 
 
 def of_aggregator(folder: Folder) -> AggregatorKeys:
     """Return the keys of an aggregator: its own, and all others in `folder` as those of workers that may come.
 
-    Raises ReporterOptionError, with the remedy, for what is missing, no key, or readable by others.
+    Raises ReporterOptionError, with the remedy, for what is missing, no key, or open to others.
     """
     public, secret = _pair(folder, AGGREGATOR)
     names = sorted(file.name[: -len(_PUBLIC)] for file in Path(folder).glob(f"*{_PUBLIC}"))
@@ -85,7 +90,7 @@ def of_worker(folder: Folder) -> WorkerKeys:
     """Return the keys of a worker: a pair of its own, and the aggregator's public one.
 
     The pair is that of `worker`, or of the one other secret key in the folder. Raises ReporterOptionError, with the
-    remedy, for what is missing, no key, or readable by others.
+    remedy, for what is missing, no key, or open to others.
     """
     secrets = [file.name[: -len(_SECRET)] for file in Path(folder).glob(f"*{_SECRET}")]
     others = sorted(name for name in secrets if name != AGGREGATOR)
@@ -95,10 +100,11 @@ def of_worker(folder: Folder) -> WorkerKeys:
 
 
 def _pair(folder: Folder, name: str) -> tuple[bytes, bytes]:
+    _refuse_if_others_write(Path(folder))
     path = Path(folder) / f"{name}{_SECRET}"
-    public, secret = _load(path)
-    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if os.name == "posix" and path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ReporterOptionError(f"{path} can be read by others: chmod 600 {path}, or make new keys if others have.")
+    public, secret = _load(path)
     if secret is None:
         raise ReporterOptionError(f"{path} has no secret key in it.")
     return public, secret
@@ -109,6 +115,7 @@ def _public(folder: Folder, name: str) -> bytes:
 
 
 def _load(path: Path) -> tuple[bytes, bytes | None]:
+    _refuse_if_others_write(path)
     try:
         public, secret = zmq.auth.load_certificate(str(path))
     except (OSError, ValueError) as error:
@@ -117,3 +124,24 @@ def _load(path: Path) -> tuple[bytes, bytes | None]:
             "to each host what its side needs."
         ) from error
     return public, secret
+
+
+def _refuse_if_others_write(path: Path) -> None:
+    """Raise ReporterOptionError if others could let anybody in, by what they write there."""
+    if os.name != "posix":
+        return
+    try:
+        status = path.stat()
+    except OSError:
+        return  # which is said by whoever wants to read it
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return  # as containers have their secrets, with whatever mode
+    if stat.S_IMODE(status.st_mode) & 0o022:
+        raise ReporterOptionError(
+            f"keys: {path} can be written to by others: chmod go-w {path}, and look whether all keys are known to you."
+        )
+    if status.st_uid not in (0, os.geteuid()):
+        raise ReporterOptionError(
+            f"keys: {path} belongs to the user {files.owner(status)}, who can let anybody in: chown it to the user of "
+            "this process, or to root."
+        )

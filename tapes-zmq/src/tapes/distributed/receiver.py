@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import threading
 import time
 from contextlib import suppress
@@ -69,6 +70,7 @@ class Receiver:
         self._tidied = 0.0
         self._stopping = False
         self._closing_port = False
+        self._new_keys: Optional[AggregatorKeys] = None
         self._ready = Wakeup()
         self._done = Wakeup()
         self.error: Optional[BaseException] = None
@@ -84,6 +86,10 @@ class Receiver:
         if self.error is not None:
             raise ReporterError(f"An aggregator cannot be at {self._address}: {self.error}.") from self.error
 
+    def use_keys(self, keys: AggregatorKeys) -> None:
+        """Go on with other keys. Whose key is not among them any more is cut off; the others connect again."""
+        self._new_keys = keys
+
     def close_port(self) -> None:
         """Let the port of a `tcp://` address go, and receive what comes from those who are connected."""
         self._closing_port = self._address.path is None
@@ -98,14 +104,13 @@ class Receiver:
         sockets: List[zmq.Socket[bytes]] = []
         try:
             zap = self._admission(context, sockets)
-            socket = self._socket = self._subscription(context, sockets)
-            monitor = socket.get_monitor_socket(_HANDSHAKES)
-            sockets.append(monitor)
-            if self._address.path is not None:
-                socket.setsockopt(zmq.USE_FD, addresses.listening(self._address.path, self._access))
-            _bind(socket, self._address.text)
-            self._ready.set()
-            self._receive(socket, zap, monitor)
+            while not self._stopping or not self._ready.is_set():
+                socket = self._socket = self._subscription(context, sockets)
+                monitor = socket.get_monitor_socket(_HANDSHAKES)
+                sockets.append(monitor)
+                self._bind(socket)
+                self._ready.set()
+                self._receive(socket, zap, monitor)
         except BaseException as error:  # noqa: BLE001 -- it is raised by whoever has started it
             self.error = error
         finally:
@@ -114,6 +119,42 @@ class Receiver:
                 each.close(0)
             context.term()
             self._done.set()
+
+    def _bind(self, socket: zmq.Socket[bytes]) -> None:
+        """Bind it, at a port as soon as an aggregator that leaves has let it go."""
+        if self._address.path is not None:
+            socket.setsockopt(zmq.USE_FD, addresses.listening(self._address.path, self._access))
+        deadline = time.monotonic() + _RELEASE
+        while True:
+            try:
+                socket.bind(self._address.text)
+                return
+            except zmq.ZMQError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise
+            time.sleep(_YIELD)
+
+    def _has_cut_off(self, socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes]) -> bool:
+        """Take the new keys, and close the sockets if a key is gone, since 0MQ ends no single connection.
+
+        What is lost with them is told again, as after a restart.
+        """
+        before, self._keys, self._new_keys = self._keys, self._new_keys, None
+        if before is None or self._keys is None:
+            return False
+        if before[:2] == self._keys[:2] and before.admitted.keys() <= self._keys.admitted.keys():
+            return False
+        self._close_port(socket)
+        for each in (monitor, socket):
+            each.close(0)
+        if self._address.path is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(self._address.path)
+        return True
+
+    def _close_port(self, socket: zmq.Socket[bytes]) -> None:
+        with suppress(zmq.ZMQError):  # it is closed already
+            socket.unbind(socket.getsockopt_string(zmq.LAST_ENDPOINT))
 
     def _subscription(
         self, context: zmq.Context[zmq.Socket[bytes]], sockets: List[zmq.Socket[bytes]]
@@ -162,7 +203,9 @@ class Receiver:
                 _drain(monitor, self._note_refusal)
             if self._closing_port:
                 self._closing_port = False
-                socket.unbind(socket.getsockopt_string(zmq.LAST_ENDPOINT))
+                self._close_port(socket)
+            if self._new_keys is not None and self._has_cut_off(socket, monitor):
+                return
             drained = self._take(socket) if socket in ready else True
             stalled = stalls.found()
             if stalled > _STALL:
@@ -249,19 +292,6 @@ class Receiver:
 
             with suppress(Exception):  # by handlers
                 logging.getLogger(LOGGER_NAME).warning("The aggregator at %s has turned away %s.", self._address, whom)
-
-
-def _bind(socket: zmq.Socket[bytes], address: str) -> None:
-    """Bind it, and wait for the port of an aggregator that leaves."""
-    deadline = time.monotonic() + _RELEASE
-    while True:
-        try:
-            socket.bind(address)
-            return
-        except zmq.ZMQError as error:
-            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                raise
-        time.sleep(_YIELD)
 
 
 class _Stalls:

@@ -1,0 +1,104 @@
+"""An aggregator that a config asks for, and that follows the config when it is told that it has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping
+
+from tapes.config.checking import check
+from tapes.config.options import Options, shown
+from tapes.config.source import ConfigSource, read
+from tapes.distributed.aggregator import RegistryAggregator
+from tapes.distributed.driving import Change, needs_a_loop
+from tapes.distributed.unified import LOGGER_NAME
+from tapes.errors import ConfigError, TapesError
+
+if TYPE_CHECKING:
+    from tapes.reporting import Reporter
+
+_KEYS = "keys"  # the option that a running aggregator follows
+
+
+class ConfiguredAggregator(RegistryAggregator):
+    """An aggregator whose options and reporters are those of a config."""
+
+    def __init__(self, config: ConfigSource = None) -> None:
+        """Read `config`, a path or a mapping, by default the file that TAPES_CONFIG names. Start nothing.
+
+        Raises ConfigError with every fault.
+        """
+        source = read(config)
+        self._config = config
+        self.source = source.name
+        """How the config is called in messages."""
+        table = dict(source.table)
+        faults: List[str] = []
+        self._options = _options(table.pop("aggregator", {}), faults)
+        self._made: Dict[str, Reporter] = {}
+        """The reporters, by their keys in the config."""
+        self._tables: Mapping[str, object] = {}
+        """The options that they were made with."""
+        try:
+            checked = check(table)
+        except ConfigError as error:
+            faults += error.faults
+        else:
+            self._made = {each.key: each.reporter for each in checked.reporters}
+            reporters: Any = table["reporters"]
+            self._tables = reporters
+            if not self._made:
+                faults.append("reporters: there are none, so nobody would see what is merged")
+        if not faults:
+            try:
+                super().__init__(list(self._made.values()), **self._options)
+            except TapesError as error:
+                faults.append(f"aggregator: {error}")
+        if faults:
+            raise ConfigError(source.name, faults)
+
+    def reload(self) -> Change:
+        """Read config and keys anew. Reporters whose tables have not changed go on.
+
+        With a fault anywhere all stays as it was, which is logged. So are changes that only another start brings about.
+        """
+        try:
+            new = ConfiguredAggregator(self._config)
+        except (TapesError, OSError) as error:
+            self._say(f"The aggregator keeps its config: {' '.join(str(error).split())}")
+            return Change()
+        changed = {
+            name for name in {*self._options, *new._options} if self._options.get(name) != new._options.get(name)
+        }
+        if self._keys_folder is not None and new._keys_folder is not None:
+            changed.discard(_KEYS)
+            self._keys_folder = new._keys_folder
+        if changed:
+            self._say(f"{self.source}: another start is needed for {', '.join(sorted(changed))} in [aggregator].")
+        super().reload()
+        return self._follow(new)
+
+    def _follow(self, new: ConfiguredAggregator) -> Change:
+        """Take over the reporters of another config, and keep those that are the same in both."""
+        same = {key for key, table in new._tables.items() if key in self._made and self._tables.get(key) == table}
+        begins = {key: reporter for key, reporter in new._made.items() if key not in same}
+        if needs_a_loop(begins.values()) and not needs_a_loop(self.reporters):
+            self._say(f"{self.source}: another start is needed for the first reporter of Tornado.")
+            return Change()
+        ends = tuple(reporter for key, reporter in self._made.items() if key not in same)
+        self._made = {key: self._made[key] if key in same else reporter for key, reporter in new._made.items()}
+        self._tables = new._tables
+        self.reporters = tuple(self._made.values())
+        return Change(ends, tuple(begins.values()))
+
+    def _say(self, what: str) -> None:
+        import logging
+
+        logging.getLogger(LOGGER_NAME).error("%s", what)
+
+
+def _options(table: object, faults: List[str]) -> Dict[str, Any]:
+    if not isinstance(table, Mapping):
+        faults.append(f"aggregator: {shown(table)} is not a table")
+        return {}
+    arguments, found = Options(RegistryAggregator).check(table, "aggregator")
+    faults += found
+    return arguments

@@ -1,0 +1,188 @@
+"""SIGHUP: an aggregator reads its config and its keys anew, and ends nothing that need not end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Tuple
+
+import pytest
+
+from tapes.distributed import keys
+from tests.distributed.whole.programs import Place, Program
+from tests.servers.processes import free_port, until
+
+CONFIG = """
+[aggregator]
+socket_addr = "{address}"
+{options}
+
+[reporters.stream]
+interval = 0.1
+path = "{folder}/report"
+
+[reporters.{other}]
+type = "stream"
+interval = 0.1
+path = "{folder}/{other}"
+"""
+
+WORKER = """
+registry = worker_registry()
+registry.connect()
+registry.counter("served").increment(7)
+"""
+
+KEYED = """
+registry = worker_registry(sys.argv[1], keys=sys.argv[2])
+served = registry.counter("served")
+registry.connect()
+served.increment(int(sys.argv[3]))
+noted("removed")
+served.increment(int(sys.argv[3]))
+noted("seen")
+os._exit(0)
+"""
+
+
+def config(place: Place, other: str, options: str = "") -> str:
+    """Return a config with two reporters."""
+    return CONFIG.format(address=place.address, folder=place.folder, other=other, options=options)
+
+
+def reload(place: Place, program: Program, content: str) -> None:
+    """Change the config, and say so."""
+    (place.folder / "aggregator1.toml").write_text(content)
+    program.signal(signal.SIGHUP)
+
+
+def test_reporters_follow_the_config(place: Place) -> None:
+    """What is new starts, what is gone stops with a last report, what is the same goes on without a gap."""
+    program = place.supervise(config(place, "before"))
+    place.run(WORKER).ended()
+    place.report("before").await_last({"served.value": 7})
+    reload(place, program, config(place, "after"))
+    seen = place.report("after").await_last({"served.value": 7})
+    stopped = len(place.report("before").documents())
+    reports = len(place.report().documents())
+    until(lambda: len(place.report().documents()) > reports, "the other one goes on")
+    after = len(place.report("before").documents())
+    status = program.terminated()
+
+    assert seen == {"served.value": 7}
+    assert after == stopped
+    assert (status, program.said()) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("[aggregator", "it is not TOML"),
+        ("[aggregator]\nleese = 3\n[reporters.statsq]\n", "aggregator.leese"),
+        ('[aggregator]\nkeys = "/nowhere"\n[reporters.stream]\ninterval = 1\n', "/nowhere"),
+    ],
+    ids=["no TOML", "faults", "no keys"],
+)
+def test_a_config_with_faults_changes_nothing(place: Place, content: str, part: str) -> None:
+    """They are logged in one line, and the aggregator goes on as it was."""
+    program = place.supervise(config(place, "before"))
+    until(place.report("before").documents, "it works")
+    reload(place, program, content)
+    until(lambda: program.said(), "it says so")
+    place.run(WORKER).ended()
+    seen = place.report("before").await_last({"served.value": 7})
+    status = program.terminated()
+
+    assert seen == {"served.value": 7}
+    assert status == 0
+    (line,) = program.lines()
+    assert "The aggregator keeps its config" in line
+    assert part in line
+
+
+def test_what_needs_another_start_is_said(place: Place) -> None:
+    """And a reporter that cannot start, for want of its port, takes nothing from the others."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        program = place.supervise(config(place, "before"))
+        until(place.report("before").documents, "it works")
+        content = config(place, "after", "lease = 5\nby_worker = true")
+        content += f"[reporters.http]\nport = {taken.getsockname()[1]}\n"
+        reload(place, program, content)
+        until(place.report("after").documents, "it has followed")
+        until(lambda: len(program.lines()) == 2, "it has said all")
+        status = program.terminated()
+
+    assert status == 0
+    assert "another start is needed for by_worker, lease in [aggregator]" in program.lines()[0]
+    assert "does not start" in program.lines()[1]
+    assert "in use" in program.lines()[1]
+
+
+def test_sighup_that_is_ignored_stays_ignored(place: Place) -> None:
+    """Under nohup it neither ends the aggregator nor has it read anything."""
+    path = place.folder / "aggregator1.toml"
+    path.write_text(config(place, "before"))
+    command = [sys.executable, "-m", "tapes.distributed", "--config", str(path)]
+    program = place.command(["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command], {})
+    until(place.report("before").documents, "it works")
+    reload(place, program, "[nonsense")
+    place.run(WORKER).ended()
+    seen = place.report("before").await_last({"served.value": 7})
+    status = program.terminated()
+
+    assert seen == {"served.value": 7}
+    assert (status, program.said()) == (0, "")
+
+
+@pytest.mark.parametrize("forked", [False, True], ids=["by itself", "forked"])
+def test_a_key_that_is_removed_lets_nobody_in(place: Place, forked: bool) -> None:
+    """A worker that is connected by it is cut off; the others are seen again a moment later."""
+    folder, shop = keys.generate(place.folder / "keys"), place.folder / "shop"
+    keys.generate(folder, "shop")
+    shop.mkdir(0o700)
+    for name in ("aggregator.key", "shop.key", "shop.key_secret"):
+        shutil.copy2(folder / name, shop)
+    worker = shutil.copytree(folder, place.folder / "worker")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    program, pid = start(place, folder, address, forked)
+    stays, goes = place.run(KEYED, address, str(shop), "1"), place.run(KEYED, address, str(worker), "10")
+    before = place.report().await_last({"served.value": 11})
+    (folder / "worker.key").unlink()
+    os.kill(pid, signal.SIGHUP)
+    until(lambda: "not in the folder of its keys" in program.said(), "the other one comes again")
+    place.note("removed")
+    after = place.report().await_last({"served.value": 12})
+    place.note("seen")
+    for each in (stays, goes):
+        each.ended()
+    status = program.terminated()
+
+    assert (before, after) == ({"served.value": 11}, {"served.value": 12})
+    assert status == (-signal.SIGTERM if forked else 0)
+    assert program.said().count("not in the folder of its keys") == 1
+
+
+def start(place: Place, folder: Path, address: str, forked: bool) -> Tuple[Program, int]:
+    """Start an aggregator, and return its program and its process."""
+    if not forked:
+        program = place.supervise(
+            f'[aggregator]\nsocket_addr = "{address}"\nkeys = "{folder}"\n'
+            f'[reporters.stream]\ninterval = 0.1\npath = "{place.folder}/report"\n'
+        )
+        return program, program.pid
+    program = place.run(
+        """
+        aggregating = aggregator(address=sys.argv[1], keys=sys.argv[2])
+        aggregating.start()
+        (FOLDER / "pid.new").write_text(str(aggregating.pid))
+        (FOLDER / "pid.new").rename(FOLDER / "pid")
+        idle()
+        """,
+        *(address, str(folder)),
+    )
+    place.await_note("pid")
+    return program, int((place.folder / "pid").read_text())
