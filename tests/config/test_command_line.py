@@ -147,7 +147,8 @@ def test_check_of_a_faulty_file(distributions: Distributions) -> None:
         "",
         (
             "tapes.toml has 3 faults, nothing was started:\n"
-            "  - reporters.http.prot: unknown option, did you mean 'port'?; HTTPReporter takes port, host, format\n"
+            "  - reporters.http.prot: unknown option, did you mean 'port'?; "
+            "HTTPReporter takes port, host, format, allowed_hosts\n"
             "  - reporters.http.host: 5 (int) is not a string\n"
             "  - reporters.http.port: missing, HTTPReporter needs an integer\n"
         ),

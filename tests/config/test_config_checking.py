@@ -262,7 +262,7 @@ def test_value_that_the_constructor_refuses() -> None:
         ),
         (
             {"reporters": {"x": {"type": "http", "port": 0, "clock": 1}}},
-            "reporters.x.clock: unknown option; HTTPReporter takes port, host, format",
+            "reporters.x.clock: unknown option; HTTPReporter takes port, host, format, allowed_hosts",
         ),
         (
             {"reporters": {"stream": {"interval": 1, "clock": 1}}},

@@ -41,9 +41,12 @@ class FaultyRegistry(Registry):
     def __init__(self) -> None:
         super().__init__()
         self.counter("orders").increment(3)
+        self.snapshots = 0
+        """How many pages have been begun."""
 
     def snapshot(self) -> Snapshot:
         """Fail, or not."""
+        self.snapshots += 1
         if self.fault is not None:
             raise self.fault
         return super().snapshot()
@@ -111,6 +114,14 @@ def clients_of(reporter: PageReporter) -> int:
         return len(reporter._connections)
     assert isinstance(reporter, TornadoHTTPReporter)
     return 0 if reporter._server is None else len(reporter._server)
+
+
+def answering(reporter: PageReporter) -> int:
+    """Return how many of its clients have sent a request and wait for the answer."""
+    if isinstance(reporter, HTTPReporter):
+        return sum(client.answering for client in list(reporter._connections._open))
+    assert isinstance(reporter, TornadoHTTPReporter)
+    return 0 if reporter._server is None else sum(client.answering for client in list(reporter._server._clients))
 
 
 def ask(

@@ -13,6 +13,7 @@ import pytest
 
 from tapes import observers
 from tapes.errors import ReporterOptionError, UnknownPluginError
+from tapes.reporting import renderings
 from tapes.reporting.page import PageReporter
 from tests.conftest import RunScript, Until
 from tests.reporting.pages import (
@@ -155,8 +156,8 @@ def test_a_connection_serves_several_requests(page: Served) -> None:
 
 def test_requests_may_be_sent_ahead(page: Served) -> None:
     """Requests that are sent without waiting for answers are answered in order."""
-    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-    last = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
     with socket.create_connection(("127.0.0.1", page.port), 30) as client:
         client.sendall(request * 50 + last)
@@ -170,7 +171,7 @@ def test_a_connection_is_closed_for_those_who_wish(page: Served) -> None:
     """With `Connection: close`, and for HTTP/1.0, the connection is closed after the answer."""
     for version, header in ((b"1.1", b"Connection: close\r\n"), (b"1.0", b"")):
         with socket.create_connection(("127.0.0.1", page.port), 30) as client:
-            client.sendall(b"GET / HTTP/%s\r\nHost: a\r\n%s\r\n" % (version, header))
+            client.sendall(b"GET / HTTP/%s\r\nHost: localhost\r\n%s\r\n" % (version, header))
             answer = client.makefile("rb").read()
 
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -363,8 +364,11 @@ def test_starting_looks_up_no_name(
         assert fetch(reporter.port) == 200
 
 
-def test_pages_are_served_at_the_same_time(page: Served, until: Until) -> None:
-    """A page that takes long does not keep another from being served."""
+def test_a_page_that_hangs_does_not_keep_others_for_ever(
+    page: Served, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that takes very long is not waited for by those who have asked after it was begun."""
+    monkeypatch.setattr(renderings, "PATIENCE", 0.1)
     release, waiting = threading.Event(), threading.Event()
     first = [True]
 

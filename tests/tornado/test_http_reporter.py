@@ -18,9 +18,8 @@ from tapes.registry import Registry
 from tapes.reporting import connections
 from tapes.reporting.tornado import server
 from tapes.reporting.tornado.http import MetricsHandler, TornadoHTTPReporter
-from tapes.reporting.tornado.pages import AT_ONCE
 from tests.conftest import RunScript, Until
-from tests.reporting.pages import PAGE, FaultyRegistry, application, ask, clients_of, everything, fetch
+from tests.reporting.pages import PAGE, FaultyRegistry, application, ask, everything, fetch
 from tests.tornado.conftest import LoopThread
 
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
@@ -87,12 +86,6 @@ def is_free(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def waiting_for_their_turn(reporter: TornadoHTTPReporter) -> int:
-    """Return for how many requests no page is made yet."""
-    assert reporter._server is not None
-    return len(reporter._server._pages._waiting)
 
 
 def get_stuck(stuck: threading.Event, release: threading.Event) -> None:
@@ -576,50 +569,6 @@ def test_a_producer_that_blocks_does_not_block_the_loop(
         assert [(thread.daemon, thread.name) for thread in blocked.readers] == [(True, "tapes-Counting-page")]
         blocked.release.set()
         assert client.recv(15) == b"HTTP/1.1 200 OK"
-
-
-def test_a_few_pages_are_made_at_a_time(
-    reporter: Counting, registry: FaultyRegistry, blocked: Blocked, until: Until
-) -> None:
-    """Requests beyond that wait, and get a page that is as of a moment after they came."""
-    clients = [connect(reporter.port, REQUEST) for _ in range(AT_ONCE + 3)]
-    until(lambda: len(blocked.readers) == AT_ONCE and waiting_for_their_turn(reporter) == 3)
-    assert ask(reporter.port, "GET", "/other")[0] == 404  # those that need no page do not wait
-
-    making = len(blocked.readers)
-    registry.counter("orders").increment()
-    blocked.release.set()
-    reporter.registry.remove("blocked")
-    pages = []
-    for client in clients:
-        answer = b""
-        while not answer.endswith(b"}}"):
-            answer += client.recv(65536)
-        pages.append(b'"orders":{"value":4}' in answer)
-        client.close()
-
-    assert making == AT_ONCE
-    assert pages[AT_ONCE:] == [True] * 3
-    assert reporter.reports == AT_ONCE + 3
-
-
-def test_clients_that_are_gone_get_no_page(
-    reporter: Counting, blocked: Blocked, monkeypatch: pytest.MonkeyPatch, until: Until
-) -> None:
-    """A client whose time was up before its page was begun costs none."""
-    waiting = [connect(reporter.port, REQUEST) for _ in range(AT_ONCE + 3)]
-    until(lambda: len(blocked.readers) == AT_ONCE and waiting_for_their_turn(reporter) == 3)
-    assert reporter._server is not None
-
-    for client in list(reporter._server._clients):
-        client.deadline = 0
-    until(lambda: not clients_of(reporter))
-    blocked.release.set()
-    fetch(reporter.port)
-
-    assert len(blocked.readers) == AT_ONCE + 1
-    for one in waiting:
-        one.close()
 
 
 def test_the_time_of_clients_is_looked_at_again_and_again(reporter: Counting, monkeypatch: pytest.MonkeyPatch) -> None:

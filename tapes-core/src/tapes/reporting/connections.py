@@ -10,18 +10,37 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Dict, Protocol, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Protocol, Sequence, TypeVar
 
-from tapes.reporting.exchange import Exchange, log
+from tapes.reporting.exchange import (
+    TEXT,
+    BadRequestError,
+    Incoming,
+    Request,
+    answer,
+    log,
+    log_answer,
+    refusal,
+    status_of,
+)
 
 if TYPE_CHECKING:
-    from tapes.reporting.page import MakePage
+    from http import HTTPStatus
+
+    from tapes.reporting.page import Page
+    from tapes.reporting.renderings import Renderings
 
 MAX_CONNECTIONS = 32
 """How many connections there may be at a time."""
 
+NEWCOMERS = 8
+"""How many of them are for clients whose requests have not come in yet, if others want answers."""
+
 REQUEST_TIMEOUT = 10.0
-"""Seconds from the first byte of a request, or from the connection, to the last byte of the answer."""
+"""Seconds for a request to come in, from its first byte or the connection on, and again for its answer to be taken."""
+
+PAGE_TIMEOUT = 60.0
+"""Seconds that a client waits for its page to be made."""
 
 IDLE_TIMEOUT = 60.0
 """Seconds that a connection is kept for a further request."""
@@ -41,8 +60,8 @@ class Waiting(Protocol):
 
     answering: bool
     """Whether it is getting an answer."""
-    deadline: float
-    """When its time is up."""
+    since: float
+    """When its request began to come in; without one, when it has come, or has got the answer before."""
 
 
 AnyClient = TypeVar("AnyClient", bound=Waiting)
@@ -51,23 +70,70 @@ AnyClient = TypeVar("AnyClient", bound=Waiting)
 def first_to_go(clients: Sequence[AnyClient]) -> AnyClient:
     """Return who of these, at least one, makes room for a new client.
 
-    That is who has waited longest; one that is getting an answer goes only if all are.
+    That is who has waited longest of those who have not asked yet; but a few of them, who may just have come, stay even
+    if all others are getting answers.
     """
-    waiting = [one for one in clients if not one.answering] or clients
-    return min(waiting, key=lambda one: one.deadline)
+    silent = [one for one in clients if not one.answering]
+    answering = [one for one in clients if one.answering]
+    return min(silent if len(silent) > NEWCOMERS or not answering else answering, key=lambda one: one.since)
 
 
 class Connection:
-    """One client. Its thread is the only one that reads and writes; others only shut it down."""
+    """One client. Its thread is the only one that reads and writes; others give it its page, or shut it down."""
 
     def __init__(self, client: socket.socket, address: Any) -> None:
         self.socket = client
         self.address = address
-        self.deadline = time.monotonic() + REQUEST_TIMEOUT
+        self.since = time.monotonic()
+        self.deadline = self.since + REQUEST_TIMEOUT
         self.answering = False
+        self._gone = False
+        self._incoming = Incoming()
+        self._page: Optional[Page] = None
+        self._woken = threading.Event()
+
+    def serve(self, renderings: Renderings, admits: Callable[[str], bool]) -> None:
+        """Answer the requests of this client, one after the other, until it has no more."""
+        closes = False
+        while not closes:
+            try:
+                request = self._receive()
+            except BadRequestError as error:
+                self._answer(error.status)
+                return
+            if request is None:
+                return
+            self.answering = True
+            status = refusal(request, admits)
+            if status is None:
+                self._send_page(request, renderings)
+            else:
+                self._answer(status, to=request)
+            closes = request.closes
+            self.answering = False
+            self.since = time.monotonic()
+            self.deadline = self.since + IDLE_TIMEOUT
+
+    def waits(self) -> bool:
+        """Return whether the client has neither been shut down nor gone away."""
+        try:
+            return not self._gone and not self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        except OSError:
+            return False
+
+    def take(self, page: Page) -> None:
+        """Wake the thread, which waits for this page."""
+        self._page = page
+        self._woken.set()
+
+    def drop(self) -> None:
+        """Shut down."""
+        self.shut_down()
 
     def shut_down(self) -> None:
-        """Wake the thread that reads or writes: it gets an end of file or an error."""
+        """Wake the thread that reads, writes or waits: it gets an end of file or an error, or no page."""
+        self._gone = True
+        self._woken.set()
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
@@ -83,17 +149,57 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Close the descriptor. `socket.close()` would leave it open for as long as there are files made of it."""
+        """Close the descriptor."""
         with suppress(OSError):
-            socket.close(self.socket.detach())
+            self.socket.close()
+
+    def _receive(self) -> Optional[Request]:
+        """Return the next request, or None if the client ends before it is complete."""
+        request = self._incoming.next()
+        while request is None:
+            begun = bool(self._incoming)
+            data = self.socket.recv(65536)
+            if not data:
+                return None
+            if not begun:
+                self.since = time.monotonic()
+                self.deadline = self.since + REQUEST_TIMEOUT
+            self._incoming.feed(data)
+            request = self._incoming.next()
+        return request
+
+    def _send_page(self, request: Request, renderings: Renderings) -> None:
+        self._woken.clear()
+        if self._gone:
+            return
+        self.deadline = time.monotonic() + PAGE_TIMEOUT
+        try:
+            while not renderings.ask(self, counted=request.method == "GET") and not self._woken.wait(RETRY):
+                pass
+            self._woken.wait()
+            page, self._page = self._page, None
+            if page is not None:  # and not shut down
+                self.deadline = time.monotonic() + REQUEST_TIMEOUT
+                self._answer(status_of(page), *page, to=request)
+        finally:
+            renderings.leave(self)
+
+    def _answer(
+        self, status: HTTPStatus, media_type: str = TEXT, body: Optional[bytes] = None, *, to: Optional[Request] = None
+    ) -> None:
+        log_answer(self.address, status, to)
+        for piece in answer(status, media_type, body, to=to):
+            self.socket.sendall(piece)
 
 
 class Connections:
     """All clients of one server. Every operation on the dictionary is atomic, so no lock is held over a fork."""
 
-    def __init__(self, make_page: MakePage, thread_name: str) -> None:
-        self._make_page = make_page
-        self._thread_name = thread_name
+    def __init__(self, renderings: Renderings, admits: Callable[[str], bool], name: str) -> None:
+        """Serve the pages of `renderings` to those who ask for hosts that it `admits`."""
+        self._renderings = renderings
+        self._admits = admits
+        self._thread_name = f"tapes-{name}-connection"
         self._open: Dict[Connection, None] = {}
 
     def __len__(self) -> int:
@@ -102,6 +208,8 @@ class Connections:
     def add(self, client: socket.socket, address: Any) -> None:
         """Serve a new client in a thread of its own."""
         client.settimeout(max(REQUEST_TIMEOUT, IDLE_TIMEOUT))  # what accept() returns may block or not
+        with suppress(OSError):
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._make_room()
         connection = Connection(client, address)
         self._open[connection] = None
@@ -150,40 +258,9 @@ class Connections:
 
     def _serve(self, connection: Connection) -> None:
         try:
-            _Exchange(connection, self._make_page)
+            connection.serve(self._renderings, self._admits)
         except Exception as error:  # noqa: BLE001 -- whatever a client does, it is the client's fault
             log("%s: %r", connection.address, error)
         finally:
             connection.take_leave()
             self._open.pop(connection, None)
-
-
-class _Exchange(Exchange):
-    """Reads the requests of one connection and answers them, all of it in the constructor."""
-
-    wbufsize = -1
-    disable_nagle_algorithm = True
-
-    def __init__(self, connection: Connection, make_page: MakePage) -> None:
-        self._client = connection
-        self._make_page = make_page
-        super().__init__(connection.socket, connection.address, None)  # type: ignore[arg-type]  # it has no such server
-
-    def handle_one_request(self) -> None:
-        try:
-            if not self.rfile.peek(1):  # type: ignore[attr-defined]  # a BufferedReader
-                self.close_connection = True
-                return
-            self._client.deadline = time.monotonic() + REQUEST_TIMEOUT
-            super().handle_one_request()
-            self.wfile.flush()
-        finally:
-            self._client.answering = False
-            self._client.deadline = time.monotonic() + IDLE_TIMEOUT
-
-    def answer(self) -> None:
-        self._client.answering = True
-        super().answer()
-
-    def fetch(self) -> None:
-        self.answer_with(self._make_page(self.command == "GET"))

@@ -11,6 +11,7 @@ from tapes.errors import ReporterError
 from tapes.reporting.connections import GRACE, RETRY, Connections
 from tapes.reporting.descriptors import OwnSocket, own
 from tapes.reporting.page import PageReporter
+from tapes.reporting.renderings import Renderings
 
 if TYPE_CHECKING:
     from tapes.reporting.run import Run
@@ -23,7 +24,8 @@ class HTTPReporter(PageReporter):
     """Serves the statistics at `/` over HTTP/1.1, as they are at the moment of the request.
 
     `GET` and `HEAD` of any query are answered; a page that cannot be made is answered with 500 and is a failed report.
-    Each connection has a thread of its own; there may be 32, and a request and its answer may take 10 seconds, so that
+    A page is made once for all who wait for the next one, and not at all for those who have gone. Each connection has a
+    thread of its own; there may be 32, a request has 10 seconds to come in and its answer 10 to be taken, so that
     clients that stall keep nobody else waiting. What clients do wrong, and an access log, go to the logger
     `tapes.reporting` at level DEBUG.
 
@@ -45,7 +47,8 @@ class HTTPReporter(PageReporter):
         self._wake = own(reading), own(writing)
         for end in self._wake:
             end.setblocking(False)
-        self._connections = Connections(self.page, f"tapes-{type(self).__name__}-connection")
+        name = type(self).__name__
+        self._connections = Connections(Renderings(self.page, name), self.admits, name)
 
     def work(self, run: Run) -> None:
         """Accept connections until it is stopped."""

@@ -42,6 +42,12 @@ def location(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def is_loopback(listener: socket.socket) -> bool:
+    """Return whether a socket is reached from this machine only."""
+    address = listener.getsockname()[0] if listener.family != getattr(socket, "AF_UNIX", None) else ""
+    return str(address).startswith("127.") or address == "::1"
+
+
 def _listening(family: int, address: Any) -> OwnSocket:
     listener = own(socket.socket(family, socket.SOCK_STREAM))
     try:

@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Callable, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, FrozenSet, Optional, Sequence, Tuple
 
 from tapes.encoding import Format
 from tapes.encoding.json import JsonFormat
 from tapes.errors import ReporterOptionError
 from tapes.registry import Registry
-from tapes.reporting.listening import listen, location
+from tapes.reporting.exchange import host_of
+from tapes.reporting.listening import is_loopback, listen, location
 from tapes.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ Page = Tuple[str, Optional[bytes]]
 
 MakePage = Callable[[bool], Page]
 """Makes a page, given whether it is asked for by GET and not by HEAD. Called from any thread; raises nothing."""
+
+_ADDRESS = re.compile(r"|localhost|[0-9.]+|\[.*\]")
 
 CANNOT_MAKE = "could not make its page, and has answered 500 Internal Server Error."
 """What a log says of whoever answers so."""
@@ -40,11 +44,13 @@ class PageReporter(Reporter):
         host: str = "127.0.0.1",
         *,
         format: str = "json",  # noqa: A002 -- the word that users know
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         """Serve what `registry` (by default the process-wide one) holds at `host` and `port`, in the format `format`.
 
         With port 0 a free one is chosen at the start. The default host is reached from this machine only; `"0.0.0.0"`
-        and `"::"` stand for all addresses that it has.
+        and `"::"` stand for all addresses that it has. Where it is reached from this machine only, browsers that were
+        led here by another name than an address or `localhost` are refused, with 403, unless `allowed_hosts` has it.
 
         Raises ReporterOptionError for options of the wrong type or range, and UnknownPluginError for an unknown format.
         `start()` raises OSError if it cannot listen there.
@@ -53,6 +59,7 @@ class PageReporter(Reporter):
         self._port = _checked_port(port)
         self._host = _checked_str("host", host, "an address, like '127.0.0.1'")
         self._format = format_named(_checked_str("format", format, "the name of a format, like 'json'"))
+        self._allowed_hosts = _checked_hosts(allowed_hosts)
         self._listener: Optional[OwnSocket] = None
 
     @property
@@ -83,7 +90,7 @@ class PageReporter(Reporter):
     def page(self, counted: bool) -> Page:
         """Make the page and count it as a report, if it is to be `counted`; one that cannot be made is a failure.
 
-        May be called from several threads at a time. Raises nothing.
+        Raises nothing.
         """
         try:
             body = self._format.encode(self.registry.snapshot())
@@ -96,6 +103,15 @@ class PageReporter(Reporter):
                 self.succeeded()
         return self._format.media_type, body
 
+    def admits(self, host: str) -> bool:
+        """Return whether the page may be asked for as that of `host`, which is empty where a client does not say."""
+        listener = self._listener
+        return (
+            host in self._allowed_hosts
+            or _ADDRESS.fullmatch(host) is not None
+            or (listener is not None and not is_loopback(listener))
+        )
+
     def could_not_accept(self, error: BaseException) -> None:
         """Take note of a client that could not be let in, for want of descriptors for instance. Raises nothing."""
         with suppress(Exception):  # by a logging handler or an observer
@@ -103,6 +119,12 @@ class PageReporter(Reporter):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({location(self._host, self.port)})"
+
+
+def _checked_hosts(hosts: object) -> FrozenSet[str]:
+    if isinstance(hosts, (list, tuple, set, frozenset)) and all(isinstance(host, str) and host for host in hosts):
+        return frozenset(map(host_of, hosts))
+    raise ReporterOptionError(f"allowed_hosts is a list of names, like ['metrics.example.org'], not {hosts!r}.")
 
 
 def format_named(name: str) -> Format:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import io
 import socket
 import time
+from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Deque, Optional
 
 from tornado.ioloop import IOLoop
 
 from tapes.reporting import connections
-from tapes.reporting.exchange import Exchange, log
+from tapes.reporting.exchange import (
+    TEXT,
+    BadRequestError,
+    Incoming,
+    Request,
+    answer,
+    log,
+    log_answer,
+    refusal,
+    status_of,
+)
 
 if TYPE_CHECKING:
-    import asyncio
+    from http import HTTPStatus
 
     from tapes.reporting.page import Page
+    from tapes.reporting.renderings import Renderings
 
 _PIECE = 65536  # bytes that are read at once
 _DRAINED = 64  # pieces that are read and thrown away before a connection is closed all the same
 
 
 class Client:
-    """A connection, driven by the events of its socket. All methods are called on the thread of the loop.
+    """A connection, driven by the events of its socket. Unless they say otherwise, methods are called on the loop.
 
     It is either read from, or answered, or taken leave of. While it is answered nothing is read, so that a client
     that does not take its answers cannot ask for more.
@@ -34,25 +45,28 @@ class Client:
         loop: IOLoop,
         client: socket.socket,
         address: Any,
-        fetch: Callable[[bool], asyncio.Future[Page]],
+        renderings: Renderings,
+        admits: Callable[[str], bool],
         closed: Callable[[Client], None],
     ) -> None:
-        """Serve `client` on `loop`: `fetch` the page, given whether it is counted, and call `closed` in the end."""
+        """Serve `client` on `loop` if it asks for a host that it `admits`, and call `closed` in the end."""
         self._loop = loop
         self._socket = client
         self._address = address
-        self._fetch = fetch
+        self._renderings = renderings
+        self._admits = admits
         self._closed = closed
-        self._received = bytearray()
+        self._incoming = Incoming()
+        self._request: Optional[Request] = None  # which is being answered
         self._ended = False  # the client sends no more
-        self._begun = False  # a request has begun to come in
-        self._unsent = memoryview(b"")
+        self._unsent: Deque[memoryview] = deque()
         self._last = False  # no request is read after this answer
         self._leaving = 0  # how many pieces have yet to be read before it is closed
-        self._page: Optional[asyncio.Future[Page]] = None
         self.answering = False
         """Whether it waits for an answer that is under way."""
-        self.deadline = time.monotonic() + connections.REQUEST_TIMEOUT
+        self.since = time.monotonic()
+        """When its request began to come in; without one, when it has come, or has got the answer before."""
+        self.deadline = self.since + connections.REQUEST_TIMEOUT
         """When its time is up."""
         client.setblocking(False)
         with suppress(OSError):  # not that of a Unix socket
@@ -71,9 +85,9 @@ class Client:
             return
         with suppress(RuntimeError):  # the loop has been closed, and everything on it with it
             self._loop.remove_handler(self._socket)
-            if self._page is not None:
-                self._page.cancel()
         self._socket.close()
+        self._unsent.clear()
+        self._renderings.leave(self)
         self._closed(self)
 
     def close_inherited(self) -> None:
@@ -94,71 +108,99 @@ class Client:
             log("%s: %r", self._address, error)
             self.close()
 
+    def waits(self) -> bool:
+        """Return whether the client has neither been closed nor gone away. Called from any thread."""
+        try:
+            return not self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        except OSError:
+            return False
+
+    def take(self, page: Page) -> None:
+        """Answer with `page`. Called from any thread."""
+        self._loop.add_callback(self._take, page)
+
+    def drop(self) -> None:
+        """Close. Called from any thread."""
+        self._loop.add_callback(self.close)
+
     def _receive(self) -> None:
+        begun = bool(self._incoming)
         data = self._socket.recv(_PIECE)
         self._ended = not data
-        self._received += data
-        if self._ended or b"\n" in data or len(self._received) > _PIECE:
-            self._read()
-        elif not self._begun:
-            self._begin()
-
-    def _begin(self) -> None:
-        self._begun = True
-        self.deadline = time.monotonic() + connections.REQUEST_TIMEOUT
+        if data and not begun:
+            self.since = time.monotonic()
+            self.deadline = self.since + connections.REQUEST_TIMEOUT
+        self._incoming.feed(data)
+        self._read()
 
     def _read(self) -> None:
-        """Answer the first request of what has been received, if it is complete."""
-        if not self._received:
+        """Answer the next request, if it is complete."""
+        try:
+            request = self._request = self._incoming.next()
+        except BadRequestError as error:
+            self._last = True
+            self._answer(error.status)
+            return
+        if request is None:
             if self._ended:
                 self.close()
             return
-        if not self._begun:
-            self._begin()
-        received = _Received(self._received, ended=self._ended)
-        try:
-            exchange = _Exchange(received, self._address)
-        except _IncompleteError:
-            return
-        del self._received[: received.tell()]
+        self._last = self._last or request.closes
+        status = refusal(request, self._admits)
+        if status is None:
+            self.deadline = time.monotonic() + connections.PAGE_TIMEOUT
+            self._wait()
+            self._ask(request)
+        else:
+            self._answer(status, to=request)
+
+    def _wait(self) -> None:
         self.answering = True
         self._loop.update_handler(self._socket, 0)
-        if exchange.fetching:
-            self._page = self._fetch(exchange.command == "GET")
-            self._page.add_done_callback(lambda page: self._answer(exchange, page))
-        else:
-            self._answer(exchange, None)
 
-    def _answer(self, exchange: _Exchange, page: Optional[asyncio.Future[Page]]) -> None:
-        if self._socket.fileno() < 0:
-            return
-        self._page = None
+    def _ask(self, request: Request) -> None:
+        if self._socket.fileno() >= 0 and not self._renderings.ask(self, counted=request.method == "GET"):
+            self._loop.call_later(connections.RETRY, self._ask, request)
+
+    def _take(self, page: Page) -> None:
+        if self._socket.fileno() >= 0 and self._request is not None:
+            self.deadline = time.monotonic() + connections.REQUEST_TIMEOUT
+            self._answer(status_of(page), *page, to=self._request)
+
+    def _answer(
+        self, status: HTTPStatus, media_type: str = TEXT, body: Optional[bytes] = None, *, to: Optional[Request] = None
+    ) -> None:
+        """Begin to send an answer."""
+        log_answer(self._address, status, to)
+        self._wait()
+        self._unsent.extend(map(memoryview, answer(status, media_type, body, to=to)))
         try:
-            if page is not None:
-                exchange.answer_with(page.result())
-            self._last = self._last or exchange.close_connection
-            self._unsent = exchange.wfile.getbuffer()
             self._send()
-        except BlockingIOError:
-            self._loop.update_handler(self._socket, IOLoop.WRITE)
         except Exception as error:  # noqa: BLE001 -- the client has gone
             log("%s: %r", self._address, error)
             self.close()
 
     def _send(self) -> None:
-        if self._unsent:
-            self._unsent = self._unsent[self._socket.send(self._unsent) :]
-        if self._unsent:
-            self._loop.update_handler(self._socket, IOLoop.WRITE)
-            return
-        self._unsent = memoryview(b"")
-        self.answering = self._begun = False
+        while self._unsent:
+            piece = self._unsent.popleft()
+            try:
+                sent = self._socket.send(piece)
+            except BlockingIOError:
+                sent = 0
+            if sent < len(piece):
+                self._unsent.appendleft(piece[sent:])
+                self._loop.update_handler(self._socket, IOLoop.WRITE)
+                return
+        self._renderings.leave(self)
+        self._request = None
+        self.answering = False
         if self._last:
             self._take_leave()
             return
-        self.deadline = time.monotonic() + connections.IDLE_TIMEOUT
+        self.since = time.monotonic()
+        self.deadline = self.since + connections.IDLE_TIMEOUT
         self._loop.update_handler(self._socket, IOLoop.READ)
-        if self._received or self._ended:
+        if self._incoming or self._ended:
             self._loop.add_callback(self._go_on)  # others come first
 
     def _go_on(self) -> None:
@@ -179,40 +221,3 @@ class Client:
         self._leaving -= 1
         if not self._socket.recv(_PIECE) or not self._leaving:
             self.close()
-
-
-class _IncompleteError(Exception):
-    """There is more to come before a request can be answered."""
-
-
-class _Received(io.BytesIO):
-    """What a client has sent until now, read as the connection would be."""
-
-    def __init__(self, received: bytearray, *, ended: bool) -> None:
-        super().__init__(received)
-        self._ended = ended
-
-    def readline(self, size: Optional[int] = -1) -> bytes:
-        limit = -1 if size is None else size
-        line = super().readline(limit)
-        if line.endswith(b"\n") or self._ended or len(line) == limit:
-            return line
-        raise _IncompleteError
-
-
-class _Exchange(Exchange):
-    """Reads one request from what has been received, all of it in the constructor, and writes the answer to memory."""
-
-    wfile: io.BytesIO
-
-    def __init__(self, received: _Received, address: Any) -> None:
-        # Not the constructor of the base class: that one reads from a socket, and waits.
-        self.client_address = address
-        self.rfile = received
-        self.wfile = io.BytesIO()
-        self.close_connection = True
-        self.fetching = False
-        self.handle_one_request()
-
-    def fetch(self) -> None:
-        self.fetching = True

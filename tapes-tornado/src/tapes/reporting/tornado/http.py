@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, Dict, MutableMapping, Optional
-from weakref import WeakKeyDictionary
+from typing import Any, Dict, MutableMapping, Optional, Sequence
+from weakref import WeakKeyDictionary, ref
 
 from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
@@ -19,6 +19,7 @@ from tapes.errors import ReporterOptionError
 from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.reporting.exchange import METHODS, SERVER, TEXT, headers_of, text_of
 from tapes.reporting.page import CANNOT_MAKE, Page, PageReporter, format_named
+from tapes.reporting.renderings import Renderings
 from tapes.reporting.reporter import LOGGER_NAME
 from tapes.reporting.run import Run
 from tapes.reporting.tornado.loops import checked_loop, when_running
@@ -35,9 +36,9 @@ class MetricsHandler(RequestHandler):
         Application([("/metrics", MetricsHandler)])
         Application([("/metrics", MetricsHandler, {"registry": registry, "format": "json"})])
 
-    The page is as of a moment after the request. It is made in a daemon thread, and not on the loop; up to four are
-    made at a time, and further requests wait. One that cannot be made, because there is no such format for instance, is
-    answered with 500, and the first in a row is logged by `tapes.reporting`. Other methods are answered with 405.
+    The page is as of a moment after the request. It is made in a daemon thread, and not on the loop, once for all who
+    wait for the next one. One that cannot be made, because there is no such format for instance, is answered with 500,
+    and the first in a row is logged by `tapes.reporting`. Other methods are answered with 405.
 
     The answers are those of `tapes.reporting.http.HTTPReporter`: without an Etag, with `Cache-Control: no-store`, and
     with `Server: tapes`, because no version of Tornado needs to be told; override `set_default_headers()` for another.
@@ -54,7 +55,7 @@ class MetricsHandler(RequestHandler):
         self._registry = DEFAULT_REGISTRY if registry is None else registry
         if not isinstance(self._registry, Registry):
             raise ReporterOptionError(f"registry is a tapes.Registry, not {registry!r} ({type(registry).__name__}).")
-        self._mounted = _mounted.setdefault(self._registry, {}).setdefault(format, _Mounted(format))
+        self._mounted = _mounted.setdefault(self._registry, {}).setdefault(format, _Mounted(self._registry, format))
         self._page: Optional[asyncio.Future[Page]] = None
         self._gone = False
 
@@ -86,7 +87,7 @@ class MetricsHandler(RequestHandler):
             self._page.cancel()
 
     async def _answer(self) -> None:
-        self._page = self._mounted.fetch(self._registry)
+        self._page = self._mounted.pages.fetch(IOLoop.current())
         try:
             media_type, body = await self._page
         except asyncio.CancelledError:
@@ -115,18 +116,17 @@ class MetricsHandler(RequestHandler):
 class _Mounted:
     """What all requests for one registry in one format share."""
 
-    def __init__(self, format: str) -> None:  # noqa: A002 -- the word that users know
+    def __init__(self, registry: Registry, format: str) -> None:  # noqa: A002 -- the word that users know
+        self._registry = ref(registry)  # so that one that nobody else has is let go of
         self._name = format
         self._format: Optional[Format] = None
         self._streak = Streak(LOGGER_NAME, f"MetricsHandler(format={format!r})")
-        self._pages: MutableMapping[IOLoop, Pages] = WeakKeyDictionary()
+        self.pages = Pages(self._make, "MetricsHandler")
 
-    def fetch(self, registry: Registry) -> asyncio.Future[Page]:
-        """Have the page made for a request that the loop of this thread serves."""
-        loop = IOLoop.current()
-        return self._pages.setdefault(loop, Pages("MetricsHandler")).fetch(loop, lambda: self._make(registry))
-
-    def _make(self, registry: Registry) -> Page:
+    def _make(self, counted: bool) -> Page:
+        registry = self._registry()
+        if registry is None:
+            return TEXT, None
         try:
             if self._format is None:
                 self._format = format_named(self._name)
@@ -148,9 +148,9 @@ class TornadoHTTPReporter(PageReporter):
 
     It answers as `tapes.reporting.http.HTTPReporter` does, byte for byte, because both read requests and write answers
     with the same code; not even Tornado's own server is in between. The limits are the same too: 32 connections, 10
-    seconds for a request and its answer, and a minute for a connection that is not used. Each page is made in a daemon
-    thread, and not on the loop; up to four are made at a time, and further requests wait. What clients do wrong, and an
-    access log, go to the logger `tapes.reporting` at level DEBUG.
+    seconds for a request to come in and 10 for its answer to be taken, and a minute for a connection that is not used.
+    A page is made in a daemon thread, and not on the loop, once for all who wait for the next one. What clients do
+    wrong, and an access log, go to the logger `tapes.reporting` at level DEBUG.
 
     It may be started before the loop runs: it listens at once, and answers as soon as the loop does. Stopped on the
     thread of the loop, it listens no more when `stop()` returns, and the loop finishes within a second the answers that
@@ -165,23 +165,27 @@ class TornadoHTTPReporter(PageReporter):
         io_loop: Optional[IOLoop] = None,
         *,
         format: str = "json",  # noqa: A002 -- the word that users know
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         """Serve what `registry` (by default the process-wide one) holds at `host` and `port`, in the format `format`.
 
         With port 0 a free one is chosen at the start. The default host is reached from this machine only; `"0.0.0.0"`
-        and `"::"` stand for all addresses that it has. `io_loop` is the loop that serves; by default it is the one that
+        and `"::"` stand for all addresses that it has. Where it is reached from this machine only, browsers that were
+        led here by another name than an address or `localhost` are refused, with 403, unless `allowed_hosts` has it.
+        `io_loop` is the loop that serves; by default it is the one that
         runs where `start()` is called, or else the first that runs in this process.
 
         Raises ReporterOptionError for options of the wrong type or range, and UnknownPluginError for an unknown format.
         `start()` raises OSError if it cannot listen there.
         """
-        super().__init__(port, registry, host, format=format)
+        super().__init__(port, registry, host, format=format, allowed_hosts=allowed_hosts)
         self._io_loop = checked_loop(io_loop)
         self._server: Optional[Server] = None
 
     def open(self) -> None:
         """Listen. Who comes now is answered when the loop runs."""
-        self._server = Server(self.listen(), self.page, type(self).__name__, self.could_not_accept)
+        renderings = Renderings(self.page, type(self).__name__)
+        self._server = Server(self.listen(), renderings, self.admits, self.could_not_accept)
 
     def launch(self, run: Run) -> None:
         """Have the loop serve, as soon as it runs."""

@@ -1,89 +1,63 @@
-"""Pages that are made apart from the loop which serves them, a few at a time."""
+"""Pages for coroutines, made apart from the loops that wait for them."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import deque
-from typing import TYPE_CHECKING, Callable, Deque, Tuple
+import os
+from typing import TYPE_CHECKING, Tuple
 
 from tapes.reporting.connections import RETRY
-from tapes.reporting.exchange import TEXT
-from tapes.reporting.reporter import LOGGER_NAME
+from tapes.reporting.renderings import Renderings
 from tapes.reporting.tornado.loops import asyncio_loop
-from tapes.streak import Streak
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-    from tapes.reporting.page import Page
+    from tapes.reporting.page import MakePage, Page
 
     Fetched = asyncio.Future[Page]
-    Make = Callable[[], Page]
-
-AT_ONCE = 4
-"""How many pages are made at a time. More would keep the loop waiting for its turn to run, which each of them takes."""
 
 
 class Pages:
-    """Makes pages for the requests that one loop serves: each in a daemon thread, so that none holds the loop.
+    """Makes pages for requests that any loops of this process serve."""
 
-    Not in an executor, whose threads the interpreter waits for when it exits. When as many are being made as may be,
-    further requests wait, in order. A page is begun after its request has come in.
-
-    All methods are called on the thread of the loop.
-    """
-
-    def __init__(self, name: str) -> None:
-        """Name the threads `tapes-<name>-page`."""
+    def __init__(self, make: MakePage, name: str) -> None:
+        """Make pages with `make` in daemon threads named `tapes-<name>-page`."""
+        self._make = make
         self._name = name
-        self._waiting: Deque[Tuple[Fetched, Make]] = deque()
-        self._making = 0
-        self._retrying = False
-        self._streak = Streak(LOGGER_NAME, name)
+        self._renderings: Tuple[int, Renderings] = (0, Renderings(make, name))
 
-    def fetch(self, loop: IOLoop, make: Make) -> Fetched:
-        """Return what `make`, called in a thread, is going to return. Cancel it if it is not wanted any more."""
+    def fetch(self, loop: IOLoop) -> Fetched:
+        """Return what is going to be a page. Cancel it if it is not wanted any more. Called on the thread of `loop`."""
+        pid, renderings = self._renderings
+        if pid != os.getpid():  # the thread that makes a page of the parent does not exist here
+            renderings = Renderings(self._make, self._name)
+            self._renderings = (os.getpid(), renderings)
         fetched: Fetched = asyncio.Future(loop=asyncio_loop(loop))
-        self._waiting.append((fetched, make))
-        self._begin(loop)
+        asker = _Asker(loop, fetched)
+        fetched.add_done_callback(lambda _: renderings.leave(asker))
+        self._ask(loop, renderings, asker)
         return fetched
 
-    def _begin(self, loop: IOLoop) -> None:
-        while self._waiting and self._making < AT_ONCE and not self._retrying:
-            fetched, make = self._waiting[0]
-            if not fetched.done() and not self._begun(loop, fetched, make):
-                return
-            self._waiting.popleft()
+    def _ask(self, loop: IOLoop, renderings: Renderings, asker: _Asker) -> None:
+        if asker.waits() and not renderings.ask(asker, counted=True):
+            loop.call_later(RETRY, self._ask, loop, renderings, asker)
 
-    def _begun(self, loop: IOLoop, fetched: Fetched, make: Make) -> bool:
-        thread = threading.Thread(
-            target=self._make, args=(loop, fetched, make), name=f"tapes-{self._name}-page", daemon=True
-        )
-        try:
-            thread.start()
-        except RuntimeError as error:
-            self._streak.failed("could not start a thread to make its page in; it tries again and again.", error)
-            self._retrying = True
-            loop.call_later(RETRY, self._retry, loop)
-            return False
-        self._streak.succeeded()
-        self._making += 1
-        return True
 
-    def _retry(self, loop: IOLoop) -> None:
-        self._retrying = False
-        self._begin(loop)
+class _Asker:
+    def __init__(self, loop: IOLoop, fetched: Fetched) -> None:
+        self._loop = loop
+        self._fetched = fetched
 
-    def _make(self, loop: IOLoop, fetched: Fetched, make: Make) -> None:
-        page: Page = (TEXT, None)
-        try:
-            page = make()
-        finally:
-            loop.add_callback(self._made, loop, fetched, page)
+    def waits(self) -> bool:
+        return not self._fetched.done()
 
-    def _made(self, loop: IOLoop, fetched: Fetched, page: Page) -> None:
-        self._making -= 1
-        if not fetched.done():
-            fetched.set_result(page)
-        self._begin(loop)
+    def take(self, page: Page) -> None:
+        self._loop.add_callback(self._take, page)
+
+    def drop(self) -> None:
+        """Do nothing: what it has taken, it has written."""
+
+    def _take(self, page: Page) -> None:
+        if not self._fetched.done():
+            self._fetched.set_result(page)

@@ -14,13 +14,10 @@ from tapes.errors import ReporterError
 from tapes.reporting.connections import GRACE, MAX_CONNECTIONS, RETRY, first_to_go
 from tapes.reporting.tornado.client import Client
 from tapes.reporting.tornado.loops import asyncio_loop, running_loop
-from tapes.reporting.tornado.pages import Pages
 
 if TYPE_CHECKING:
-    import asyncio
-
     from tapes.reporting.descriptors import OwnSocket
-    from tapes.reporting.page import MakePage, Page
+    from tapes.reporting.renderings import Renderings
     from tapes.reporting.wakeup import Wakeup
 
 _TICK = 1.0  # seconds between looks at the deadlines of clients, and whether the listening socket is still there
@@ -35,12 +32,19 @@ class Server:
     """
 
     def __init__(
-        self, listener: OwnSocket, make_page: MakePage, name: str, failed: Callable[[BaseException], None]
+        self,
+        listener: OwnSocket,
+        renderings: Renderings,
+        admits: Callable[[str], bool],
+        failed: Callable[[BaseException], None],
     ) -> None:
-        """Serve what `make_page` makes at `listener`; `failed` is told why a client could not be let in."""
-        self._make_page = make_page
+        """Serve the pages of `renderings` at `listener` to those who ask for hosts that it `admits`.
+
+        `failed` is told why a client could not be let in.
+        """
+        self._renderings = renderings
+        self._admits = admits
         self._failed = failed
-        self._pages = Pages(name)
         # Whoever pops the socket is the one to close it, or to take it to a loop: that is atomic, and needs no lock.
         self._unserved: List[OwnSocket] = [listener]
         self._served: List[OwnSocket] = []
@@ -183,7 +187,7 @@ class Server:
         assert self._loop is not None  # it has called this
         while len(self._clients) >= MAX_CONNECTIONS:
             first_to_go(list(self._clients)).close()
-        added = Client(self._loop, client, address, self._fetch, self._gone)
+        added = Client(self._loop, client, address, self._renderings, self._admits, self._gone)
         self._clients[added] = None
         if self._stopping:  # by a signal handler, in this moment
             added.close()
@@ -216,10 +220,6 @@ class Server:
                 client.close()
         if (self._served or self._clients) and self._loop is not None:
             self._loop.call_later(_TICK, self._sweep)
-
-    def _fetch(self, counted: bool) -> asyncio.Future[Page]:
-        assert self._loop is not None  # it has called this
-        return self._pages.fetch(self._loop, lambda: self._make_page(counted))
 
     def _gone(self, client: Client) -> None:
         self._clients.pop(client, None)

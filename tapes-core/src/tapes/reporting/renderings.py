@@ -1,0 +1,133 @@
+"""Making pages, each once for all who ask at the same moment, and so that neither work nor memory grows with them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Dict, List, Protocol
+
+from tapes.reporting.reporter import LOGGER_NAME
+from tapes.streak import Streak
+
+if TYPE_CHECKING:
+    from tapes.reporting.page import MakePage, Page
+
+PATIENCE = 5.0
+"""Seconds after which a page that is still being made, as a producer hangs, keeps the next one waiting no more."""
+
+AT_ONCE = 4
+"""How many pages are made at a time when all of them take longer than that."""
+
+MAX_HELD = 4
+"""How many pages are kept for clients that take them slowly, unless they are small."""
+
+SMALL = 32 * 1024 * 1024
+"""How many bytes all pages that are kept may have together before those that take the oldest have to go."""
+
+
+class Asker(Protocol):
+    """Who asks for a page. All methods are called from the thread of a rendering."""
+
+    def waits(self) -> bool:
+        """Return whether it still waits for the page."""
+
+    def take(self, page: Page) -> None:
+        """Take the page."""
+
+    def drop(self) -> None:
+        """Wait no more, because it is gone; or take no more of the page, whose memory is needed for others."""
+
+
+class _Rendering:
+    def __init__(self) -> None:
+        self.askers: Dict[Asker, None] = {}  # who wait for it, then who are still sending it
+        self.counted = False
+        self.began = 0.0
+        self.size = 0
+
+
+class Renderings:
+    """Makes pages in daemon threads, one after the other. Thread-safe.
+
+    While a page is being made, all who ask wait for the next one, so that each is as of a moment after the request. If
+    nobody waits for it any more when its turn has come, it is not made.
+    """
+
+    def __init__(self, make: MakePage, name: str) -> None:
+        """Make pages with `make` in threads named `tapes-<name>-page`."""
+        self._make = make
+        self._thread_name = f"tapes-{name}-page"
+        self._streak = Streak(LOGGER_NAME, name)
+        self._changed = threading.Condition()
+        self._next: _Rendering | None = None
+        self._running: List[_Rendering] = []
+        self._held: List[_Rendering] = []
+        self._renderings: Dict[Asker, _Rendering] = {}
+
+    def ask(self, asker: Asker, *, counted: bool) -> bool:
+        """Have `asker` take a page; it must `leave()` in the end. `counted` says whether the page is to be shown.
+
+        Return False, which is logged, if no thread can be started to make it in: then ask again.
+        """
+        try:
+            with self._changed:
+                rendering = self._next or self._begin()
+                rendering.askers[asker] = None
+                rendering.counted = rendering.counted or counted
+                self._renderings[asker] = rendering
+        except RuntimeError as error:
+            problem = "could not start a thread to make its page in; it tries again and again."
+            self._streak.failed(problem, error)
+            return False
+        self._streak.succeeded()
+        return True
+
+    def leave(self, asker: Asker) -> None:
+        """Take note that an asker has got what it asked for, or wants it no more. Doing it again does nothing."""
+        with self._changed:
+            rendering = self._renderings.pop(asker, None)
+            if rendering is not None:
+                del rendering.askers[asker]
+                if rendering in self._held and not rendering.askers:
+                    self._held.remove(rendering)
+
+    def _begin(self) -> _Rendering:
+        rendering = _Rendering()
+        threading.Thread(target=self._run, args=(rendering,), name=self._thread_name, daemon=True).start()
+        self._next = rendering
+        return rendering
+
+    def _run(self, rendering: _Rendering) -> None:
+        with self._changed:
+            while not self._may_begin():
+                self._changed.wait(PATIENCE / 10)
+            self._next = None
+            askers = [asker for asker in rendering.askers if asker.waits()]
+            dropped = [asker for asker in rendering.askers if asker not in askers] + self._make_room()
+            rendering.began = time.monotonic()
+            self._running.append(rendering)
+        for asker in dropped:
+            asker.drop()
+        try:
+            if askers:
+                page = self._make(rendering.counted)
+                rendering.size = len(page[1] or b"")
+                for asker in askers:
+                    asker.take(page)
+        finally:
+            with self._changed:
+                self._running.remove(rendering)
+                if rendering.askers:
+                    self._held.append(rendering)
+                self._changed.notify_all()
+
+    def _may_begin(self) -> bool:
+        newest = max((rendering.began for rendering in self._running), default=0.0)
+        return not self._running or (len(self._running) < AT_ONCE and time.monotonic() - newest >= PATIENCE)
+
+    def _make_room(self) -> List[Asker]:
+        """Forget the oldest pages that are kept, if they are too many, and return who are still taking them."""
+        dropped: List[Asker] = []
+        while len(self._held) >= MAX_HELD and sum(held.size for held in self._held) > SMALL:
+            dropped += self._held.pop(0).askers
+        return dropped
