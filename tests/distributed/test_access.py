@@ -164,3 +164,20 @@ def test_what_somebody_puts_in_its_place_is_not_shared(folder: Path, monkeypatch
         listening(str(folder / "a"), Access(0o666))
 
     assert stat.S_IMODE(precious.stat().st_mode) == 0o600
+
+
+def test_a_system_without_proc_has_sockets_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a chroot, where no descriptor has a path."""
+    look = os.stat
+
+    def see(path: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith("/proc/"):
+            raise FileNotFoundError(path)
+        return look(path, **options)
+
+    monkeypatch.setattr(os, "stat", see)
+    file = listening(str(folder / "a"), Access(0o660, MINE))
+    status = look(folder / "a")
+    os.close(file)
+
+    assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o660, MINE)

@@ -295,7 +295,7 @@ def test_a_forked_child_does_not_release_what_its_parent_has(folder: Path) -> No
 def test_a_folder_that_is_not_there(folder: Path) -> None:
     """The error names the address and says what to do."""
     with pytest.raises(
-        OSError, match=rf"cannot be at ipc://{folder}/no/a.ipc: .*a.ipc.lock: No such file.*choose a folder"
+        OSError, match=rf"cannot be at ipc://{folder}/no/a.ipc: .*a.ipc.lock: No such file.*Choose a folder"
     ):
         Claim(at(folder / "no" / "a.ipc"))
 

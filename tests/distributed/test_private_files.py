@@ -60,7 +60,7 @@ def test_what_is_in_the_place_of_the_lock_is_refused(folder: Path, obstacle: str
     with pytest.raises(OSError, match=rf"{folder}/a\.lock: it is {obstacle.replace('dangling ', '')}") as caught:
         Claim(checked(f"ipc://{folder}/a", keys=None, insecure=False))
 
-    assert "Remove that file" in str(caught.value)
+    assert "Remove it" in str(caught.value)
     assert sorted(path.name for path in folder.iterdir()) == ["a.lock", "precious"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from typing import List
 
 import pytest
@@ -140,6 +141,20 @@ def test_values_that_cannot_be_are_faults_of_their_table(place: Place, options: 
     assert "aggregator" in program.said()
     assert part in program.said()
     assert "Traceback" not in program.said()
+
+
+def test_a_process_without_standard_output_says_nothing(place: Place) -> None:
+    """A daemon that has closed it gets the same exit status."""
+    path = place.folder / "aggregator.toml"
+    path.write_text(config(place))
+    statuses = [
+        place.command(
+            ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-m", "tapes.distributed", *arguments], {}
+        ).ended()
+        for arguments in (["--check", "--config", str(path)], ["--config", f"{path}.none"])
+    ]
+
+    assert statuses == [0, 1]
 
 
 def test_an_aggregator_without_reporters_is_a_fault(place: Place) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from typing import Sequence
+from typing import Optional, Sequence, TextIO
 
 from tapes.config.source import VARIABLE
 from tapes.distributed import keys
@@ -57,11 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         aggregator = ConfiguredAggregator(options.config)
         if options.check:
-            sys.stdout.write(f"{aggregator.source} is right: {aggregator!r}\n")
+            _say(sys.stdout, f"{aggregator.source} is right: {aggregator!r}\n")
             return 0
         aggregator.start(fork=False)
     except (TapesError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        _say(sys.stderr, f"{error}\n")
         return 1
     return 0
 
@@ -80,16 +80,22 @@ def _keygen(arguments: Sequence[str]) -> int:
     try:
         folder = keys.generate(options.folder, options.worker)
     except (TapesError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        _say(sys.stderr, f"{error}\n")
         return 1
     worker = options.worker or keys.WORKER
-    sys.stdout.write(
+    _say(
+        sys.stdout,
         f"The keys are in {folder}. Give keys={str(folder)!r} to both sides, with\n"
         f"  the aggregator: {keys.AGGREGATOR}.key_secret, and the .key of all workers that may connect\n"
         f"  its workers:    {worker}.key_secret and {keys.AGGREGATOR}.key\n"
-        "What ends in .key_secret is for nobody else to read.\n"
+        "What ends in .key_secret is for nobody else to read.\n",
     )
     return 0
+
+
+def _say(stream: Optional[TextIO], what: str) -> None:
+    if stream is not None:  # it is closed, as daemons have it
+        stream.write(what)
 
 
 if __name__ == "__main__":

@@ -141,18 +141,22 @@ def listening(path: str, access: Access) -> int:
 
 def _share(path: str, access: Access) -> None:
     """Give a socket its group and mode, and nothing else that somebody has put in its place meanwhile."""
-    file = -1
-    place = path
-    if os.chmod not in os.supports_follow_symlinks:  # on Linux: by a descriptor of the file itself
-        file = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-        place = f"/proc/self/fd/{file}"
+    if not hasattr(os, "O_PATH"):
+        _share_by(path, access, follow_symlinks=os.chmod not in os.supports_follow_symlinks)
+        return
+    file = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        status = os.lstat(path) if file < 0 else os.fstat(file)
-        if not stat.S_ISSOCK(status.st_mode) or files.is_foreign(status):
-            raise OSError(errno.EEXIST, "somebody has replaced the socket", path)
-        if access.group is not None:
-            os.chown(place, -1, access.group, follow_symlinks=file >= 0)
-        os.chmod(place, access.mode, follow_symlinks=file >= 0)
+        _share_by(f"/proc/self/fd/{file}", access, follow_symlinks=True)
+    except FileNotFoundError:  # there is no /proc
+        _share_by(path, access, follow_symlinks=True)
     finally:
-        if file >= 0:
-            os.close(file)
+        os.close(file)
+
+
+def _share_by(path: str, access: Access, *, follow_symlinks: bool) -> None:
+    status = os.stat(path, follow_symlinks=follow_symlinks)
+    if not stat.S_ISSOCK(status.st_mode) or files.is_foreign(status):
+        raise OSError(errno.EEXIST, "somebody has replaced the socket", path)
+    if access.group is not None:
+        os.chown(path, -1, access.group, follow_symlinks=follow_symlinks)
+    os.chmod(path, access.mode, follow_symlinks=follow_symlinks)

@@ -165,10 +165,10 @@ class Claim:
             self._lock = FileLock(f"{address.path}.lock", taken, program)
             self.is_first = self._lock.is_first
         except OSError as error:
+            remedy = "Remove it" if isinstance(error, files.UnfitFileError) else "Choose a folder that it may write to"
             raise OSError(
                 error.errno,
-                f"An aggregator cannot be at {address}: {address.path}.lock: {error.strerror}. "
-                "Remove that file, or choose a folder that the aggregator may write to",
+                f"An aggregator cannot be at {address}: {address.path}.lock: {error.strerror}. {remedy}",
             ) from error
         try:
             if _removed_socket(address.path):

@@ -166,7 +166,8 @@ def _is_ignored(number: int) -> bool:
 
 def _has_terminal() -> bool:
     """Whether this process has a controlling terminal: one that was closed is none any more."""
-    with suppress(OSError):
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
-        return True
+    if os.name == "posix":
+        with suppress(OSError):
+            os.close(os.open("/dev/tty", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            return True
     return False

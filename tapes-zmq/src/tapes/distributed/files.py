@@ -28,10 +28,14 @@ _KINDS = {
 }
 
 
+class UnfitFileError(OSError):
+    """A file is not what it has to be. `strerror` says what it is instead."""
+
+
 def opened(path: str, flags: int) -> int:
     """Open a regular file of this user, made as a private one if `flags` have O_CREAT, and return the descriptor.
 
-    Raises OSError. If the file is of the wrong kind, or another user's, `strerror` says so.
+    Raises OSError, and UnfitFileError among it if the file is of the wrong kind, or another user's.
     """
     try:
         file = os.open(path, flags | _GUARDED, PRIVATE)
@@ -76,10 +80,10 @@ def is_foreign(status: os.stat_result) -> bool:
 
 
 def _check(status: os.stat_result, path: str, flags: int) -> None:
-    """Raise OSError for what is no regular file of this user."""
+    """Raise UnfitFileError for what is no regular file of this user."""
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, f"it is {kind(status)}", path)
+        raise UnfitFileError(errno.EINVAL, f"it is {kind(status)}", path)
     if is_foreign(status):
-        raise OSError(errno.EPERM, f"it belongs to the user {owner(status)}", path)
+        raise UnfitFileError(errno.EPERM, f"it belongs to the user {owner(status)}", path)
     if flags & (os.O_WRONLY | os.O_RDWR) and status.st_nlink > 1:
-        raise OSError(errno.EMLINK, "it has another name, by which it would change too", path)
+        raise UnfitFileError(errno.EMLINK, "it has another name, by which it would change too", path)

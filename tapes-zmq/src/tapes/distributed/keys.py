@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Dict, NamedTuple, Union
 
@@ -102,7 +103,8 @@ def of_worker(folder: Folder) -> WorkerKeys:
 def _pair(folder: Folder, name: str) -> tuple[bytes, bytes]:
     _refuse_if_others_write(Path(folder))
     path = Path(folder) / f"{name}{_SECRET}"
-    if os.name == "posix" and path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+    status = _status(path)
+    if status is not None and stat.S_IMODE(status.st_mode) & 0o077:
         raise ReporterOptionError(f"{path} can be read by others: chmod 600 {path}, or make new keys if others have.")
     public, secret = _load(path)
     if secret is None:
@@ -128,12 +130,9 @@ def _load(path: Path) -> tuple[bytes, bytes | None]:
 
 def _refuse_if_others_write(path: Path) -> None:
     """Raise ReporterOptionError if others could let anybody in, by what they write there."""
-    if os.name != "posix":
+    status = _status(path)
+    if status is None:
         return
-    try:
-        status = path.stat()
-    except OSError:
-        return  # which is said by whoever wants to read it
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         return  # as containers have their secrets, with whatever mode
     if stat.S_IMODE(status.st_mode) & 0o022:
@@ -145,3 +144,11 @@ def _refuse_if_others_write(path: Path) -> None:
             f"keys: {path} belongs to the user {files.owner(status)}, who can let anybody in: chown it to the user of "
             "this process, or to root."
         )
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Look who may do what with a file; None if that cannot be known, as whoever wants to read it will say."""
+    if os.name == "posix":
+        with suppress(OSError):
+            return path.stat()
+    return None
