@@ -31,10 +31,10 @@ class Slow(UnifiedRegistry):
 
     patience = 0.01
 
-    def apply(self, message: bytes) -> None:
+    def apply(self, message: bytes) -> bool:
         """Take in a message, and take a while."""
         time.sleep(self.patience)
-        super().apply(message)
+        return super().apply(message)
 
 
 class Flood:

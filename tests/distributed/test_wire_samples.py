@@ -5,11 +5,12 @@ If one of these fails the format has changed: that takes another version, and a 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, NamedTuple
 
 import pytest
 
-from tapes.distributed import frames, keeping, records, unified
+from tapes.distributed import frames, journal, keeping, records, unified
 from tapes.distributed.frames import END, ENDING, LEAVING, Frame
 from tapes.distributed.records import CODECS, Hello, HistogramUpdate, Reader, Series, TimerUpdate
 from tapes.state.counter import CounterState
@@ -364,8 +365,9 @@ SECOND = b"\xff" * 16
 STATE_BYTES = sample("""
     74617065732d7374617465                         # "tapes-state"
     01                                             # version 1
-    0aaba4f9                                       # CRC-32 of all that follows
+    965f8696                                       # CRC-32 of all that follows
     000102030405060708090a0b0c0d0e0f               # the registry
+    0000000000000000                               # the generation
     06000000 626f6f742037                          # the machine "boot 7"
     01000000                                       # one worker that has gone
       00000000000000000000000000000000             # who it was
@@ -373,10 +375,13 @@ STATE_BYTES = sample("""
     01000000                                       # one worker
       ffffffffffffffffffffffffffffffff             # who it is
       0100000000000000 01000000                    # all before frame 1 of session 1 is known of it
+      01                                           # and none is missing
       0000000000448f40                             # all that it had recorded before 1000.5 is known
       2e000000                                     # a hello, 46 bytes with its head
       01 29000000                                  # which is of 41
       01000000 0200000000000000 000000000000f03f 01 01000000 68 06000000 626f6f742037 01000000 70
+      02000000                                     # it has named two series
+      00000000 00000000 01000000 01000000          # the numbers of both, and their places below
     02000000                                       # two series
       14000000                                     # the first, 20 bytes with its head
       02 0f000000                                  # which is of 15
@@ -415,6 +420,29 @@ def test_the_state_of_an_aggregator(monkeypatch: pytest.MonkeyPatch) -> None:
     other = Asking(ManualClock(1001.0))
     keeping.fill(other, keeping.decode(STATE_BYTES))
     assert_alike(stats_of(other), stats_of(aggregator))
+
+
+JOURNAL_BYTES = sample("""
+    74617065732d6a6f75726e616c                     # "tapes-journal"
+    01                                             # version 1
+    0700000000000000                               # the generation
+    0000000000488f40                               # what came when the clock showed 1001
+    34000000                                       # 52 bytes: a frame without records
+    7461706573 01 01 00 000102030405060708090a0b0c0d0e0f
+    0100000000000000 00000000 0000000000448f40 00000000 bacd1694
+""")
+
+
+def test_the_journal_of_a_state(tmp_path: Path) -> None:
+    """It is written and read as ever."""
+    frame = frames.encode(Frame(WORKER, 1, 0, 1000.5, END, b""))
+    written = journal.Journal(str(tmp_path / "state"), 7)
+    written.add(1001.0, frame)
+    written.flush()
+    written.close()
+
+    assert (tmp_path / "state.journal-7").read_bytes().hex() == JOURNAL_BYTES.hex()
+    assert journal.read(str(tmp_path / "state"), 7) == journal.Past([(1001.0, frame)], 0)
 
 
 def aggregated() -> Asking:

@@ -150,6 +150,20 @@ def test_with_a_state_the_totals_of_workers_that_are_gone_outlive_kills(site: Si
     assert aggregator.await_own("workers", 1) == 1
 
 
+def test_what_was_shown_of_a_worker_is_shown_again_though_both_are_killed(site: Site) -> None:
+    """The worker first and the aggregator at once, long before its state is written anew: no page goes back."""
+    aggregator = site.aggregator(state=site.folder / "state")
+    aggregator.start()
+    worker = site.worker(aggregator.address)
+    worker.record(100)
+    assert aggregator.await_picture(site.recorded) == site.recorded
+    worker.kill()
+    aggregator.kill()
+    aggregator.start()
+
+    assert aggregator.picture() == site.recorded
+
+
 def test_an_aggregator_that_is_held_still_for_long_loses_nothing(site: Site) -> None:
     """Held still for 20 s, it then knows what workers have counted that lived on, came, or ended in the meantime.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import struct
+import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Union
 from zlib import crc32
 
-from tapes.distributed import files, records
+from tapes.distributed import files, journal, records
 from tapes.distributed.frames import FrameError
+from tapes.distributed.journal import Journal
 from tapes.distributed.processes import machine
 from tapes.distributed.records import CODECS, Reader, Series
 from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
@@ -18,6 +22,8 @@ from tapes.errors import ReporterError
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
+    from tapes.clock import Waitable
+    from tapes.distributed.merging import Merged
     from tapes.distributed.workers import Position
 
 MAGIC = b"tapes-state"
@@ -25,13 +31,33 @@ VERSION = 1
 
 _HEAD = struct.Struct("<11sBI")
 _U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+_PAIR = struct.Struct("<II")
 _GONE_WORKER = struct.Struct("<16sQI")
-_WORKER = struct.Struct("<16sQId")
+_WORKER = struct.Struct("<16sQIBd")
+_NOWHERE = (1 << 32) - 1  # the place of a series that is not there
 
 _INTERVAL = 5.0  # seconds between two writings
 _SHARE = 20  # times that a writing took, which have to pass before the next
+_LONGEST = 1 << 28  # bytes of a journal, after which the state is written in any case
 _GONE = 100  # workers that are gone and remembered
-_SOON = 0.2  # seconds after which what a worker has left behind is written
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+class KeptWorker(NamedTuple):
+    """A worker in a file."""
+
+    identity: bytes
+    hello: records.Hello
+    """What it has said of itself."""
+    known: Position
+    """The next of its frames."""
+    in_step: bool
+    """Whether no frame of its session was missing."""
+    settled: float
+    """Up to when everything was known."""
+    numbers: List[Tuple[int, int]]
+    """By which numbers it tells of which series in its session, by their places in `series`."""
 
 
 class Kept(NamedTuple):
@@ -43,75 +69,170 @@ class Kept(NamedTuple):
     """The running system whose clock the times are of."""
     gone: List[Tuple[bytes, Position]]
     """The last workers that are gone, of which a frame may still come, and what was known of each."""
-    workers: List[Tuple[bytes, records.Hello, Position, float]]
-    """Identity, what it has said of itself, the next of its frames, and up to when everything was known."""
+    workers: List[KeptWorker]
     series: List[Tuple[Series, Any, List[Tuple[int, Any]]]]
     """Each with the merged state, and the states that workers, by their place in `workers`, have told besides."""
+    generation: int
+    """The generation of the journal that goes on from here."""
 
 
 class Keeper:
-    """Writes what a registry knows to a file, which is always whole: a new one takes the place of the old one.
+    """Keeps what a registry knows: in a file that a new one takes the place of now and then, and a journal since then.
 
-    Gauges are not kept, as they are those of live workers, who tell them again. Not thread-safe.
+    So whatever was taken in outlives the process, and to keep it costs what it is. The file is always whole. It is
+    forced to the disk, in a thread of its own; the journal is not. Gauges are not kept, as they are those of live
+    workers, who tell them again. To be used by one thread.
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
         self.path = os.path.abspath(os.fspath(path))
         self._streak = Streak(LOGGER_NAME, f"The state of the aggregator in {self.path}")
         self._next = 0.0
-        self._soon = 0.0
-        self._gone = 0
+        self._generation = 0
+        self._journal: Optional[Journal] = None
+        self._writing: Optional[threading.Thread] = None
 
     def restore(self, registry: UnifiedRegistry) -> bool:
         """Fill a new registry with what was kept, and return whether there was anything.
 
-        Raises ReporterError if the file cannot be used, or if none can be written in its place.
+        Raises ReporterError if the file cannot be used, or if none can be written in its place. A full disk is none of
+        these: it is logged, and what was kept stays until there is room.
         """
-        content = None
+        is_kept = self.read(registry)
+        content = self._renewed(registry)
+        try:
+            self._put_in_place(content, self._generation)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise ReporterError(f"state_path: {self.path} cannot be written: {error.strerror}.") from error
+            self._failed(error)
+        self._next = time.monotonic() + _INTERVAL
+        return is_kept
+
+    def read(self, registry: UnifiedRegistry) -> bool:
+        """Do the same, and write nothing. Raises ReporterError if the file cannot be used."""
+        kept = self._read(registry)
+        if kept is not None:
+            fill(registry, kept)
+        return kept is not None
+
+    def took(self, registry: UnifiedRegistry, message: bytes) -> None:
+        """Take note of a frame that the registry has taken in. It is kept with the next `flush()`."""
+        if self._journal is not None:
+            self._journal.add(registry.clock.monotonic(), message)
+
+    def flush(self) -> bool:
+        """Keep all frames that were taken note of. Return whether that was possible; if not, it has been logged."""
+        if self._journal is None:
+            return False
+        try:
+            self._journal.flush()
+        except OSError as error:
+            self._close_journal()
+            self._failed(error)
+            return False
+        return True
+
+    def keep_when_due(self, registry: UnifiedRegistry) -> None:
+        """Write the state if the last time is long enough ago, or the journal long."""
+        is_long = self._journal is not None and self._journal.size > _LONGEST
+        if (time.monotonic() >= self._next or is_long) and not self._is_writing():
+            start = time.monotonic()
+            content = self._renewed(registry)
+            arguments = (content, self._generation, start)
+            self._writing = threading.Thread(target=self._keep, args=arguments, name="tapes-state", daemon=True)
+            self._writing.start()
+
+    def keep(self, registry: UnifiedRegistry) -> bool:
+        """Write the state for the last time. Return whether that was possible; if not, it has been logged."""
+        if self._writing is not None:
+            self._writing.join(_INTERVAL)
+        if self._is_writing():  # the disk hangs; and all is in journals
+            return self.flush()
+        content = self._renewed(registry, goes_on=False)
+        return self._keep(content, self._generation, time.monotonic())
+
+    def _read(self, registry: UnifiedRegistry) -> Optional[Kept]:
+        """Return what was kept, None if nothing was, and count what is damaged. Raises ReporterError."""
+        try:
+            self._generation = journal.newest(self.path)
+        except OSError:
+            return None  # the folder is not there, which is said when something is to be written to it
         try:
             with open(files.opened(self.path, os.O_RDONLY), "rb") as file:
                 content = file.read()
         except FileNotFoundError:
-            pass  # nothing has been kept yet
+            return None  # nothing has been kept yet
         except OSError as error:
             raise ReporterError(f"state_path: {self.path} cannot be read: {error.strerror}.") from error
-        if content is not None:
-            try:
-                kept = decode(content)
-            except FrameError as error:
-                raise ReporterError(
-                    f"state_path: {self.path} cannot be used: {error} Move it away to begin from zero."
-                ) from error
-            fill(registry, kept)
         try:
-            self._write(encode(registry))
+            return self._gone_on_with(decode(content), registry)
+        except FrameError as error:
+            raise ReporterError(
+                f"state_path: {self.path} cannot be used: {error} Move it away to begin from zero."
+            ) from error
         except OSError as error:
-            raise ReporterError(f"state_path: {self.path} cannot be written: {error.strerror}.") from error
-        return content is not None
+            raise ReporterError(f"state_path: {error.filename} cannot be read: {error.strerror}.") from error
 
-    def keep_when_due(self, registry: UnifiedRegistry) -> None:
-        """Write, if the last time is long enough ago, or if a worker is gone since."""
-        now = time.monotonic()
-        if now >= self._next or (registry.gone != self._gone and now >= self._soon):
-            self.keep(registry)
+    def _gone_on_with(self, kept: Kept, counting: UnifiedRegistry) -> Kept:
+        """Return what is known after the frames in the journals. Raises OSError."""
+        clock = _Then()
+        registry = UnifiedRegistry(clock=clock, system=kept.machine)
+        is_filled = False
+        self._generation = max(self._generation, kept.generation)
+        for generation in range(kept.generation, self._generation + 1):
+            past = journal.read(self.path, generation)
+            if past is None:
+                continue
+            if past.dropped:
+                counting.counter("tapes.aggregator.bad_frames").increment()
+                logging.getLogger(LOGGER_NAME).warning(
+                    "The last %d bytes of the journal of the state in %s are damaged or were not written to the end: "
+                    "they are left out.",
+                    *(past.dropped, self.path),
+                )
+            for clock.now, message in past.entries:
+                if not is_filled:
+                    is_filled = True
+                    fill(registry, kept, goes_on=True)
+                registry.apply(message)
+        return decode(encode(registry, system=kept.machine)) if is_filled else kept
 
-    def keep(self, registry: UnifiedRegistry) -> bool:
-        """Write. Return whether that was possible; if not, it is logged once in a row."""
-        start = time.monotonic()
-        self._gone = registry.gone
+    def _renewed(self, registry: UnifiedRegistry, *, goes_on: bool = True) -> bytes:
+        """Return the state, and begin another journal that goes on from it."""
+        self.flush()
+        self._close_journal()
+        self._generation += 1
+        if goes_on:
+            with suppress(OSError):  # whose reason is that of the state, too
+                self._journal = Journal(self.path, self._generation)
+        return encode(registry, self._generation)
+
+    def _keep(self, content: bytes, generation: int, start: float) -> bool:
         try:
-            self._write(encode(registry))
+            self._put_in_place(content, generation)
         except OSError as error:
-            self._streak.failed(f"cannot be written: {error.strerror}. It will be tried again.")
+            self._failed(error)
             return False
         finally:
             took = time.monotonic() - start
             self._next = start + took + max(_INTERVAL, _SHARE * took)
-            self._soon = start + took + max(_SOON, took)
         self._streak.succeeded()
         return True
 
-    def _write(self, content: bytes) -> None:
+    def _is_writing(self) -> bool:
+        return self._writing is not None and self._writing.is_alive()
+
+    def _failed(self, error: OSError) -> None:
+        self._streak.failed(f"cannot be written: {error.strerror}. It will be tried again.")
+
+    def _close_journal(self) -> None:
+        closed, self._journal = self._journal, None
+        if closed is not None:
+            closed.close()
+
+    def _put_in_place(self, content: bytes, generation: int) -> None:
+        """Write the state of a generation, which has all that is in the journals of earlier ones."""
         temporary = f"{self.path}.new"
         try:
             with open(files.created(temporary), "wb") as file:
@@ -123,28 +244,55 @@ class Keeper:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
+        journal.remove(self.path, below=generation)
 
 
-def encode(registry: UnifiedRegistry) -> bytes:
-    """Write what a registry knows of its workers."""
+class _Then:
+    """The clock of an aggregator that is no more, as it was when a frame came."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        """Return when the frame came."""
+        return self.now
+
+    def time(self) -> float:
+        """Return the time of day, which is nobody's business here."""
+        return 0.0
+
+    def wait(self, wakeup: Waitable, timeout: float) -> bool:
+        """Return at once."""
+        return wakeup.wait(0.0)
+
+
+def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[str] = None) -> bytes:
+    """Write what a registry knows of its workers, by the clock of this system or of another."""
     workers = list(registry.workers.values())
-    places: Dict[object, int] = {worker: place for place, worker in enumerate(workers)}
+    shared = registry.shared()
+    worker_places: Dict[object, int] = {worker: place for place, worker in enumerate(workers)}
+    places: Dict[object, int] = {merged: place for place, merged in enumerate(shared)}
     gone = registry.last_gone(_GONE)
-    parts = [registry.identity, _framed(machine().encode()), _U32.pack(len(gone))]
+    parts = [registry.identity, _U64.pack(generation), _framed((system or machine()).encode())]
+    parts.append(_U32.pack(len(gone)))
     parts += [_GONE_WORKER.pack(identity, *position) for identity, position in gone]
     parts.append(_U32.pack(len(workers)))
     for worker in workers:
-        parts.append(_WORKER.pack(worker.identity, *worker.known, worker.settled))
+        parts.append(_WORKER.pack(worker.identity, *worker.known, worker.in_step, worker.settled))
         parts.append(_framed(records.hello(worker.hello)))
-    kept = [(merged, CODECS[merged.kind]) for merged in registry.shared() if merged.kind != "gauge"]
-    parts.append(_U32.pack(len(kept)))
-    for merged, codec in kept:
+        parts.append(_U32.pack(len(worker.series)))
+        for number, series in worker.series.items():
+            parts.append(_PAIR.pack(number, places.get(series[0], _NOWHERE) if series else _NOWHERE))
+    parts.append(_U32.pack(len(shared)))
+    for merged in shared:
+        codec = CODECS[merged.kind]
+        parts.append(_framed(records.series(Series(0, merged.kind, merged.merge, merged.name, merged.tags))))
+        if merged.kind == "gauge":
+            continue
         state, shares = merged.kept()
-        parts.append(_framed(records.series(Series(0, merged.kind, "sum", merged.name, merged.tags))))
         parts.append(_framed(codec.write(state, None)))
         parts.append(_U32.pack(len(shares)))
         for source, share in shares:
-            parts.append(_U32.pack(places[source]))
+            parts.append(_U32.pack(worker_places[source]))
             parts.append(_framed(codec.write(share, None)))
     body = b"".join(parts)
     return _HEAD.pack(MAGIC, VERSION, crc32(body)) + body
@@ -164,6 +312,7 @@ def decode(content: bytes) -> Kept:
         raise FrameError("It is damaged: its checksum is wrong.")
     reader = Reader(body, 0, len(body))
     identity = reader.bytes(16)
+    (generation,) = reader.take(_U64)
     system = reader.bytes(reader.take(_U32)[0]).decode()
     gone = []
     for _ in range(reader.take(_U32)[0]):
@@ -171,40 +320,61 @@ def decode(content: bytes) -> Kept:
         gone.append((identity_gone, (session, sequence)))
     workers = []
     for _ in range(reader.take(_U32)[0]):
-        worker, session, sequence, settled = reader.take(_WORKER)
-        workers.append((worker, records.read_hello(_record(reader)), (session, sequence), settled))
+        worker, session, sequence, in_step, settled = reader.take(_WORKER)
+        hello = records.read_hello(_record(reader))
+        numbers = [reader.take(_PAIR) for _ in range(reader.take(_U32)[0])]
+        workers.append(KeptWorker(worker, hello, (session, sequence), bool(in_step), settled, numbers))
     series = []
     for _ in range(reader.take(_U32)[0]):
         new = records.read_series(_record(reader))
         codec = CODECS[new.kind]
+        shares: List[Tuple[int, Any]] = []
+        if new.kind == "gauge":
+            series.append((new, None, shares))
+            continue
         state = codec.whole(codec.read(_part(reader)))
-        shares = []
         for _ in range(reader.take(_U32)[0]):
             (place,) = reader.take(_U32)
             shares.append((place, codec.whole(codec.read(_part(reader)))))
         series.append((new, state, shares))
     reader.finish()
-    return Kept(identity, system, gone, workers, series)
+    return Kept(identity, system, gone, workers, series, generation)
 
 
-def fill(registry: UnifiedRegistry, kept: Kept) -> None:
-    """Put what was kept into a new registry."""
+def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> None:
+    """Put what was kept into a new registry.
+
+    If it `goes_on`, that one knows what the sessions of workers were about, and takes in the frames that came next. If
+    not, each worker that lives begins another session.
+    """
     registry.identity = kept.identity
     registry.forget(kept.gone)
-    same_clock = kept.machine == machine()
+    same_clock = goes_on or kept.machine == machine()
     workers = []
-    for identity, hello, known, settled in kept.workers:
-        worker = registry.expect(identity, hello)
-        worker.known, worker.settled = known, settled
-        worker.session, worker.sequence = known
+    for each in kept.workers:
+        worker = registry.expect(each.identity, each.hello)
+        worker.known, worker.settled = each.known, each.settled
+        worker.session, worker.sequence = each.known
         workers.append(worker)
+    series: List[Tuple[Merged, ...]] = []
     for new, state, shares in kept.series:
+        if new.kind == "gauge" and not goes_on:
+            series.append(())
+            continue
         merged = registry.merged(new, new.tags)
-        merged.restore(state if same_clock else CODECS[new.kind].timeless(state))
+        series.append((merged,))
+        if new.kind != "gauge":
+            merged.restore(state if same_clock else CODECS[new.kind].timeless(state))
         for place, share in shares:
             merged.restore_share(workers[place], share)
             workers[place].unclaimed.append(merged)
-    if not same_clock:  # the system was booted since
+    if goes_on:
+        for each, worker in zip(kept.workers, workers):
+            worker.in_step = each.in_step
+            worker.series = {number: series[place] if place < len(series) else () for number, place in each.numbers}
+            claimed = {merged for targets in worker.series.values() for merged in targets}
+            worker.unclaimed = [merged for merged in worker.unclaimed if merged not in claimed]
+    elif not same_clock:  # the system was booted since
         for worker in workers:
             if worker.hello.machine == kept.machine:
                 registry.retire(worker)

@@ -219,6 +219,8 @@ class Receiver:
     def _look_after_the_rest(self) -> None:
         """Do what has its time, however many messages are waiting."""
         now = time.monotonic()
+        if self._keeper is not None:
+            self._keeper.flush()
         if now - self._tidied >= _TIDY:
             self._tidied = now
             self._registry.tidy()
@@ -229,7 +231,8 @@ class Receiver:
 
     def _take(self, socket: zmq.Socket[bytes]) -> bool:
         """Take in messages, those of all peers in turn as 0MQ hands them out; True when none is left."""
-        apply = self._registry.apply
+        registry, keeper = self._registry, self._keeper
+        apply = registry.apply
         until = time.monotonic() + _ROUND
         while time.monotonic() < until:
             try:
@@ -239,14 +242,16 @@ class Receiver:
             if socket.getsockopt(zmq.RCVMORE):
                 socket.recv_multipart()
                 message = b""  # frames are single
-            apply(message)
+            if apply(message) and keeper is not None:
+                keeper.took(registry, message)
         return False
 
     def _bid_farewell(self) -> None:
-        """Confirm to workers that leave that all they have told is known, and kept if anything is."""
+        """Confirm to workers that leave that all they have told is known, and kept if anything is.
+
+        If it cannot be kept, that has been logged, and nobody need wait for it.
+        """
         leaving, self._leaving[:] = self._leaving[:], []
-        if self._keeper is not None:
-            self._keeper.keep(self._registry)  # if it cannot, that has been logged, and nobody need wait for it
         for worker in leaving:
             self._say(Word(worker.identity, upstream.FAREWELL, (worker.session, worker.sequence)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from tapes.distributed.frames import CLOCK, FrameError, record
@@ -504,7 +505,8 @@ def _split(buckets: Buckets, total: int) -> Tuple[int, bytes, int, List[Tuple[in
             low, counts = low + 2 * empty, counts[empty:]
         width = _width_of(max(counts, default=0))
         if len(counts) * width > _PAIR * (len(counts) - counts.count(0)) + _SLICE.size:
-            return 0, b"", 1, list(buckets.items())
+            keys = compress(range(low, low + 2 * len(counts), 2), counts)
+            return 0, b"", 1, [*zip(keys, filter(None, counts)), *(buckets.others or {}).items()]
         packed = struct.pack(f"<{len(counts)}{_CODES[width]}", *counts)
         return low, packed, width, list((buckets.others or {}).items())
     found = buckets if isinstance(buckets, dict) else dict(buckets.items())

@@ -110,7 +110,7 @@ def inherit(registry: UnifiedRegistry, address: Address) -> bool:
         return False
     path = _legacy(address.path)
     try:
-        return time.time() - os.lstat(path).st_mtime < _FRESH and Keeper(path).restore(registry)
+        return time.time() - os.lstat(path).st_mtime < _FRESH and Keeper(path).read(registry)
     except FileNotFoundError:
         return False
     except ReporterError as error:

@@ -57,7 +57,15 @@ class UnifiedRegistry(Registry):
     `.workers` and `.lag` (seconds that the states of the slowest worker were old when they had been merged).
     """
 
-    def __init__(self, *, clock: Clock = SYSTEM_CLOCK, lease: float = LEASE, by_worker: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        lease: float = LEASE,
+        by_worker: bool = False,
+        system: Optional[str] = None,
+    ) -> None:
+        """Go by `clock`, which is that of a running `system`, by default this one."""
         super().__init__(clock=clock, max_tag_sets=sys.maxsize)
         self.lease = lease
         self.by_worker = by_worker
@@ -76,7 +84,7 @@ class UnifiedRegistry(Registry):
         """How many workers have been merged for good."""
         self._forgotten: OrderedDict[bytes, Position] = OrderedDict()
         self._dismissed: Dict[bytes, float] = {}  # and when
-        self._machine, self._processes = machine(), processes()
+        self._machine, self._processes = system or machine(), processes()
         self._bad = Streak(LOGGER_NAME, "The aggregator")
         self._unreadable = Streak(LOGGER_NAME, "The aggregator")
         self._bad_at = 0.0
@@ -87,13 +95,18 @@ class UnifiedRegistry(Registry):
         self.gauge("tapes.aggregator.workers", self._present)
         self.gauge("tapes.aggregator.lag", self._lag, merge="max")
 
-    def apply(self, message: bytes) -> None:
-        """Take in a message. One that is no frame is counted and dropped, with a log line for the first in a row."""
+    def apply(self, message: bytes) -> bool:
+        """Take in a message, and return whether it was a frame that contradicts nothing.
+
+        One that is not is counted and dropped, with a log line for the first in a row.
+        """
         self._messages.increment()
         try:
             self._take(frames.decode(message))
         except FrameError as error:
             self._count_bad(f"has dropped what is no frame of a worker. {error}")
+            return False
+        return True
 
     def tidy(self) -> None:
         """Let go of workers that are gone. To be called now and then, whether messages are waiting or not."""

@@ -1,0 +1,136 @@
+"""The journal beside the state of an aggregator: the frames that were taken in since the state was written.
+
+    journal: magic "tapes-journal" | version | generation | entries
+    entry:   time | length | frame
+
+To write down what comes costs far less than to write the state anew each time. A journal is of one generation, and so
+is a state: what is known is the state and, in their order, the journals of its generation and of those after it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from contextlib import suppress
+from typing import Iterator, List, NamedTuple, Optional, Tuple
+
+from tapes.distributed import files, frames
+from tapes.distributed.frames import FrameError
+
+MAGIC = b"tapes-journal"
+VERSION = 1
+
+_HEAD = struct.Struct("<13sBQ")
+_ENTRY = struct.Struct("<dI")
+
+
+class Journal:
+    """A journal that is written.
+
+    What has been written outlives this process, however it ends. It is not forced to the disk: when the machine itself
+    fails, what came since the state was last written may be lost.
+    """
+
+    def __init__(self, state: str, generation: int) -> None:
+        """Begin a journal of a state, in the place of one with that name. Raises OSError."""
+        self.size = 0
+        """How many bytes have been written."""
+        self._waiting: List[bytes] = []
+        self._file = files.created(_path(state, generation))
+        try:
+            self._write(_HEAD.pack(MAGIC, VERSION, generation))
+        except OSError:
+            self.close()
+            with suppress(OSError):
+                os.unlink(_path(state, generation))
+            raise
+
+    def add(self, time: float, message: bytes) -> None:
+        """Take a frame that was taken in at a time, to be written with the next `flush()`."""
+        self._waiting += (_ENTRY.pack(time, len(message)), message)
+
+    def flush(self) -> None:
+        """Write what was added. Raises OSError; then none of it has been, and it is lost."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._write(b"".join(waiting))
+
+    def close(self) -> None:
+        """Write no more."""
+        os.close(self._file)
+
+    def _write(self, content: bytes) -> None:
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:
+            os.ftruncate(self._file, self.size)  # what follows would be unreadable behind a part of an entry
+            os.lseek(self._file, self.size, os.SEEK_SET)
+            raise
+        self.size += len(content)
+
+
+class Past(NamedTuple):
+    """A journal that was written before."""
+
+    entries: List[Tuple[float, bytes]]
+    """The frames, and when they were taken in by the clock of the aggregator."""
+    dropped: int
+    """How many bytes at its end are no entry, as when it was cut off."""
+
+
+def read(state: str, generation: int) -> Optional[Past]:
+    """Read the journal of a generation; None if there is none. Raises OSError."""
+    try:
+        with open(files.opened(_path(state, generation), os.O_RDONLY), "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return None
+    if content[: _HEAD.size] != _HEAD.pack(MAGIC, VERSION, generation):
+        return Past([], len(content))
+    entries, end = [], _HEAD.size
+    for time, message in _entries(content):
+        entries.append((time, message))
+        end += _ENTRY.size + len(message)
+    return Past(entries, len(content) - end)
+
+
+def _entries(content: bytes) -> Iterator[Tuple[float, bytes]]:
+    position = _HEAD.size
+    while position + _ENTRY.size <= len(content):
+        time, length = _ENTRY.unpack_from(content, position)
+        position += _ENTRY.size
+        message = content[position : position + length]
+        position += length
+        try:
+            frames.decode(message)  # which has a checksum
+        except FrameError:
+            return
+        if time - time != 0:
+            return
+        yield time, message
+
+
+def newest(state: str) -> int:
+    """Return the generation of the newest journal; 0 if there is none. Raises OSError."""
+    return max(_generations(state), default=0)
+
+
+def remove(state: str, below: int) -> None:
+    """Remove the journals of the generations `below` one. What cannot be removed stays, and is never read."""
+    with suppress(OSError):
+        for generation in _generations(state):
+            if generation < below:
+                os.unlink(_path(state, generation))
+
+
+def _generations(state: str) -> List[int]:
+    folder, name = os.path.split(state)
+    pattern = re.compile(re.escape(name) + r"\.journal-(\d{1,19})")
+    return [int(match[1]) for match in map(pattern.fullmatch, os.listdir(folder)) if match]
+
+
+def _path(state: str, generation: int) -> str:
+    return f"{state}.journal-{generation}"

@@ -1,0 +1,243 @@
+"""What comes after the state was written is in a journal beside it, and to keep it costs what it is."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, List
+
+import pytest
+
+from tapes.distributed.frames import ENDING, LEAVING
+from tapes.distributed.keeping import Keeper
+from tapes.testing import ManualClock
+from tests.distributed.simulated import Asking, Simulated, assert_alike, buckets_of, stats_of, told
+
+FULL = OSError(28, "No space left on device")
+
+
+class Place:
+    """An aggregator with a state, and its workers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = ManualClock(1000.0)
+        self.workers = [Simulated(self.clock, pid) for pid in range(3)]
+        self.aggregator = Asking(self.clock, self.workers)
+        self.keeper = Keeper(folder / "state")
+        self.keeper.restore(self.aggregator)
+
+    def tell(self, worker: Simulated, flags: int = 0) -> None:
+        """Let a worker send what has changed, and keep it."""
+        for frame in worker.frames(flags):
+            if self.aggregator.apply(frame):
+                self.keeper.took(self.aggregator, frame)
+        self.keeper.flush()
+
+    def work(self, seconds: int) -> None:
+        """Let all workers record and tell it, for some time."""
+        for second in range(seconds):
+            for number, worker in enumerate(self.workers):
+                worker.registry.counter("orders", {"of": "shop"}).increment(1 << 60)
+                worker.registry.counter(f"lives.{(second + number) % 7}").increment()
+                worker.registry.meter("hits").mark(number + 1)
+                worker.registry.gauge("level").set(second)
+                worker.registry.histogram("spread").update(1.5 ** ((second + number) % 20) - 3)
+                worker.registry.timer("time").update(0.001 * (number + 1))
+                if second % 5 == number:
+                    worker.registry.remove(f"lives.{second % 7}")
+                self.tell(worker)
+            self.clock.advance(1)
+        self.aggregator.tidy()
+
+    def renew(self) -> None:
+        """Write the state as it is written now and then."""
+        self.keeper._next = 0.0
+        self.keeper.keep_when_due(self.aggregator)
+        if self.keeper._writing is not None:
+            self.keeper._writing.join()
+
+    def restarted(self) -> Asking:
+        """Return another aggregator that begins with the files, as after this one was killed."""
+        other = Asking(self.clock, self.workers)
+        assert Keeper(self.folder / "state").read(other)
+        return other
+
+    @property
+    def files(self) -> List[str]:
+        """The names of all files."""
+        return sorted(os.listdir(self.folder))
+
+    def assert_kept(self) -> None:
+        """Check that an aggregator that begins now shows the same, but for gauges."""
+        other, now = self.restarted(), self.clock.monotonic()
+        shown, kept = stats_of(self.aggregator), stats_of(other)
+        shown.pop("level", None)
+
+        assert_alike(kept, shown)
+        assert buckets_of(other, now) == buckets_of(self.aggregator, now)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Provide an aggregator with a state."""
+    return Place(tmp_path)
+
+
+@pytest.mark.parametrize("seconds", [1, 70, 400])
+def test_all_that_was_taken_in_is_known_after_a_restart(place: Place, seconds: int) -> None:
+    """Though the state has not been written since, in the middle of sessions, and of minutes."""
+    place.work(seconds)
+    place.assert_kept()
+    place.renew()
+    place.work(seconds)
+    place.assert_kept()
+    place.workers[0].publisher.begin()
+    place.work(3)
+
+    place.assert_kept()
+
+
+def test_workers_that_live_tell_everything_again(place: Place) -> None:
+    """What they tell takes the place of what was in the journal."""
+    place.work(30)
+    place.renew()
+    place.work(10)
+    other = place.restarted()
+    for worker in place.workers:
+        worker.publisher.begin()
+        worker.tell(other)
+
+    assert_alike(stats_of(other), stats_of(place.aggregator))
+
+
+def test_a_worker_that_leaves_costs_what_it_tells(place: Place) -> None:
+    """The state is not written for it, and the journal grows by its last frames; after a restart all of it is known."""
+    for number in range(2000):
+        place.workers[0].registry.timer(f"time.{number}").update(number)
+    place.tell(place.workers[0])
+    place.renew()
+    state = (place.folder / "state").stat()
+    place.workers[1].registry.counter("orders").increment(7)
+    place.tell(place.workers[1], flags=LEAVING | ENDING)
+
+    assert place.aggregator.confirmed == [place.workers[1]]
+    assert os.path.samestat((place.folder / "state").stat(), state)
+    assert (place.folder / "state.journal-2").stat().st_size < 500 < state.st_size / 100
+    assert place.restarted().get_stats().orders.value == 7
+
+
+@pytest.mark.parametrize("left", [0.001, 0.1, 0.5, 0.9, 0.99])
+def test_what_was_not_written_to_the_end_is_left_out(
+    place: Place, left: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everything before it is known, and the log says how much there is. Workers that live tell it again."""
+    place.work(20)
+    path = place.folder / "state.journal-1"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(left * len(content))])
+    other = place.restarted()
+    known = other.get_stats().get("hits", {}).get("count", 0)
+    for worker in place.workers:
+        worker.publisher.begin()
+        worker.tell(other)
+
+    assert known == pytest.approx(left * 20 * 6, abs=6)
+    for name in ("hits", "spread", "time"):
+        assert other.get_stats()[name]["count"] == place.aggregator.get_stats()[name]["count"]
+    assert told(other)["bad_frames"] == len(caplog.records) == 1
+    assert "are damaged or were not written to the end" in caplog.text
+
+
+def test_a_state_that_was_not_put_in_its_place_is_not_missed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was begun, with another journal, when everything ended: the old state goes on in both."""
+    place.work(5)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", raising)
+        for _ in range(2):
+            place.renew()
+            place.work(5)
+
+    assert place.files == ["state", *(f"state.journal-{number}" for number in (1, 2, 3))]
+    place.assert_kept()
+    place.renew()
+    assert place.files == ["state", "state.journal-4"]
+    place.assert_kept()
+
+
+def test_older_journals_are_not_read(place: Place) -> None:
+    """One that was not removed is part of the state already."""
+    place.work(5)
+    old = (place.folder / "state.journal-1").read_bytes()
+    place.renew()
+    (place.folder / "state.journal-1").write_bytes(old)
+    place.work(5)
+
+    place.assert_kept()
+
+
+def test_an_end_in_good_order_leaves_the_state_alone(place: Place) -> None:
+    """There is nothing to go on with."""
+    place.work(5)
+    place.keeper.keep(place.aggregator)
+
+    assert place.files == ["state"]
+    place.assert_kept()
+
+
+def test_a_full_disk_does_not_keep_it_from_starting(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It begins with what was kept, says so in one line, leaves the files alone, and writes when there is room."""
+    caplog.set_level(logging.INFO)
+    place.work(5)
+    before = place.files
+    other = Asking(place.clock, place.workers)
+    keeper = Keeper(place.folder / "state")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", raising)
+        patched.setattr(os, "write", raising)
+        assert keeper.restore(other)
+        assert not keeper.flush()
+        assert place.files == before
+        place.aggregator, place.keeper = other, keeper
+        place.renew()
+
+    assert other.get_stats().hits["count"] == 5 * 6
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "No space left on device. It will be tried again." in caplog.text
+    place.renew()
+    place.assert_kept()
+    assert len(caplog.records) == 2
+
+
+def test_a_disk_that_becomes_full_costs_nothing_that_was_kept(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What could be written of an entry is taken back, so that what was written before stays readable."""
+    place.work(5)
+    shown = stats_of(place.aggregator)
+    write = os.write
+
+    def write_half(file: int, content: Any) -> int:
+        if len(content) < 10:
+            raise FULL
+        return write(file, content[: len(content) // 2])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", write_half)
+        place.work(3)
+    kept = stats_of(place.restarted())
+
+    shown.pop("level")
+    assert_alike(kept, shown)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    place.renew()
+    place.work(3)
+    place.assert_kept()
+
+
+def raising(*arguments: object) -> None:
+    """Be a disk that is full."""
+    raise FULL
