@@ -154,7 +154,7 @@ def test_a_fork_while_the_registry_is_locked_leaves_the_child_a_fresh_lock() -> 
     locked, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with registry._changing:
+        with registry._catalogue.changing:
             locked.set()
             done.wait()
 

@@ -61,6 +61,11 @@ class NameTree:
                 return None
         return place
 
+    def kind(self, name: str) -> Optional[Type[Instrument]]:
+        """Return the class of the metric of this name; None if there is none."""
+        place = self.at(name)
+        return None if place is None else place.kind
+
     def add(self, kind: Type[Instrument], name: str, tags: Tags) -> None:
         """Put in a series. To put it in again changes nothing."""
         place = self._root
@@ -104,9 +109,10 @@ class NameTree:
         for number, segment in enumerate(segments):
             if place is None:
                 return
-            if place.kind is not None and (segment in place.kind.keys or segment in place.labels):
+            above = place.kind
+            if above is not None and (segment in above.keys or segment in place.labels):
                 raise NameCollisionError(
-                    f"{name!r} cannot be a metric, because {'.'.join(segments[:number])!r} is a {place.kind.__name__} "
+                    f"{name!r} cannot be a metric, because {'.'.join(segments[:number])!r} is a {above.__name__} "
                     f"and {segment!r} is one of its own keys: choose another name."
                 )
             place = place.below.get(segment)

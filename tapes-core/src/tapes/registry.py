@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from _thread import RLock
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Optional, Tuple, Type, TypeVar
 
 from tapes import forking, observers, portable
+from tapes.catalogue import TAGGED, Catalogue
 from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
-from tapes.name_tree import OVERFLOW, NameTree
+from tapes.isolation import Isolation
+from tapes.name_tree import OVERFLOW
 from tapes.naming import Tags, canonical_tags, check_name, check_tags
 from tapes.snapshot.snapshot import Snapshot
 from tapes.state.gauge import MERGES
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 Kind = TypeVar("Kind", bound=Instrument)
-Series = Tuple[str, Tags]
-
-_TAGGED = object()  # begins what nobody can ask for as a name
 
 
 class Registry:
@@ -50,17 +48,22 @@ class Registry:
             raise InvalidValueError(f"max_tag_sets is how many tag sets a name may have, an int from 1, not {limit!r}.")
         self.clock = clock
         self.max_tag_sets = max_tag_sets
-        self._changing = RLock()
-        self._under_way: Optional[object] = None  # the change that is being made
-        self._series: Dict[Series, Instrument] = {}
+        self.notes: Optional[Dict[Hashable, Any]] = {}
+        """What readers have noted of this registry, each under a key of its own: what they have told of it, maybe.
+        Isolation begins with none, and so does a forked child. None while an isolation is beginning or ending."""
         self._logged: Dict[Tuple[str, str], object] = {}  # what has been logged, of which name
-        self._index()
+        self._catalogue = Catalogue()
+        self._counters: Dict[Any, Counter] = self._catalogue.lookup()
+        self._gauges: Dict[Any, Gauge] = self._catalogue.lookup()
+        self._histograms: Dict[Any, Histogram] = self._catalogue.lookup()
+        self._meters: Dict[Any, Meter] = self._catalogue.lookup()
+        self._timers: Dict[Any, Timer] = self._catalogue.lookup()
         forking.registries.add(self)
 
     def counter(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Counter:
         """Return the counter of this name and tags: a number that goes up and down by what happens."""
         try:
-            return self._counters[name if tags is None else (_TAGGED, name, *tags, *tags.values())]
+            return self._counters[name if tags is None else (TAGGED, name, *tags, *tags.values())]
         except (KeyError, TypeError, AttributeError):
             return self._metric(Counter, self._counters, name, tags, Counter)
 
@@ -84,7 +87,7 @@ class Registry:
         """
         if producer is None and merge == "sum":
             try:
-                return self._gauges[name if tags is None else (_TAGGED, name, *tags, *tags.values())]
+                return self._gauges[name if tags is None else (TAGGED, name, *tags, *tags.values())]
             except (KeyError, TypeError, AttributeError):
                 pass
         if merge not in MERGES:
@@ -112,21 +115,21 @@ class Registry:
     def histogram(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Histogram:
         """Return the histogram of this name and tags: how values are spread."""
         try:
-            return self._histograms[name if tags is None else (_TAGGED, name, *tags, *tags.values())]
+            return self._histograms[name if tags is None else (TAGGED, name, *tags, *tags.values())]
         except (KeyError, TypeError, AttributeError):
             return self._metric(Histogram, self._histograms, name, tags, Histogram)
 
     def meter(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Meter:
         """Return the meter of this name and tags: events, and how many a second."""
         try:
-            return self._meters[name if tags is None else (_TAGGED, name, *tags, *tags.values())]
+            return self._meters[name if tags is None else (TAGGED, name, *tags, *tags.values())]
         except (KeyError, TypeError, AttributeError):
             return self._metric(Meter, self._meters, name, tags, Meter)
 
     def timer(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Timer:
         """Return the timer of this name and tags: events, how many a second, and how long they take."""
         try:
-            return self._timers[name if tags is None else (_TAGGED, name, *tags, *tags.values())]
+            return self._timers[name if tags is None else (TAGGED, name, *tags, *tags.values())]
         except (KeyError, TypeError, AttributeError):
             return self._metric(Timer, self._timers, name, tags, Timer)
 
@@ -140,11 +143,11 @@ class Registry:
 
     def discard(self, metrics: Iterable[Instrument]) -> None:
         """Remove these very metrics, those of them that are there."""
-        with self._changing:
+        catalogue = self._catalogue
+        with catalogue.changing:
             for metric in metrics:
-                series = metric.name, metric.tags
-                if self._series.get(series) is metric:
-                    self._drop_series(series)
+                if metric in catalogue:
+                    catalogue.drop((metric.name, metric.tags))
 
     def snapshot(self) -> Snapshot:
         """Return the readings of all metrics at this moment, in the order in which they were made."""
@@ -166,122 +169,62 @@ class Registry:
 
         What still records to it records in vain. Asked for again, it is a new metric that begins at zero.
         """
-        with self._changing:
+        catalogue = self._catalogue
+        with catalogue.changing:
             if tags is None:
-                place = self._name_tree().at(name)
-                gone = [] if place is None else [(name, tags) for tags in place.series()]
+                gone = catalogue.series_of(name)
                 for what in ("gauge", "overflow"):
                     self._logged.pop((what, name), None)
             else:
                 gone = [(name, canonical_tags(check_tags(name, tags)))]
-            dropped = [self._drop_series(series) for series in gone]
+            dropped = [catalogue.drop(series) for series in gone]
         return any(dropped)
 
     def clear(self) -> None:
         """Remove all metrics."""
-        with self._changing:
-            self._under_way = object()
-            self._forget_lookups()
-            self._series = {}
+        with self._catalogue.changing:
             self._logged = {}
-            self._index()
+            self._catalogue.replace({}, {})
 
     def __iter__(self) -> Iterator[Instrument]:
         """Iterate over all metrics as they are now, in the order in which they were made, each series by itself."""
-        return iter(list(self._series.values()))
+        return iter(self._catalogue.shown(self.clock))
 
     def __contains__(self, metric: object) -> bool:
         """Whether this very metric is in the registry."""
-        return isinstance(metric, Instrument) and self._series.get((metric.name, metric.tags)) is metric
+        return isinstance(metric, Instrument) and metric in self._catalogue
 
     def __len__(self) -> int:
         """Return how many series there are."""
-        return len(self._series)
+        return len(self._catalogue.shown(self.clock))
 
     @contextmanager
     def isolated(self) -> Iterator[Registry]:
         """Set this registry to zero for the duration of a `with` block, and back to what it was at its end.
 
-        Metrics that exist, the ones that modules hold included, begin at zero; metrics that are made inside are removed
-        at the end. For tests: threads that record all the while are counted on the side on which they happen to be, and
-        another thread must not isolate the same registry at the same time.
+        Metrics that exist, the ones that modules hold included, begin at zero. So do, at the end, those that were made
+        inside: a module that was imported there goes on with them. They are not shown until they are asked for again,
+        or something is recorded to them. Readers that tell changes, to a StatsD or an aggregator, tell what happens
+        inside apart from what they have told before.
+
+        For tests: threads that record all the while are counted on the side on which they happen to be, and another
+        thread must not isolate the same registry at the same time.
         """
-        with self._changing:
-            series = dict(self._series)
-            content = {key: metric.exchange(None) for key, metric in series.items()}
+        logged, notes = self._logged, self.notes
+        self.notes = None
+        isolation = Isolation(self._catalogue)
+        self._logged, self.notes = {}, {}
         try:
             yield self
         finally:
-            with self._changing:
-                for key, metric in series.items():
-                    metric.exchange(content[key])
-                self._series = series
-                self._index()
+            self.notes = None
+            isolation.end()
+            self._logged, self.notes = logged, notes
 
     def after_fork(self) -> None:
         """Begin at zero in a child process, with the same metrics. Called by `tapes.forking`."""
-        self._changing = RLock()
-        for metric in self:
-            metric.restart()
-
-    def _index(self) -> None:
-        """Make anew all that follows from `_series`. What is read of it meanwhile is the old or the new."""
-        series: Optional[List[Series]] = None
-        while series != list(self._series):  # until no signal handler or finalizer has changed it meanwhile
-            series = list(self._series)
-            self._tree = NameTree(self._series.copy().values())
-        self._forget_lookups()
-        self._under_way = None
-
-    def _forget_lookups(self) -> None:
-        # Lookup caches, keyed by the caller's exact arguments: a metric is found again without a look at each tag.
-        self._counters: Dict[Any, Counter] = {}
-        self._gauges: Dict[Any, Gauge] = {}
-        self._histograms: Dict[Any, Histogram] = {}
-        self._meters: Dict[Any, Meter] = {}
-        self._timers: Dict[Any, Timer] = {}
-        self._lookup_keys: Dict[Series, List[Any]] = {}  # those of each tagged series in its cache
-
-    def _name_tree(self) -> NameTree:
-        """Return the tree of names. It is made anew if a change of it has been cut off, or is being made below."""
-        if self._under_way is not None:
-            self._index()
-        return self._tree
-
-    def _begin_change(self) -> object:
-        """Begin a change of one series, which `_end_change` ends."""
-        self._name_tree()
-        self._under_way = change = object()
-        return change
-
-    def _put_series(self, series: Series, made: Instrument) -> Instrument:
-        """Put in a series, and return its metric: `made`, or the one that is there already."""
-        change = self._begin_change()
-        metric = self._series.setdefault(series, made)
-        self._tree.add(type(metric), *series)
-        self._end_change(change)
-        return metric
-
-    def _drop_series(self, series: Series) -> bool:
-        """Take out a series; False if it is not there. Costs what this one series costs."""
-        change = self._begin_change()
-        name, tags = series
-        # Before it goes, so that nobody finds what has gone should this be cut off.
-        for cache in (self._counters, self._gauges, self._histograms, self._meters, self._timers):
-            for key in self._lookup_keys.get(series, ()) if tags else (name, (_TAGGED, name)):
-                cache.pop(key, None)
-        self._lookup_keys.pop(series, None)
-        found = self._series.pop(series, None) is not None
-        if found:
-            self._tree.remove(name, tags)
-        self._end_change(change)
-        return found
-
-    def _end_change(self, change: object) -> None:
-        """End a change. If a signal handler or a finalizer has made another one meanwhile, nothing can be relied on."""
-        if self._under_way is not change:
-            self._index()
-        self._under_way = None
+        self.notes = {}
+        self._catalogue.after_fork()
 
     def _metric(
         self,
@@ -296,27 +239,30 @@ class Registry:
         checked = check_tags(name, tags)
         canonical = canonical_tags(checked)
         created = overflowed = False
-        with self._changing:
-            names = self._name_tree()
+        catalogue = self._catalogue
+        with catalogue.changing:
+            names = catalogue.names()
             place = names.at(name)
-            if place is not None and place.kind is not None and place.kind is not kind:
-                raise KindMismatchError(f"{name!r} is a {place.kind.__name__}, not a {kind.__name__}.")
-            metric = self._series.get((name, canonical))
+            there = None if place is None else place.kind
+            if there not in (None, kind):
+                raise KindMismatchError(f"{name!r} is a {there.__name__}, not a {kind.__name__}.")
+            metric = catalogue.series.get((name, canonical))
             if metric is None and place is not None and canonical and place.tag_sets >= self.max_tag_sets:
                 overflowed = self._is_news("overflow", name)
                 canonical = OVERFLOW
-                metric = self._series.get((name, OVERFLOW))
+                metric = catalogue.series.get((name, OVERFLOW))
             if metric is None:
                 names.check(kind, name, canonical)
-                made = make(name, canonical, self.clock.monotonic)
+                aside = catalogue.aside.pop((name, canonical), None)
+                made = aside if type(aside) is kind else make(name, canonical, self.clock.monotonic)
                 # A signal handler or a finalizer of this very thread may have put it in since it was looked for.
-                metric = self._put_series((name, canonical), made)
+                metric = catalogue.put((name, canonical), made)
                 created = metric is made
             if type(metric) is not kind:
                 raise KindMismatchError(f"{name!r} is a {type(metric).__name__}, not a {kind.__name__}.")
             if canonical is not OVERFLOW:
-                key = name if tags is None else (_TAGGED, name, *checked, *checked.values())
-                self._remember(known, key, (name, canonical), metric)
+                key = name if tags is None else (TAGGED, name, *checked, *checked.values())
+                catalogue.remember(known, key, (name, canonical), metric)
         # Not under the lock: whoever is told may take locks of their own.
         if overflowed:
             _log(
@@ -329,14 +275,6 @@ class Registry:
             for observer in observers.metric_created:
                 observer(self, metric)
         return metric
-
-    def _remember(self, known: Dict[Any, Kind], key: Any, series: Series, metric: Kind) -> None:
-        """Let a metric be found by `key` the next time, for as long as it is in the registry."""
-        if series[1]:
-            self._lookup_keys.setdefault(series, []).append(key)
-        known[key] = metric
-        if self._series.get(series) is not metric:  # a signal handler has just removed it
-            known.pop(key, None)
 
     def _is_news(self, what: str, name: str) -> bool:
         """Whether this has not been logged yet of the metric `name`. It is from now on."""

@@ -33,7 +33,7 @@ class Gauge(GaugeBuffer, Instrument):
     number, the value is None, which is logged once for each streak.
     """
 
-    __slots__ = ("__weakref__", "_settable", "_streak", "merge", "producer")
+    __slots__ = ("__weakref__", "_is_aside", "_settable", "_streak", "merge", "producer")
 
     kind = "gauge"
     keys = VALUE_KEYS
@@ -54,6 +54,7 @@ class Gauge(GaugeBuffer, Instrument):
         self.merge = merge
         """How the values of several processes are combined: `sum`, `min`, `max`, `mean` or `last`."""
         self._settable = settable  # also once it has a producer: who sets it has done so before, and goes on
+        self._is_aside = False
         self._streak: Optional[Streak] = None
 
     def asked_for(self, producer: Optional[Producer], merge: str) -> Optional[str]:
@@ -61,6 +62,8 @@ class Gauge(GaugeBuffer, Instrument):
 
         Return what of two that contradict each other is not so any more, or None.
         """
+        if self._is_aside:
+            self._be_new(producer, merge)
         problem = None
         default = MERGES[0]
         if merge not in (default, self.merge):
@@ -89,7 +92,7 @@ class Gauge(GaugeBuffer, Instrument):
         """
         if function is not None:
             raise without_parentheses("track_in_progress", self.name, function)
-        if not self._settable:
+        if not (self._settable or self._is_aside):
             raise self._produced("track_in_progress()")
         return ProgressTracking(self)
 
@@ -104,7 +107,31 @@ class Gauge(GaugeBuffer, Instrument):
         """Return the state at `now`, as `read` does."""
         return super().committed(now) if self.producer is None else self.read(now)
 
+    def is_at_zero(self, now: float) -> bool:
+        """Whether it has not been set, and has no producer."""
+        return self.producer is None and not super().read(now).parts
+
+    def exchange(self, content: Optional[List[Any]]) -> List[Any]:
+        """Take out everything recorded, and put back what was there and what it was asked for with before."""
+        asked = self.producer, self.merge, self._settable, self._is_aside
+        taken = super().exchange(None if content is None else content[1:])
+        if content is not None:
+            self.producer, self.merge, self._settable, self._is_aside = content[0]
+        return [asked, *taken]
+
+    def put_aside(self) -> None:
+        """Keep the producer for as long as nobody asks for it with another one, or sets it."""
+        self._is_aside = True
+
+    def _be_new(self, producer: Optional[Producer], merge: str) -> None:
+        if producer is not None:
+            self.producer, self._settable, self._is_aside = producer, False, False
+        if merge != MERGES[0]:
+            self.merge = merge
+
     def _record(self, change: Any) -> None:
+        if self.producer is not None and self._is_aside:
+            self.producer, self._settable, self._is_aside = None, True, False
         if not self._settable:
             raise self._produced("set(), increment() and decrement()")
         super()._record(change)

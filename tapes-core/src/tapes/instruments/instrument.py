@@ -44,6 +44,10 @@ class Instrument:
         """Return its cumulative state as `read` does, as later ones build upon it. May wait for a fold."""
         return self.read(now)
 
+    def is_at_zero(self, now: float) -> bool:
+        """Whether nothing has been recorded since it began, or what was has come to nothing."""
+        return not any(self.reading(now).statistics.values())
+
     def restart(self) -> None:
         """Begin at zero in a child process."""
         raise NotImplementedError
@@ -51,6 +55,9 @@ class Instrument:
     def exchange(self, content: List[Any] | None) -> List[Any]:
         """Take out everything recorded and put what an earlier exchange returned in its place, or nothing."""
         raise NotImplementedError
+
+    def put_aside(self) -> None:
+        """Be ready to be asked for as if it were new: the test that has made it is over."""
 
     def _statistics(self, state: Any, now: float) -> Statistics:
         raise NotImplementedError
