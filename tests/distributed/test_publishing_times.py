@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Callable, ContextManager, Iterator, List
 
 import pytest
 
-from tapes.distributed import reporter as reporters
+from tapes.distributed import link as links
 from tapes.distributed import unified as unifying
 from tapes.distributed.addresses import checked
 from tapes.distributed.receiver import Receiver
@@ -19,7 +21,7 @@ from tapes.distributed.unified import UnifiedRegistry
 from tapes.registry import Registry
 from tapes.testing import ManualClock
 from tests.distributed.faults.processes import short_folder
-from tests.servers.processes import PATIENCE, until
+from tests.servers.processes import PATIENCE, free_port, until
 
 NEVER = 1e9
 """Seconds from one report to the next: in between there is only what is asked for."""
@@ -36,7 +38,7 @@ def test_a_flush_that_fails_does_not_end_the_reporting(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is a failure like that of a report, and what could not be told comes with the next one."""
-    flush = reporters._Link.flush
+    flush = links.Link.flush
     failures: List[Exception] = []
 
     def fail_once(link: Any, registry: Registry, flags: int = 0) -> bool:
@@ -45,7 +47,7 @@ def test_a_flush_that_fails_does_not_end_the_reporting(
             raise failures[0]
         return flush(link, registry, flags)
 
-    monkeypatch.setattr(reporters._Link, "flush", fail_once)
+    monkeypatch.setattr(links.Link, "flush", fail_once)
     address = checked(f"ipc://{folder}/a", keys=None, insecure=False)
     unified = UnifiedRegistry()
     receiver = Receiver(unified, address)
@@ -108,54 +110,91 @@ def test_a_worker_that_is_taken_to_be_gone_again_and_again_loses_nothing(
     assert (stats["latency"]["count"], stats["latency"]["sum"]) == (recorded, recorded * (recorded + 1) / 2)
 
 
-def test_a_worker_that_ends_waits_for_an_aggregator_that_has_not_come_to_say_that_it_is_there(
+@contextlib.contextmanager
+def nobody(folder: Path) -> Iterator[str]:
+    """Leave the address empty."""
+    yield f"ipc://{folder}/a"
+
+
+@contextlib.contextmanager
+def left_behind(folder: Path) -> Iterator[str]:
+    """Leave the socket of an aggregator that was killed."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(f"{folder}/a")
+    yield f"ipc://{folder}/a"
+
+
+@contextlib.contextmanager
+def closed_port(folder: Path) -> Iterator[str]:
+    """Have nobody listen at a port."""
+    yield f"tcp://127.0.0.1:{free_port()}"
+
+
+@contextlib.contextmanager
+def mute(folder: Path) -> Iterator[str]:
+    """Listen, and say nothing, as a process that is held still."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/a")
+        listener.listen()
+        yield f"ipc://{folder}/a"
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        (nobody, "there is none, start it or correct the address"),
+        (left_behind, "nobody listens there: start it"),
+        (closed_port, "nobody listens there: start it"),
+        (mute, "who listens there does not answer"),
+    ],
+)
+def test_a_worker_that_ends_does_not_wait_for_who_is_not_there(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    place: Callable[[Path], ContextManager[str]],
+    reason: str,
+) -> None:
+    """Where nobody is, or gives a sign of life, it ends after a moment, and says why in one line."""
+    monkeypatch.setattr(links, "FAREWELL", 2 * PATIENCE)
+    monkeypatch.setattr(links, "_SILENT", 0.3 if place is mute else 2 * PATIENCE)
+    monkeypatch.setattr(links, "is_at_work", lambda pid: False)
+    registry = Registry()
+    registry.counter("served").increment(3)
+    with place(folder) as address:
+        reporter = ZmqReporter(NEVER, address, registry)
+        reporter.start()
+        reporter.stop(PATIENCE)
+
+    assert reporter.reports == 2
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(f"{reporter!r} stops, and no aggregator has confirmed its last report: {reason}")
+
+
+def test_a_worker_that_ends_waits_for_an_aggregator_that_is_at_work(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its socket is there: for nobody at all a worker does not wait that long."""
-    monkeypatch.setattr(reporters, "_STRANGER", 0.0)
-    monkeypatch.setattr(reporters, "FAREWELL", PATIENCE)
+    """One that has a processor too little, or waits for its disk, is not one that is held still."""
+    monkeypatch.setattr(links, "_SILENT", 0.0)
+    monkeypatch.setattr(links, "FAREWELL", PATIENCE)
+    monkeypatch.setattr(links, "is_at_work", lambda pid: pid == os.getpid())
     address = checked(f"ipc://{folder}/a", keys=None, insecure=False)
     unified = UnifiedRegistry()
     receiver = Receiver(unified, address)
     registry = Registry()
     registry.counter("served").increment(3)
-    reporter = ZmqReporter(NEVER, address.text, registry)
-    with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(f"{folder}/a")
-        reporter.start()
-        until(lambda: reporter.reports == 1, "it has reported to nobody")
-        stopping = threading.Thread(target=reporter.stop, args=(2 * PATIENCE,))
-        stopping.start()
-        until(lambda: reporter.reports == 2, "it has done so once more")
-        (folder / "a").unlink()
-        receiver.start()
-        stopping.join(2 * PATIENCE)
+    receiver.start()
+    with ZmqReporter(NEVER, address.text, registry):
+        until(lambda: "served" in unified.get_stats(), "it is told")
+        registry.counter("served").increment(4)
     receiver.stop(PATIENCE)
 
-    assert unified.get_stats()["served"] == {"value": 3}
+    assert unified.get_stats()["served"] == {"value": 7}
     assert [record.getMessage() for record in caplog.records] == []
-
-
-def test_a_worker_that_ends_does_not_wait_for_nobody(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Where nothing shows that there ever was an aggregator it waits for a moment only, and says so."""
-    monkeypatch.setattr(reporters, "_STRANGER", 0.0)
-    monkeypatch.setattr(reporters, "FAREWELL", 2 * PATIENCE)
-    registry = Registry()
-    registry.counter("served").increment(3)
-    reporter = ZmqReporter(NEVER, f"ipc://{folder}/a", registry)
-    reporter.start()
-    reporter.stop(PATIENCE)
-
-    assert reporter.reports == 2
-    (message,) = [record.getMessage() for record in caplog.records]
-    assert message.startswith(f"{reporter!r} stops, and no aggregator has confirmed its last report")
 
 
 def test_a_thread_sleeps_as_it_did_when_it_was_started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What gevent puts in the place of `time.sleep` later is for greenlets. In a thread it can hang the process."""
-    monkeypatch.setattr(reporters, "_STRANGER", 0.1)
     registry = Registry()
     registry.counter("served").increment(3)
     reporter = ZmqReporter(NEVER, f"ipc://{folder}/a", registry)

@@ -12,7 +12,7 @@ from typing import ClassVar, List, Optional
 import pytest
 import zmq
 
-from tapes.distributed import reporter
+from tapes.distributed import link
 from tapes.distributed.addresses import checked
 from tapes.distributed.aggregator import RegistryAggregator
 from tapes.distributed.receiver import Receiver
@@ -107,8 +107,7 @@ class PublishingToNobody(PublishingContract):
 
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(reporter, "FAREWELL", 0.1)
-        monkeypatch.setattr(reporter, "_STRANGER", 0.1)
+        monkeypatch.setattr(link, "FAREWELL", 0.1)
 
     def setup_method(self) -> None:
         """Be where nobody is."""

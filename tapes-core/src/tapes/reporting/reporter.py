@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Optional, Set, TypeVar
 
 from tapes import forking, observers
-from tapes.errors import ReporterStateError
+from tapes.errors import ReporterError, ReporterStateError
 from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.reporting.run import Run, alive, prepare_exit
 from tapes.streak import Streak
@@ -161,15 +161,19 @@ class Reporter(ABC):
             self.reports += 1
         self._streak.succeeded()
 
-    def failed(self, error: BaseException, problem: str = "could not report; it will try again.") -> None:
+    def failed(self, error: BaseException, problem: Optional[str] = None) -> None:
         """Take note of a report that could not be made: count it, tell the observers, log the first in a row.
 
-        `problem` goes on from the name of the reporter: what is wrong and what becomes of it.
+        `problem` goes on from the name of the reporter: what is wrong and what becomes of it. A ReporterError says
+        that itself, in one line; any other error is logged with its traceback.
         """
+        explained = isinstance(error, ReporterError)
+        if problem is None:
+            problem = f"could not report: {error}" if explained else "could not report; it will try again."
         with self._lock:
             self.failures += 1
             self.last_error = error
-        length = self._streak.failed(problem, error)
+        length = self._streak.failed(problem, None if explained else error)
         for observer in list(observers.report_failed):
             observer(self, error, length)
 

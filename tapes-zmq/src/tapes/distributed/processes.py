@@ -60,6 +60,16 @@ def is_alive(pid: int, since: int) -> Optional[bool]:
         return None
 
 
+def is_at_work(pid: int) -> bool:
+    """Whether any thread of a process runs, would run if there were a processor for it, or waits for a disk.
+
+    False if that cannot be known.
+    """
+    with suppress(OSError, IndexError):
+        return any(_fields(f"{pid}/task/{thread}")[0] in (b"R", b"D") for thread in os.listdir(f"/proc/{pid}/task"))
+    return False
+
+
 def _fields(process: str) -> List[bytes]:
     """Return the fields of `/proc/PID/stat` from the third on."""
     with open(f"/proc/{process}/stat", "rb") as file:

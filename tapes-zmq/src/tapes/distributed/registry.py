@@ -11,6 +11,7 @@ from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.distributed import addresses
 from tapes.distributed.aggregator import RegistryAggregator
 from tapes.distributed.publishing import has_recorded
+from tapes.distributed.trust import Trust, users
 from tapes.distributed.unified import LOGGER_NAME
 from tapes.registry import Registry
 from tapes.reporting.run import after_last_reports, prepare_exit
@@ -39,13 +40,16 @@ class DistributedRegistry(Registry):
         interval: float = 1.0,
         keys: Optional[Union[str, os.PathLike[str]]] = None,
         insecure: bool = False,
+        trust: Trust = None,
         clock: Clock = SYSTEM_CLOCK,
         max_tag_sets: int = 2000,
     ) -> None:
         """Publish to `socket_addr`, `ipc://PATH` or `tcp://HOST:PORT`.
 
         A relative path is that of the working directory as it is now. `keys` and `insecure` are for `tcp://` beyond
-        loopback, see `tapes.distributed.reporter.ZmqReporter`. Raises ReporterOptionError for options that cannot be.
+        loopback, `trust` is for an aggregator of another user: see `tapes.distributed.reporter.ZmqReporter`.
+
+        Raises ReporterOptionError for options that cannot be.
         """
         super().__init__(clock=clock, max_tag_sets=max_tag_sets)
         self.address = addresses.checked(socket_addr, keys=keys, insecure=insecure)
@@ -58,6 +62,8 @@ class DistributedRegistry(Registry):
             of_worker(keys)  # what is wrong with them is said here, and not in a worker
             self._keys = os.path.abspath(os.fspath(keys))
         self._insecure = insecure
+        users(trust)  # likewise
+        self._trust = trust
         self._connecting = threading.RLock()
         self._publisher: Optional[ZmqReporter] = None
         self._connected = False
@@ -77,7 +83,10 @@ class DistributedRegistry(Registry):
         with self._connecting:
             if self._publisher is None:
                 self._publisher = ZmqReporter(
-                    self._interval, self.address.text, self, keys=self._keys, insecure=self._insecure
+                    *(self._interval, self.address.text, self),
+                    keys=self._keys,
+                    insecure=self._insecure,
+                    trust=self._trust,
                 )
             if not self._publisher.running:
                 self._publisher.start()

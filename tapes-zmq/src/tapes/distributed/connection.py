@@ -1,0 +1,211 @@
+"""The connection of a worker to its aggregator, made again whatever became of it. It says why there is none."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import time
+from typing import TYPE_CHECKING, Callable, FrozenSet, Optional
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from tapes.distributed import trust
+from tapes.errors import ReporterError
+
+if TYPE_CHECKING:
+    from tapes.distributed.addresses import Address
+    from tapes.distributed.keys import WorkerKeys
+
+_WAITING = 64  # frames that may wait to be sent; with the size of frames, some 8 MB
+_AGAIN = (0.1, 0.5)  # seconds after which it is tried again, at first and at most
+_TURNED_AWAY = 2.0  # seconds after which it is tried again if it was turned away: keys do not change that often
+_ATTEMPT = 5.0  # seconds in which a host has to answer
+_ANSWER = 2.0  # seconds in which who has taken the connection has to answer, or it is held still
+_BEAT, _BEATEN = 2_000, 6_000  # milliseconds between two signs of life over a network, and until there has to be one
+
+_FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+_LOST = zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED
+_EVENTS = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILED | _LOST
+
+_FAR = "its host does not answer, or has no address"
+_MUTE = "who listens there does not answer: it is held still, or is no aggregator"
+
+Keys = Callable[[], "Optional[WorkerKeys]"]
+"""Returns the keys as they are now; None if there are none."""
+
+
+class Connection:
+    """A socket that is connected to an aggregator, or will be, for one thread of one process.
+
+    0MQ connects again by itself after some faults and not after others, and to whatever is at the address by then. So
+    each attempt has a socket of its own here.
+    """
+
+    def __init__(self, address: Address, keys: Keys, trusted: FrozenSet[int]) -> None:
+        self._address = address
+        self._read_keys = keys
+        self._keys: Optional[WorkerKeys] = None
+        self._trusted = trusted
+        self._pid = os.getpid()
+        self._context = zmq.Context()
+        self._socket: Optional[zmq.Socket[bytes]] = None
+        self._monitor: Optional[zmq.Socket[bytes]] = None
+        self._next = -math.inf
+        self._pause = _AGAIN[0]
+        self._begun = 0.0
+        self._connected = False
+        self.ready = False
+        """Whether both ends have agreed to talk."""
+        self.peer: Optional[trust.Peer] = None
+        """Who is at the other end, if that is known."""
+        self.fault: Optional[str] = None
+        """Why there is no aggregator, and what helps; None once both ends have agreed to talk."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether somebody has taken the connection, or still may."""
+        return self._socket is not None
+
+    def attend(self) -> bool:
+        """Do what is due: connect, and note what has become of that. False if the connection is not what it was."""
+        self._require_own_process()
+        now = time.monotonic()
+        if self._socket is None:
+            if now >= self._next:
+                self._connect(now)
+            return False
+        while self._monitor is not None and self._monitor.poll(0):
+            message = recv_monitor_message(self._monitor, zmq.NOBLOCK)
+            self._note(message["event"], int(message["value"]), now)
+        if self.is_pending and not self.ready:
+            waited = now - self._begun
+            if self._connected and waited > _ANSWER:
+                self.fault = _MUTE
+            elif not self._connected and waited > _ATTEMPT:
+                self._lose(_FAR, now)
+        return self.is_pending
+
+    def receive(self) -> Optional[bytes]:
+        """Return the next message of the aggregator, None if there is none now."""
+        if self.ready and self.allows(zmq.POLLIN):
+            assert self._socket is not None
+            return self._socket.recv(zmq.NOBLOCK)
+        return None
+
+    def allows(self, event: int) -> bool:
+        """Whether the socket can be used for that without waiting. Asked before each use. Raises in a forked child.
+
+        There 0MQ would wait for ever. Greenlets go on there with what their parent has begun, and so does the thread in
+        which a gauge, when it was asked for its value, has forked.
+        """
+        self._require_own_process()
+        return self._socket is not None and bool(self._socket.poll(0, event))
+
+    def send(self, frame: bytes) -> bool:
+        """Send a frame. False if it cannot be sent now."""
+        if not self.allows(zmq.POLLOUT):
+            return False
+        assert self._socket is not None
+        try:
+            self._socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close it. What has not been sent is dropped."""
+        self._drop()
+        self._context.term()
+
+    def _require_own_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise ReporterError("This connection is of the parent process.")
+
+    def _connect(self, now: float) -> None:
+        if self._address.path is not None:
+            fault = trust.objection(self._address.path, self._trusted)
+            if fault is not None:
+                self._lose(fault, now)
+                return
+        self._keys = self._read_keys()
+        try:
+            socket = self._socket = self._context.socket(zmq.XPUB)
+            self._set_up(socket)
+            self._monitor = socket.get_monitor_socket(_EVENTS)
+            self._begun = now
+            self.fault = self.fault or _FAR
+            socket.connect(self._address.text)
+        except zmq.ZMQError as error:
+            self._lose(str(error), now)
+
+    def _set_up(self, socket: zmq.Socket[bytes]) -> None:
+        # Each time that an aggregator appears or comes back it subscribes, and is told everything.
+        socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+        # What cannot be sent is an error, and not dropped: it comes with the next flush.
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
+        socket.setsockopt(zmq.SNDHWM, _WAITING)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.IPV6, 1)
+        socket.setsockopt(zmq.RECONNECT_IVL, -1)
+        if self._address.path is None:
+            socket.setsockopt(zmq.CONNECT_TIMEOUT, int(_ATTEMPT * 1000))
+            socket.setsockopt(zmq.HANDSHAKE_IVL, int(_ATTEMPT * 1000))
+            socket.setsockopt(zmq.HEARTBEAT_IVL, _BEAT)
+            socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _BEATEN)
+            socket.setsockopt(zmq.HEARTBEAT_TTL, _BEATEN)
+        keys = self._keys
+        if keys is not None:
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
+            socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
+            socket.setsockopt(zmq.CURVE_SERVERKEY, keys.aggregator)
+
+    def _note(self, kind: int, value: int, now: float) -> None:
+        if kind == zmq.EVENT_CONNECTED:
+            self._connected = True
+            self._begun = now
+            if self.fault == _FAR:
+                self.fault = _MUTE
+            if self._address.path is not None:
+                self.peer = trust.peer(value)
+                fault = trust.doubt(self.peer, self._trusted)
+                if fault is not None:
+                    self._lose(fault, now)
+        elif kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self.ready = True
+            self.fault = None
+            self._pause = _AGAIN[0]
+        elif kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            self._lose("it does not admit the key of this worker: copy its .key into the folder of its keys", now)
+        elif kind & _FAILED and value in (errno.EAGAIN, errno.ETIMEDOUT):
+            self._lose(_MUTE, now)
+        elif kind & _FAILED and self._keys is not None:
+            self._lose("it turns this worker away: its keys are not those that this worker has, or it has none", now)
+        elif kind & _FAILED:
+            self._lose("it turns this worker away: it wants keys, or is no aggregator", now)
+        elif self.ready:
+            self._lose("it has gone, or the network to it", now)
+        elif self._connected:
+            self._lose("who listens there hangs up", now)
+        else:
+            self._lose("nobody listens there: start it", now)
+
+    def _lose(self, fault: str, now: float) -> None:
+        """Give up this attempt, and provide for another one."""
+        turned_away = self._connected and not self.ready
+        self._drop()
+        self.fault = fault
+        self._next = now + (_TURNED_AWAY if turned_away else self._pause)
+        self._pause = min(2 * self._pause, _AGAIN[1])
+
+    def _drop(self) -> None:
+        socket, self._socket = self._socket, None
+        monitor, self._monitor = self._monitor, None
+        self._connected = self.ready = False
+        self.peer = None
+        if socket is not None:
+            if monitor is not None:
+                socket.disable_monitor()
+                monitor.close(0)
+            socket.close(0)

@@ -1,0 +1,91 @@
+"""Whose socket a worker publishes to: that of its own user, of root, and of those that it was told to trust."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+import sys
+from contextlib import suppress
+from typing import FrozenSet, List, NamedTuple, Optional, Union
+
+from tapes.distributed import files
+from tapes.errors import ReporterOptionError
+
+if os.name == "posix":
+    import pwd
+
+Trust = Union[str, int, List[Union[str, int]], None]
+"""A user, by name or number, or several."""
+
+_CREDENTIALS = struct.Struct("iII")
+
+
+class Peer(NamedTuple):
+    """Who is at the other end of a connection on this host."""
+
+    pid: int
+    user: int
+
+
+def users(trust: object) -> FrozenSet[int]:
+    """Return the numbers of the users that are trusted. Raises ReporterOptionError for one that there is not."""
+    if trust is None:
+        return frozenset()
+    return frozenset(map(_number, trust if isinstance(trust, (list, tuple, set, frozenset)) else [trust]))
+
+
+def objection(path: str, trusted: FrozenSet[int]) -> Optional[str]:
+    """Say why nothing may be published to the socket at `path`, and what helps; None if it may be."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return "there is none, start it or correct the address"
+    except OSError as error:
+        return f"{path} cannot be looked at, {error.strerror}: let this user enter its folder"
+    if not stat.S_ISSOCK(status.st_mode):
+        return f"{path} is {files.kind(status) if not stat.S_ISREG(status.st_mode) else 'a file'}: remove it"
+    if not _is_trusted(status.st_uid, trusted):
+        owner = files.owner(status)
+        return f"its socket belongs to the user {owner}: give trust={owner!r} if that is meant"
+    if os.access not in os.supports_effective_ids or os.access(path, os.W_OK, effective_ids=True):
+        return None
+    return (
+        f"its socket, of the user {files.owner(status)} with mode {stat.S_IMODE(status.st_mode):o}, is not for this "
+        "user: give the aggregator a group that both are in, or run both as the same user"
+    )
+
+
+def doubt(peer: Optional[Peer], trusted: FrozenSet[int]) -> Optional[str]:
+    """Say why nothing may be published to who is at the other end of a connection; None if it may be."""
+    if peer is None or _is_trusted(peer.user, trusted):
+        return None
+    return f"process {peer.pid} that listens there is of the user number {peer.user}: give trust={peer.user} if meant"
+
+
+def peer(descriptor: int) -> Optional[Peer]:
+    """Return who is at the other end of a connection; None if the system does not say, or it is of another host."""
+    if not sys.platform.startswith("linux"):
+        return None
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+        if connection.family == socket.AF_UNIX:
+            content = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            pid, user, _ = _CREDENTIALS.unpack(content)
+            return Peer(pid, user)
+    return None
+
+
+def _is_trusted(user: int, trusted: FrozenSet[int]) -> bool:
+    return os.name != "posix" or user in (os.geteuid(), 0) or user in trusted
+
+
+def _number(user: object) -> int:
+    if isinstance(user, bool) or not isinstance(user, (str, int)):
+        raise ReporterOptionError(f"trust is the name or the number of a user, or a list of them, not {user!r}.")
+    if isinstance(user, int):
+        return user
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except (KeyError, NameError, ValueError):
+        raise ReporterOptionError(f"trust: this system has no user {user!r}.") from None

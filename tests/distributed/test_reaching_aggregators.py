@@ -1,0 +1,290 @@
+"""A worker that reaches no aggregator says so, and why, and tries again whatever the reason was."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import Callable, ContextManager, Iterator, List
+
+import pytest
+
+from tapes.distributed import connection, keys, link, trust
+from tapes.distributed.addresses import checked
+from tapes.distributed.receiver import Receiver
+from tapes.distributed.reporter import ZmqReporter
+from tapes.distributed.trust import Peer
+from tapes.distributed.unified import UnifiedRegistry
+from tapes.errors import ReporterError, ReporterOptionError
+from tapes.registry import Registry
+from tests.distributed.faults.processes import short_folder
+from tests.servers.processes import free_port, until
+
+NOBODY = 65534
+"""The number of a user that owns nothing here."""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Make a folder with a short path, as sockets need it."""
+    with short_folder() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Let nobody be patient."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(link, "_GRACE", 0.3)
+    monkeypatch.setattr(connection, "_TURNED_AWAY", 0.1)
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Return one in which something was counted."""
+    made = Registry()
+    made.counter("served").increment(3)
+    return made
+
+
+def lines_of(caplog: pytest.LogCaptureFixture) -> List[str]:
+    """Return what was logged, each with whatever traceback it has."""
+    formatter = logging.Formatter("%(levelname)s %(message)s")
+    return [formatter.format(record) for record in caplog.records if record.name.startswith("tapes")]
+
+
+@contextlib.contextmanager
+def listener(path: Path, *, listens: bool) -> Iterator[None]:
+    """Be at a path with a socket, and say nothing."""
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(os.fspath(path))
+        if listens:
+            made.listen()
+        yield
+    path.unlink()
+
+
+@contextlib.contextmanager
+def nothing(path: Path) -> Iterator[None]:
+    """Have nothing at a path."""
+    yield
+
+
+@contextlib.contextmanager
+def left_behind(path: Path) -> Iterator[None]:
+    """Have a socket at a path at which nobody listens."""
+    with listener(path, listens=False):
+        yield
+
+
+@contextlib.contextmanager
+def held_still(path: Path) -> Iterator[None]:
+    """Have somebody listen at a path who says nothing."""
+    with listener(path, listens=True):
+        yield
+
+
+@contextlib.contextmanager
+def a_link(path: Path) -> Iterator[None]:
+    """Have a link at a path, to a socket at which somebody listens."""
+    with listener(path.with_name("b"), listens=True):
+        path.symlink_to(path.with_name("b"))
+        yield
+        path.unlink()
+
+
+@contextlib.contextmanager
+def a_file(path: Path) -> Iterator[None]:
+    """Have a file at a path."""
+    path.touch()
+    yield
+    path.unlink()
+
+
+@contextlib.contextmanager
+def anothers(path: Path) -> Iterator[None]:
+    """Have the socket of another user at a path."""
+    if os.geteuid():
+        pytest.skip("Only root can make a socket of another user.")
+    with listener(path, listens=True):
+        os.chown(path, NOBODY, -1)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "reason"),
+    [
+        (nothing, "there is none, start it or correct the address"),
+        (left_behind, "nobody listens there: start it"),
+        (held_still, "who listens there does not answer: it is held still, or is no aggregator"),
+        (a_link, "is a symbolic link, which is not followed: remove it"),
+        (a_file, "is a file: remove it"),
+        (anothers, "its socket belongs to the user nobody: give trust='nobody' if that is meant"),
+    ],
+)
+def test_why_there_is_no_aggregator_is_said_once(
+    folder: Path,
+    registry: Registry,
+    caplog: pytest.LogCaptureFixture,
+    obstacle: Callable[[Path], ContextManager[None]],
+    reason: str,
+) -> None:
+    """In one line a streak, at the first and with each report that follows it counts as a failure; then all is told."""
+    address = checked(f"ipc://{folder}/a", keys=None, insecure=False)
+    unified = UnifiedRegistry()
+    receiver = Receiver(unified, address)
+    reporter = ZmqReporter(0.05, address.text, registry)
+    with obstacle(folder / "a"):
+        reporter.start()
+        until(lambda: reporter.failures >= 3, "that is a failure")
+        error = reporter.last_error
+    receiver.start()
+    until(lambda: "served" in unified.get_stats(), "it is told")
+    until(lambda: len(lines_of(caplog)) > 1, "it is over")
+    reporter.stop()
+    receiver.stop(30)
+
+    assert isinstance(error, ReporterError)
+    assert str(error).startswith(f"No aggregator takes anything at {address}: ")
+    assert str(error).endswith(f"{reason}. What is counted meanwhile is told later.")
+    first, last = lines_of(caplog)
+    assert first == f"WARNING {reporter!r} could not report: {error}"
+    assert last.startswith(f"INFO {reporter!r} works again after ")
+    assert unified.get_stats()["served"] == {"value": 3}
+
+
+def test_between_two_reports_it_is_said_as_soon(folder: Path, registry: Registry) -> None:
+    """Who publishes once an hour does not take an hour to say so."""
+    with ZmqReporter(3600, f"ipc://{folder}/a", registry) as reporter:
+        until(lambda: reporter.failures == 1, "that is a failure")
+        reports = reporter.reports
+
+    assert reports == 1
+
+
+def test_who_has_nothing_to_say_misses_nobody(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A process in which nothing was recorded needs no aggregator."""
+    registry = Registry()
+    registry.counter("served")
+    with ZmqReporter(0.05, f"ipc://{folder}/a", registry) as reporter:
+        until(lambda: reporter.reports > 20, "there was none for a while")
+        registry.counter("served").increment()
+        until(lambda: reporter.failures, "something was recorded")
+
+    assert len(lines_of(caplog)) == 2  # and that nothing was confirmed
+
+
+def test_a_user_that_is_trusted(folder: Path, registry: Registry) -> None:
+    """Its socket is published to, as that of root and that of the user itself are."""
+    if os.geteuid():
+        pytest.skip("Only root can make a socket of another user.")
+    address = checked(f"ipc://{folder}/a", keys=None, insecure=False)
+    unified = UnifiedRegistry()
+    receiver = Receiver(unified, address)
+    receiver.start()
+    os.chown(folder / "a", NOBODY, -1)
+    with ZmqReporter(0.05, address.text, registry, trust=["nobody", 12345]):
+        until(lambda: "served" in unified.get_stats(), "it is told")
+    receiver.stop(30)
+
+    assert unified.get_stats()["served"] == {"value": 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("no such user", "trust: this system has no user 'no such user'."),
+        (True, "trust is the name or the number of a user, or a list of them, not True."),
+        ([1.5], "trust is the name or the number of a user, or a list of them, not 1.5."),
+    ],
+)
+def test_trust_in_nobody(given: object, reason: str) -> None:
+    """A user that cannot be is an error that names it."""
+    with pytest.raises(ReporterOptionError) as caught:
+        trust.users(given)
+
+    assert str(caught.value) == reason
+
+
+def test_who_listens_is_looked_at_too() -> None:
+    """A socket of the right user may have been handed to a process of another one, or replaced in the last moment."""
+    assert trust.doubt(Peer(7, os.geteuid()), frozenset()) is None
+    assert trust.doubt(Peer(7, 0), frozenset()) is None
+    assert trust.doubt(Peer(7, 12345), frozenset([12345])) is None
+    assert trust.doubt(None, frozenset()) is None
+    doubt = trust.doubt(Peer(7, 12345), frozenset())
+    assert doubt == "process 7 that listens there is of the user number 12345: give trust=12345 if meant"
+
+
+def test_who_is_at_the_other_end_is_known(folder: Path) -> None:
+    """The process that listens, and its user."""
+    with listener(folder / "a", listens=True), socket.socket(socket.AF_UNIX) as client:
+        client.connect(f"{folder}/a")
+        found = trust.peer(client.fileno())
+
+    assert found == Peer(os.getpid(), os.geteuid())
+
+
+@pytest.mark.parametrize("first", ["without-keys", "with-other-keys"])
+def test_one_that_was_turned_away_comes_again(
+    folder: Path, registry: Registry, caplog: pytest.LogCaptureFixture, first: str
+) -> None:
+    """When the aggregator is started again with the right keys, all is told that was counted."""
+    right, wrong = keys.generate(folder / "right"), keys.generate(folder / "wrong")
+    address = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
+    other = Receiver(UnifiedRegistry(), address, None if first == "without-keys" else keys.of_aggregator(wrong))
+    other.start()
+    unified = UnifiedRegistry()
+    receiver = Receiver(unified, address, keys.of_aggregator(right))
+    with ZmqReporter(0.05, address.text, registry, keys=right) as reporter:
+        until(lambda: reporter.failures, "it is turned away")
+        assert "it turns this worker away" in str(reporter.last_error)
+        other.stop(30)
+        receiver.start()
+        until(lambda: "served" in unified.get_stats(), "it is told")
+    receiver.stop(30)
+
+    assert unified.get_stats()["served"] == {"value": 3}
+
+
+def test_the_keys_are_read_again(folder: Path, registry: Registry) -> None:
+    """A worker whose keys are replaced goes on with the new ones, and with those that it has if it cannot read them."""
+    right, mine = keys.generate(folder / "right"), keys.generate(folder / "mine")
+    address = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
+    unified = UnifiedRegistry()
+    receiver = Receiver(unified, address, keys.of_aggregator(right))
+    receiver.start()
+    with ZmqReporter(0.05, address.text, registry, keys=mine) as reporter:
+        until(lambda: reporter.failures, "it is turned away")
+        shutil.rmtree(mine)
+        failures = reporter.failures
+        until(lambda: reporter.failures > failures + 2, "it is turned away all the same")
+        shutil.copytree(right, mine)
+        until(lambda: "served" in unified.get_stats(), "it is told")
+    receiver.stop(30)
+
+    assert unified.get_stats()["served"] == {"value": 3}
+
+
+def test_a_key_that_is_admitted_later(folder: Path, registry: Registry) -> None:
+    """A worker that comes before its key is in the folder of the aggregator is let in as soon as it is."""
+    right = keys.generate(folder / "right")
+    address = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
+    admitted = keys.of_aggregator(right)
+    known = dict(admitted.admitted)
+    admitted.admitted.clear()
+    unified = UnifiedRegistry()
+    receiver = Receiver(unified, address, admitted)
+    receiver.start()
+    with ZmqReporter(0.05, address.text, registry, keys=right) as reporter:
+        until(lambda: reporter.failures, "it is turned away")
+        error = str(reporter.last_error)
+        admitted.admitted.update(known)
+        until(lambda: "served" in unified.get_stats(), "it is told")
+    receiver.stop(30)
+
+    assert "it does not admit the key of this worker: copy its .key into the folder of its keys" in error
+    assert unified.get_stats()["served"] == {"value": 3}
