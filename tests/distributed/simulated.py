@@ -59,11 +59,12 @@ class Simulated:
         processes: str = ELSEWHERE,
         settles: bool = True,
         interval: float = 1.0,
+        started: int = 1,
         identity: Optional[bytes] = None,
     ) -> None:
         """Record by `clock`; or publish `registry`, that of an aggregator if it does not settle."""
         self.registry = Registry(clock=clock) if registry is None else registry
-        self.hello = Hello(host, machine, processes, pid, 1, interval, settles)
+        self.hello = Hello(host, machine, processes, pid, started, interval, settles)
         self.publisher = Publisher(self.hello, identity)
         self.publisher.begin()
 

@@ -191,3 +191,32 @@ def test_frames_that_are_repeated_count_once(bench: Bench) -> None:
     assert (stats["spread"]["count"], stats["spread"]["worker=shop:7"]["count"]) == (1, 1)
     assert told(bench.aggregator) == {"messages": 3, "bad_frames": 0, "gaps": 0}
     assert bench.workers[0].hello.processes == ELSEWHERE
+
+
+@pytest.mark.parametrize("others", ["one container", "another container", ""])
+def test_workers_of_the_same_name_are_told_apart(others: str) -> None:
+    """In containers that share the name of their host all processes may have the number 1."""
+    clock = ManualClock(1000.0)
+    first = Simulated(clock, 1, host="shop", processes=others and "one container", identity=b"\x01" * 16)
+    second = Simulated(clock, 1, host="shop", processes=others, identity=b"\x02" * 16)
+    aggregator = Asking(clock, [first, second], by_worker=True)
+    for worker, orders in ((first, 3), (second, 4), (first, 10)):
+        worker.registry.counter("orders").increment(orders)
+        worker.tell(aggregator)
+    shown = stats_of(aggregator)["orders"]
+    own = "worker=shop:1" if others == "one container" else "worker=shop:1:020202"
+
+    assert shown.pop("value") == 17
+    assert shown.pop("worker=shop:1")["value"] == (17 if own == "worker=shop:1" else 13)
+    assert shown == ({} if own == "worker=shop:1" else {own: {"value": 4}})
+
+
+def test_a_number_that_is_used_again_in_a_container(bench: Bench) -> None:
+    """Its process of before has ended, although nobody here can look at it."""
+    first, second = (Simulated(bench.clock, 7, host="shop", started=started) for started in (100, 200))
+    for worker, orders in ((first, 3), (second, 4)):
+        worker.registry.counter("orders").increment(orders)
+        worker.tell(bench.aggregator)
+
+    assert stats_of(bench.aggregator)["orders"] == {"value": 7, "worker=shop:7": {"value": 4}}
+    assert list(bench.aggregator.workers) == [second.identity]

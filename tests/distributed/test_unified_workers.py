@@ -571,6 +571,8 @@ def test_there_may_be_more_tag_sets_than_in_one_worker(bench: Bench) -> None:
 
 def test_it_counts_messages_workers_and_lag(bench: Bench) -> None:
     """`tapes.aggregator.*`: how many messages came, how many workers are there, and how old the oldest states are."""
+    for worker in bench.workers:
+        record(worker)
     sent = bench.workers[0].frames()
     bench.clock.advance(1.5)
     apply(bench.aggregator, sent)
@@ -580,6 +582,19 @@ def test_it_counts_messages_workers_and_lag(bench: Bench) -> None:
     bench.tell(0)
     assert bench.aggregator.get_stats().tapes.aggregator.lag.value == 0
     bench.tell(1, flags=LEAVING)
+
+    assert bench.aggregator.get_stats().tapes.aggregator.workers.value == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_process_that_has_recorded_nothing_is_no_worker(bench: Bench, kind: str) -> None:
+    """Like one that only forks those who do. Its series are there, and it counts as soon as it has recorded."""
+    metric = getattr(bench.workers[0].registry, kind)(kind)
+    bench.tell()
+    assert kind in stats_of(bench.aggregator)
+    assert bench.aggregator.get_stats().tapes.aggregator.workers.value == 0
+    getattr(metric, {"counter": "increment", "gauge": "set", "meter": "mark"}.get(kind, "update"))(1)
+    bench.tell()
 
     assert bench.aggregator.get_stats().tapes.aggregator.workers.value == 1
 

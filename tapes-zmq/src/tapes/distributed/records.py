@@ -84,6 +84,11 @@ class Hello(NamedTuple):
     settles: bool
     """Whether what it has sent of a slot is final once the slot is over. False of aggregators."""
 
+    @property
+    def place(self) -> Tuple[str, str]:
+        """Where its pid is that of one process."""
+        return self.machine, self.processes
+
 
 class Series(NamedTuple):
     """A series that a worker is going to send states of."""
@@ -272,6 +277,8 @@ class Codec(NamedTuple):
     """Whether the state of a metric is another one than the one that the receiver knows."""
     whole: Callable[[Any], Any] = lambda update: update
     """Returns the state that an update tells of which is not of a change."""
+    recorded: Callable[[Any], bool] = lambda update: bool(update.count)
+    """Whether an update is one of a metric to which something was recorded, and not of one that was only made."""
     timeless: Callable[[Any], Any] = lambda state: state
     """Returns a state without what the clock that its times are of is needed for: windows and rates."""
 
@@ -604,18 +611,27 @@ def _timeless_histogram(state: HistogramState) -> HistogramState:
 CODECS: Dict[str, Codec] = {
     codec.kind: codec
     for codec in (
-        Codec("counter", STATE, _write_counter, _read_counter),
-        Codec("gauge", STATE + 1, _write_gauge, _read_gauge, differ=_gauges_differ),
+        Codec(
+            *("counter", STATE, _write_counter, _read_counter),
+            recorded=lambda state: bool(state.increments or state.decrements),
+        ),
+        Codec(
+            *("gauge", STATE + 1, _write_gauge, _read_gauge),
+            differ=_gauges_differ,
+            recorded=lambda state: bool(state.parts),
+        ),
         Codec("meter", STATE + 2, _write_meter, _read_meter, timeless=_timeless_meter),
         Codec(
             *("histogram", STATE + 3, _write_histogram, _read_histogram),
             pieces=_histogram_pieces,
+            recorded=lambda update: bool(update.slices or update.closed),
             whole=_whole_histogram,
             timeless=_timeless_histogram,
         ),
         Codec(
             *("timer", STATE + 4, _write_timer, _read_timer),
             pieces=_timer_pieces,
+            recorded=lambda update: bool(update.events.count),
             whole=lambda update: TimerState(update.events, _whole_histogram(update.durations)),
             timeless=lambda state: TimerState(_timeless_meter(state.events), _timeless_histogram(state.durations)),
         ),

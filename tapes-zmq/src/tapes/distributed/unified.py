@@ -264,6 +264,7 @@ class UnifiedRegistry(Registry):
                     raise FrameError(f"A state of a {codec.kind} is not one of {targets[0]!r}.")
                 update = codec.read(reader)
                 reader.finish()
+                worker.has_recorded = worker.has_recorded or codec.recorded(update)
                 for target in targets:
                     target.take(worker, update)
             elif kind == records.SERIES:
@@ -334,17 +335,31 @@ class UnifiedRegistry(Registry):
             before = self._own.get(own)
             if before is None:
                 return None
-            # Another process had its number.
-            if before is not worker and (before.left or self._is_alive(before.hello) is False):
+            if before is not worker and self._has_made_room(before, worker):
                 self.retire(before)
                 own = self.adopt(made)
         self._own[own] = worker
         worker.own[own] = None
         return own
 
+    def _has_made_room(self, before: Worker, worker: Worker) -> bool:
+        """Whether a worker has left or ended, so that another one with its name is another process."""
+        one, other = before.hello, worker.hello
+        is_reused = bool(one.processes) and one.place == other.place and one.started != other.started
+        return before.left or is_reused or self._is_alive(one) is False
+
     def _tags_of(self, worker: Worker, tags: Tags) -> Tags:
-        own = {"worker": str(worker.hello.pid) if self._is_near(worker.hello) else worker.name}
-        return tuple(sorted({**own, **dict(tags)}.items()))
+        worker.label = worker.label or self._label(worker)
+        return tuple(sorted({"worker": worker.label, **dict(tags)}.items()))
+
+    def _label(self, worker: Worker) -> str:
+        """Return what tells a worker from others. In containers of one host there may be several of the same name."""
+        hello = worker.hello
+        label = str(hello.pid) if self._is_near(hello) else worker.name
+        for other in list(self.workers.values()):
+            if other.label == label and (other.hello.place != hello.place or not hello.processes):
+                return f"{label}:{worker.identity.hex()[:6]}"
+        return label
 
     def _remove(self, worker: Worker, series: Tuple[Merged, ...] | List[Merged]) -> None:
         """Let go of series that a worker has removed. They are gone when the last that has them has removed them."""
@@ -411,7 +426,7 @@ class UnifiedRegistry(Registry):
         return is_alive(hello.pid, hello.started) if self._is_near(hello) else None
 
     def _present(self) -> int:
-        return sum(worker.present and worker.hello is not _UNKNOWN for worker in list(self.workers.values()))
+        return sum(worker.present and worker.has_recorded for worker in list(self.workers.values()))
 
     def _lag(self) -> float:
         return max([worker.lag for worker in list(self.workers.values()) if worker.present], default=0.0)

@@ -61,6 +61,10 @@ class Worker:
         """Series of its earlier session that it has not named again in this one."""
         self.own: Dict[Merged, None] = {}
         """Those of its series that are of no other worker."""
+        self.has_recorded = False
+        """Whether it has told of anything recorded. A process that has not, as one that only forks, counts as none."""
+        self.label = ""
+        """What tells its series from those of other workers, once it has any."""
 
     @property
     def name(self) -> str:
