@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from typing import List, NamedTuple
+import sys
+from typing import Dict, List, NamedTuple
 
 import pytest
 
@@ -289,6 +291,30 @@ def test_an_aggregator_that_never_takes_all_is_told_of_every_series(
     assert len(bench.aggregator.get_stats().counter) == 20
     bench.tell()
     bench.assert_same()
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="Others look for garbage in other ways.")
+@pytest.mark.parametrize("kind", ["meter", "histogram", "timer"])
+def test_a_flush_gives_no_cause_to_look_for_garbage(bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """However many series have changed, the program is not stopped for it, once as many have been told before."""
+    monkeypatch.setattr(publishing, "_MOST", 2000)
+    looks: List[str] = []
+
+    def look(phase: str, info: Dict[str, int]) -> None:
+        looks.append(phase)
+
+    for _ in range(5):
+        bench.clock.advance(1)
+        for number in range(2000):
+            record(bench.registry, kind, f"{kind}.{number}")
+        gc.collect()
+        gc.callbacks.append(look)
+        looks.clear()
+        sent = sum(len(frame) for frame in bench.worker.publisher.flush(bench.registry))
+        gc.callbacks.remove(look)
+
+    assert sent > 2000 * 10
+    assert looks == []
 
 
 @pytest.mark.parametrize("kind", ["histogram", "timer"])

@@ -24,7 +24,7 @@ FAREWELL = 4.0
 _SILENT = 1.0  # seconds for which it waits for one that gives no sign of life
 _NOBODY = 0.3  # seconds for which it waits where nobody is
 _GRACE = 5.0  # seconds in which an aggregator may come, or come back, before somebody has to know
-_STALLED = 0.5  # seconds for which a flush waits for an aggregator that reads nothing
+_STALLED = 0.5  # seconds for which a frame waits for an aggregator that reads nothing
 _REPEAT = 0.5  # seconds after which the last report is made again if it is not confirmed, doubled each time
 _TICK = 0.005  # seconds between two looks at what is waited for
 _WELCOME = 0.1  # seconds that the first flush waits for an aggregator that is there to say so
@@ -70,10 +70,9 @@ class Link:
         if not self._wanted:
             self._is_stalled = False
             return False
-        deadline = time.monotonic() + _STALLED
-        if self._takes_more(deadline):  # or nothing need be read and encoded
+        if self._takes_more():  # or nothing need be read and encoded
             flush = self._publisher.flush(registry, flags)
-            if all(self._takes_more(deadline) and self._connection.send(frame) for frame in flush):
+            if all(self._takes_more() and self._connection.send(frame) for frame in flush):
                 self._is_stalled = False
                 return True
             flush.close()
@@ -147,8 +146,12 @@ class Link:
         if begins:
             self._publisher.begin()
 
-    def _takes_more(self, deadline: float) -> bool:
-        """Wait until a frame can be sent; False if none can be until the deadline."""
+    def _takes_more(self) -> bool:
+        """Wait until a frame can be sent; False if none can be for a while.
+
+        An aggregator that takes in one after the other, but slowly, slows this worker down.
+        """
+        deadline = time.monotonic() + _STALLED
         while not self._connection.allows(zmq.POLLOUT):
             if time.monotonic() >= deadline:
                 return False

@@ -22,6 +22,13 @@ FRAME = 1 << 17
 """Bytes of records that a frame has at most, unless it has a single one. With the high-water marks of the sockets it
 bounds what waits to be sent and to be taken in."""
 
+SERIES = 40
+"""Series of which a frame tells at most.
+
+With each frame the states that were told before make room for the new ones. So there are never as many new objects that
+Python looks for garbage, for which it would stop the whole program: some ten for each timer, and it does so after 700.
+"""
+
 RESERVED = "tapes.aggregator."
 """What the names begin with that an aggregator gives to metrics about itself. They are not published any further."""
 
@@ -66,6 +73,7 @@ class Publisher:
         self._hello = hello
         self._merged: Dict[Instrument, Any] = {}  # told by the workers that this one was before
         self._journal: Deque[_Past] = deque()
+        self._states = self._flushes = 0  # in the journal
         # Sessions of a process that went on with the same before have begun, and so have lower numbers.
         self._session = 0 if worker is None else time.time_ns() // 1_000_000
         self._sequence = 0
@@ -112,6 +120,7 @@ class Publisher:
         self._merged.update({metric: sent.state for metric, sent in known.items() if sent is not None})
         self._sent = {}
         self._journal.clear()
+        self._states = self._flushes = 0
         self.worker = hashlib.sha256(self.worker).digest()[:16] if self._outlives else os.urandom(16)
         self.begin()
 
@@ -128,7 +137,7 @@ class Publisher:
             parts.append(records.hello(self._hello))
         for metric, told, sent in self._changes(registry, now):
             for record in told:
-                if size and size + len(record) > FRAME:
+                if size and (size + len(record) > FRAME or len(changes) >= SERIES):
                     yield self._frame(now, 0, parts)
                     self._note(changes, ends=False)
                     self._next = metric
@@ -180,6 +189,8 @@ class Publisher:
         before = {metric: self._sent.get(metric) for metric, _ in changes}
         states = sum(sent is not None for sent in before.values())
         self._journal.append(_Past(self.position, before, states, ends=ends))
+        self._states += states
+        self._flushes += ends
         self._sequence += 1
         for metric, sent in changes:
             if sent is None:
@@ -190,14 +201,11 @@ class Publisher:
 
     def _forget(self) -> None:
         """Forget what was sent before frames that have arrived by now, or never will."""
-        flushes = states = 0
-        for place, past in enumerate(reversed(self._journal)):
-            flushes += past.ends
-            states += past.states
-            if flushes > max(_UNCERTAIN / self._hello.interval, 2) or states > _MOST:
-                for _ in range(len(self._journal) - place):
-                    self._journal.popleft()
-                return
+        flushes = max(_UNCERTAIN / self._hello.interval, 2)
+        while self._flushes > flushes or self._states > _MOST:
+            past = self._journal.popleft()
+            self._flushes -= past.ends
+            self._states -= past.states
 
 
 def has_recorded(metric: Instrument, state: Any, told: Any) -> bool:
