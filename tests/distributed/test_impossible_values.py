@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import Any, Dict, List
+from zlib import crc32
 
 import pytest
 
@@ -217,6 +219,35 @@ def test_the_largest_numbers_of_many_workers_are_merged(kind: str, states: List[
         for worker in list(bench.aggregator.workers.values()):
             if worker.identity != bench.healthy.identity:
                 bench.aggregator.retire(worker)
+
+
+@pytest.mark.parametrize("what", ["series", "state", "share", "worker"])
+def test_what_cannot_be_in_a_file_is_left_out(what: str, caplog: pytest.LogCaptureFixture) -> None:
+    """And logged, with everything else of the file shown."""
+    bench = Bench()
+    for identity in (b"x", b"y"):
+        content = hello(host="bad" + identity.decode()) + series("counter", "bad") + counter(123)
+        bench.aggregator.apply(frame(identity * 16, content))
+    bench.aggregator.retire(bench.aggregator.workers[b"x" * 16])
+    whole = keeping.encode(bench.aggregator)
+    place = whole.index(b"\3\0\0\0bad\0\0\0\0")
+    state = whole.index(number(123), place)
+    at, wrong = {
+        "series": (place + 4, b"a.."),
+        "state": (state, number(-1)),
+        "share": (whole.index(number(123), state + 9), number(-1)),
+        "worker": (whole.index(b"bady"), b"ba\ny"),
+    }[what]
+    body = (whole[:at] + wrong + whole[at + len(wrong) :])[16:]
+    other = Asking(bench.clock)
+    keeping.fill(other, keeping.decode(whole[:12] + struct.pack("<I", crc32(body)) + body))
+
+    shown, wanted = stats_of(other), stats_of(bench.healthy.registry)
+    for name in ("orders", "hits", "spread", "time"):
+        assert_alike(shown[name], wanted[name])
+    assert shown.get("bad") == ({"value": 123} if what == "worker" else None)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "1 series or workers that cannot be" in caplog.text
 
 
 def test_numbers_are_written_in_as_many_bytes_as_they_need() -> None:

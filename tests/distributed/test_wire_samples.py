@@ -365,7 +365,7 @@ SECOND = b"\xff" * 16
 STATE_BYTES = sample("""
     74617065732d7374617465                         # "tapes-state"
     01                                             # version 1
-    965f8696                                       # CRC-32 of all that follows
+    0ebd8fda                                       # CRC-32 of all that follows
     000102030405060708090a0b0c0d0e0f               # the registry
     0000000000000000                               # the generation
     06000000 626f6f742037                          # the machine "boot 7"
@@ -389,7 +389,7 @@ STATE_BYTES = sample("""
       12000000                                     # the state of what is gone, 18 bytes
       00 0500000000000000 00 0000000000000000      # 5
       01000000                                     # one share
-      00000000                                     # of the first worker
+      00000000 ffffffff                            # of the first worker, and no part of it
       12000000                                     # 18 bytes
       00 0200000000000000 00 0000000000000000      # 2
       1e000000                                     # the second, 30 bytes with its head
@@ -401,7 +401,7 @@ STATE_BYTES = sample("""
       0000000000000000 000000000000f03f 0200000000000000 0000000000001040 0000000000000000
       0000000000000040 0000000000000040 00400000 01000000 00000000 01 02
       01000000                                     # one share
-      00000000                                     # of the first worker
+      00000000 ffffffff                            # of the first worker, and no part of it
       81000000                                     # 129 bytes
       0100000000000000 0100000000000000 0000000000000000 0000000000000000 0000000000000000 0000000000000000
       03 0000000000000000 0100                     # what has been merged of it, and up to where

@@ -17,7 +17,7 @@ from tapes.distributed.driving import LOOK, REPORTING, Change, Course, Reporters
 from tapes.distributed.fates import ORPHANED, Fate, Here
 from tapes.distributed.forked import ForkedProcess
 from tapes.distributed.processes import machine, processes
-from tapes.distributed.unified import LEASE, LOGGER_NAME, UnifiedRegistry
+from tapes.distributed.unified import LEASE, LOGGER_NAME, MAX_SERIES, MAX_TAG_SETS, UnifiedRegistry
 from tapes.errors import ReporterError, ReporterOptionError, ReporterStateError
 from tapes.reporting import Reporter
 
@@ -57,6 +57,8 @@ class RegistryAggregator:
         state_path: Optional[Union[str, os.PathLike[str]]] = None,
         by_worker: bool = False,
         lease: float = LEASE,
+        max_series: int = MAX_SERIES,
+        max_tag_sets: int = MAX_TAG_SETS,
         keys: Optional[Union[str, os.PathLike[str]]] = None,
         insecure: bool = False,
         group: Optional[Union[str, int]] = None,
@@ -67,9 +69,11 @@ class RegistryAggregator:
         `socket_addr` is `ipc://PATH` or `tcp://HOST:PORT`, with `*` for all addresses of the host. `state_path` is a
         file that keeps what was counted over a restart. With `by_worker` the figures of each live worker are shown
         besides, tagged `worker=PID` (`worker=HOST:PID` on other hosts). `lease` is how many seconds after a worker was
-        last heard of its gauges count. Beyond loopback `keys` is a folder with the keys of the aggregator and the
-        public ones of workers, or `insecure=True` lets everybody in. The file of an `ipc://` address is private to the
-        user; with `group`, a name or a number, processes of that group can connect too, or of whomever its `mode` says.
+        last heard of its gauges count. `max_series` is how many series there may be over all workers, `max_tag_sets`
+        how many of one name; the totals of further ones go to series tagged `overflow=true`. Beyond loopback `keys` is
+        a folder with the keys of the aggregator and the public ones of workers, or `insecure=True` lets everybody in.
+        The file of an `ipc://` address is private to the user; with `group`, a name or a number, processes of that
+        group can connect too, or of whomever its `mode` says.
 
         Raises ReporterOptionError for options that cannot be.
         """
@@ -79,11 +83,17 @@ class RegistryAggregator:
             raise ReporterOptionError(f"An aggregator takes a reporter or a list of reporters, not {reporter!r}.")
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
             raise ReporterOptionError(f"lease is a number of seconds above 0, not {lease!r}.")
+        for option, most in (("max_series", max_series), ("max_tag_sets", max_tag_sets)):
+            limit: Any = most
+            if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+                raise ReporterOptionError(f"{option} is how many series there may be, an int from 1, not {most!r}.")
         self.reporters: Tuple[Reporter, ...] = tuple(reporters)
         self.address = addresses.checked(socket_addr, keys=keys, insecure=insecure)
         """Where it is."""
         self._access = addresses.access(self.address, group, mode)
-        self.registry = UnifiedRegistry(lease=lease, by_worker=by_worker)
+        self.registry = UnifiedRegistry(
+            lease=lease, by_worker=by_worker, max_series=max_series, max_tag_sets=max_tag_sets
+        )
         """What all workers have recorded together, in the process of the aggregator."""
         # To an aggregator that it publishes to, one that takes the place of another is the same. The file of its
         # state, where there is one, says so after the system was booted too.

@@ -18,13 +18,14 @@ from tapes.distributed.journal import Journal
 from tapes.distributed.processes import machine
 from tapes.distributed.records import CODECS, Reader, Series
 from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
-from tapes.errors import ReporterError
+from tapes.distributed.workers import Overflowed, Part
+from tapes.errors import MetricError, ReporterError
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
     from tapes.clock import Waitable
-    from tapes.distributed.merging import Merged
-    from tapes.distributed.workers import Position
+    from tapes.distributed.records import Codec
+    from tapes.distributed.workers import Position, Target, Worker
 
 MAGIC = b"tapes-state"
 VERSION = 1
@@ -60,6 +61,25 @@ class KeptWorker(NamedTuple):
     """By which numbers it tells of which series in its session, by their places in `series`."""
 
 
+class KeptShare(NamedTuple):
+    """What a worker has told of a series."""
+
+    worker: int
+    """The place of the worker in `workers`."""
+    number: int
+    """Of an overflow series: the number of the series that is a part of it."""
+    state: Any
+
+
+class KeptSeries(NamedTuple):
+    """A series in a file."""
+
+    series: Series
+    merged: Any
+    """The state of what is merged for good; None of gauges, which are not kept."""
+    shares: List[KeptShare]
+
+
 class Kept(NamedTuple):
     """The content of a file."""
 
@@ -69,9 +89,10 @@ class Kept(NamedTuple):
     """The running system whose clock the times are of."""
     gone: List[Tuple[bytes, Position]]
     """The last workers that are gone, of which a frame may still come, and what was known of each."""
-    workers: List[KeptWorker]
-    series: List[Tuple[Series, Any, List[Tuple[int, Any]]]]
-    """Each with the merged state, and the states that workers, by their place in `workers`, have told besides."""
+    workers: List[Optional[KeptWorker]]
+    """None stands for one that cannot be."""
+    series: List[Optional[KeptSeries]]
+    """Likewise."""
     generation: int
     """The generation of the journal that goes on from here."""
 
@@ -281,18 +302,20 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
         parts.append(_framed(records.hello(worker.hello)))
         parts.append(_U32.pack(len(worker.series)))
         for number, series in worker.series.items():
-            parts.append(_PAIR.pack(number, places.get(series[0], _NOWHERE) if series else _NOWHERE))
+            target = series[0] if series else None
+            merged = target.merged if isinstance(target, Overflowed) else target
+            parts.append(_PAIR.pack(number, places.get(merged, _NOWHERE)))
     parts.append(_U32.pack(len(shared)))
     for merged in shared:
         codec = CODECS[merged.kind]
         parts.append(_framed(records.series(Series(0, merged.kind, merged.merge, merged.name, merged.tags))))
-        if merged.kind == "gauge":
-            continue
         state, shares = merged.kept()
-        parts.append(_framed(codec.write(state, None)))
-        parts.append(_U32.pack(len(shares)))
-        for source, share in shares:
-            parts.append(_U32.pack(worker_places[source]))
+        is_gauge = merged.kind == "gauge"
+        parts.append(_framed(b"" if is_gauge else codec.write(state, None)))
+        parts.append(_U32.pack(0 if is_gauge else len(shares)))
+        for source, share in [] if is_gauge else shares:
+            who, number = (source.worker, source.number) if isinstance(source, Part) else (source, _NOWHERE)
+            parts.append(_PAIR.pack(worker_places[who], number))
             parts.append(_framed(codec.write(share, None)))
     body = b"".join(parts)
     return _HEAD.pack(MAGIC, VERSION, crc32(body)) + body
@@ -318,27 +341,44 @@ def decode(content: bytes) -> Kept:
     for _ in range(reader.take(_U32)[0]):
         identity_gone, session, sequence = reader.take(_GONE_WORKER)
         gone.append((identity_gone, (session, sequence)))
-    workers = []
-    for _ in range(reader.take(_U32)[0]):
-        worker, session, sequence, in_step, settled = reader.take(_WORKER)
-        hello = records.read_hello(_record(reader))
-        numbers = [reader.take(_PAIR) for _ in range(reader.take(_U32)[0])]
-        workers.append(KeptWorker(worker, hello, (session, sequence), bool(in_step), settled, numbers))
-    series = []
-    for _ in range(reader.take(_U32)[0]):
-        new = records.read_series(_record(reader))
-        codec = CODECS[new.kind]
-        shares: List[Tuple[int, Any]] = []
-        if new.kind == "gauge":
-            series.append((new, None, shares))
-            continue
-        state = codec.whole(codec.read(_part(reader)))
-        for _ in range(reader.take(_U32)[0]):
-            (place,) = reader.take(_U32)
-            shares.append((place, codec.whole(codec.read(_part(reader)))))
-        series.append((new, state, shares))
+    workers = [_kept_worker(reader) for _ in range(reader.take(_U32)[0])]
+    series = [_kept_series(reader, len(workers)) for _ in range(reader.take(_U32)[0])]
     reader.finish()
     return Kept(identity, system, gone, workers, series, generation)
+
+
+def _kept_worker(reader: Reader) -> Optional[KeptWorker]:
+    """Read a worker. Return None if it says of itself what cannot be."""
+    identity, session, sequence, in_step, settled = reader.take(_WORKER)
+    block = _record(reader)
+    numbers = [reader.take(_PAIR) for _ in range(reader.take(_U32)[0])]
+    try:
+        hello = records.read_hello(block)
+    except FrameError:
+        return None
+    return KeptWorker(identity, hello, (session, sequence), bool(in_step), settled, numbers)
+
+
+def _kept_series(reader: Reader, workers: int) -> Optional[KeptSeries]:
+    """Read a series. Return None if there is something about it that cannot be."""
+    blocks = _record(reader), _part(reader)
+    parts = [(reader.take(_PAIR), _part(reader)) for _ in range(reader.take(_U32)[0])]
+    try:
+        new = records.read_series(blocks[0])
+        codec = CODECS[new.kind]
+        if new.kind == "gauge":
+            return KeptSeries(new, None, [])
+        state = _state(codec, blocks[1])
+        shares = [KeptShare(who, part, _state(codec, block)) for (who, part), block in parts if who < workers]
+        return KeptSeries(new, state, shares)
+    except FrameError:
+        return None
+
+
+def _state(codec: Codec, reader: Reader) -> Any:
+    state = codec.whole(codec.read(reader))
+    reader.finish()
+    return state
 
 
 def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> None:
@@ -350,34 +390,69 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
     registry.identity = kept.identity
     registry.forget(kept.gone)
     same_clock = goes_on or kept.machine == machine()
-    workers = []
+    workers: List[Optional[Worker]] = []
     for each in kept.workers:
-        worker = registry.expect(each.identity, each.hello)
-        worker.known, worker.settled = each.known, each.settled
-        worker.session, worker.sequence = each.known
+        worker = None if each is None else registry.expect(each.identity, each.hello)
+        if worker is not None and each is not None:
+            worker.known, worker.settled = each.known, each.settled
+            worker.session, worker.sequence = each.known
         workers.append(worker)
-    series: List[Tuple[Merged, ...]] = []
-    for new, state, shares in kept.series:
-        if new.kind == "gauge" and not goes_on:
-            series.append(())
+    series = [() if each is None else _filled(registry, each, workers, goes_on, same_clock) for each in kept.series]
+    for each, worker in zip(kept.workers, workers):
+        if each is None or worker is None:
             continue
-        merged = registry.merged(new, new.tags)
-        series.append((merged,))
-        if new.kind != "gauge":
-            merged.restore(state if same_clock else CODECS[new.kind].timeless(state))
-        for place, share in shares:
-            merged.restore_share(workers[place], share)
-            workers[place].unclaimed.append(merged)
-    if goes_on:
-        for each, worker in zip(kept.workers, workers):
+        named = {
+            number: _target(worker, number, series[place])
+            for number, place in each.numbers
+            if place < len(series) and series[place]
+        }
+        if goes_on:
             worker.in_step = each.in_step
-            worker.series = {number: series[place] if place < len(series) else () for number, place in each.numbers}
-            claimed = {merged for targets in worker.series.values() for merged in targets}
-            worker.unclaimed = [merged for merged in worker.unclaimed if merged not in claimed]
-    elif not same_clock:  # the system was booted since
-        for worker in workers:
-            if worker.hello.machine == kept.machine:
+            worker.series = {number: named.get(number, ()) for number, _ in each.numbers}
+            claimed = {target for targets in named.values() for target in targets}
+            worker.unclaimed = [target for target in worker.unclaimed if target not in claimed]
+        else:
+            worker.earlier = {targets[0]: number for number, targets in named.items()}
+            if not same_clock and worker.hello.machine == kept.machine:  # the system was booted since
                 registry.retire(worker)
+    dropped = kept.series.count(None) + kept.workers.count(None)
+    if dropped:
+        logging.getLogger(LOGGER_NAME).warning(
+            "The state of the aggregator has %d series or workers that cannot be: they are left out.", dropped
+        )
+
+
+def _filled(
+    registry: UnifiedRegistry, kept: KeptSeries, workers: List[Optional[Worker]], goes_on: bool, same_clock: bool
+) -> Tuple[Target, ...]:
+    """Put one series into a registry, and return it."""
+    new = kept.series
+    if new.kind == "gauge" and not goes_on:
+        return ()
+    try:
+        merged = registry.merged(new, new.tags)
+    except MetricError:  # another version made names that are none here
+        return ()
+    if new.kind != "gauge":
+        merged.restore(kept.merged if same_clock else CODECS[new.kind].timeless(kept.merged))
+    for place, number, state in kept.shares:
+        worker = workers[place]
+        if worker is None:
+            continue
+        if number == _NOWHERE:
+            merged.restore_share(worker, state)
+            worker.unclaimed.append(merged)
+        else:
+            overflowed = worker.overflow(number, merged)
+            merged.restore_share(overflowed.part, state)
+            worker.unclaimed.append(overflowed)
+    return (merged,)
+
+
+def _target(worker: Worker, number: int, series: Tuple[Target, ...]) -> Tuple[Target, ...]:
+    """Return what the states of a number go into: a part of a series that has overflowed, or the series."""
+    overflowed = worker.overflowed.get(number)
+    return series if overflowed is None else (overflowed,)
 
 
 def _framed(content: bytes) -> bytes:

@@ -21,20 +21,34 @@ Update = TypeVar("Update")
 
 
 class Source(Protocol):
-    """A worker, as far as pools have to know it."""
+    """A worker, as far as pools have to know it; or one of its series, in an overflow series."""
 
-    present: bool
-    """Whether its gauges count: it has been heard of late."""
-    shift: Optional[float]
-    """What has to be added to its times to have them by the clock here; None if that is not known."""
-    heard: float
-    """When it was last heard, by the clock here. Nothing that it has told is from after that."""
-    settles: bool
-    """Whether what it has told of a slot is final once that is over. It is not if it merges what others tell it."""
-    told: float
-    """The time, by its own clock, up to which it tells what it has recorded, while it does."""
-    settled: float
-    """The time up to which it has told everything."""
+    @property
+    def present(self) -> bool:
+        """Whether its gauges count: it has been heard of late."""
+
+    @property
+    def shift(self) -> Optional[float]:
+        """What has to be added to its times to have them by the clock here; None if that is not known."""
+
+    @property
+    def heard(self) -> float:
+        """When it was last heard, by the clock here. Nothing that it has told is from after that."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether what it has told of a slot is final once that is over.
+
+        It is not if it merges what others tell it.
+        """
+
+    @property
+    def told(self) -> float:
+        """The time, by its own clock, up to which it tells what it has recorded, while it does."""
+
+    @property
+    def settled(self) -> float:
+        """The time up to which it has told everything."""
 
 
 class Pool(Generic[State, Update]):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Deque, Dict, Generator, Iterator, List, M
 from tapes.distributed import frames, records
 from tapes.distributed.frames import Frame
 from tapes.distributed.processes import machine, processes, started
-from tapes.distributed.records import CODECS, Hello, Series
+from tapes.distributed.records import CODECS, Hello, Series, is_internal
 
 if TYPE_CHECKING:
     from tapes.instruments import Instrument
@@ -28,10 +28,6 @@ SERIES = 40
 With each frame the states that were told before make room for the new ones. So there are never as many new objects that
 Python looks for garbage, for which it would stop the whole program: some ten for each timer, and it does so after 700.
 """
-
-RESERVED = "tapes.aggregator."
-"""What the names begin with that an aggregator gives to metrics about itself. They are not published any further."""
-
 
 _UNCERTAIN = 10.0  # seconds of flushes that may not have arrived although they were sent, as when a network fails
 _MOST = 10_000  # states that are remembered for their sake
@@ -77,7 +73,9 @@ class Publisher:
         # Sessions of a process that went on with the same before have begun, and so have lower numbers.
         self._session = 0 if worker is None else time.time_ns() // 1_000_000
         self._sequence = 0
-        self._numbers = 0
+        # By which it knows each metric, in all sessions. One that is made again under the same name has another number.
+        self._numbers: Dict[Instrument, int] = {}
+        self._next_number = 0
         self._sent: Dict[Instrument, _Sent] = {}
         self._next: Optional[Instrument] = None  # what a flush that was not finished has not come to
 
@@ -99,7 +97,6 @@ class Publisher:
         self._session += 1
         self._journal.append(_Past((self._session, 0), self._sent, 0, begins=True))
         self._sequence = 0
-        self._numbers = 0
         self._sent = {}
         self._next = None
 
@@ -155,12 +152,14 @@ class Publisher:
         It begins where a flush has ended that was not finished: otherwise, with an aggregator that never takes all, it
         would never be told the rest.
         """
-        metrics = [metric for metric in registry if not metric.name.startswith(RESERVED)]
+        metrics = [metric for metric in registry if not is_internal(metric.name)]
         there = set(metrics)
         for metric in self._sent.keys() - there:
             yield metric, [records.removed(self._sent[metric].number)], None
         for metric in self._merged.keys() - there:
             del self._merged[metric]
+        if len(self._numbers) > len(there):
+            self._numbers = {metric: number for metric, number in self._numbers.items() if metric in there}
         if self._next in there:
             start = metrics.index(self._next)
             metrics = metrics[start:] + metrics[:start]
@@ -170,8 +169,7 @@ class Publisher:
             codec = CODECS[metric.kind]
             merged = self._merged.get(metric)
             if sent is None:
-                number = self._numbers
-                self._numbers += 1
+                number = self._number_of(metric)
                 merge = getattr(metric, "merge", "sum")
                 new = records.series(Series(number, metric.kind, merge, metric.name, metric.tags))
                 told = state if merged is None else state.less(merged)
@@ -180,6 +178,11 @@ class Publisher:
             elif codec.differ(metric, state, sent.state):
                 told, known = (state, sent.state) if merged is None else (state.less(merged), sent.state.less(merged))
                 yield metric, codec.states(sent.number, told, known), _Sent(sent.number, state)
+
+    def _number_of(self, metric: Instrument) -> int:
+        number = self._numbers.setdefault(metric, self._next_number)
+        self._next_number += number == self._next_number
+        return number
 
     def _frame(self, now: float, flags: int, parts: List[bytes]) -> bytes:
         return frames.encode(Frame(self.worker, self._session, self._sequence, now, flags, frames.join(parts)))

@@ -38,6 +38,9 @@ KINDS = ("counter", "gauge", "meter", "histogram", "timer")
 RESERVED = "tapes.aggregator."
 """What the names begin with that an aggregator gives to metrics about itself. No worker may use them."""
 
+OVERFLOW_NAME = f"{RESERVED}overflow"
+"""What the names begin with of series, one for each kind, of which there were too many names. These are published."""
+
 MOST = 1 << 53
 """How many values or timed events there may be. At a million a second that takes 285 years."""
 
@@ -239,9 +242,14 @@ def read_series(reader: Reader) -> Series:
         check_series(name, tags)
     except MetricError as error:
         raise FrameError(str(error)) from None
-    if name.startswith(RESERVED) and reader.single:
+    if is_internal(name) or (reader.single and name.startswith(RESERVED)):
         raise FrameError(f"{name!r} is a name that only aggregators use.")
     return Series(number, KINDS[kind], MERGES[merge], name, tags)
+
+
+def is_internal(name: str) -> bool:
+    """Whether a name is of a metric that an aggregator has about itself, which it does not publish any further."""
+    return name.startswith(RESERVED) and not name.startswith(f"{OVERFLOW_NAME}.")
 
 
 def removed(number: int) -> bytes:

@@ -15,9 +15,10 @@ from tapes.distributed import frames, records
 from tapes.distributed.frames import Frame, FrameError
 from tapes.distributed.merging import MERGED, Merged
 from tapes.distributed.processes import is_alive, machine, processes
-from tapes.distributed.records import BY_TYPE, Hello, Reader, Series
-from tapes.distributed.workers import UNSURE, Position, Worker, alike
+from tapes.distributed.records import BY_TYPE, OVERFLOW_NAME, Hello, Reader, Series
+from tapes.distributed.workers import UNSURE, Overflowed, Position, Worker, alike
 from tapes.errors import MetricError
+from tapes.name_tree import OVERFLOW
 from tapes.registry import Registry
 from tapes.snapshot.snapshot import Snapshot
 from tapes.state.histogram import NEVER, slot_start
@@ -26,12 +27,19 @@ from tapes.streak import Streak
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tapes.distributed.workers import Target
     from tapes.instruments import Instrument
     from tapes.naming import Tags
     from tapes.snapshot.snapshot import Reading
 
 LOGGER_NAME = "tapes.distributed"
 """The logger of everything here."""
+
+MAX_SERIES = 100_000
+"""How many series there may be, unless told otherwise."""
+
+MAX_TAG_SETS = 2000
+"""How many of them may have the same name, unless told otherwise."""
 
 LEASE = 10.0
 """Seconds after which the gauges of a worker that is not heard of any more do not count, unless told otherwise."""
@@ -53,8 +61,9 @@ class UnifiedRegistry(Registry):
     the gauges of a worker count that is not heard of, three of its intervals at least. With
     `by_worker` each worker has series of its own besides, with a tag `worker`, for as long as it lives.
 
-    About itself it has the counters `tapes.aggregator.messages`, `.bad_frames` and `.gaps` and the gauges
-    `.workers` and `.lag` (seconds that the states of the slowest worker were old when they had been merged).
+    About itself it has the counters `tapes.aggregator.messages`, `.bad_frames`, `.gaps`, `.left_out` (series for which
+    there was no place) and `.overflowed` (those that share an overflow series), and the gauges `.series`, `.workers`
+    and `.lag` (seconds that the states of the slowest worker were old when they had been merged).
     """
 
     def __init__(
@@ -63,10 +72,14 @@ class UnifiedRegistry(Registry):
         clock: Clock = SYSTEM_CLOCK,
         lease: float = LEASE,
         by_worker: bool = False,
+        max_series: int = MAX_SERIES,
+        max_tag_sets: int = MAX_TAG_SETS,
         system: Optional[str] = None,
     ) -> None:
         """Go by `clock`, which is that of a running `system`, by default this one."""
         super().__init__(clock=clock, max_tag_sets=sys.maxsize)
+        self.max_series = max_series
+        self._most_tag_sets = max_tag_sets  # of the series that workers share
         self.lease = lease
         self.by_worker = by_worker
         self.workers: Dict[bytes, Worker] = {}
@@ -88,10 +101,15 @@ class UnifiedRegistry(Registry):
         self._bad = Streak(LOGGER_NAME, "The aggregator")
         self._unreadable = Streak(LOGGER_NAME, "The aggregator")
         self._bad_at = 0.0
-        self._conflicting: Dict[str, None] = {}  # the names of which it has been logged
+        self._omissions = Streak(LOGGER_NAME, "The aggregator")
+        self._shared: Dict[str, Dict[Tags, Merged]] = {}  # by name and tags, without those that others overflow to
+        self._shared_count = 0
         self._messages = self.counter("tapes.aggregator.messages")
         self._bad_frames = self.counter("tapes.aggregator.bad_frames")
         self._gaps = self.counter("tapes.aggregator.gaps")
+        self._left_out = self.counter("tapes.aggregator.left_out")
+        self._overflows = self.counter("tapes.aggregator.overflowed")
+        self.gauge("tapes.aggregator.series", lambda: self._shared_count)
         self.gauge("tapes.aggregator.workers", self._present)
         self.gauge("tapes.aggregator.lag", self._lag, merge="max")
 
@@ -145,7 +163,7 @@ class UnifiedRegistry(Registry):
         without = [merged for merged in worker.everything() if merged.retire(worker)]
         for merged in worker.own:
             self._own.pop(merged, None)
-        self.discard([merged for merged in without if merged in worker.own or not merged.lasts])
+        self._let_go([target for target in without if target in worker.own or not target.lasts])
         self.workers.pop(worker.identity, None)
         self.gone += 1
         self.forget([(worker.identity, worker.known)])
@@ -247,7 +265,9 @@ class UnifiedRegistry(Registry):
         worker.left = worker.ended = False
         worker.present = True
         worker.unclaimed = worker.everything()
+        worker.earlier.update({targets[0]: number for number, targets in worker.series.items() if targets})
         worker.series = {}
+        worker.is_full = False
 
     def _take_records(self, worker: Worker, frame: Frame) -> None:
         body = frame.body
@@ -257,7 +277,7 @@ class UnifiedRegistry(Registry):
             codec = BY_TYPE.get(kind)
             reader = Reader(body, start, end, now=now, single=worker.settles)
             if codec is not None:
-                targets = series.get(records.read_number(reader))
+                targets = series.get(records.read_number(reader), () if worker.is_full else None)
                 if targets is None:
                     raise FrameError("A state is of no series that the worker has named.")
                 if targets and targets[0].kind != codec.kind:
@@ -271,7 +291,11 @@ class UnifiedRegistry(Registry):
                 new = records.read_series(reader)
                 if new.number in series:
                     raise FrameError(f"Two series have the number {new.number}.")
-                series[new.number] = self._targets(worker, new)
+                if len(series) < self.max_series:
+                    series[new.number] = self._targets(worker, new)
+                else:
+                    worker.is_full = True
+                    self._leave_out(worker, new, f"it has more than {self.max_series:,} series.")
             elif kind == records.REMOVED:
                 self._remove(worker, series.pop(records.read_removed(reader), ()))
             elif kind != records.HELLO:
@@ -279,6 +303,7 @@ class UnifiedRegistry(Registry):
 
     def _end(self, worker: Worker, frame: Frame) -> None:
         """Take note that everything is known that the worker had recorded by the time of the frame."""
+        worker.earlier = {}
         if worker.unclaimed:
             claimed = {merged for series in worker.series.values() for merged in series}
             unclaimed, worker.unclaimed = worker.unclaimed, []
@@ -294,22 +319,56 @@ class UnifiedRegistry(Registry):
             worker.present = False
             self.confirm(worker)
 
-    def _targets(self, worker: Worker, new: Series) -> Tuple[Merged, ...]:
+    def _targets(self, worker: Worker, new: Series) -> Tuple[Target, ...]:
         """Return what the states of a series that a worker names go into; nothing if there is no place for it."""
         try:
+            overflowed = self._overflowed_series(worker, new)
+            if overflowed is not None:
+                return (overflowed,)
             merged = self.merged(new, new.tags)
-            if not self.by_worker:
-                return (merged,)
-            own = self._own_series(worker, new)
+            own = self._own_series(worker, new) if self.by_worker else None
+            number = worker.earlier.pop(merged, new.number)
+            if number != new.number and worker.settles:  # it was removed and made again: that is another series
+                self._remove(worker, [merged] if own is None else [merged, own])
+                return self._targets(worker, new)
             return (merged,) if own is None else (merged, own)
         except MetricError as error:
-            if new.name not in self._conflicting:
-                self._conflicting[new.name] = None
-                logging.getLogger(LOGGER_NAME).warning(
-                    "The aggregator leaves out %r of %s, because of what other workers have: %s",
-                    *(new.name, worker.name, error),
-                )
+            self._leave_out(worker, new, f"it clashes with what other workers have. {error}")
             return ()
+
+    def _leave_out(self, worker: Worker, new: Series, reason: str) -> None:
+        """Count a series that is left out, and log the first."""
+        self._left_out.increment()
+        self._omissions.failed(
+            f"leaves out {new.name!r} of {worker.name}, and counts what else it does, because {reason}"
+        )
+
+    def _overflowed_series(self, worker: Worker, new: Series) -> Optional[Overflowed]:
+        """Return the part of an overflow series that a series is for which there is no room; None if there is room.
+
+        Raises MetricError.
+        """
+        known = worker.overflowed.get(new.number)
+        if known is not None and known.kind == new.kind:
+            return known
+        named = self._shared.get(new.name, {})
+        if new.tags in named:
+            return None
+        tag_sets = len(named) - (() in named) - (OVERFLOW in named)
+        if self._shared_count >= self.max_series:
+            limit = f"{self.max_series:,} series, which is max_series"
+        elif tag_sets >= self._most_tag_sets and new.tags not in ((), OVERFLOW):
+            limit = f"{tag_sets:,} different tag sets of {new.name!r}, which is max_tag_sets"
+        else:
+            return None
+        if not named:
+            new = new._replace(name=f"{OVERFLOW_NAME}.{new.kind}", merge="sum")
+        self._overflows.increment()
+        if self._overflows.read(0.0).value == 1:
+            logging.getLogger(LOGGER_NAME).warning(
+                "The aggregator has %s: the totals of further ones go to series tagged overflow=true.", limit
+            )
+        return worker.overflow(new.number, self.adopt(MERGED[new.kind](new.name, OVERFLOW, new.merge)))
 
     def shared(self) -> List[Merged]:
         """Return the series that workers share, and not those that each has of its own."""
@@ -325,10 +384,17 @@ class UnifiedRegistry(Registry):
 
     def merged(self, new: Series, tags: Tags) -> Merged:
         """Return the series of these tags that the states of a worker's series go into. Raises MetricError."""
-        return self.adopt(MERGED[new.kind](new.name, tags, new.merge))
+        merged = self.adopt(MERGED[new.kind](new.name, tags, new.merge))
+        named = self._shared.setdefault(new.name, {})
+        if tags not in named:
+            named[tags] = merged
+            self._shared_count += 1
+        return merged
 
     def _own_series(self, worker: Worker, new: Series) -> Optional[Merged]:
         """Return the series that shows a worker alone; None where a program has made a series of these tags itself."""
+        if len(self._own) >= self.max_series:
+            return None
         made = MERGED[new.kind](new.name, self._tags_of(worker, new.tags), new.merge)
         own = self.adopt(made)
         if own is not made:
@@ -361,10 +427,22 @@ class UnifiedRegistry(Registry):
                 return f"{label}:{worker.identity.hex()[:6]}"
         return label
 
-    def _remove(self, worker: Worker, series: Tuple[Merged, ...] | List[Merged]) -> None:
+    def _let_go(self, targets: List[Target]) -> None:
+        """Remove series that no worker has any more."""
+        series = [target for target in targets if not isinstance(target, Overflowed)]
+        for merged in series:
+            named = self._shared.get(merged.name, {})
+            if named.get(merged.tags) is merged:
+                del named[merged.tags]
+                self._shared_count -= 1
+                if not named:
+                    del self._shared[merged.name]
+        self.discard(series)
+
+    def _remove(self, worker: Worker, series: Tuple[Target, ...] | List[Target]) -> None:
         """Let go of series that a worker has removed. They are gone when the last that has them has removed them."""
         if series:
-            self.discard([merged for merged in series if merged.retire(worker)])
+            self._let_go([merged for merged in series if merged.retire(worker)])
 
     def _ask(self, worker: Worker) -> None:
         now = self.clock.monotonic()

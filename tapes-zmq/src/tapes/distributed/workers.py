@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Dict, Iterable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple, Union
 
 from tapes.state.histogram import NEVER
 
 if TYPE_CHECKING:
     from tapes.distributed.merging import Merged
     from tapes.distributed.records import Hello
+
+    Target = Union[Merged, "Overflowed"]
 
 Position = Tuple[int, int]
 """A session of a worker, and the sequence number of a frame in it."""
@@ -55,10 +57,16 @@ class Worker:
         """Whether no frame of its session is missing."""
         self.asked = -math.inf
         """When it was last asked to begin anew."""
-        self.series: Dict[int, Tuple[Merged, ...]] = {}
+        self.series: Dict[int, Tuple[Target, ...]] = {}
         """What it sends, by its number in the session: the series of all workers and, if asked for, its own."""
-        self.unclaimed: List[Merged] = []
+        self.is_full = False
+        """Whether it has more series than are kept of a worker."""
+        self.unclaimed: List[Target] = []
         """Series of its earlier session that it has not named again in this one."""
+        self.earlier: Dict[Target, int] = {}
+        """The numbers that they had, until all series have been named again."""
+        self.overflowed: Dict[int, Overflowed] = {}
+        """Those of its series that are parts of overflow series, by their numbers."""
         self.own: Dict[Merged, None] = {}
         """Those of its series that are of no other worker."""
         self.has_recorded = False
@@ -71,9 +79,14 @@ class Worker:
         """How people tell it from others."""
         return f"{self.hello.host}:{self.hello.pid}"
 
-    def everything(self) -> List[Merged]:
+    def everything(self) -> List[Target]:
         """Return all series that it has a share in."""
         return [*(merged for series in self.series.values() for merged in series), *self.unclaimed]
+
+    def overflow(self, number: int, merged: Merged) -> Overflowed:
+        """Return its series of this number as a part of an overflow series."""
+        made = self.overflowed[number] = Overflowed(merged, Part(self, number))
+        return made
 
     def apart(self, time: float) -> float:
         """Return how far its clock is from the one here at the most, after a frame of this time of its clock.
@@ -99,6 +112,85 @@ class Worker:
                 shift = self._least
             self._least, self._since = math.inf, now
         return shift
+
+
+class Part:
+    """One series of a worker, as the source of a part of an overflow series, which has many of one worker."""
+
+    __slots__ = ("number", "worker")
+
+    def __init__(self, worker: Worker, number: int) -> None:
+        self.worker = worker
+        self.number = number
+
+    @property
+    def present(self) -> bool:
+        """As of the worker."""
+        return self.worker.present
+
+    @property
+    def shift(self) -> Optional[float]:
+        """As of the worker."""
+        return self.worker.shift
+
+    @property
+    def heard(self) -> float:
+        """As of the worker."""
+        return self.worker.heard
+
+    @property
+    def settles(self) -> bool:
+        """As of the worker."""
+        return self.worker.settles
+
+    @property
+    def told(self) -> float:
+        """As of the worker."""
+        return self.worker.told
+
+    @property
+    def settled(self) -> float:
+        """As of the worker."""
+        return self.worker.settled
+
+
+class Overflowed:
+    """A series of a worker for which there is no room, as a part of an overflow series: a target like any other.
+
+    It stays one for as long as the worker has it, since nothing can be taken out of what has been merged.
+    """
+
+    __slots__ = ("merged", "part")
+
+    lasts = True
+
+    def __init__(self, merged: Merged, part: Part) -> None:
+        self.merged = merged
+        """The overflow series."""
+        self.part = part
+
+    @property
+    def kind(self) -> str:
+        """The kind of both."""
+        return self.merged.kind
+
+    def take(self, worker: Worker, update: Any) -> None:
+        """Take in what the worker has told."""
+        self.merged.take(self.part, update)
+
+    def moved(self, worker: Worker) -> None:
+        """Take note that the shift of the worker is another one."""
+        self.merged.moved(self.part)
+
+    def settle(self, worker: Worker) -> None:
+        """Merge what the worker will not replace any more."""
+        self.merged.settle(self.part)
+
+    def retire(self, worker: Worker) -> bool:
+        """Merge what has been told, and return False: an overflow series stays."""
+        worker.overflowed.pop(self.part.number, None)
+        self.merged.retire(self.part)
+        return False
 
 
 def alike(shift: float, others: Iterable[Optional[float]]) -> float:
