@@ -120,7 +120,7 @@ def test_ten_faults_are_one_error(odd: Distributions) -> None:
     assert done.output == (
         "The configuration has 11 faults, nothing was started:\n"
         "  - reporter: unknown key, did you mean 'reporters'?; known are reporters (a table of tables), "
-        "plugins (a table), max_tag_sets (a positive integer)\n"
+        "plugins (a table), max_tag_sets (a positive integer), sigterm (true or false)\n"
         "  - plugins.blocked: unknown key, did you mean 'block'?; known is block (a list of strings)\n"
         "  - plugins.block: 'odd' (str) is not a list of strings, the names of plugins\n"
         "  - max_tag_sets: 'many' (str) is not a positive integer\n"
@@ -255,6 +255,7 @@ def test_value_that_the_constructor_refuses() -> None:
         ({"reporters": {5: {}}}, "reporters.5: the name of a reporter is a string, not 5 (int)"),
         ({"reporters": {}, "max_tag_sets": 0}, "max_tag_sets: 0 (int) is not a positive integer"),
         ({"reporters": {}, "max_tag_sets": True}, "max_tag_sets: True (bool) is not a positive integer"),
+        ({"reporters": {}, "sigterm": "no"}, "sigterm: 'no' (str) is not true or false"),
         ({"reporters": {}, "plugins": []}, "plugins: [] (list) is not a table"),
         (
             {"reporters": {}, "plugins": {"block": ["a", 1]}},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conftest import RunScript
 from tests.reporting.lines import statistics
 
@@ -166,6 +168,70 @@ process.join()
 
     assert (done.returncode, done.stderr) == (0, "")
     assert statistics(done.stdout) == [{}, {"orders": {"value": 5}}]
+
+
+@pytest.mark.parametrize("start", ["threading.Thread(target=work).start()", "_thread.start_new_thread(work, ())"])
+@pytest.mark.parametrize("began", ["before the fork", "after the fork"])
+def test_a_child_that_a_thread_has_forked_ends_with_that_thread(run_script: RunScript, start: str, began: str) -> None:
+    """The threads of reporters do not keep such a child alive; it reports once more when its other threads are done."""
+    done = run_script(f"""{PREAMBLE}
+import _thread
+ended = threading.Event()
+
+def work():
+    pid = os.fork()
+    if pid:
+        print(os.waitpid(pid, 0)[1], file=sys.stderr)
+        ended.set()
+        return
+    if {began!r} == "after the fork":
+        reporter.start()
+        first(reporter)
+    threading.Thread(target=last).start()
+    sys.exit()
+
+def last():
+    time.sleep(0.2)
+    tapes.counter("orders").increment(5)
+
+reporter = ThreadedStreamReporter(3600)
+if {began!r} == "before the fork":
+    reporter.start()
+    first(reporter)
+{start}
+assert ended.wait(30)
+reporter.stop()
+""")
+
+    assert (done.returncode, done.stderr) == (0, "0\n")
+    assert {"orders": {"value": 5}} in statistics(done.stdout)
+
+
+def test_a_child_that_a_thread_has_forked_ends_although_a_report_hangs(run_script: RunScript) -> None:
+    """A reporter that hangs does not keep such a child alive for more than the deadline."""
+    done = run_script(f"""{PREAMBLE}
+import tapes.reporting.run
+tapes.reporting.run.EXIT_TIMEOUT = 0.3
+
+class Hanging(ScheduledReporter):
+    def report(self):
+        if os.getpid() != parent:
+            time.sleep(600)
+
+def work():
+    pid = os.fork()
+    if pid:
+        print(os.waitpid(pid, 0)[1], flush=True)
+
+parent = os.getpid()
+Hanging(0.01).start()
+thread = threading.Thread(target=work)
+thread.start()
+thread.join(30)
+os._exit(thread.is_alive())
+""")
+
+    assert (done.returncode, done.stdout) == (0, "0\n")
 
 
 def test_a_program_that_does_not_use_multiprocessing_does_not_get_it(run_script: RunScript) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import select
 import socket
 import threading
 import time
@@ -105,6 +106,35 @@ def test_it_reports_from_start_to_stop(registry: Registry, statsd: Datagrams, cl
 
     assert sent == [["shop.hits.value:+3|c"], [], ["shop.hits.value:+1|c"]]
     assert (reporter.reports, reporter.failures) == (3, 0)
+
+
+def test_a_thread_calls_nothing_that_replaces_what_waits_after_its_start(
+    statsd: Datagrams, registry: Registry, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What gevent puts in the place of sockets and `time.sleep` later is for greenlets, and hangs a thread."""
+    for number in range(2000):  # some packets more than are sent without a pause
+        registry.counter(f"other{number}").increment()
+    called: List[str] = []
+
+    def replaced(name: str, original: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            called.append(f"{name} in {threading.current_thread().name}")
+            return original(*arguments, **options)
+
+        return call
+
+    reporter = StatsdReporter(10, "localhost", statsd.port, registry=registry)
+    reporter.open()  # as the start does
+    for module, name in ((time, "sleep"), (socket, "socket"), (socket, "getaddrinfo"), (select, "poll")):
+        monkeypatch.setattr(module, name, replaced(name, getattr(module, name)))
+    thread = threading.Thread(target=reporter.report, name="reporting")
+    thread.start()
+    thread.join()
+    reporter.close()
+
+    assert reporter.last_error is None
+    assert sum(counted(statsd.read()).values()) == 2003
+    assert [call for call in called if call.endswith("reporting")] == []
 
 
 def test_a_host_is_found_by_its_name(statsd: Datagrams, make: Make) -> None:

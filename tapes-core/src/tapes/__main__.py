@@ -85,6 +85,8 @@ def _check(options: argparse.Namespace) -> int:
     _write(f"{checked.source} is right.")
     if checked.max_tag_sets is not None:
         _write(f"max_tag_sets = {checked.max_tag_sets}")
+    if not checked.sigterm:
+        _write("sigterm = false")
     if checked.blocked:
         _write(f"plugins.block = {list(checked.blocked)}")
     if not checked.reporters:

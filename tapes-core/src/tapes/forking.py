@@ -37,7 +37,14 @@ reporters: MutableSet[Forkable] = WeakSet()
 generation = 0
 """How many forks lie between this process and the first one that imported tapes."""
 
+forker_ended: threading.Event | None = None
+"""Set when the thread that has forked this process ends. None if it is the main thread of the interpreter, which exits
+when it ends; there is none in a child that another thread has forked."""
+
 _pid = os.getpid()
+_native_id = getattr(threading, "get_native_id", lambda: None)  # which not every system has
+_main = getattr(threading.main_thread(), "native_id", None)
+_of_thread = threading.local()
 _forking_apart: int | None = None  # the thread that is about to make a child which does something else
 
 
@@ -59,11 +66,30 @@ def is_apart() -> bool:
     return _forking_apart == threading.get_ident()
 
 
+class _Ending:
+    """Is thrown away with the thread that it was made for."""
+
+    def __init__(self) -> None:
+        self.happened = threading.Event()
+
+    def __del__(self) -> None:
+        self.happened.set()
+
+
+def before_fork() -> None:
+    """Note in the thread that forks whether it is the main one: in the child it looks as if it were."""
+    _of_thread.is_main = _native_id() == _main
+
+
 def after_fork() -> None:
     """Tell every registry, then every reporter, that this is a child process."""
-    global _pid, generation
+    global _pid, generation, forker_ended, _main
     _pid = os.getpid()
     generation += 1
+    _main = _native_id()
+    if forker_ended is not None or not getattr(_of_thread, "is_main", True):
+        _of_thread.ending = ending = _Ending()
+        forker_ended = ending.happened
     for group in (registries, reporters):
         for member in list(group):
             try:
@@ -111,7 +137,7 @@ def hindrances() -> List[str]:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=after_fork)
+    os.register_at_fork(before=before_fork, after_in_child=after_fork)
 
 if "uwsgi" in sys.modules:
     try:

@@ -14,7 +14,12 @@ from tapes.registry import DEFAULT_REGISTRY, Registry
 if TYPE_CHECKING:
     from tapes.reporting import Reporter
 
-_KEYS = {"reporters": "a table of tables", "plugins": "a table", "max_tag_sets": "a positive integer"}
+_KEYS = {
+    "reporters": "a table of tables",
+    "plugins": "a table",
+    "max_tag_sets": "a positive integer",
+    "sigterm": "true or false",
+}
 
 
 class CheckedReporter(NamedTuple):
@@ -35,6 +40,8 @@ class Checked(NamedTuple):
     """How the configuration is called in messages."""
     registry: Registry
     max_tag_sets: int | None
+    sigterm: bool
+    """Whether SIGTERM is to make the last reports, where nobody else handles it."""
     blocked: Tuple[str, ...]
     """The plugins that it blocks."""
     reporters: Tuple[CheckedReporter, ...]
@@ -61,11 +68,14 @@ def check(config: ConfigSource = None, *, registry: Registry | None = None) -> C
             faults.append(f"{key}: unknown key{did_you_mean(str(key), _KEYS)}; known are {known}")
     blocked = block_plugins(source, faults)
     max_tag_sets = _max_tag_sets(source.table, faults)
+    sigterm = source.table.get("sigterm", True)
+    if not isinstance(sigterm, bool):
+        faults.append(f"sigterm: {shown(sigterm)} is not {_KEYS['sigterm']}")
     target = DEFAULT_REGISTRY if registry is None else registry
     reporters = _reporters(source.table, target, faults)
     if faults:
         raise ConfigError(source.name, faults)
-    return Checked(source.name, target, max_tag_sets, blocked, reporters)
+    return Checked(source.name, target, max_tag_sets, bool(sigterm), blocked, reporters)
 
 
 def block_plugins(source: Source, faults: List[str]) -> Tuple[str, ...]:

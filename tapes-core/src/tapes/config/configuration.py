@@ -69,12 +69,16 @@ def configure(config: ConfigSource = None, *, registry: Registry | None = None) 
     their units are in docs/configuration.md. Safe to call from any thread; a second call starts a second set of
     reporters.
 
+    In the main thread it has SIGTERM make the last reports before it ends the process, where SIGTERM still has its
+    default action, unless the config says `sigterm = false`.
+
     Raises ConfigError, with every fault of the configuration, before anything has been started. Raises ReporterError
     if a reporter cannot be started (its port is in use), with the reason as `__cause__`; those that had been started by
     then have been stopped.
     """
     # Only who configures pays for the plugins and for what reads constructors.
     from tapes.config.checking import check
+    from tapes.reporting import termination
 
     checked = check(config, registry=registry)
     previous_max_tag_sets = checked.registry.max_tag_sets
@@ -94,4 +98,8 @@ def configure(config: ConfigSource = None, *, registry: Registry | None = None) 
         raise ReporterError(
             f"{checked.source}: reporters.{key} ({reporter!r}) could not be started: {error}.{rest}"
         ) from error
+    if checked.sigterm:
+        termination.prepare()
+    else:
+        termination.leave_alone()
     return Configuration(checked.registry, started)

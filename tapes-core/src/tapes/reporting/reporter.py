@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Optional, Set, TypeVar
 from tapes import forking, observers
 from tapes.errors import ReporterError, ReporterStateError
 from tapes.registry import DEFAULT_REGISTRY, Registry
-from tapes.reporting.run import Run, alive, prepare_exit
+from tapes.reporting.exits import prepare_exit
+from tapes.reporting.run import Run, alive
 from tapes.streak import Streak
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional
 
@@ -77,8 +76,6 @@ alive: Dict[Run, Reporter] = {}
 after_last_reports: List[Callable[[], None]] = []
 """Is called at the end of a process, when the reporters have been stopped."""
 
-_after_forker_registered = False
-_finalizer_pid = 0
 _ending_pid = 0
 
 
@@ -99,39 +96,6 @@ def stop_all() -> None:
         reporter.stop(max(0.0, deadline - time.monotonic()))
     for function in after_last_reports:
         function()
-
-
-def prepare_exit() -> None:
-    """Provide for the exit of a child that `multiprocessing` or Celery has made.
-
-    A child of `multiprocessing` runs finalizers, but no `atexit` functions; one of Celery runs neither, and sends a
-    signal. When `multiprocessing` takes over in a child, it forgets the finalizers that were registered until then,
-    those from hooks of `os.register_at_fork` included. So one is registered by a hook of its own, which comes after
-    that.
-    """
-    global _after_forker_registered
-    celery = sys.modules.get("celery.signals")
-    if celery is not None:
-        celery.worker_process_shutdown.connect(_stop_all_of_celery, weak=False, dispatch_uid="tapes")
-    util = sys.modules.get("multiprocessing.util")
-    if util is None:
-        return
-    if not _after_forker_registered:
-        _after_forker_registered = True
-        util.register_after_fork(stop_all, _register_finalizer)
-    if _finalizer_pid != os.getpid() and sys.modules["multiprocessing.process"].parent_process() is not None:
-        _register_finalizer(stop_all)
-
-
-def _stop_all_of_celery(**_: object) -> None:
-    stop_all()
-
-
-def _register_finalizer(function: Callable[[], None]) -> None:
-    global _finalizer_pid
-    _finalizer_pid = os.getpid()
-    # The lowest priority: what queues and pools do at exit is still in the last report.
-    sys.modules["multiprocessing.util"].Finalize(None, function, exitpriority=-100)
 
 
 atexit.register(stop_all)

@@ -14,7 +14,8 @@ from tapes.distributed.publishing import has_recorded
 from tapes.distributed.trust import Trust, users
 from tapes.distributed.unified import LOGGER_NAME
 from tapes.registry import Registry
-from tapes.reporting.run import after_last_reports, prepare_exit
+from tapes.reporting.exits import prepare_exit
+from tapes.reporting.run import after_last_reports
 
 if TYPE_CHECKING:
     from tapes.distributed.reporter import ZmqReporter

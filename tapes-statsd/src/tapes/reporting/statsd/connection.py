@@ -68,6 +68,10 @@ class Connection:
         self._known: List[_Address] = []
         self._looked_up_at = 0.0
         self._in_trouble = False
+        # What waits, as it is at this moment, as the thread that reports is. gevent may replace it later, and where a
+        # thread calls what is for greenlets the import lock of the whole process may be held for ever.
+        self._make_socket, self._look_up = socket.socket, socket.getaddrinfo
+        self._make_poll = getattr(select, "poll", None)
 
     def refusal(self) -> Optional[OSError]:
         """Return the refusal that has come since the last call, if one has; then the connection is closed."""
@@ -116,7 +120,7 @@ class Connection:
                 refused: Optional[OSError] = self._broken(error)
             else:
                 if self._in_trouble:
-                    _await_error(self._socket, REFUSAL_TIMEOUT)
+                    self._await_error(REFUSAL_TIMEOUT)
                 refused = self.refusal()
             if refused is None:
                 return len(data)
@@ -139,7 +143,7 @@ class Connection:
     def _connect_to_next(self) -> None:
         while True:
             self._address = family, address = self._untried.pop(0)
-            made = own(socket.socket(family, socket.SOCK_DGRAM if self._is_datagram else socket.SOCK_STREAM))
+            made = own(self._make_socket(family, socket.SOCK_DGRAM if self._is_datagram else socket.SOCK_STREAM))
             try:
                 made.settimeout(SEND_TIMEOUT)
                 made.connect(address)
@@ -158,6 +162,12 @@ class Connection:
         kind = ConnectionError if self._is_datagram and error.errno in _UNREACHABLE else OSError
         return kind(error.errno, f"{self._destination}: {error.strerror or error}")
 
+    def _await_error(self, timeout: float) -> None:
+        if self._make_poll is not None and self._socket is not None:
+            poll = self._make_poll()
+            poll.register(self._socket, 0)  # errors are always told
+            poll.poll(timeout * 1000)
+
     def _addresses(self) -> List[_Address]:
         if self._destination.protocol == "unix":
             return [(socket.AF_UNIX, self._destination.path)]
@@ -168,7 +178,7 @@ class Connection:
         host, port = self._destination.host, self._destination.port
         kind = socket.SOCK_DGRAM if self._is_datagram else socket.SOCK_STREAM
         try:
-            found = socket.getaddrinfo(host, port, type=kind)
+            found = self._look_up(host, port, type=kind)
         except (OSError, UnicodeError) as error:
             if not self._known:
                 self._in_trouble = True
@@ -190,10 +200,3 @@ def _has_ended(stream: socket.socket) -> bool:
         return False  # there is nothing to read, as a StatsD answers nothing
     finally:
         stream.settimeout(SEND_TIMEOUT)
-
-
-def _await_error(made: socket.socket, timeout: float) -> None:
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        poll.register(made, 0)  # errors are always told
-        poll.poll(timeout * 1000)

@@ -80,6 +80,7 @@ class StatsdReporter(ScheduledReporter):
         self._style = _checked_style(tags)
         self._max_packet = _checked_size(max_packet)
         self._connection = Connection(self._destination, self.clock)
+        self._sleep = time.sleep
         self._unconfirmed: List[Change] = []
         self._mentioned: Dict[str, None] = {}
 
@@ -87,6 +88,7 @@ class StatsdReporter(ScheduledReporter):
         """Begin with a new connection, which is made by the first report."""
         self.close()  # what a run that hung has left open
         self._connection = Connection(self._destination, self.clock)
+        self._sleep = time.sleep  # that of this moment, like what the connection waits with
         self._unconfirmed = []
 
     def report(self) -> None:
@@ -154,7 +156,7 @@ class StatsdReporter(ScheduledReporter):
             if taken < len(data):
                 raise TimeoutError(f"{self._destination} takes nothing more.")
             if not is_stream and next(numbers) % _BURST == 0:
-                time.sleep(_PAUSE)
+                self._sleep(_PAUSE)
 
         try:
             Packer(self._max_packet - is_stream, deliver).pack(lines)

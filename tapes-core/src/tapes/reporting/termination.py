@@ -1,0 +1,171 @@
+"""SIGTERM, where nobody handles it: the last reports are made before it ends the process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Dict, List, Optional
+
+from tapes import forking
+from tapes.reporting.descriptors import Identity, identity
+from tapes.reporting.run import EXIT_TIMEOUT, Run, alive, stop_all
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from tapes.reporting.reporter import Reporter
+
+
+class _End:
+    """The end of this process by a signal."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.deadline = time.monotonic() + EXIT_TIMEOUT
+        self.over = False
+        """Whether the last reports have been made, or have had their time."""
+        self.stopped: List[Reporter] = [
+            reporter for run, reporter in list(alive.items()) if run.pid == self.pid and not run.stopping.is_set()
+        ]
+
+    def unfinished(self) -> List[Run]:
+        """Return the runs whose last report is left to an event loop of the thread that has stopped them."""
+        return [run for run in list(alive) if run.pid == self.pid and not run.done.is_set() and not run.abandoned]
+
+
+_AGAIN = 0.1  # seconds until a signal is sent again that has not been handled
+
+_left_alone = False
+_end: Optional[_End] = None
+
+
+def leave_alone() -> None:
+    """Do nothing about SIGTERM in this process and its children, from here on."""
+    global _left_alone
+    _left_alone = True
+
+
+def prepare() -> None:
+    """Have SIGTERM make the last reports before it ends this process, if it has its default action.
+
+    Does nothing on another thread than the main one, where no handler can be set, and in uWSGI, which makes its
+    processes exit. A handler that the program sets later takes the place of this one, and a forked child inherits it.
+    """
+    if _left_alone or "uwsgi" in sys.modules or threading.current_thread() is not threading.main_thread():
+        return
+    with suppress(ValueError):  # greenlets of other threads take themselves for the main one
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _handle)
+
+
+def prepare_child() -> None:
+    """Do the same in a child of `multiprocessing`, and see to it that the handler is called.
+
+    A signal that comes just when the main thread begins to wait, for the next task for instance, is handled when that
+    wait is over, which may be never: then whoever terminates the child and waits for its end hangs. A pool sends its
+    signals in these very moments. The system tells of each signal through a pipe; a thread listens to it, and sends the
+    signal again.
+    """
+    prepare()
+    patched = "gevent.monkey" in sys.modules or "eventlet.patcher" in sys.modules  # a greenlet that reads stops all
+    if patched or not hasattr(signal, "pthread_kill") or signal.getsignal(signal.SIGTERM) is not _handle:
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    taken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    if taken not in (-1, _pipe.writing):
+        signal.set_wakeup_fd(taken)
+        os.close(reading)
+        os.close(writing)
+        return
+    _pipe.close()
+    _pipe.ends = {end: identity(end) for end in (reading, writing)}
+    _pipe.writing = writing
+    threading.Thread(target=_listen, args=(reading, os.getpid()), name="tapes-sigterm", daemon=True).start()
+
+
+class _Pipe:
+    """What signals are told through in this process, or were in the one that it was forked from."""
+
+    writing = -1
+
+    def __init__(self) -> None:
+        self.ends: Dict[int, Optional[Identity]] = {}
+
+    def after_fork(self) -> None:
+        """Tell the parent nothing of the signals of this process. Called by `tapes.forking`."""
+        if self.writing >= 0:
+            with suppress(ValueError):
+                taken = signal.set_wakeup_fd(-1)
+                if taken != self.writing:
+                    signal.set_wakeup_fd(taken)
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open."""
+        for end, known in self.ends.items():
+            if identity(end) == known:  # and not another's by now
+                os.close(end)
+        self.ends = {}
+        self.writing = -1
+
+
+_pipe = _Pipe()
+forking.registries.add(_pipe)
+
+
+def _listen(reading: int, pid: int) -> None:
+    with suppress(OSError):
+        known = identity(reading)
+        while signal.SIGTERM not in os.read(reading, 512):
+            if identity(reading) != known:
+                return
+        deadline = time.monotonic() + EXIT_TIMEOUT
+        while signal.getsignal(signal.SIGTERM) is _handle and (_end is None or _end.pid != pid):
+            if time.monotonic() > deadline:
+                stop_all()
+                os.kill(pid, signal.SIGKILL)  # the main thread never comes back from what it is doing
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+            time.sleep(_AGAIN)
+
+
+def _handle(number: int, _: Optional[FrameType]) -> None:
+    """Make the last reports, then do what the signal does by default.
+
+    A second signal changes nothing: the end comes when the reports have been made, within five seconds.
+    """
+    global _end
+    end = _end
+    if end is None or end.pid != os.getpid():
+        end = _end = _End()
+        with suppress(BaseException):  # Ctrl-C, or no more threads: it ends all the same
+            stop_all()
+            if end.unfinished():  # the loop goes on when this has returned
+                threading.Thread(target=_await_loop, args=(number, end), daemon=True).start()
+                return
+        end.over = True
+    if end.over:
+        _do_default(number, end)
+
+
+def _await_loop(number: int, end: _End) -> None:
+    for run in end.unfinished():
+        run.done.wait(max(0.0, end.deadline - time.monotonic()))
+    end.over = True
+    os.kill(end.pid, number)
+
+
+def _do_default(number: int, end: _End) -> None:
+    global _end
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(end.pid, number)
+    # Process 1 of a container is still there: by default the signal does nothing to it.
+    _end = None
+    signal.signal(number, _handle)
+    for reporter in end.stopped:
+        with suppress(Exception):  # its port has been taken meanwhile
+            reporter.start()

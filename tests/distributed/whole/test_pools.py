@@ -1,0 +1,98 @@
+"""Pools of `multiprocessing`, which end their processes by a signal."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.distributed.whole.programs import Place
+
+POOLED = """
+registry = worker_registry(interval=3600)
+served = registry.counter("served")
+
+def connect():
+    registry.connect()
+
+def work(number):
+    served.increment()
+
+def serve(method, end):
+    with multiprocessing.get_context(method).Pool(3, initializer=connect) as pool:
+        for _ in range(20):
+            pool.map(work, range(10), chunksize=1)
+        if end == "joined":
+            pool.close()
+            pool.join()
+
+if __name__ == "__main__":
+    with aggregator():
+        serve(*sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(("method", "end"), [("fork", "terminated"), ("spawn", "terminated"), ("fork", "joined")])
+def test_what_the_processes_of_a_pool_count_is_counted(place: Place, method: str, end: str) -> None:
+    """Each makes a last report, whether the pool is terminated at the end of its block or joined before."""
+    program = place.run(POOLED, method, end)
+
+    assert program.ended() == 0
+    assert place.report().last("served.value") == {"served.value": 200}
+
+
+def test_a_pool_that_was_connected_before_its_fork_makes_last_reports(place: Place) -> None:
+    """The processes publish by themselves, and tell their last when the pool terminates them."""
+    program = place.run(
+        """
+        registry = worker_registry(interval=3600)
+        served = registry.counter("served")
+
+        def work(number):
+            served.increment()
+
+        with aggregator():
+            registry.connect()
+            with multiprocessing.get_context("fork").Pool(3) as pool:
+                pool.map(work, range(50))
+            registry.close()
+        """
+    )
+
+    assert program.ended() == 0
+    assert place.report().last("served.value") == {"served.value": 50}
+
+
+def test_a_process_that_is_stuck_outside_of_the_interpreter_can_be_terminated(place: Place) -> None:
+    """One whose main thread never comes back to handle a signal is ended all the same, after the deadline."""
+    program = place.run(
+        """
+        import ctypes
+        import tapes.reporting.run, tapes.reporting.termination
+        tapes.reporting.run.EXIT_TIMEOUT = tapes.reporting.termination.EXIT_TIMEOUT = 1
+
+        registry = worker_registry(interval=3600)
+        served = registry.counter("served")
+        libc = ctypes.CDLL(None)
+
+        def stuck():
+            registry.connect()
+            served.increment()
+            threading.Timer(0.5, ready.set).start()
+            libc.pthread_mutex_lock(mutex)
+            libc.pthread_mutex_lock(mutex)
+
+        with aggregator():
+            mutex = ctypes.create_string_buffer(256)
+            context = multiprocessing.get_context("fork")
+            ready = context.Event()
+            process = context.Process(target=stuck)
+            process.start()
+            ready.wait()
+            process.terminate()
+            process.join()
+            print(process.exitcode in (-9, -15))  # -15 if it was faster than this machine
+        """
+    )
+
+    assert program.ended() == 0
+    assert program.lines() == ["True"]
+    assert place.report().last("served.value") == {"served.value": 1}
