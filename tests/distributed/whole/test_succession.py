@@ -30,6 +30,17 @@ note("counted")
 idle()
 """
 
+STAYING = """
+def stay():
+    registry = worker_registry(sys.argv[2])
+    registry.connect()
+    await_introduction(registry)
+    note("stays")
+    noted("seen")
+
+forked(stay)
+"""
+
 CHILD = f"""
 {COUNT}
 with RegistryAggregator([stream(HOUR, name="second"), HTTPReporter(int(sys.argv[1]))], ADDRESS):
@@ -46,16 +57,17 @@ def aggregator_pid(place: Place) -> int:
 def test_a_program_that_was_killed_can_be_started_again_at_once(place: Place) -> None:
     """Its old aggregator is waited for, gives up its port, and leaves what workers had counted that are gone."""
     port = str(free_port())
-    killed = place.run(PARENT, port, place.address)
-    place.await_note("counted")
+    killed = place.run(PARENT.replace("idle()", f"{STAYING}idle()"), port, place.address)
+    place.await_note("stays")
+    os.kill(aggregator_pid(place), signal.SIGINT)  # from now on it waits long for workers that have got one, too
     killed.signal(signal.SIGKILL)
     again = place.run(CHILD, port)
     status = again.ended()
+    place.note("seen")
     killed.ended()
 
     assert (status, again.said(), killed.said()) == (0, "", "")
     assert place.report("second").last("served.value") == {"served.value": 25}
-    assert not [path.name for path in place.folder.glob("a*")]
 
 
 @pytest.mark.parametrize("what", ["page", "address"])
@@ -64,24 +76,16 @@ def test_ports_are_free_as_soon_as_the_program_was_killed(place: Place, what: st
     port = free_port()
     page, address = (port, place.address) if what == "page" else (free_port(), f"tcp://127.0.0.1:{port}")
     program = place.run(
-        """
-        aggregating = RegistryAggregator([HTTPReporter(int(sys.argv[1]))], sys.argv[2])
-        aggregating.start()
-        (FOLDER / "pid").write_text(str(aggregating.pid))
-
-        def work():
-            registry = worker_registry(sys.argv[2])
-            registry.connect()
-            await_introduction(registry)
-            note("works")
-            noted("seen")
-
-        forked(work)
-        idle()
-        """,
+        f"""
+aggregating = RegistryAggregator([HTTPReporter(int(sys.argv[1]))], sys.argv[2])
+aggregating.start()
+(FOLDER / "pid").write_text(str(aggregating.pid))
+{STAYING}
+idle()
+""",
         *(str(page), address),
     )
-    place.await_note("works")
+    place.await_note("stays")
     pid = aggregator_pid(place)
     os.kill(pid, signal.SIGINT)  # from now on it waits for workers that have got one, too
     program.signal(signal.SIGKILL)

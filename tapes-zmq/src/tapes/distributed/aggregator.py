@@ -34,6 +34,7 @@ STOP_TIMEOUT = 5.0
 _SUCCESSION = 2 * LOOK  # seconds in which one that stands by sees that its own program is gone too, if it is
 _STAY = 1 / 3  # of the time that workers have to leave: if none has by then, it is plain that they go on
 _CATCHING_UP = (1.5, 5.0)  # seconds after a restart in which workers come back, at least and at most
+_TAKING_OVER = (0.6, 1.0)  # likewise from one that has left everything: all but the gauges is there already
 _ALONE = 30.0  # seconds without any worker after which this is mentioned
 
 
@@ -213,13 +214,13 @@ class RegistryAggregator:
                 if state_lock is None:
                     return
                 keeper = Keeper(self._state_path)
-            restored = succession.inherit(self.registry, self.address)
-            restored = restored or (keeper is not None and keeper.restore(self.registry))
+            inherited = succession.inherit(self.registry, self.address)
+            restored = inherited or (keeper is not None and keeper.restore(self.registry))
             receiver = receiving = Receiver(self.registry, self.address, self._keys, keeper, self._access)
             receiver.start()
             self._receiver = receiver
             if restored or not claim.is_first or self.address.path is None:  # over tcp:// nobody knows who was there
-                self._catch_up(fate)
+                self._catch_up(fate, *(_TAKING_OVER if inherited else _CATCHING_UP))
 
             def begin() -> None:
                 running.start(self.reporters)
@@ -234,7 +235,7 @@ class RegistryAggregator:
                 claim.leave()
                 if state_lock is not None:
                     state_lock.leave()
-                if fate.abandoned():  # whoever starts the program again needs its ports at once
+                if fate.abandoned() and not claim.is_awaited:  # who starts the program elsewhere needs its ports
                     running.stop_pages()
                     receiving.close_port()
                 if receiving.error is None:
@@ -280,9 +281,8 @@ class RegistryAggregator:
                 )
         return fate.wanted()
 
-    def _catch_up(self, fate: Fate) -> None:
+    def _catch_up(self, fate: Fate, least: float, most: float) -> None:
         """After a restart, wait until the workers have told what they know, so that no count is seen to go back."""
-        least, most = _CATCHING_UP
         start = time.monotonic()
         while (passed := time.monotonic() - start) < most and fate.wanted():
             workers = list(self.registry.workers.values())
