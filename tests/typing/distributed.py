@@ -37,6 +37,8 @@ http, stream = HTTPReporter(8889), ThreadedStreamReporter(10)
 aggregator = RegistryAggregator(http)
 RegistryAggregator([http, stream], "ipc://metrics.ipc", state_path=Path("a"), by_worker=True, lease=30)
 RegistryAggregator((http, stream), "tcp://*:5550", keys="keys", state_path="a")
+RegistryAggregator(http, "ipc://metrics.ipc", group="www-data", mode=0o660)
+RegistryAggregator(http, "ipc://metrics.ipc", group=33, mode="0660")  # type: ignore[arg-type]  # a number
 RegistryAggregator("http")  # type: ignore[arg-type]  # no reporter
 RegistryAggregator([http, "stream"])  # type: ignore[list-item]  # likewise
 RegistryAggregator(http, lease=timedelta(seconds=1))  # type: ignore[arg-type]  # no number

@@ -68,7 +68,7 @@ def generate(folder: Folder, name: str = "") -> Path:
             for suffix, mode in ((_PUBLIC, 0o644), (_SECRET, 0o600)):
                 made = Path(private) / f"{each}{suffix}"
                 made.chmod(mode)
-                os.link(made, path / made.name)  # which replaces nothing
+                made.rename(path / made.name)
     return path
 
 
