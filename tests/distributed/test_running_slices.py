@@ -112,6 +112,25 @@ def test_deviations_of_values_far_from_zero_are_right() -> None:
     assert math.isclose(pool.state(NOW).cumulative().stddev, expected.stddev, rel_tol=1e-3)
 
 
+@pytest.mark.parametrize("large", [1e300, -1e300, 1e30, 1e12, 1.7e308])
+@pytest.mark.parametrize("first", [True, False])
+def test_large_values_that_are_told_no_more_leave_no_trace(first: bool, large: float) -> None:
+    """In the sums of those who have told small ones, whoever came first, and however gradually they went."""
+    pool = HistogramPool()
+    small, other = Teller(), Teller()
+    recorded = distributed([1.0, 1.25, 1.5], EMPTY)
+    if not first:
+        pool.take(small, told((1000.0, recorded)))
+    for step in range(0, 306, 3):
+        pool.take(other, told((1000.0, distributed([large / 10.0**step, large / 10.0**step / 2], EMPTY))))
+        if step == 30 and first:
+            pool.take(small, told((1000.0, recorded)))
+    assert_same(pool.state(NOW).cumulative(), union([recorded, pool.share(other).slices[0].values]))
+    pool.take(other, told(whole=True))
+
+    assert_same(pool.state(NOW).cumulative(), recorded)
+
+
 def test_a_sum_that_overflows_does_so_for_no_longer_than_its_slot() -> None:
     """It is shown as the largest number, and what is recorded later as what it is."""
     pool = HistogramPool()

@@ -22,6 +22,9 @@ states are read may put them into the slot before."""
 _SPREAD = 10.0
 """Seconds over which the histograms of a worker are settled after that, so as not to do it all at once."""
 
+_TRACE = 1e-6
+"""What sums are made anew from this part of the largest that they have been: errors are that much larger then."""
+
 _MANY = 64
 """Slices that wait to be merged, at most."""
 
@@ -49,10 +52,11 @@ class _Share:
 class _Running:
     """What slices from the same start hold together that may yet be replaced, summed as they come.
 
-    So it costs little to read, however many workers there are.
+    So it costs little to read, however many workers there are. A float that is added and taken away again leaves an
+    error of its own size times 1e-16 to those that stay, so the sums are made anew when they have become far smaller.
     """
 
-    __slots__ = ("_counts", "_maximum", "_minimum", "_pivot", "_squares", "_sum", "count", "end", "unsure")
+    __slots__ = ("_counts", "_maximum", "_minimum", "_most", "_pivot", "_squares", "_sum", "count", "end", "unsure")
 
     def __init__(self, pivot: float) -> None:
         self.count = 0
@@ -64,12 +68,13 @@ class _Running:
         # mean they can be added and taken away.
         self._squares = 0.0
         self._pivot = pivot
+        self._most = [0.0, 0.0]  # the largest that the sum and the squares have been
         self._minimum, self._maximum = math.inf, -math.inf
         self._counts = RunningCounts()
 
     def exchange(self, old: Optional[Distribution], new: Optional[Distribution], group: int) -> None:
         """Take out what a worker has told before, if it has, and put in what it tells now, if it does."""
-        total, squares, pivot = self._sum, self._squares, self._pivot
+        total, squares, pivot, most = self._sum, self._squares, self._pivot, self._most
         if old is not None:
             count = old.count
             self.count -= count
@@ -86,22 +91,33 @@ class _Running:
                 self._minimum = new.minimum
             if new.maximum > self._maximum:
                 self._maximum = new.maximum
+        self._sum, self._squares = total, squares
+        if not -most[0] <= total <= most[0]:
+            most[0] = abs(total)
+        if squares > most[1]:
+            most[1] = squares
         if old is not None and (new is None or new.minimum > old.minimum or new.maximum < old.maximum):
             self.unsure = True
-        self._sum, self._squares = total, squares
         self._counts.exchange(None if old is None else old.buckets, None if new is None else new.buckets, group)
 
     def be_sure(self, parts: Sequence[Distribution]) -> None:
-        """Find the extremes anew, of what is summed."""
+        """Find the extremes anew, of what is summed, and the sums."""
         self._minimum, self._maximum = min([part.minimum for part in parts]), max([part.maximum for part in parts])
         self.unsure = False
+        whole = union(parts)
+        self._pivot = whole.mean
+        self._sum, self._squares = whole.sum, whole.deviations
+        self._most = [abs(whole.sum), whole.deviations]
 
     def values(self) -> Optional[Distribution]:
-        """Return the sum; None if it is too large for numbers."""
-        count = self.count
-        apart = self._sum / count - self._pivot
+        """Return the sum; None if it is too large for numbers, or too small to be told from what was taken out."""
+        count, most = self.count, self._most
+        mean = self._sum / count
+        apart = mean - self._pivot
         deviations = self._squares - apart * apart * count
-        if count >= MANY or deviations - deviations != 0:
+        if count >= MANY or deviations - deviations != 0 or abs(self._sum) < _TRACE * most[0]:
+            return None
+        if deviations < _TRACE * most[1] and most[1] > _TRACE * _TRACE * mean * mean * count:
             return None
         return Distribution(count, self._sum, max(deviations, 0.0), self._minimum, self._maximum, self._counts.total())
 
