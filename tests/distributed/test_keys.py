@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import threading
 from pathlib import Path
 from typing import Callable, Iterator, Set
 
@@ -13,11 +14,12 @@ import pytest
 from tapes.distributed import keys
 from tapes.distributed.addresses import checked
 from tapes.distributed.receiver import Receiver
-from tapes.distributed.registry import DistributedRegistry
+from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterOptionError
+from tapes.testing import MemoryReporter
 from tests.servers.installed import missing
-from tests.servers.processes import free_port, until
+from tests.servers.processes import PATIENCE, free_port, until
 
 NOBODY = 65534
 
@@ -199,3 +201,29 @@ def test_a_new_pair_of_the_aggregator_is_for_those_who_know_it(hub: Hub, folder:
     second.close()
 
     assert hub.receiver.error is None
+
+
+def test_keys_that_cannot_be_used_change_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The aggregator keeps those that it has, and says why in one line; later it can follow them again."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    aggregator = RegistryAggregator(MemoryReporter(3600), address, keys=folder)
+    thread = threading.Thread(target=aggregator.start, args=(False,))
+    thread.start()
+    until(lambda: aggregator.reporters[0].running, "it works")
+    worker = DistributedRegistry(address, interval=0.05, keys=folder)
+    folder.chmod(0o777)
+    aggregator.reload()
+    complaints = list(caplog.messages)
+    folder.chmod(0o700)
+    worker.connect()
+    worker.counter("served").increment(3)
+    until(lambda: aggregator.registry.get_stats().get("served", {}).get("value") == 3, "it is counted")
+    aggregator.reload()
+    worker.close()
+    aggregator.stop()
+    thread.join(PATIENCE)
+    aggregator.reload()
+
+    assert complaints == caplog.messages
+    (line,) = complaints
+    assert f"The aggregator at {address} keeps its keys: keys: {folder} can be written to by others" in line

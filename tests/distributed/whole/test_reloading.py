@@ -21,12 +21,13 @@ CONFIG = """
 socket_addr = "{address}"
 {options}
 
-[reporters.stream]
+[reporters.report]
+type = "{kind}"
 interval = 0.1
 path = "{folder}/report"
 
 [reporters.{other}]
-type = "stream"
+type = "{kind}"
 interval = 0.1
 path = "{folder}/{other}"
 """
@@ -49,9 +50,9 @@ os._exit(0)
 """
 
 
-def config(place: Place, other: str, options: str = "") -> str:
+def config(place: Place, other: str, options: str = "", kind: str = "stream") -> str:
     """Return a config with two reporters."""
-    return CONFIG.format(address=place.address, folder=place.folder, other=other, options=options)
+    return CONFIG.format(address=place.address, folder=place.folder, other=other, options=options, kind=kind)
 
 
 def reload(place: Place, program: Program, content: str) -> None:
@@ -60,12 +61,13 @@ def reload(place: Place, program: Program, content: str) -> None:
     program.signal(signal.SIGHUP)
 
 
-def test_reporters_follow_the_config(place: Place) -> None:
+@pytest.mark.parametrize("kind", ["stream", "tornado-stream"])
+def test_reporters_follow_the_config(place: Place, kind: str) -> None:
     """What is new starts, what is gone stops with a last report, what is the same goes on without a gap."""
-    program = place.supervise(config(place, "before"))
+    program = place.supervise(config(place, "before", kind=kind))
     place.run(WORKER).ended()
     place.report("before").await_last({"served.value": 7})
-    reload(place, program, config(place, "after"))
+    reload(place, program, config(place, "after", kind=kind))
     seen = place.report("after").await_last({"served.value": 7})
     stopped = len(place.report("before").documents())
     reports = len(place.report().documents())
@@ -120,6 +122,21 @@ def test_what_needs_another_start_is_said(place: Place) -> None:
     assert "another start is needed for by_worker, lease in [aggregator]" in program.lines()[0]
     assert "does not start" in program.lines()[1]
     assert "in use" in program.lines()[1]
+
+
+def test_the_first_reporter_of_tornado_needs_another_start(place: Place) -> None:
+    """There is no loop that would drive it: all reporters stay what they were, and that is said."""
+    program = place.supervise(config(place, "before"))
+    until(place.report("before").documents, "it works")
+    reload(place, program, config(place, "after", kind="tornado-stream"))
+    until(lambda: program.said(), "it says so")
+    reports = len(place.report("before").documents())
+    until(lambda: len(place.report("before").documents()) > reports, "it goes on")
+    status = program.terminated()
+
+    assert status == 0
+    assert "another start is needed for the first reporter of Tornado" in program.said()
+    assert not place.report("after").path.exists()
 
 
 def test_sighup_that_is_ignored_stays_ignored(place: Place) -> None:
