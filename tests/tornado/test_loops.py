@@ -10,6 +10,7 @@ from typing import Any, Iterator, List
 import pytest
 from tornado.ioloop import IOLoop
 
+from tapes.errors import ReporterStateError
 from tapes.reporting.run import Run
 from tapes.reporting.tornado import loops
 from tests.conftest import RunScript, Until
@@ -46,11 +47,10 @@ def lookouts() -> List[str]:
 
 
 def test_a_loop_that_is_given_begins(run: Run, loop_thread: LoopThread, until: Until) -> None:
-    """It is called on the thread of the loop, with the loop, and nobody looks out."""
+    """It is called on the thread of the loop, with the loop."""
     seen: List[Any] = []
 
     loops.when_running(loop_thread.io_loop, run, lambda loop: seen.append((loop, threading.current_thread())), "Lamp")
-    assert lookouts() == []
     until(lambda: seen)
 
     assert seen == [(loop_thread.io_loop, loop_thread.thread)]
@@ -73,8 +73,9 @@ def test_the_loop_that_runs_here_begins(run: Run, loop_thread: LoopThread) -> No
 
     async def main() -> IOLoop:
         loops.when_running(None, run, seen.append, "Lamp")
-        assert (seen, lookouts()) == ([], [])
+        assert seen == []
         await asyncio.sleep(0)
+        run.request_stop()
         return IOLoop.current()
 
     mine = asyncio.run(main())
@@ -183,14 +184,27 @@ def test_loops_of_the_parent_are_ignored_in_a_child(child_run: Run, loop_thread:
     other.close()
 
 
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        (False, "no loop of Tornado has been running in this process for 0 s"),
+        (True, "the loop that it was given has not been running in this process for 0 s"),
+    ],
+)
 def test_a_long_wait_is_told(
-    run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    given: bool,
+    missing: str,
+    io_loop: Any,
+    run: Run,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """After 10 s without a loop one warning says who waits for what, and what to do."""
     assert loops.WARN_AFTER == 10
     monkeypatch.setattr(loops, "WARN_AFTER", 0)
 
-    lookout = loops._Lookout(run, lambda loop: None, "Lamp")
+    lookout = loops._Lookout(run, lambda loop: None, "Lamp", io_loop if given else None)
     thread = threading.Thread(target=lookout.work, daemon=True)
     thread.start()
     until(lambda: caplog.records)
@@ -199,10 +213,13 @@ def test_a_long_wait_is_told(
     thread.join(30)
 
     assert [(record.name, record.levelname) for record in caplog.records] == [("tapes.reporting", "WARNING")]
-    assert caplog.records[0].getMessage() == (
-        "Lamp waits for an event loop: no loop of Tornado has been running in this process for 0 s since it was "
-        "started, and nothing is reported until one runs, except for a last report when it is stopped. Start it on "
-        "the thread of the loop, or give it the loop as io_loop."
+    assert (
+        caplog.records[0]
+        .getMessage()
+        .startswith(
+            f"Lamp waits for an event loop: {missing}, and nothing is reported until one runs, except for a last "
+            "report when it is stopped. "
+        )
     )
 
 
@@ -210,7 +227,7 @@ def test_a_parent_of_workers_is_not_told(
     run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A process that has forked since, as the parent of workers, is not expected to run a loop."""
-    lookout = loops._Lookout(run, lambda loop: None, "Lamp")
+    lookout = loops._Lookout(run, lambda loop: None, "Lamp", None)
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -219,6 +236,46 @@ def test_a_parent_of_workers_is_not_told(
     lookout._warn()
 
     assert caplog.records == []
+
+
+def test_the_next_loop_is_followed_to(run: Run) -> None:
+    """When the loop that has begun has ended, the next one that runs begins, and so on."""
+    seen: List[Any] = []
+    loops.when_running(None, run, seen.append, "Lamp")
+
+    async def main(number: int) -> IOLoop:
+        mine = IOLoop.current()
+        while len(seen) < number:
+            await asyncio.sleep(0.002)
+        return mine
+
+    ran = [asyncio.run(asyncio.wait_for(main(number), 30)) for number in (1, 2, 3)]
+
+    assert seen == ran
+
+
+def test_a_loop_that_is_given_is_kept_to(
+    run: Run, io_loop: Any, loop_thread: LoopThread, until: Until, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """When it has ended no other one begins, and that is told."""
+    monkeypatch.setattr(loops, "WARN_AFTER", 0.5)
+    seen: List[Any] = []
+    loops.when_running(io_loop, run, seen.append, "Lamp")
+    io_loop.asyncio_loop.run_until_complete(asyncio.sleep(0))
+    io_loop.close()
+
+    until(lambda: caplog.records)
+
+    assert seen == [io_loop]
+    assert "the loop that it was given has not been running" in caplog.records[0].getMessage()
+
+
+def test_a_closed_loop_is_refused(run: Run, io_loop: Any) -> None:
+    """A loop that can never run is the user's own mistake, and raises at the start."""
+    io_loop.close()
+
+    with pytest.raises(ReporterStateError, match="Lamp was given is closed"):
+        loops.when_running(io_loop, run, lambda loop: None, "Lamp")
 
 
 def test_no_loop_is_touched_before_the_fork(run_script: RunScript) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, List, Optional
 
 from tornado.ioloop import IOLoop
 
-from tapes.errors import ReporterOptionError
+from tapes.errors import ReporterOptionError, ReporterStateError
 from tapes.reporting.reporter import LOGGER_NAME
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ WARN_AFTER = 10.0
 
 _SHORTEST_PAUSE = 0.02  # seconds between the first looks: whoever starts a loop does so soon after the reporter
 _LONGEST_PAUSE = 0.25
+_PATIENCE = 1.0  # seconds for which a loop that was not closed may pause before another one takes its place
 
 _forks = 0  # how often this process has forked
 _ghosts: List[IOLoop] = []  # ran in the parent at the moment of the fork, and asyncio says that they run here too
@@ -32,24 +33,32 @@ _ghosts: List[IOLoop] = []  # ran in the parent at the moment of the fork, and a
 def when_running(io_loop: Optional[IOLoop], run: Run, begin: Begin, name: str) -> None:
     """Call `begin(loop)` on the thread of the event loop, as soon as that loop runs, unless `run` is stopping by then.
 
-    The loop is `io_loop`, or else the one that runs in this thread, or else the first one that runs in this process,
-    for which a daemon thread named `tapes-<name>-lookout` looks until `run` is stopping. It makes no loop and does
-    nothing to one that does not run: that would be in the way of `fork_processes()` and of `asyncio.run()`.
+    The loop is `io_loop`, or else the one that runs in this thread, or else the first one that runs in this process. It
+    makes no loop and does nothing to one that does not run: that would be in the way of `fork_processes()` and of
+    `asyncio.run()`. Until `run` is stopping a daemon thread named `tapes-<name>-lookout` looks for the loop, and
+    whether it runs. When one that was not given has ended, `begin` is called on the next one; where there is none for
+    a while, that is logged.
 
     In a forked child (`run.in_child`) neither `io_loop` nor the loops that ran in the parent count: they are the
     parent's. Call it from the hook after the fork, when none of the child's own can be running yet.
 
-    May be called from any thread. Raises RuntimeError if no thread can be started.
+    May be called from any thread. Raises ReporterStateError if `io_loop` is closed, and RuntimeError if no thread can
+    be started.
     """
+    given = None if run.in_child else io_loop
     if run.in_child:
         _note_ghosts()
-    elif io_loop is None:
-        io_loop = IOLoop.current() if running_loop() is not None else None
-    if io_loop is None or run.in_child:
-        lookout = _Lookout(run, begin, name)
-        threading.Thread(target=lookout.work, name=f"tapes-{name}-lookout", daemon=True).start()
-    else:
-        io_loop.add_callback(_begin, io_loop, run, begin)
+    elif given is not None and asyncio_loop(given).is_closed():
+        raise ReporterStateError(
+            f"The loop that {name} was given is closed, and can never run: give it another one as io_loop, or none."
+        )
+    first = given
+    if first is None and not run.in_child and running_loop() is not None:
+        first = IOLoop.current()
+    lookout = _Lookout(run, begin, name, given)
+    if first is not None:
+        lookout.ask(first)
+    threading.Thread(target=lookout.work, name=f"tapes-{name}-lookout", daemon=True).start()
 
 
 def checked_loop(io_loop: object) -> Optional[IOLoop]:
@@ -76,55 +85,74 @@ def running_loop() -> Optional[asyncio.AbstractEventLoop]:
 
 
 class _Lookout:
-    """Looks for a loop that runs, and has it begin. Once, whichever of the loops that it has asked comes first."""
+    """Has a loop that runs begin, whichever of those that it has asked comes first, and another when that has ended."""
 
-    def __init__(self, run: Run, begin: Begin, name: str) -> None:
+    def __init__(self, run: Run, begin: Begin, name: str, given: Optional[IOLoop]) -> None:
         self._run = run
+        self._begin = begin
         self._name = name
-        self._begins = [begin]  # emptied by the loop that begins
+        self._given = given
+        self._due = [begin]  # emptied by the loop that begins
+        self._asked: Optional[IOLoop] = None
+        self._loop: Optional[IOLoop] = None  # the one that has begun
         self._forks = _forks
 
+    def ask(self, loop: IOLoop) -> None:
+        """Have this loop begin when it runs, if no other has by then."""
+        self._asked = loop
+        loop.add_callback(self._begin_on, loop)
+
     def work(self) -> None:
-        """Look until a loop has begun, or until the run is to stop."""
-        started, pause, warned = time.monotonic(), _SHORTEST_PAUSE, False
-        asked: Optional[IOLoop] = None
-        while self._begins and not self._run.stopping.is_set():
-            loops = _running()
-            if asked not in loops:  # not yet, or it has stopped before it came to it
-                asked = loops[0] if loops else None
-                if asked is not None:
-                    asked.add_callback(self._begin_on, asked)
-            if asked is None and not warned and time.monotonic() - started >= WARN_AFTER:
+        """Look until the run is to stop."""
+        seen, pause, warned = time.monotonic(), _SHORTEST_PAUSE, False
+        while not self._run.stopping.wait(pause):
+            loop = self._loop
+            if loop is not None and asyncio_loop(loop).is_running():
+                seen, pause, warned = time.monotonic(), _LONGEST_PAUSE, False
+                continue
+            pause = min(pause * 1.25, _LONGEST_PAUSE)
+            ended = loop is None or asyncio_loop(loop).is_closed() or time.monotonic() - seen >= _PATIENCE
+            if self._given is None and ended:
+                self._ask_next()
+            if not warned and time.monotonic() - seen >= WARN_AFTER:
                 warned = True
                 self._warn()
-            self._run.stopping.wait(pause)
-            pause = min(pause * 1.25, _LONGEST_PAUSE)
+
+    def _ask_next(self) -> None:
+        loops = _running()
+        if self._asked not in loops:  # not yet, or it has stopped before it came to it
+            self._asked = None
+            if loops:
+                if self._loop is not None and not self._due:
+                    self._due.append(self._begin)
+                self.ask(loops[0])
 
     def _begin_on(self, loop: IOLoop) -> None:
         try:
-            begin = self._begins.pop()
+            begin = self._due.pop()
         except IndexError:
             return  # another loop has been faster
-        _begin(loop, self._run, begin)
+        self._loop = loop
+        if not self._run.stopping.is_set():
+            begin(loop)
 
     def _warn(self) -> None:
         if _forks != self._forks:
             return  # this is the parent of processes that run loops, and never runs one itself
         import logging
 
+        missing, remedy = (
+            "no loop of Tornado has",
+            "Start it on the thread of the loop, or give it the loop as io_loop.",
+        )
+        if self._given is not None:
+            missing, remedy = "the loop that it was given has not", "Give it the loop that runs, or none."
         with suppress(Exception):  # by handlers
             logging.getLogger(LOGGER_NAME).warning(
-                "%s waits for an event loop: no loop of Tornado has been running in this process for %g s since it was "
-                "started, and nothing is reported until one runs, except for a last report when it is stopped. "
-                "Start it on the thread of the loop, or give it the loop as io_loop.",
-                self._name,
-                WARN_AFTER,
+                "%s waits for an event loop: %s been running in this process for %g s, and nothing is reported until "
+                "one runs, except for a last report when it is stopped. %s",
+                *(self._name, missing, WARN_AFTER, remedy),
             )
-
-
-def _begin(loop: IOLoop, run: Run, begin: Begin) -> None:
-    if not run.stopping.is_set():
-        begin(loop)
 
 
 def _running() -> List[IOLoop]:

@@ -33,14 +33,14 @@ class Pace:
         self._timer: Optional[asyncio.TimerHandle] = None
 
     def begin(self, io_loop: IOLoop) -> None:
-        """Begin, on the thread of this loop."""
+        """Begin, on the thread of this loop. Called again on that of another, if this one ends."""
         loop = asyncio_loop(io_loop)
         self._schedule = Schedule(loop.time(), self._interval)
         self.loop = loop
         if self._run.in_child:
             self._wait()
         else:
-            self._tick()
+            self._tick(loop)
 
     def wake(self) -> None:
         """Have the loop call at once and wait for nothing more, if the run is to stop. From any thread or handler."""
@@ -49,8 +49,8 @@ class Pace:
             with suppress(Exception):  # it is closed
                 loop.call_soon_threadsafe(self._end)
 
-    def _tick(self) -> None:
-        if self._run.stopping.is_set():
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._run.stopping.is_set() or loop is not self.loop:  # which has been left, and runs again
             return
         try:
             self._call()
@@ -61,7 +61,7 @@ class Pace:
         if not self._run.stopping.is_set():
             assert self.loop is not None
             assert self._schedule is not None
-            self._timer = self.loop.call_at(self._schedule.next_after(self.loop.time()), self._tick)
+            self._timer = self.loop.call_at(self._schedule.next_after(self.loop.time()), self._tick, self.loop)
 
     def _end(self) -> None:
         if self._timer is not None:

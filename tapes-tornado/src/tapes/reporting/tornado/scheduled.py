@@ -27,7 +27,8 @@ class TornadoScheduledReporter(ScheduledReporter):
 
     It may be created and started before any loop runs, and before a fork: it touches none, and reports on the loop that
     is given, or else on the one that runs in the thread that starts it, or else on the next one of Tornado that runs
-    in this process. It keeps to that loop: when it ends, what is left is the last report.
+    in this process. When that has ended it goes on with the next one. It keeps to a loop that it was given: when that
+    ends, which is logged, what is left is the last report.
 
     The last report is made by the loop while it runs, and without it otherwise: by whoever calls `stop()`, or at the
     exit of the interpreter. There a coroutine runs on a loop of its own, and must not rely on things that belong to the
@@ -61,7 +62,8 @@ class TornadoScheduledReporter(ScheduledReporter):
     def start(self) -> None:
         """Begin to report, as soon as the loop runs.
 
-        Raises ReporterStateError if it is running, and whatever `open()` raises; then it is not running.
+        Raises ReporterStateError if it is running, or was given a loop that is closed, and whatever `open()` raises;
+        then it is not running.
         """
         super().start()
         if not self.running:  # a signal handler has stopped it meanwhile, and left the last report to us

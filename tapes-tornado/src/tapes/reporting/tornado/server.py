@@ -59,12 +59,17 @@ class Server:
         return len(self._clients)
 
     def begin(self, loop: IOLoop) -> None:
-        """Let clients in. Called on the thread of the loop, which runs."""
+        """Let clients in. Called on the thread of the loop, which runs, and again on that of another, if it ends."""
+        if self._loop is not None and self._loop is not loop:
+            self._leave_loop(self._loop)
         self._loop = loop
         try:
             listener = self._unserved.pop()
         except IndexError:
             return  # it has been stopped in this moment
+        if listener.fileno() < 0:  # IOLoop.close(all_fds=True)
+            self._failed(ReporterError("The loop that has ended has closed the socket that listens: start again."))
+            return
         try:
             loop.add_handler(listener, self._accept, IOLoop.READ)
         except OSError as error:  # the system is out of something
@@ -73,7 +78,7 @@ class Server:
             loop.call_later(RETRY, self.begin, loop)
         else:
             self._served.append(listener)
-            loop.call_later(_TICK, self._sweep)
+            loop.call_later(_TICK, self._sweep, loop)
 
     def stop(self, ended: Callable[[], None], done: Wakeup, timeout: float) -> bool:
         """Stop, call `ended`, which sets `done`, and return whether that was within `timeout` seconds.
@@ -104,6 +109,16 @@ class Server:
             client.close_inherited()
         for listener in (*self._unserved, *self._served):
             listener.close()
+
+    def _leave_loop(self, loop: IOLoop) -> None:
+        """Give up what is under way on a loop that runs no more, and take the socket that listens from it."""
+        for client in list(self._clients):
+            client.close()
+        with suppress(IndexError):  # it has been stopped in this moment
+            listener = self._served.pop()
+            with suppress(Exception):  # the loop is closed
+                loop.remove_handler(listener)
+            self._unserved.append(listener)
 
     def _stop_from_afar(self, loop: IOLoop, ended: Callable[[], None], done: Wakeup, timeout: float) -> None:
         loop.add_callback(self._shut_down, ended)
@@ -212,14 +227,16 @@ class Server:
         self._failed(ReporterError("The program has closed the socket that listens: start the reporter after that."))
         return False
 
-    def _sweep(self) -> None:
+    def _sweep(self, loop: IOLoop) -> None:
+        if loop is not self._loop:
+            return  # it has been left
         self._is_there()
         now = time.monotonic()
         for client in list(self._clients):
             if client.deadline <= now:
                 client.close()
-        if (self._served or self._clients) and self._loop is not None:
-            self._loop.call_later(_TICK, self._sweep)
+        if self._served or self._clients:
+            loop.call_later(_TICK, self._sweep, loop)
 
     def _gone(self, client: Client) -> None:
         self._clients.pop(client, None)

@@ -1,0 +1,94 @@
+"""Reporters that outlive the loop that drove them, and go on with the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import urllib.request
+from typing import Any, Callable, Dict
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from tapes.registry import Registry
+from tapes.reporting import Reporter
+from tapes.reporting.tornado import TornadoScheduledReporter
+from tapes.reporting.tornado.http import TornadoHTTPReporter
+from tapes.reporting.tornado.stream import TornadoStreamReporter
+from tests.conftest import PATIENCE
+
+
+class Plain(TornadoScheduledReporter):
+    """Reports on the loop."""
+
+    def report(self) -> None:
+        """Report nothing."""
+
+
+class Coroutine(TornadoScheduledReporter):
+    """Reports in coroutines, one of which is under way when the loop ends."""
+
+    async def report(self) -> None:
+        """Take some time."""
+        await asyncio.sleep(0.05)
+
+
+MAKE: Dict[str, Callable[[], Reporter]] = {
+    "plain": lambda: Plain(0.02, Registry()),
+    "coroutine": lambda: Coroutine(0.02, Registry()),
+    "apart": lambda: TornadoStreamReporter(0.02, io.StringIO(), Registry()),
+}
+
+
+def drive(main: Callable[[], Any]) -> Any:
+    """Run a coroutine on a loop of its own, for which there is an IOLoop."""
+
+    async def run() -> Any:
+        IOLoop.current()
+        return await main()
+
+    return asyncio.run(asyncio.wait_for(run(), PATIENCE))
+
+
+@pytest.mark.parametrize("started", ["before the loop", "on the loop"])
+@pytest.mark.parametrize("kind", MAKE)
+def test_it_reports_on_the_next_loop(kind: str, started: str) -> None:
+    """It reports at its interval on each of three loops, one after the other."""
+    reporter = MAKE[kind]()
+    if started == "before the loop":
+        reporter.start()
+
+    async def main() -> None:
+        if not reporter.running:
+            reporter.start()
+        enough = reporter.reports + 3
+        while reporter.reports < enough:
+            await asyncio.sleep(0.005)
+
+    for _ in range(3):
+        drive(main)
+    before = reporter.reports
+    reporter.stop()
+
+    assert reporter.reports == before + 1
+    assert reporter.failures == 0
+
+
+def test_a_page_is_served_by_the_next_loop() -> None:
+    """It listens all the time, and answers on each of three loops, one after the other."""
+    reporter = TornadoHTTPReporter(0, Registry())
+    reporter.start()
+
+    def fetch() -> Any:
+        with urllib.request.urlopen(reporter.url, timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    async def main() -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, fetch)
+
+    pages = [drive(main) for _ in range(3)]
+    reporter.stop()
+
+    assert pages == [{}, {}, {}]
+    assert (reporter.reports, reporter.failures) == (3, 0)
