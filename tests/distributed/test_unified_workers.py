@@ -669,3 +669,48 @@ def test_old_frames_of_a_worker_that_has_left_do_not_bring_it_back() -> None:
     worker.tell(aggregator)
     assert aggregator.get_stats().level.value == 5.0
     assert aggregator.get_stats().tapes.aggregator.workers.value == 1
+
+
+def test_an_aggregator_that_does_not_keep_up_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """While a worker is heard that never tells all of a flush in time, the log has one line, with what to do."""
+    caplog.set_level(logging.INFO)
+    clock = ManualClock(1000.0)
+    worker = Simulated(clock)
+    aggregator = Asking(clock, [worker])
+    worker.tell(aggregator)
+    staleness = []
+    for _ in range(40):
+        clock.advance(1)
+        for number in range(50):
+            worker.registry.counter(f"orders.{number}").increment()
+        flush = worker.publisher.flush(worker.registry)
+        aggregator.apply(next(flush))
+        next(flush)
+        flush.close()
+        aggregator.tidy()
+        staleness.append(aggregator.get_stats().tapes.aggregator.staleness.value)
+    said = [record.getMessage() for record in caplog.records]
+    worker.tell(aggregator)
+    aggregator.tidy()
+
+    assert staleness == list(range(1, 41))
+    assert len(said) == 1
+    assert "does not keep up with 1 of 1 workers" in said[0]
+    assert "interval" in said[0]
+    assert aggregator.get_stats().tapes.aggregator.staleness.value == 0
+    assert len(caplog.records) == 2
+
+
+def test_a_worker_that_is_not_heard_is_no_sign_of_too_much_work(caplog: pytest.LogCaptureFixture) -> None:
+    """It may be held still, and nothing of it waits."""
+    clock = ManualClock(1000.0)
+    worker = Simulated(clock)
+    aggregator = Asking(clock, [worker])
+    worker.registry.counter("orders").increment()
+    worker.tell(aggregator)
+    for _ in range(100):
+        clock.advance(1)
+        aggregator.tidy()
+
+    assert aggregator.get_stats().tapes.aggregator.staleness.value == 0
+    assert caplog.records == []

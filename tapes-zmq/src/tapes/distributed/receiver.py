@@ -15,11 +15,13 @@ from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
 from tapes.distributed import addresses, upstream
+from tapes.distributed.descriptors import Descriptors
 from tapes.distributed.frames import LARGEST
 from tapes.distributed.unified import LOGGER_NAME
 from tapes.distributed.upstream import Word
 from tapes.errors import ReporterError
 from tapes.reporting.wakeup import Wakeup
+from tapes.streak import Streak
 
 if TYPE_CHECKING:
     from tapes.distributed.addresses import Access, Address
@@ -35,6 +37,8 @@ _TIDY = 0.5  # seconds between two looks at who is gone
 _STALL = 0.5  # seconds for which the loop has not run, and in which what has been sent may not have been received
 _LAST = 1.0  # seconds in which what has arrived is taken in before the end
 _WAITING = 16  # frames of one peer that wait to be taken in; what is beyond waits where it comes from
+_STRANGER = 5_000  # milliseconds in which a connection has to say what it is
+_BEAT, _BEATEN = 3_000, 10_000  # milliseconds between two signs of life over a network, and until there has to be one
 _EVENTS = 64  # requests and refusals that are dealt with at a time
 
 _RELEASE = 1.0  # seconds in which an aggregator whose program was killed lets go of its port
@@ -70,6 +74,9 @@ class Receiver:
         self._tidied = 0.0
         self._stopping = False
         self._closing_port = False
+        self._is_closed = False
+        self._is_full = False
+        self._crowds = Streak(LOGGER_NAME, f"The aggregator at {address}")
         self._new_keys: Optional[AggregatorKeys] = None
         self._ready = Wakeup()
         self._done = Wakeup()
@@ -100,6 +107,7 @@ class Receiver:
         return self._done.wait(timeout)
 
     def _run(self) -> None:
+        self._descriptors = Descriptors()
         context = zmq.Context()
         sockets: List[zmq.Socket[bytes]] = []
         try:
@@ -109,6 +117,7 @@ class Receiver:
                 monitor = socket.get_monitor_socket(_HANDSHAKES)
                 sockets.append(monitor)
                 self._bind(socket)
+                self._is_full = False
                 self._ready.set()
                 self._receive(socket, zap, monitor)
         except BaseException as error:  # noqa: BLE001 -- it is raised by whoever has started it
@@ -118,6 +127,7 @@ class Receiver:
             for each in sockets:
                 each.close(0)
             context.term()
+            self._descriptors.give_back()
             self._done.set()
 
     def _bind(self, socket: zmq.Socket[bytes]) -> None:
@@ -147,14 +157,15 @@ class Receiver:
         self._close_port(socket)
         for each in (monitor, socket):
             each.close(0)
-        if self._address.path is not None:
-            with suppress(FileNotFoundError):
-                os.unlink(self._address.path)
         return True
 
     def _close_port(self, socket: zmq.Socket[bytes]) -> None:
+        """Let nobody else in. Connections that there are stay."""
         with suppress(zmq.ZMQError):  # it is closed already
             socket.unbind(socket.getsockopt_string(zmq.LAST_ENDPOINT))
+        if self._address.path is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(self._address.path)
 
     def _subscription(
         self, context: zmq.Context[zmq.Socket[bytes]], sockets: List[zmq.Socket[bytes]]
@@ -165,6 +176,11 @@ class Receiver:
         socket.setsockopt(zmq.IPV6, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
         socket.setsockopt(zmq.RCVHWM, _WAITING)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, _STRANGER)
+        if self._address.path is None:  # what has vanished says nothing, and nothing says so
+            socket.setsockopt(zmq.HEARTBEAT_IVL, _BEAT)
+            socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _BEATEN)
+            socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         socket.setsockopt(zmq.SUBSCRIBE, upstream.EVERYTHING)
         if self._keys is not None:
             socket.setsockopt(zmq.CURVE_SERVER, 1)
@@ -202,7 +218,7 @@ class Receiver:
             if monitor in ready:
                 _drain(monitor, self._note_refusal)
             if self._closing_port:
-                self._closing_port = False
+                self._closing_port, self._is_closed = False, True
                 self._close_port(socket)
             if self._new_keys is not None and self._has_cut_off(socket, monitor):
                 return
@@ -211,6 +227,7 @@ class Receiver:
             if stalled > _STALL:
                 self._registry.excuse(stalled)
             self._look_after_the_rest()
+            self._bound_strangers(socket)
             if stopping:
                 end = min(end, time.monotonic() + _LAST)
                 if drained or time.monotonic() >= end:
@@ -228,6 +245,23 @@ class Receiver:
                 self._keeper.keep_when_due(self._registry)
         if self._leaving:
             self._bid_farewell()
+
+    def _bound_strangers(self, socket: zmq.Socket[bytes]) -> None:
+        """Let nobody else in while there are few descriptors left, most likely because of those who say nothing."""
+        descriptors = self._descriptors
+        if not self._is_full and not self._is_closed and descriptors.are_short():
+            self._is_full = True
+            self._close_port(socket)
+            descriptors.give_back()
+            self._crowds.failed(
+                f"has nearly as many connections and files as the {descriptors.limit} that it may have: it lets nobody "
+                "else in until there are fewer. Raise the limit (ulimit -n), if they are workers."
+            )
+        elif self._is_full and not self._is_closed and descriptors.are_plenty():
+            self._is_full = False
+            descriptors.keep()
+            self._bind(socket)
+            self._crowds.succeeded()
 
     def _take(self, socket: zmq.Socket[bytes]) -> bool:
         """Take in messages, those of all peers in turn as 0MQ hands them out; True when none is left."""

@@ -51,6 +51,7 @@ _SILENT = 60.0  # seconds beyond its lease after which one is taken to be gone o
 _SILENT_MIDWAY = 3600.0  # likewise, if it was telling everything anew: no position says what is known of it then
 _SILENT_HOST = 86400.0  # seconds after which another aggregator is
 _CALM = 60.0  # seconds without a bad frame after which the next one is news
+_LATE = 5.0  # seconds beyond its lease by which what is shown of a worker may be old, and for so many seconds
 _REMEMBERED = 100_000  # workers that are gone, of which a frame may still come
 
 
@@ -62,8 +63,9 @@ class UnifiedRegistry(Registry):
     `by_worker` each worker has series of its own besides, with a tag `worker`, for as long as it lives.
 
     About itself it has the counters `tapes.aggregator.messages`, `.bad_frames`, `.gaps`, `.left_out` (series for which
-    there was no place) and `.overflowed` (those that share an overflow series), and the gauges `.series`, `.workers`
-    and `.lag` (seconds that the states of the slowest worker were old when they had been merged).
+    there was no place) and `.overflowed` (those that share an overflow series), and the gauges `.series`, `.workers`,
+    `.lag` (seconds that the states of the slowest worker were old when they had been merged) and `.staleness` (seconds
+    since all that a worker had recorded was last known, of the one where that is longest ago).
     """
 
     def __init__(
@@ -100,6 +102,8 @@ class UnifiedRegistry(Registry):
         self._machine, self._processes = system or machine(), processes()
         self._bad = Streak(LOGGER_NAME, "The aggregator")
         self._unreadable = Streak(LOGGER_NAME, "The aggregator")
+        self._late = Streak(LOGGER_NAME, "The aggregator")
+        self._late_since = math.inf
         self._bad_at = 0.0
         self._omissions = Streak(LOGGER_NAME, "The aggregator")
         self._shared: Dict[str, Dict[Tags, Merged]] = {}  # by name and tags, without those that others overflow to
@@ -112,6 +116,7 @@ class UnifiedRegistry(Registry):
         self.gauge("tapes.aggregator.series", lambda: self._shared_count)
         self.gauge("tapes.aggregator.workers", self._present)
         self.gauge("tapes.aggregator.lag", self._lag, merge="max")
+        self.gauge("tapes.aggregator.staleness", self._staleness, merge="max")
 
     def apply(self, message: bytes) -> bool:
         """Take in a message, and return whether it was a frame that contradicts nothing.
@@ -134,6 +139,7 @@ class UnifiedRegistry(Registry):
         self._dismissed = {identity: at for identity, at in self._dismissed.items() if now - at < _REPEAT}
         for worker in list(self.workers.values()):
             self._look_after(worker, now - worker.heard)
+        self._see_whether_it_keeps_up(now)
 
     def snapshot(self) -> Snapshot:
         """Return the readings of all metrics at this moment, but for those that cannot be read."""
@@ -157,6 +163,7 @@ class UnifiedRegistry(Registry):
         now = self.clock.monotonic()
         for worker in self.workers.values():
             worker.heard = min(worker.heard + seconds, now)
+        self._late_since = math.inf
 
     def retire(self, worker: Worker) -> None:
         """Merge for good what a worker has told, which is gone. Its gauges go, what it has counted stays."""
@@ -226,6 +233,7 @@ class UnifiedRegistry(Registry):
     def _heed(self, worker: Worker, frame: Frame) -> None:
         """Take in what a worker says."""
         worker.heard = self.clock.monotonic()
+        worker.complete = min(worker.complete, worker.heard)
         worker.present = not worker.left  # a frame of one that has left is an old one, unless it begins a session
         if frame.session < worker.session:
             return
@@ -312,7 +320,9 @@ class UnifiedRegistry(Registry):
         if worker.settles and (before == NEVER or slot_start(before) != slot_start(frame.time)):
             for merged in worker.everything():
                 merged.settle(worker)
-        worker.lag = max(self.clock.monotonic() - frame.time - (worker.shift or 0.0), 0.0)
+        now = self.clock.monotonic()
+        worker.lag = max(now - frame.time - (worker.shift or 0.0), 0.0)
+        worker.complete = now - worker.lag
         if frame.flags & frames.LEAVING:
             worker.left = True
             worker.ended = bool(frame.flags & frames.ENDING)
@@ -505,6 +515,25 @@ class UnifiedRegistry(Registry):
 
     def _present(self) -> int:
         return sum(worker.present and worker.has_recorded for worker in list(self.workers.values()))
+
+    def _see_whether_it_keeps_up(self, now: float) -> None:
+        """Say so, once, when what is shown of a worker that is there is far older than it ought to be."""
+        late = [worker for worker in self.workers.values() if now - worker.complete > self._lease(worker) + _LATE]
+        late = [worker for worker in late if worker.present and worker.hello is not _UNKNOWN]
+        self._late_since = min(self._late_since, now) if late else math.inf
+        if now - self._late_since >= _LATE:
+            oldest = min(late, key=lambda worker: worker.complete)
+            self._late.failed(
+                f"does not keep up with {len(late)} of {len(self.workers)} workers: what it shows of {oldest.name} is "
+                f"{now - oldest.complete:.0f} s old. No total is lost, but rates and windows are wrong. Let workers "
+                "publish less often (interval) or have fewer series, or give groups of workers an aggregator each."
+            )
+        elif not late:
+            self._late.succeeded()
+
+    def _staleness(self) -> float:
+        now = self.clock.monotonic()
+        return max([now - each.complete for each in list(self.workers.values()) if each.present], default=0.0)
 
     def _lag(self) -> float:
         return max([worker.lag for worker in list(self.workers.values()) if worker.present], default=0.0)

@@ -42,6 +42,8 @@ class Worker:
         """The time up to which it has told everything."""
         self.heard = 0.0
         """When the last of its frames came."""
+        self.complete = math.inf
+        """Up to when everything that it has recorded is known, by the clock here; at first since when it is known."""
         self.lag = 0.0
         """How old the states of its last flush were when they had been merged, in seconds."""
         self.left = False

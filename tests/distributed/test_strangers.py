@@ -1,0 +1,98 @@
+"""Connections that are of no use cost an aggregator nothing for long: of who says nothing, or has vanished."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+from typing import Iterator
+
+import pytest
+
+from tapes.distributed import receiver as receivers
+from tapes.distributed.addresses import checked
+from tapes.distributed.receiver import Receiver
+from tapes.distributed.unified import UnifiedRegistry
+from tests.distributed.faults.processes import site
+from tests.servers.processes import PATIENCE, free_port, until
+
+FAMILIES = {"tcp": socket.AF_INET, "ipc": socket.AF_UNIX}
+
+SILENT_PEER = """
+import sys, time, zmq
+peer = zmq.Context().socket(zmq.XPUB)
+peer.connect(sys.argv[1])
+peer.recv()
+print("connected", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Receive at an address, with less patience than usual, and return it."""
+    for name, milliseconds in (("_STRANGER", 300), ("_BEAT", 100), ("_BEATEN", 300)):
+        monkeypatch.setattr(receivers, name, milliseconds)
+    made = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=False)
+    receiver = Receiver(UnifiedRegistry(), made)
+    receiver.start()
+    yield made.text
+    receiver.stop(PATIENCE)
+
+
+def test_who_says_nothing_is_cut_off(address: str) -> None:
+    """Whoever connects has to say what it is."""
+    host, port = address[len("tcp://") :].split(":")
+    with socket.create_connection((host, int(port)), PATIENCE) as stranger:
+        greeting = stranger.recv(1000)
+        while stranger.recv(1000):
+            pass
+
+    assert greeting[:1] == b"\xff"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="The descriptors are counted by the means of Linux.")
+def test_who_has_vanished_leaves_no_connection_behind(address: str) -> None:
+    """A peer that gives no sign of life holds no descriptor, though nothing says that it has gone."""
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    with subprocess.Popen([sys.executable, "-c", SILENT_PEER, address], stdout=subprocess.PIPE) as peer:
+        assert peer.stdout is not None
+        try:
+            assert peer.stdout.readline() == b"connected\n"
+            connected = descriptors()
+            peer.send_signal(signal.SIGSTOP)
+            until(lambda: descriptors() < connected, "the connection is closed")
+        finally:
+            peer.kill()
+
+
+@pytest.mark.parametrize(("transport", "pause"), [("tcp", 0.0), ("ipc", 0.005)])
+def test_strangers_leave_descriptors_for_the_rest(transport: str, pause: float) -> None:
+    """More of them than there may be descriptors: the page is served, and workers get in once they have gone."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("These faults are made by the means of Linux.")
+    with site() as place:
+        few = ["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"]
+        port = free_port()
+        aggregator = place.aggregator(address=f"tcp://127.0.0.1:{port}" if transport == "tcp" else "", within=few)
+        aggregator.start()
+        with ExitStack() as strangers:
+            for _ in range(400):
+                time.sleep(pause)
+                stranger = strangers.enter_context(socket.socket(FAMILIES[transport]))
+                stranger.settimeout(PATIENCE)
+                with suppress(OSError):  # as soon as nobody else is let in
+                    stranger.connect(("127.0.0.1", port) if transport == "tcp" else str(aggregator.socket))
+            until(lambda: "lets nobody else in" in aggregator.said(), "it says so")
+            assert aggregator.own("workers") == 0
+        worker = place.worker(aggregator.address)
+        worker.record(100)
+
+        assert aggregator.await_picture(place.recorded) == place.recorded
