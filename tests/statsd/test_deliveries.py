@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import weakref
 from typing import Iterator, List
 
 import pytest
 
 from tapes.registry import Registry
-from tapes.reporting.statsd import deliveries as module
 from tapes.reporting.statsd.deliveries import Change, Deliveries, deliveries
 from tapes.snapshot import Reading
 
@@ -18,6 +18,13 @@ from tapes.snapshot import Reading
 def registry() -> Registry:
     """Make an empty registry."""
     return Registry()
+
+
+def book(registry: Registry) -> Deliveries:
+    """Return what one destination has been told of a registry."""
+    told = deliveries(registry, "here")
+    assert told is not None
+    return told
 
 
 def changes(told: Deliveries, registry: Registry) -> List[Change]:
@@ -167,7 +174,7 @@ def test_a_look_that_is_cut_off_forgets_nothing(registry: Registry) -> None:
 
 def test_what_was_told_is_kept_by_registry_and_destination(registry: Registry) -> None:
     """The same registry and destination have the same book, and others have others."""
-    mine = deliveries(registry, "here")
+    mine = book(registry)
 
     assert deliveries(registry, "here") is mine
     assert deliveries(registry, "there") is not mine
@@ -176,23 +183,37 @@ def test_what_was_told_is_kept_by_registry_and_destination(registry: Registry) -
 
 def test_a_registry_is_not_kept_alive() -> None:
     """When a registry is gone, so is what was told of it."""
-    gc.collect()  # those of other tests
-    before = len(module._ALL)
     registry = Registry()
-    deliveries(registry, "here")
-    assert len(module._ALL) == before + 1
+    registry.counter("a").increment()
+    told = book(registry)
+    deliver(told, registry)
+    gone = weakref.ref(told)
 
-    del registry
+    del registry, told
     gc.collect()
 
-    assert len(module._ALL) == before
+    assert gone() is None
+
+
+def test_what_was_told_before_an_isolation_is_kept_for_after_it(registry: Registry) -> None:
+    """Inside nothing has been told yet, and nothing of it counts for what is told outside."""
+    counter = registry.counter("a")
+    counter.increment(40)
+    outside = deliver(book(registry), registry)
+    with registry.isolated():
+        counter.increment()
+        inside = [deliver(book(registry), registry) for _ in range(2)]
+    after = deliver(book(registry), registry)
+    counter.increment(2)
+
+    assert (outside, inside, after, deliver(book(registry), registry)) == ([40], [[1], []], [], [2])
 
 
 def test_a_child_process_has_told_nothing(registry: Registry) -> None:
     """In a forked child counters begin at zero, and so does what was told of them, even while the parent tells."""
     counter = registry.counter("a")
     counter.increment(3)
-    told = deliveries(registry, "here")
+    told = book(registry)
     deliver(told, registry)
 
     told.lock.acquire()
@@ -201,7 +222,7 @@ def test_a_child_process_has_told_nothing(registry: Registry) -> None:
         status = 1
         try:
             counter.increment(1)
-            of_child = deliveries(registry, "here")
+            of_child = book(registry)
             if of_child.lock.acquire(timeout=10) and deliver(of_child, registry) == [1]:
                 status = 0
         finally:

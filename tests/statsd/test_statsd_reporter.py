@@ -9,6 +9,7 @@ import select
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Tuple
 
@@ -507,6 +508,58 @@ def test_a_stream_that_takes_nothing_is_given_up_and_nothing_is_told_twice(
     assert 0 < before < size
     assert len(hanging.lines) == len(set(hanging.lines)) == size
     assert sum(counted(hanging.lines).values()) == sum(range(1, size + 1))
+
+
+def test_what_is_counted_in_isolation_is_told_once(registry: Registry, statsd: Datagrams, make: Make) -> None:
+    """A report inside tells what happened inside, and the next one outside what has come since the last one there."""
+    registry.clear()
+    hits = registry.counter("hits")
+    hits.increment(40)
+    reporter = make(statsd.port)
+    reporter.report()
+    with registry.isolated():
+        hits.increment()
+        reporter.report()
+        reporter.report()
+    reporter.report()
+    hits.increment(2)
+    reporter.report()
+
+    assert statsd.read() == ["hits.value:+40|c", "hits.value:+1|c", "hits.value:+2|c"]
+
+
+def test_what_is_refused_in_isolation_is_taken_back_there(
+    registry: Registry, statsd: Datagrams, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal that is noticed when the isolation is over says nothing of what was told before it."""
+    registry.clear()
+    hits = registry.counter("hits")
+    hits.increment(40)
+    reporter = make(statsd.port)
+    reporter.report()
+    with registry.isolated():
+        hits.increment(3)
+        reporter.report()
+    statsd.read()
+    monkeypatch.setattr(reporter._connection, "refusal", ConnectionRefusedError)
+    reporter.report()
+
+    assert statsd.read() == []
+
+
+def test_a_report_in_which_an_isolation_begins_is_left_out(registry: Registry, statsd: Datagrams, make: Make) -> None:
+    """It has seen something of both sides. What it would have told comes with the next one."""
+    registry.clear()
+    registry.counter("hits").increment(40)
+    reporter = make(statsd.port)
+    with ExitStack() as stack:
+        registry.gauge("meanwhile", lambda: stack.enter_context(registry.isolated()) and 1)
+        reporter.report()
+        assert statsd.read() == []
+    registry.remove("meanwhile")
+    reporter.report()
+
+    assert statsd.read() == ["hits.value:+40|c"]
 
 
 def test_the_host_is_looked_up_now_and_then(

@@ -161,6 +161,16 @@ def test_gauges_that_were_made_inside(registry: Registry, caplog: pytest.LogCapt
     assert caplog.records == []
 
 
+def test_isolation_asks_no_producer(registry: Registry) -> None:
+    """It puts away what was recorded, with the registry locked: no code of the program is called."""
+    asked: List[int] = []
+    registry.gauge("g", lambda: asked.append(1))
+    with isolated_registry(registry):
+        registry.gauge("h", lambda: asked.append(2))
+
+    assert asked == []
+
+
 def test_a_producer_that_a_test_gives_to_a_gauge(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     """At the end the gauge has its own again, and its way to be merged."""
     gauge, plain = registry.gauge("g", lambda: 1, merge="max"), registry.gauge("plain")

@@ -96,7 +96,7 @@ class Buffer(Generic[State]):
         For tests that want a metric for themselves. Waits for a fold in another thread to end.
         """
         now = self._now()
-        self.read(now)
+        Buffer.read(self, now)  # which asks no producer of a gauge
         key, claim = (self, getpid()), [get_ident()]
         while _folding.setdefault(key, claim) is not claim:
             sleep(_PAUSE)

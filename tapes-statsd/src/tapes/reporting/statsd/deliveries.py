@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Dict, Hashable, Iterable, List, NamedTuple, Tuple
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Dict, Hashable, Iterable, List, NamedTuple, Optional, Tuple
 
 if TYPE_CHECKING:
     from tapes.naming import Tags
@@ -102,12 +101,13 @@ def _less(counts: Counts, others: Counts) -> bool:
     return counts.increments < others.increments or counts.decrements < others.decrements
 
 
-_ALL: WeakKeyDictionary[Registry, Dict[Hashable, Deliveries]] = WeakKeyDictionary()
-
-
-def deliveries(registry: Registry, destination: Hashable) -> Deliveries:
+def deliveries(registry: Registry, destination: Hashable) -> Optional[Deliveries]:
     """Return what `destination` has been told of `registry` by this process. Safe to call from any thread.
 
-    A forked child has told nothing: all counters begin at zero there.
+    A forked child has told nothing, since all counters begin at zero there, and neither has an isolated registry. None
+    while an isolation is beginning or ending.
     """
-    return _ALL.setdefault(registry, {}).setdefault((os.getpid(), destination), Deliveries())
+    if registry.notes is None:
+        return None
+    found: Deliveries = registry.notes.setdefault(("statsd", os.getpid(), destination), Deliveries())
+    return found

@@ -82,6 +82,7 @@ class StatsdReporter(ScheduledReporter):
         self._connection = Connection(self._destination, self.clock)
         self._sleep = time.sleep
         self._unconfirmed: List[Change] = []
+        self._unconfirmed_by: Optional[Deliveries] = None
         self._mentioned: Dict[str, None] = {}
 
     def open(self) -> None:
@@ -97,8 +98,12 @@ class StatsdReporter(ScheduledReporter):
         self._take_back_what_was_refused(connection)
         connection.connect()
         told = self._told()
+        if told is None:
+            return
         with told.lock:
             snapshot = self.registry.snapshot()
+            if self._told() is not told:
+                return  # an isolation has begun or ended meanwhile, and the snapshot may be of both sides
             named = names(snapshot, self._prefix, self._style)
             changes = told.changes(reading for reading in snapshot.readings if reading.kind == COUNTER)
             self._mention_clashes(snapshot, named)
@@ -117,15 +122,16 @@ class StatsdReporter(ScheduledReporter):
         prefix = f", prefix={self._prefix[:-1]!r}" if self._prefix else ""
         return f"{type(self).__name__}(interval={self.interval:g}, {self._destination}{prefix})"
 
-    def _told(self) -> Deliveries:
+    def _told(self) -> Optional[Deliveries]:
         return deliveries(self.registry, (self._destination, self._prefix, self._style))
 
     def _take_back_what_was_refused(self, connection: Connection) -> None:
         if connection.refusal() is not None:
-            told = self._told()
-            with told.lock:
-                told.take_back(self._unconfirmed)
-                self._unconfirmed = []
+            told = self._unconfirmed_by
+            if told is not None:
+                with told.lock:
+                    told.take_back(self._unconfirmed)
+                    self._unconfirmed = []
 
     def _send(
         self,
@@ -143,7 +149,7 @@ class StatsdReporter(ScheduledReporter):
         # Of the lines that are sent these are the first. The others are gauges, which are sent each time in any case.
         left: Deque[Change] = deque(changes)
         sent: List[Change] = []
-        self._unconfirmed = sent
+        self._unconfirmed, self._unconfirmed_by = sent, told
         numbers = itertools.count(1)
 
         def deliver(packet: str) -> None:
