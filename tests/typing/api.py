@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import abc
 from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import AsyncIterator, Iterator, Type
 
 from typing_extensions import assert_type
@@ -40,6 +42,14 @@ tapes.meter("a").mark_exceptions(3)  # type: ignore[arg-type]  # no exception
 tapes.histogram("a").update(timedelta(1))  # type: ignore[arg-type]  # no unit
 tapes.timer("a").update(timedelta(1))
 tapes.timer("a").update(0.5)
+tapes.counter("a").increment(Decimal("0.5"))
+tapes.gauge("a").set(Fraction(1, 2))
+tapes.meter("a").mark(True)
+tapes.histogram("a").update(Fraction(1, 2))
+tapes.timer("a").update(Decimal("0.5"))
+tapes.histogram("a").update(1j)  # type: ignore[arg-type]  # no real number
+tapes.timer("a").time(print)  # type: ignore[arg-type]  # without parentheses
+tapes.gauge("a").track_in_progress(print)  # type: ignore[arg-type]  # without parentheses
 tapes.counter(3)  # type: ignore[arg-type]  # no name
 tapes.counter("a", {"k": 1})  # type: ignore[dict-item]  # no str
 tapes.counter("a", ["k"])  # type: ignore[arg-type]  # no mapping

@@ -124,7 +124,8 @@ class Scope:
                 if result is None:
                     return None
                 try:
-                    if type(result) not in _AT_ONCE:
+                    kind: Any = type(result)
+                    if kind not in _AT_ONCE and _manner(kind) is not None:
                         result = until_done(result, scope)
                 except Exception:  # noqa: BLE001  whatever a class raises that is asked what it can do
                     return result
@@ -180,9 +181,7 @@ class Scope:
 
         `scope` was entered for the call. What has a first step is measured from there, as it may never come to that.
         """
-        manner = _manner(type(result))  # type: ignore[arg-type]  # classes have a hash
-        if manner is None:
-            return result
+        manner: Any = _manner(type(result))  # type: ignore[arg-type]  # classes have a hash
         if manner == "future":
             self._until_future_done(result, scope)
             return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, SupportsFloat
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.state.counter import ZERO, CounterState
@@ -16,8 +16,8 @@ class CounterBuffer(Buffer[CounterState]):
 
     __slots__ = ()
 
-    def increment(self, n: float = 1) -> None:
-        """Add `n`, an int or a float (a negative one is taken away).
+    def increment(self, n: SupportsFloat = 1) -> None:
+        """Add `n`, any real number (a negative one is taken away).
 
         Safe to call from any thread, signal handler or finalizer; waits for nothing. Costs about 60 ns.
 
@@ -28,7 +28,7 @@ class CounterBuffer(Buffer[CounterState]):
         if len(pending) > CAPACITY:
             self._fold(0.0, 0.0)
 
-    def decrement(self, n: float = 1) -> None:
+    def decrement(self, n: SupportsFloat = 1) -> None:
         """Take away `n`. The same as `increment(-n)`."""
         self.increment(-self._checked(n))
 

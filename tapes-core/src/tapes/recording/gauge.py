@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Tuple, Union
+from typing import List, SupportsFloat, Tuple, Union
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.state.gauge import UNSET, GaugeState, single
@@ -16,8 +16,8 @@ class GaugeBuffer(Buffer[GaugeState]):
 
     __slots__ = ()
 
-    def set(self, value: float) -> None:
-        """Make `value`, an int or a float, the value of this gauge.
+    def set(self, value: SupportsFloat) -> None:
+        """Make `value`, any real number, the value of this gauge.
 
         Safe to call from any thread, signal handler or finalizer; waits for nothing.
 
@@ -25,11 +25,11 @@ class GaugeBuffer(Buffer[GaugeState]):
         """
         self._record((self._checked(value), self._now()))
 
-    def increment(self, n: float = 1) -> None:
+    def increment(self, n: SupportsFloat = 1) -> None:
         """Add `n` to the value, which begins at 0 if none was set. As safe as `set`, and raises the same."""
         self._record(self._checked(n))
 
-    def decrement(self, n: float = 1) -> None:
+    def decrement(self, n: SupportsFloat = 1) -> None:
         """Take `n` from the value. The same as `increment(-n)`."""
         self._record(-self._checked(n))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any, List, SupportsFloat
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.recording.counting import distributed
@@ -34,8 +34,8 @@ class HistogramBuffer(Buffer[HistogramState]):
         super().__init__(name, tags, now)
         self._refolded(now())
 
-    def update(self, value: float) -> None:
-        """Record one value: an int or a float, of any sign and size.
+    def update(self, value: SupportsFloat) -> None:
+        """Record one value: any real number, of any sign and size.
 
         Safe to call from any thread, signal handler or finalizer; waits for nothing. Costs about 80 ns, and 100 ns for
         its part in a later fold.

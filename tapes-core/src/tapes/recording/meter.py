@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, TypeVar
+from typing import Any, List, SupportsIndex, TypeVar
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.recording.exact import exact
@@ -52,7 +52,7 @@ class MeterBuffer(TickingBuffer[MeterState]):
 
     __slots__ = ()
 
-    def mark(self, n: int = 1) -> None:
+    def mark(self, n: SupportsIndex = 1) -> None:
         """Record that `n` events, an int from 0 to 2**63, happened now.
 
         Safe to call from any thread, signal handler or finalizer; waits for nothing. Costs about 100 ns.
@@ -64,7 +64,7 @@ class MeterBuffer(TickingBuffer[MeterState]):
         if now >= self._until:
             self._settle(now)
 
-    def _events(self, n: int) -> int:
+    def _events(self, n: object) -> int:
         if type(n) is int and 0 <= n < _MANY:
             return n
         number = exact(n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, List, Union
+from typing import TYPE_CHECKING, Any, List, SupportsFloat, Union
 
 from tapes.recording.exact import exact
 from tapes.recording.histogram import with_values
@@ -94,8 +94,8 @@ class TimerBuffer(TickingBuffer[TimerState]):
         timing._started = None if _kind is Timing else {}
         return timing
 
-    def update(self, duration: Union[float, timedelta]) -> None:
-        """Record one event that took `duration`: seconds as an int or a float, or a timedelta.
+    def update(self, duration: Union[SupportsFloat, timedelta]) -> None:
+        """Record one event that took `duration`: seconds as any real number, or a timedelta.
 
         Safe to call from any thread, signal handler or finalizer; waits for nothing. Costs about 120 ns, and 100 ns for
         its part in a later fold.
