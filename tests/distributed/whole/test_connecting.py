@@ -543,6 +543,36 @@ def test_a_fork_while_greenlets_publish_loses_and_doubles_nothing(place: Place, 
     assert (status, program.said()) == (0, "")
 
 
+@pytest.mark.parametrize("opened", [0, 40], ids=["closed", "used-again"])
+def test_a_program_that_closes_all_files_goes_on(place: Place, opened: int) -> None:
+    """As a daemon does, 0MQ's among them: another connection is made, and nothing is lost or written elsewhere."""
+    program = place.run(f"""
+        registry = worker_registry()
+        served = registry.counter("served")
+        if os.fork():
+            with aggregator():
+                noted("seen")
+                os.wait()
+            sys.exit()
+        registry.connect()
+        served.increment(1)
+        await_introduction(registry)
+        os.closerange(3, 1000)
+        files = [open(FOLDER / f"file{{number}}", "w+") for number in range({opened})]
+        served.increment(10)
+        noted("seen")
+        served.increment(100)
+        atexit.register(lambda: say(sum(os.fstat(file.fileno()).st_size for file in files)))
+    """)
+    seen = place.report().await_last({"served.value": 11})
+    place.note("seen")
+    status = program.ended()
+
+    assert seen == {"served.value": 11}
+    assert (status, program.lines()) == (0, ["0"])
+    assert place.report().last("served.value") == {"served.value": 111}
+
+
 def test_children_of_children_are_workers_too(place: Place) -> None:
     """Every generation counts its own, whichever of them has connected."""
     program = place.run("""

@@ -6,17 +6,22 @@ import errno
 import math
 import os
 import time
-from typing import TYPE_CHECKING, Callable, FrozenSet, Optional
+from typing import TYPE_CHECKING, Callable, FrozenSet, Optional, cast
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from tapes.distributed import trust
 from tapes.errors import ReporterError
+from tapes.reporting.descriptors import identity
 
 if TYPE_CHECKING:
     from tapes.distributed.addresses import Address
     from tapes.distributed.keys import WorkerKeys
+
+    _Socket = zmq.Socket[bytes]
+else:
+    _Socket = zmq.Socket
 
 _WAITING = 64  # frames that may wait to be sent; with the size of frames, some 8 MB
 _AGAIN = (0.1, 0.5)  # seconds after which it is tried again, at first and at most
@@ -36,6 +41,13 @@ Keys = Callable[[], "Optional[WorkerKeys]"]
 """Returns the keys as they are now; None if there are none."""
 
 
+class _LeftOpen(_Socket):
+    """A socket that is closed by whoever made it, or not at all: what it would close may not be its own any more."""
+
+    def __del__(self) -> None:
+        """Close nothing."""
+
+
 class Connection:
     """A socket that is connected to an aggregator, or will be, for one thread of one process.
 
@@ -49,9 +61,13 @@ class Connection:
         self._keys: Optional[WorkerKeys] = None
         self._trusted = trusted
         self._pid = os.getpid()
+        self._sentinel, other = os.pipe()
+        os.close(other)
+        self._stands_for = identity(self._sentinel)
         self._context = zmq.Context()
-        self._socket: Optional[zmq.Socket[bytes]] = None
-        self._monitor: Optional[zmq.Socket[bytes]] = None
+        self._socket: Optional[_LeftOpen] = None
+        self._monitor: Optional[_LeftOpen] = None
+        self._attempts = 0
         self._next = -math.inf
         self._pause = _AGAIN[0]
         self._begun = 0.0
@@ -62,6 +78,14 @@ class Connection:
         """Who is at the other end, if that is known."""
         self.fault: Optional[str] = None
         """Why there is no aggregator, and what helps; None once both ends have agreed to talk."""
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the program has closed all descriptors, as daemons do, those of 0MQ included.
+
+        0MQ ends a process in which it finds that. So nothing of it may be used any more, nor closed.
+        """
+        return identity(self._sentinel) != self._stands_for
 
     @property
     def is_pending(self) -> bool:
@@ -118,10 +142,13 @@ class Connection:
         """Close it. What has not been sent is dropped."""
         self._drop()
         self._context.term()
+        os.close(self._sentinel)
 
     def _require_own_process(self) -> None:
         if os.getpid() != self._pid:
             raise ReporterError("This connection is of the parent process.")
+        if self.is_taken:
+            raise ReporterError("The program has closed the descriptors of this connection. Another one is made.")
 
     def _connect(self, now: float) -> None:
         if self._address.path is not None:
@@ -131,16 +158,22 @@ class Connection:
                 return
         self._keys = self._read_keys()
         try:
-            socket = self._socket = self._context.socket(zmq.XPUB)
+            socket = self._socket = self._made(zmq.XPUB)
             self._set_up(socket)
-            self._monitor = socket.get_monitor_socket(_EVENTS)
+            self._attempts += 1
+            socket.monitor(f"inproc://{self._attempts}", _EVENTS)
+            monitor = self._monitor = self._made(zmq.PAIR)
+            monitor.connect(f"inproc://{self._attempts}")
             self._begun = now
             self.fault = self.fault or _FAR
             socket.connect(self._address.text)
         except zmq.ZMQError as error:
             self._lose(str(error), now)
 
-    def _set_up(self, socket: zmq.Socket[bytes]) -> None:
+    def _made(self, kind: int) -> _LeftOpen:
+        return cast("_LeftOpen", self._context.socket(kind, _LeftOpen))
+
+    def _set_up(self, socket: _LeftOpen) -> None:
         # Each time that an aggregator appears or comes back it subscribes, and is told everything.
         socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         # What cannot be sent is an error, and not dropped: it comes with the next flush.
@@ -205,7 +238,7 @@ class Connection:
         self._connected = self.ready = False
         self.peer = None
         if socket is not None:
-            if monitor is not None:
-                socket.disable_monitor()
-                monitor.close(0)
+            socket.disable_monitor()
             socket.close(0)
+        if monitor is not None:
+            monitor.close(0)

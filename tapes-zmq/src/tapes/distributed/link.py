@@ -54,6 +54,11 @@ class Link:
         return self._connection.fault or "who listens there asks for nothing: it is no aggregator"
 
     @property
+    def is_taken(self) -> bool:
+        """Whether the program has closed the descriptors of its connection."""
+        return self._connection.is_taken
+
+    @property
     def is_missed(self) -> bool:
         """Whether an aggregator takes nothing, or there has been none for so long that somebody has to know."""
         return self._is_stalled or (not self._wanted and time.monotonic() - self._missed > _GRACE)

@@ -32,7 +32,8 @@ INTERVAL = 1.0
 _LISTEN = 0.25  # seconds between two looks at what the aggregator has to say
 
 _inherited: List[object] = []
-"""Sockets of a parent process, which are neither closed, on its behalf, nor thrown away, which would close them."""
+"""Sockets of a parent process, and those whose descriptors are not theirs any more. They are neither closed nor thrown
+away, which would close them."""
 
 
 class ZmqReporter(ScheduledReporter):
@@ -101,6 +102,8 @@ class ZmqReporter(ScheduledReporter):
 
     def report(self) -> None:
         """Send what has changed, if there is an aggregator."""
+        if self._link is not None and self._link.is_taken:
+            self.close_inherited()
         if self._link is None:
             connection = Connection(self.address, self._current_keys, self._trusted)
             self._link = Link(connection, _publisher(self), self._sleep)
@@ -135,7 +138,7 @@ class ZmqReporter(ScheduledReporter):
                 return False
             self.clock.wait(run.stopping, min(left, _LISTEN))
             link = None if run.stopping.is_set() else self._link
-            if link is not None:
+            if link is not None and not link.is_taken:
                 self._answer(link, run)
         return True
 
@@ -172,7 +175,9 @@ class ZmqReporter(ScheduledReporter):
     def close(self) -> None:
         """Close the connection."""
         link, self._link = self._link, None
-        if link is not None:
+        if link is not None and link.is_taken:
+            _inherited.append(link)
+        elif link is not None:
             link.close()
 
     def close_inherited(self) -> None:
