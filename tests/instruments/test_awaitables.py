@@ -9,6 +9,7 @@ import gc
 import inspect
 import types
 import warnings
+from collections.abc import Awaitable as AbstractAwaitable
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Generator, Iterator
 
 import pytest
@@ -45,7 +46,7 @@ def makers(bench: Bench, wait: Callable[[], Awaitable[Any]]) -> Dict[str, Any]:
         async def static() -> str:
             return await work()
 
-    class Promise:
+    class Promise(AbstractAwaitable[str]):
         def __await__(self) -> Generator[Any, Any, str]:
             return work().__await__()
 

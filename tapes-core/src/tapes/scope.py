@@ -20,15 +20,21 @@ _AT_ONCE = frozenset([bool, int, float, str, bytes, list, tuple, dict, set])
 _OF_ANY_CLASS = frozenset(
     [
         *dir(type("", (), {})),
+        "__abstractmethods__",
         "__annotate__",
         "__annotate_func__",
         "__annotations__",
         "__annotations_cache__",
+        "__class_getitem__",
+        "__dataclass_fields__",
+        "__dataclass_params__",
         "__del__",
         "__firstlineno__",
         "__getattr__",
+        "__match_args__",
         "__orig_bases__",
         "__parameters__",
+        "__replace__",
         "__slots__",
         "__static_attributes__",
     ]
