@@ -82,7 +82,7 @@ def await_introduction(registry: DistributedRegistry) -> None:
     def is_introduced() -> bool:
         publisher = registry._publisher
         link = None if publisher is None else publisher._link
-        return link is not None and link._publisher.position[1] > 0
+        return link is not None and link.publisher.position[1] > 0
 
     until(is_introduced, "the aggregator knows of this process")
 

@@ -651,3 +651,36 @@ def test_without_an_aggregator_the_exit_is_prompt_and_one_line_is_logged(place: 
     assert line.startswith("WARNING tapes.distributed: ZmqReporter(")
     assert place.address in line
     assert UNCONFIRMED in line
+
+
+def test_what_is_counted_in_isolation_is_told_apart(place: Place) -> None:
+    """By another worker: the totals never go back, and what was told before is not told again."""
+    program = place.run("""
+        from tapes.testing import isolated_registry
+
+        registry = worker_registry()
+        served = registry.counter("served")
+        registry.gauge("memory", lambda: 1)
+
+        def told():
+            state = registry._publisher.told().get(served)
+            return None if state is None else state.value
+
+        with aggregator():
+            registry.connect()
+            served.increment(40)
+            until(lambda: told() == 40)
+            with isolated_registry(registry):
+                assert told() is None
+                served.increment()
+                until(lambda: told() == 1)
+            assert told() == 40
+            served.increment(2)
+            registry.close()
+    """)
+    status = program.ended()
+    shown = [value for value in place.report().history("served.value") if value is not None]
+
+    assert (status, program.said()) == (0, "")
+    assert shown == sorted(shown)
+    assert shown[-1] == 43

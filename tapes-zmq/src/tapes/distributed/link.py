@@ -35,7 +35,8 @@ class Link:
 
     def __init__(self, connection: Connection, publisher: Publisher, sleep: Callable[[float], None]) -> None:
         self._connection = connection
-        self._publisher = publisher
+        self.publisher = publisher
+        """What it tells, and as whom."""
         self._sleep = sleep
         self._wanted = False
         self._is_first = True
@@ -76,7 +77,7 @@ class Link:
             self._is_stalled = False
             return False
         if self._takes_more():  # or nothing need be read and encoded
-            flush = self._publisher.flush(registry, flags)
+            flush = self.publisher.flush(registry, flags)
             if all(self._takes_more() and self._connection.send(frame) for frame in flush):
                 self._is_stalled = False
                 return True
@@ -94,10 +95,10 @@ class Link:
             self._listen()
             if time.monotonic() > repeat:
                 # Its last frame, or one before it, is lost. No later one would show that.
-                self._publisher.begin()
+                self.publisher.begin()
                 patience *= 2
-            if self._wanted and self._publisher.position not in told[-1:] and self.flush(registry, flags):
-                told.append(self._publisher.position)
+            if self._wanted and self.publisher.position not in told[-1:] and self.flush(registry, flags):
+                told.append(self.publisher.position)
                 repeat = time.monotonic() + patience
             if self._confirmed in told:
                 return True
@@ -110,9 +111,9 @@ class Link:
 
     def is_asked(self) -> bool:
         """Hear what the aggregator has to say, and return whether it waits to be told something."""
-        session, _ = self._publisher.position
+        session, _ = self.publisher.position
         self._listen()
-        return self._wanted and self._publisher.position[0] != session
+        return self._wanted and self.publisher.position[0] != session
 
     def _is_in_vain(self, start: float) -> bool:
         """Whether nobody is going to confirm the last report, which is being made since `start`."""
@@ -142,14 +143,14 @@ class Link:
                 self._wanted = begins = there
             elif there:
                 word = upstream.heard(topic)
-                if word is not None and word.worker == self._publisher.worker:
+                if word is not None and word.worker == self.publisher.worker:
                     begins = begins or word.what == upstream.BEGIN_ANEW
                     if word.what == upstream.FAREWELL:
                         self._confirmed = word.position
                     elif word.what == upstream.BEGIN_AS_ANOTHER:
-                        self._publisher.begin_as_another(word.position)
+                        self.publisher.begin_as_another(word.position)
         if begins:
-            self._publisher.begin()
+            self.publisher.begin()
 
     def _takes_more(self) -> bool:
         """Wait until a frame can be sent; False if none can be for a while.

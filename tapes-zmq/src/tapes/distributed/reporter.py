@@ -9,7 +9,7 @@ import os
 import time
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Hashable, List, Mapping, Optional, Tuple, Union
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from tapes.clock import Clock
@@ -84,7 +84,7 @@ class ZmqReporter(ScheduledReporter):
 
     def told(self) -> Mapping[Instrument, Any]:
         """Return the states that this process has told the aggregator, by their metrics."""
-        publisher = _PUBLISHERS.get(self.registry, {}).get((os.getpid(), self.address.text))
+        publisher = (self.registry.notes or {}).get(_note(self))
         return {} if publisher is None else publisher.told()
 
     def open(self) -> None:
@@ -104,9 +104,14 @@ class ZmqReporter(ScheduledReporter):
         """Send what has changed, if there is an aggregator."""
         if self._link is not None and self._link.is_taken:
             self.close_inherited()
+        publisher = _publisher(self)
+        if publisher is None:
+            return  # an isolation is beginning or ending; with the next report
+        if self._link is not None and self._link.publisher is not publisher:
+            self.close()
         if self._link is None:
             connection = Connection(self.address, self._current_keys, self._trusted)
-            self._link = Link(connection, _publisher(self), self._sleep)
+            self._link = Link(connection, publisher, self._sleep)
         self._link.flush(self.registry)
         complaint = self._complaint(self._link)
         self._complains = complaint is not None
@@ -144,7 +149,7 @@ class ZmqReporter(ScheduledReporter):
 
     def _answer(self, link: Link, run: Run) -> None:
         try:
-            if link.is_asked():
+            if link.is_asked() and link.publisher is _publisher(self):
                 link.flush(self.registry)
             complaint = None if self._complains else self._complaint(link)
             if complaint is not None:
@@ -189,24 +194,32 @@ class ZmqReporter(ScheduledReporter):
         return f"{type(self).__name__}(interval={self.interval:g}, socket_addr={self.address.text!r})"
 
 
-# What a receiver knows of a registry, and who tells it, outlives the reporters: another one goes on where the last was.
-_PUBLISHERS: WeakKeyDictionary[Registry, Dict[Tuple[int, str], Publisher]] = WeakKeyDictionary()
 _CLAIMS: WeakKeyDictionary[Registry, WeakValueDictionary[Tuple[int, str], ZmqReporter]] = WeakKeyDictionary()
+"""Who publishes which registry, by process and address."""
 
 
-def _publisher(reporter: ZmqReporter) -> Publisher:
+def _note(reporter: ZmqReporter) -> Hashable:
+    """Return the key of what an aggregator has been told by this process, in the notes of the registry."""
+    return "zmq", os.getpid(), reporter.address.text
+
+
+def _publisher(reporter: ZmqReporter) -> Optional[Publisher]:
+    """Return what the aggregator knows of the registry, and who tells it: another reporter goes on where the last was.
+
+    An isolated registry is told by another worker, and so is that of a child. None while an isolation begins or ends.
+    """
     registry = reporter.registry
-    known = _PUBLISHERS.setdefault(registry, {})
-    key = os.getpid(), reporter.address.text
-    publisher = known.get(key)
+    notes = registry.notes
+    if notes is None:
+        return None
+    key = _note(reporter)
+    publisher: Optional[Publisher] = notes.get(key)
     if publisher is None:
-        for foreign in [each for each in known if each[0] != key[0]]:
-            del known[foreign]  # what a parent process has told is none of this one's business
         if isinstance(registry, UnifiedRegistry):
-            identity = hashlib.sha256(registry.identity + key[1].encode()).digest()[:16]
+            identity = hashlib.sha256(registry.identity + reporter.address.text.encode()).digest()[:16]
             publisher = Publisher(hello(reporter.interval, settles=False), identity)
         else:
             publisher = Publisher(hello(reporter.interval, settles=True))
-        known[key] = publisher
+        notes[key] = publisher
     publisher.announce(reporter.interval)
     return publisher
