@@ -12,7 +12,7 @@ from tapes.streak import Streak
 if TYPE_CHECKING:
     from tapes.reporting.page import MakePage, Page
 
-PATIENCE = 5.0
+PATIENCE = 15.0
 """Seconds after which a page that is still being made, as a producer hangs, keeps the next one waiting no more."""
 
 AT_ONCE = 4
