@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping
 
 import pytest
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 @hookimpl
 def tapes_reporters():
-    return {name: f"odd:{name}" for name in ("Typed", "Open", "Positional", "Silent", "Hooked")}
+    names = ("Typed", "Open", "Positional", "Silent", "Hooked", "Blocked", "Raising")
+    return {name: f"odd:{name}" for name in names}
 
 class Quiet(Reporter):
     def work(self, run):
@@ -75,6 +76,18 @@ class Hooked(Quiet):
     def __init__(self, *given, **options):
         super().__init__()
         self.given = (given, options)
+
+class Blocked(Quiet):
+    def __init__(self):
+        super().__init__()
+    def obstacles(self, earlier):
+        return [f"one is enough after {list(earlier)}"] if earlier else []
+
+class Raising(Quiet):
+    def __init__(self):
+        super().__init__()
+    def obstacles(self, earlier):
+        raise KeyError("x")
 """
 
 
@@ -129,7 +142,7 @@ def test_ten_faults_are_one_error(odd: Distributions) -> None:
         "ThreadedStreamReporter takes interval, stream, path\n"
         "  - reporters.stream.interval: missing, ThreadedStreamReporter needs a number of seconds\n"
         "  - reporters.statsd: There is no reporter 'statsd'. It comes with pip install tapes-statsd. "
-        "Installed: Hooked, Open, Positional, Silent, Typed, http, stream.\n"
+        "Installed: Blocked, Hooked, Open, Positional, Raising, Silent, Typed, http, stream.\n"
         "  - reporters.second.type: 2 (int) is not a string, the name of a reporter\n"
         "  - reporters.third: 3 (int) is not a table of options\n"
         "  - reporters.Typed: Typed refuses its options: RuntimeError: size is at most 100\n"
@@ -274,6 +287,73 @@ def test_value_that_the_constructor_refuses() -> None:
 def test_fault_of_the_tables(config: Mapping[str, object], found: str) -> None:
     """Tables that are missing, or are something else, are faults with their key."""
     assert faults(config) == (found,)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"type": "http"}, {"type": "http"}),
+        ({"type": "http"}, {"type": "tornado-http"}),
+        ({"type": "tornado-http"}, {"type": "http", "host": "0.0.0.0"}),
+        ({"type": "http", "host": "0.0.0.0"}, {"type": "http"}),
+        ({"type": "http", "host": ""}, {"type": "http"}),
+        ({"type": "http", "host": "::1"}, {"type": "http", "host": "0:0::1"}),
+        ({"type": "http", "host": "::1"}, {"type": "http", "host": "::"}),
+    ],
+)
+def test_two_at_one_port(first: Dict[str, object], second: Dict[str, object]) -> None:
+    """A reporter that cannot listen where it is to, because one before it does, is a fault that names both."""
+    config = {"reporters": {"a": {**first, "port": 8889}, "b": {**second, "port": 8889}}}
+
+    (fault,) = faults(config)
+
+    assert fault.startswith("reporters.b: it cannot listen on ")
+    assert fault.endswith(":8889, where reporters.a listens: choose another port")
+
+
+def test_two_at_ports_of_their_own() -> None:
+    """Other ports, other addresses, and any port that is free, are not in one another's way."""
+    one = {"type": "http", "port": 8889}
+    others: List[Dict[str, object]] = [
+        {"port": 0},
+        {"port": 0},
+        {"port": 8890},
+        {"host": "127.0.0.2"},
+        {"host": "::1"},
+    ]
+    reporters = {str(number): {**one, **other} for number, other in enumerate([{}, *others])}
+
+    assert len(check({"reporters": reporters}).reporters) == 6
+
+
+@pytest.mark.parametrize("kind", ["stream", "tornado-stream"])
+def test_file_that_has_no_place(tmp_path: Path, kind: str) -> None:
+    """A file in a folder that is not there, or that is a folder, is a fault, and nothing is made of either."""
+    missing = tmp_path / "missing"
+    config: Dict[str, Any] = {"reporters": {"a": {"type": kind, "interval": 1, "path": str(missing / "file")}}}
+
+    assert faults(config) == (
+        f"reporters.a: it cannot write to '{missing}/file': there is no folder '{missing}', so make it",
+    )
+    config["reporters"]["a"]["path"] = str(tmp_path)
+    assert faults(config) == (f"reporters.a: it cannot write to '{tmp_path}', which is a folder: name a file in it",)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_obstacles_that_cannot_be_told(odd: Distributions) -> None:
+    """A reporter of a third party tells its own obstacles, and one that raises is a fault like the others."""
+    done = odd.run("""
+        from tapes.config.checking import check
+        try:
+            check({"reporters": {"Blocked": {}, "again": {"type": "Blocked"}, "Raising": {}}})
+        except ValueError as error:
+            print(*error.faults, sep="\\n")
+    """)
+
+    assert done.lines == [
+        "reporters.again: one is enough after ['reporters.Blocked']",
+        "reporters.Raising: Raising.obstacles() raised KeyError: 'x'",
+    ]
 
 
 def test_no_reporters_on_purpose() -> None:

@@ -32,6 +32,14 @@ def test_toml_file(tmp_path: Path, kind: type) -> None:
     assert [(each.key, each.options) for each in checked.reporters] == [("http", {"port": 0})]
 
 
+def test_byte_order_mark(tmp_path: Path) -> None:
+    """The mark that editors of Windows put before everything else is no part of the first key."""
+    file = tmp_path / "tapes.toml"
+    file.write_text(HTTP, encoding="utf-8-sig")
+
+    assert [each.key for each in check(file).reporters] == ["http"]
+
+
 def test_pyproject(tmp_path: Path) -> None:
     """In a file named pyproject.toml the tables are under [tool.tapes]."""
     file = tmp_path / "pyproject.toml"

@@ -342,6 +342,14 @@ def test_it_listens_on_ipv6(make: MakeReporter, registry: FaultyRegistry) -> Non
         assert ask(reporter.port, "GET", "/", host="::1")[2] == PAGE
 
 
+def test_the_zone_of_an_address_is_escaped_in_the_url(make: MakeReporter) -> None:
+    """A URL has %25 before the zone, and whatever is for people has what they wrote."""
+    reporter = make(8889, host="fe80::1%eth0")
+
+    assert reporter.url == "http://[fe80::1%25eth0]:8889/"
+    assert repr(reporter) == f"{type(reporter).__name__}([fe80::1%eth0]:8889)"
+
+
 def test_it_is_reached_from_this_machine_only_by_default(reporter: PageReporter) -> None:
     """Without a host it listens on 127.0.0.1 and not on every address."""
     assert reporter._listener is not None

@@ -18,6 +18,7 @@ import pytest
 from tapes.errors import ReporterOptionError
 from tapes.registry import Registry
 from tapes.reporting.statsd import StatsdReporter
+from tapes.reporting.statsd.connection import LONGEST_PATH
 from tapes.testing import ManualClock
 from tests.conftest import Until
 from tests.statsd.listeners import Datagrams, Stream, counted
@@ -828,6 +829,7 @@ def test_it_opens_nothing_before_its_first_report(monkeypatch: pytest.MonkeyPatc
     [
         ({}, "StatsdReporter(interval=10, udp://localhost:8125)"),
         ({"host": "::1", "port": 1, "prefix": "a.b"}, "StatsdReporter(interval=10, udp://[::1]:1, prefix='a.b')"),
+        ({"host": "fe80::1%lo", "port": 1}, "StatsdReporter(interval=10, udp://[fe80::1%25lo]:1)"),
         ({"protocol": "unix", "path": "/run/s"}, "StatsdReporter(interval=10, unix:/run/s)"),
     ],
 )
@@ -857,6 +859,20 @@ def test_it_says_where_it_reports_to(options: Any, text: str) -> None:
             {"path": "/run/s"},
             "path ('/run/s') is the socket of a StatsD and goes with protocol='unix', not with 'udp'.",
         ),
+        (
+            {"protocol": "unix", "path": "/" + "x" * 120},
+            (
+                f"path is '/{'x' * 120}', of 121 bytes. That of a socket has 107 at most, and no NUL: "
+                "choose a shorter one, like one in /run or /tmp."
+            ),
+        ),
+        (
+            {"protocol": "unix", "path": "/s\0"},
+            (
+                "path is '/s\\x00', of 3 bytes. That of a socket has 107 at most, and no NUL: "
+                "choose a shorter one, like one in /run or /tmp."
+            ),
+        ),
         ({"protocol": "unix", "path": 7}, "path is a str or a path object, not 7 (int)."),
         ({"tags": "graphite"}, "tags is 'name' or 'datadog', not 'graphite'."),
         ({"tags": []}, "tags is 'name' or 'datadog', not []."),
@@ -870,3 +886,22 @@ def test_options_that_cannot_be_are_refused(options: Any, message: str) -> None:
         StatsdReporter(10, **options)
 
     assert str(caught.value) == message
+
+
+def test_a_unix_socket_where_there_are_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system without unix sockets is told when the reporter is made, and not by every report."""
+    monkeypatch.delattr(socket, "AF_UNIX")
+
+    with pytest.raises(ReporterOptionError, match="this system has not: use 'udp' or 'tcp'"):
+        StatsdReporter(10, protocol="unix", path="/run/s")
+
+
+def test_a_unix_socket_may_have_the_longest_path(tmp_path: Path, until: Until) -> None:
+    """What is accepted is no path that the system refuses."""
+    path = str(tmp_path / "s")
+    path += "s" * (LONGEST_PATH - len(path))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        with StatsdReporter(10, protocol="unix", path=path) as reporter:
+            until(lambda: reporter.reports)

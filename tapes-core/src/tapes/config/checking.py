@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Mapping, NamedTuple, Tuple
+from typing import TYPE_CHECKING, List, Mapping, NamedTuple, Sequence, Tuple
 
 from tapes import plugins
 from tapes.config.options import Options, did_you_mean, shown
@@ -115,7 +115,7 @@ def _reporters(table: Mapping[str, object], registry: Registry, faults: List[str
     if not isinstance(section, Mapping):
         faults.append(f"reporters: {shown(section)} is not a table of tables, one for each reporter")
         return ()
-    checked = []
+    checked: List[CheckedReporter] = []
     for key, options in section.items():
         path = f"reporters.{key}"
         if not isinstance(key, str):
@@ -125,8 +125,16 @@ def _reporters(table: Mapping[str, object], registry: Registry, faults: List[str
         else:
             reporter = _reporter(path, key, options, registry, faults)
             if reporter is not None:
+                faults += [f"{path}: {obstacle}" for obstacle in _obstacles(reporter, checked)]
                 checked.append(reporter)
     return tuple(checked)
+
+
+def _obstacles(reporter: CheckedReporter, earlier: Sequence[CheckedReporter]) -> Sequence[str]:
+    try:
+        return reporter.reporter.obstacles({f"reporters.{each.key}": each.reporter for each in earlier})
+    except Exception as error:  # noqa: BLE001 -- third parties raise what they like, and it is a fault to be listed
+        return [f"{type(reporter.reporter).__name__}.obstacles() raised {describe(error)}"]
 
 
 def _reporter(

@@ -69,7 +69,7 @@ def _parse(content: bytes, name: str) -> Dict[str, Any]:
             fault = "Python before 3.11 reads TOML with a library that is not installed: pip install tomli"
             raise ConfigError(name, [fault]) from error
     try:
-        table: Dict[str, Any] = tomllib.loads(content.decode())
+        table: Dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))  # editors of Windows begin with a mark
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(name, [f"line {line} is not UTF-8, which TOML always is: {error.reason}"]) from error

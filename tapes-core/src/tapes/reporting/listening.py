@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from tapes.errors import ReporterOptionError
 from tapes.reporting.descriptors import OwnSocket, own
@@ -37,15 +37,40 @@ def listen(host: str, port: int, listener: object) -> OwnSocket:
     raise _cannot_listen(host, port, listener, absent or OSError(errno.EADDRNOTAVAIL, "")) from absent
 
 
-def location(host: str, port: int) -> str:
-    """Write `host` and `port` as they are written in a URL."""
+def location(host: str, port: int, *, in_url: bool = False) -> str:
+    """Write `host` and `port` in one; in a URL the `%` before the zone of an address is escaped."""
+    if in_url:
+        host = host.replace("%", "%25")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def overlap(host: str, other: str) -> bool:
+    """Return whether one port cannot be listened to at both hosts. Of a host that cannot be found nothing is known."""
+    try:
+        (family, address), (other_family, other_address) = _first(host), _first(other)
+    except (OSError, UnicodeError):
+        return False
+    wildcards = {address, other_address} & {"0.0.0.0", "::"}
+    if family == other_family:
+        return address == other_address or bool(wildcards)
+    return "::" in wildcards and not _is_v6_alone()
 
 
 def is_loopback(listener: socket.socket) -> bool:
     """Return whether a socket is reached from this machine only."""
     address = listener.getsockname()[0] if listener.family != getattr(socket, "AF_UNIX", None) else ""
     return str(address).startswith("127.") or address == "::1"
+
+
+def _first(host: str) -> Tuple[int, str]:
+    found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return found[0][0], str(found[0][4][0])
+
+
+def _is_v6_alone() -> bool:
+    """Return whether the system takes `::` to stand for addresses of IPv6 alone, where nobody says what it does."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+        return bool(probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
 
 
 def _listening(family: int, address: Any) -> OwnSocket:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Callable, FrozenSet, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, FrozenSet, Mapping, Optional, Sequence, Tuple
 
 from tapes.encoding import Format
 from tapes.encoding.json import JsonFormat
 from tapes.errors import ReporterOptionError
 from tapes.registry import Registry
 from tapes.reporting.exchange import host_of
-from tapes.reporting.listening import is_loopback, listen, location
+from tapes.reporting.listening import is_loopback, listen, location, overlap
 from tapes.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class PageReporter(Reporter):
     @property
     def url(self) -> str:
         """Where the page is, when it is running."""
-        return f"http://{location(self._host, self.port)}/"
+        return f"http://{location(self._host, self.port, in_url=True)}/"
 
     def listen(self) -> OwnSocket:
         """Listen, and return the socket, which does not block. Raises what `start()` raises if that cannot be."""
@@ -102,6 +102,14 @@ class PageReporter(Reporter):
             with suppress(Exception):  # by a logging handler
                 self.succeeded()
         return self._format.media_type, body
+
+    def obstacles(self, earlier: Mapping[str, Reporter]) -> Sequence[str]:
+        """Return which of the others listen where it would."""
+        return [
+            f"it cannot listen on {location(self._host, self._port)}, where {name} listens: choose another port"
+            for name, other in earlier.items()
+            if isinstance(other, PageReporter) and self._port == other._port != 0 and overlap(self._host, other._host)
+        ]
 
     def admits(self, host: str) -> bool:
         """Return whether the page may be asked for as that of `host`, which is empty where a client does not say."""

@@ -16,6 +16,7 @@ from tapes.reporting.run import Run, alive
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 Self = TypeVar("Self", bound="Reporter")
@@ -125,6 +126,14 @@ class Reporter(ABC):
         return f"{type(self).__name__}()"
 
     # What reporters override.
+
+    def obstacles(self, earlier: Mapping[str, Reporter]) -> Sequence[str]:
+        """Return what would keep it from starting, as far as that can be known without opening anything.
+
+        In sentences without a full stop. `earlier` are the reporters that are started before it, by their names. Called
+        when a configuration is checked, before anything has started.
+        """
+        return ()
 
     def open(self) -> None:  # noqa: B027 -- optional
         """Acquire what the reports need. Called by `start()`, once for each `close()`.

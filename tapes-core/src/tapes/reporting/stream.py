@@ -13,13 +13,14 @@ import stat
 import sys
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Iterator, Optional, Protocol, TextIO, Union
+from typing import Iterator, Mapping, Optional, Protocol, Sequence, TextIO, Union
 
 from tapes.clock import Clock
 from tapes.encoding.json import encode_line
 from tapes.errors import ReporterError, ReporterOptionError
 from tapes.registry import Registry
 from tapes.reporting.logfile import LogFile
+from tapes.reporting.reporter import Reporter
 from tapes.reporting.scheduled import ScheduledReporter
 
 if sys.platform != "win32":
@@ -73,6 +74,17 @@ class ThreadedStreamReporter(ScheduledReporter):
         self._file = None if path is None else LogFile(os.path.abspath(os.fspath(path)))
         self._in_child = False
         self._cut_off = False
+
+    def obstacles(self, earlier: Mapping[str, Reporter]) -> Sequence[str]:
+        """Return what is wrong with the place of its file."""
+        if self._file is None:
+            return ()
+        folder = os.path.dirname(self._file.path)
+        if not os.path.isdir(folder):
+            return (f"it cannot write to {self._file.path!r}: there is no folder {folder!r}, so make it",)
+        if os.path.isdir(self._file.path):
+            return (f"it cannot write to {self._file.path!r}, which is a folder: name a file in it",)
+        return ()
 
     def open(self) -> None:
         """Open the file, if there is one."""

@@ -7,6 +7,7 @@ import errno
 import os
 import select
 import socket
+import sys
 from typing import TYPE_CHECKING, Any, List, Literal, NamedTuple, Optional, Tuple
 
 from tapes.reporting.descriptors import OwnSocket, own
@@ -29,6 +30,9 @@ LOOKUP_INTERVAL = 60.0
 LOOKUP_INTERVAL_IN_TROUBLE = 10.0
 """The same when nobody answers at the address."""
 
+LONGEST_PATH = 107 if sys.platform == "linux" else 103
+"""Bytes that the path of a unix socket may have."""
+
 # Of datagrams these too are told some time after they were sent, and concern all that were sent since.
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 
@@ -46,7 +50,7 @@ class Destination(NamedTuple):
     def __str__(self) -> str:
         if self.protocol == "unix":
             return f"unix:{self.path}"
-        return f"{self.protocol}://{location(self.host, self.port)}"
+        return f"{self.protocol}://{location(self.host, self.port, in_url=True)}"
 
 
 class Connection:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import socket
 import time
 from collections import deque
 from datetime import timedelta
@@ -16,7 +17,7 @@ from tapes.clock import Clock
 from tapes.errors import ReporterOptionError
 from tapes.registry import Registry
 from tapes.reporting import ScheduledReporter
-from tapes.reporting.statsd.connection import Connection, Destination
+from tapes.reporting.statsd.connection import LONGEST_PATH, Connection, Destination
 from tapes.reporting.statsd.deliveries import Change, Deliveries, deliveries
 from tapes.reporting.statsd.lines import COUNTER, Names, counters, gauges, names
 from tapes.reporting.statsd.names import STYLES, TagStyle, safe_name
@@ -209,12 +210,24 @@ def _destination(protocol: object, host: object, port: object, path: object) -> 
     if protocol == "unix":
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise ReporterOptionError(f"path is a str or a path object, not {path!r} ({type(path).__name__}).")
-        return Destination("unix", "", 0, os.path.abspath(os.fspath(path)))
+        return Destination("unix", "", 0, _checked_socket(os.path.abspath(os.fspath(path))))
     if not isinstance(host, str) or not host:
         raise ReporterOptionError(f"host is the name or the address of a host, like 'localhost', not {host!r}.")
     if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
         raise ReporterOptionError(f"port is an int from 1 to 65535, not {port!r}.")
     return Destination("udp" if protocol == "udp" else "tcp", host, port, "")
+
+
+def _checked_socket(path: str) -> str:
+    if not hasattr(socket, "AF_UNIX"):
+        raise ReporterOptionError("protocol='unix' needs unix sockets, which this system has not: use 'udp' or 'tcp'.")
+    length = len(os.fsencode(path))
+    if length > LONGEST_PATH or "\0" in path:
+        raise ReporterOptionError(
+            f"path is {path!r}, of {length} bytes. That of a socket has {LONGEST_PATH} at most, and no NUL: "
+            "choose a shorter one, like one in /run or /tmp."
+        )
+    return path
 
 
 def _checked_prefix(prefix: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, Type, TypeVar, cast
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Type, TypeVar, cast
 
 from tapes.reporting.scheduled import ScheduledReporter
 from tapes.reporting.tornado.loops import checked_loop, when_running
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
     from tapes.registry import Registry
+    from tapes.reporting import Reporter
     from tapes.reporting.run import Run
 
 AnyReporter = TypeVar("AnyReporter", bound=ScheduledReporter)
@@ -49,6 +50,10 @@ class ApartReporter(ScheduledReporter):
         """Report on another registry, from the next start on."""
         super().report_on(registry)
         self._inner.report_on(registry)
+
+    def obstacles(self, earlier: Mapping[str, Reporter]) -> Sequence[str]:
+        """Return those of the other one."""
+        return self._inner.obstacles(earlier)
 
     def open(self) -> None:
         """Open the other one."""
