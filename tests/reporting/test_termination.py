@@ -169,6 +169,30 @@ while True:
     assert last["orders"]["value"] > 1
 
 
+def test_what_the_main_thread_holds_does_not_hold_up_the_end(run_script: RunScript) -> None:
+    """A report may wait for a lock that the main thread had when the signal came."""
+    done = run_script(f"""{PREAMBLE}
+held = threading.Lock()
+
+class Locking(ScheduledReporter):
+    def report(self):
+        with held:
+            print("reported", file=sys.stderr)
+
+configure()
+reporter = Locking(3600)
+reporter.start()
+while not reporter.reports:
+    time.sleep(0.005)
+with held:
+    terminate()
+    time.sleep(0.1)
+time.sleep(60)
+""")
+
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "reported\nreported\n")
+
+
 def test_a_forked_child_makes_its_own_last_report(run_script: RunScript) -> None:
     """A child inherits the handler, reports what it has counted itself, and the parent goes on."""
     done = run_script(f"""{PREAMBLE}
@@ -246,10 +270,15 @@ def test_process_1_of_a_container_goes_on(tmp_path: Path) -> None:
 assert os.getpid() == 1
 configuration = configure()
 first(configuration)
+stream = configuration.reporters["stream"]
 for number in range(2):
     orders.increment()
+    enough = stream.reports + 2
     terminate()
-    assert configuration.reporters["stream"].running
+    deadline = time.monotonic() + 30
+    while stream.reports < enough and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert stream.running
 """)
 
     done = subprocess.run(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional
 
 from tapes import forking
 from tapes.reporting.descriptors import Identity, identity
-from tapes.reporting.run import EXIT_TIMEOUT, Run, alive, stop_all
+from tapes.reporting.run import EXIT_TIMEOUT, alive, stop_all
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -25,16 +25,11 @@ class _End:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.deadline = time.monotonic() + EXIT_TIMEOUT
         self.over = False
         """Whether the last reports have been made, or have had their time."""
         self.stopped: List[Reporter] = [
             reporter for run, reporter in list(alive.items()) if run.pid == self.pid and not run.stopping.is_set()
         ]
-
-    def unfinished(self) -> List[Run]:
-        """Return the runs whose last report is left to an event loop of the thread that has stopped them."""
-        return [run for run in list(alive) if run.pid == self.pid and not run.done.is_set() and not run.abandoned]
 
 
 _AGAIN = 0.1  # seconds until a signal is sent again that has not been handled
@@ -134,29 +129,34 @@ def _listen(reading: int, pid: int) -> None:
 
 
 def _handle(number: int, _: Optional[FrameType]) -> None:
-    """Make the last reports, then do what the signal does by default.
+    """Have the last reports made, and do by default what the signal does when they are.
 
-    A second signal changes nothing: the end comes when the reports have been made, within five seconds.
+    By a thread: the main thread goes on meanwhile, since it may hold what the reports wait for, a lock or a fold, and
+    since an event loop of its own may have to make some of them. A second signal changes nothing.
     """
     global _end
     end = _end
     if end is None or end.pid != os.getpid():
         end = _end = _End()
-        with suppress(BaseException):  # Ctrl-C, or no more threads: it ends all the same
-            stop_all()
-            if end.unfinished():  # the loop goes on when this has returned
-                threading.Thread(target=_await_loop, args=(number, end), daemon=True).start()
-                return
-        end.over = True
+        try:
+            threading.Thread(target=_finish, args=(number, end), name="tapes-sigterm", daemon=True).start()
+        except RuntimeError:  # there are no more threads when the interpreter exits
+            with suppress(BaseException):  # by Ctrl-C for instance
+                stop_all()
+            end.over = True
     if end.over:
         _do_default(number, end)
 
 
-def _await_loop(number: int, end: _End) -> None:
-    for run in end.unfinished():
-        run.done.wait(max(0.0, end.deadline - time.monotonic()))
+def _finish(number: int, end: _End) -> None:
+    with suppress(BaseException):
+        stop_all()
     end.over = True
-    os.kill(end.pid, number)
+    deadline = time.monotonic() + EXIT_TIMEOUT
+    while _end is end and signal.getsignal(number) is _handle:
+        # The main thread may be busy with something that is not Python: then it would have been ended there.
+        os.kill(end.pid, number if time.monotonic() < deadline else signal.SIGKILL)
+        time.sleep(_AGAIN)
 
 
 def _do_default(number: int, end: _End) -> None:
