@@ -209,10 +209,22 @@ def test_one_whose_program_is_gone_is_waited_for(address: Address, other: Start,
     claim = succession.claimed(address, Program.here(), waiting.wanted, waiting.stand_by)
 
     assert claim is not None
-    assert waiting.stands_by == 0
-    claim.release()
     assert address.path is not None
+    assert waiting.stands_by == 0
+    assert claims.is_awaited(address.path), "workers wait for it until it is there"
+    claim.settle()
+    assert not claims.is_awaited(address.path)
+    claim.release()
     assert os.listdir(os.path.dirname(address.path)) == []
+
+
+def test_a_turn_whose_holder_was_killed_is_nobody_s(address: Address) -> None:
+    """Its file is removed, and workers do not wait."""
+    assert address.path is not None
+    Path(claims.next_lock(address.path)).write_text("12345 1 0 x\n")
+
+    assert not claims.is_awaited(address.path)
+    assert not os.path.exists(claims.next_lock(address.path))
 
 
 def test_one_that_takes_long_to_leave_keeps_nobody_from_starting(

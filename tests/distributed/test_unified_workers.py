@@ -12,6 +12,7 @@ from tapes.distributed import frames, keeping, publishing, unified
 from tapes.distributed.frames import END, ENDING, LEAVING, Frame
 from tapes.distributed.processes import processes
 from tapes.distributed.publishing import Publisher, hello
+from tapes.distributed.unified import UnifiedRegistry
 from tapes.testing import ManualClock
 from tests.distributed.simulated import Asking, Simulated, apply, assert_alike, buckets_of, stats_of, told
 
@@ -714,3 +715,14 @@ def test_a_worker_that_is_not_heard_is_no_sign_of_too_much_work(caplog: pytest.L
 
     assert aggregator.get_stats().tapes.aggregator.staleness.value == 0
     assert caplog.records == []
+
+
+def test_a_worker_known_from_before_a_restart_is_stale_since_then() -> None:
+    """Until it tells something: when its last words were is not known."""
+    clock = ManualClock(1000.0)
+    aggregator = UnifiedRegistry(clock=clock)
+    aggregator.expect(b"w" * 16, hello(1.0, settles=True))
+    clock.advance(3)
+    aggregator.tidy()
+
+    assert aggregator.get_stats().tapes.aggregator.staleness.value == 3

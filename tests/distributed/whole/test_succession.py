@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from tests.distributed.whole.programs import Place, is_there, listens
 from tests.servers.processes import free_port, until
 
@@ -20,7 +22,7 @@ def count(number):
 
 PARENT = f"""
 {COUNT}
-first = RegistryAggregator([stream(), HTTPReporter(int(sys.argv[1]))], sys.argv[2])
+first = RegistryAggregator([stream(), HTTPReporter(int(sys.argv[1]))], sys.argv[2], **OPTIONS)
 first.start()
 (FOLDER / "pid").write_text(str(first.pid))
 join(forked(lambda: count(5)))
@@ -41,7 +43,7 @@ forked(stay)
 
 CHILD = f"""
 {COUNT}
-with RegistryAggregator([stream(HOUR, name="second"), HTTPReporter(int(sys.argv[1]))], ADDRESS):
+with RegistryAggregator([stream(HOUR, name="second"), HTTPReporter(int(sys.argv[1]))], ADDRESS, **OPTIONS):
     join(forked(lambda: count(20)))
 """
 
@@ -52,14 +54,20 @@ def aggregator_pid(place: Place) -> int:
     return int((place.folder / "pid").read_text())
 
 
-def test_a_program_that_was_killed_can_be_started_again_at_once(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", ""), ('state_path=FOLDER / "state"', 'state_path=FOLDER / "state"'), ("", 'state_path=FOLDER / "state"')],
+    ids=["no state", "the same state", "a new state"],
+)
+def test_a_program_that_was_killed_can_be_started_again_at_once(place: Place, before: str, after: str) -> None:
     """Its old aggregator is waited for, gives up its port, and leaves what workers had counted that are gone."""
     port = str(free_port())
-    killed = place.run(PARENT.replace("idle()", f"{STAYING}idle()"), port, place.address)
+    parent = f"OPTIONS = dict({before})\n" + PARENT.replace("idle()", f"{STAYING}idle()")
+    killed = place.run(parent, port, place.address)
     place.await_note("stays")
     os.kill(aggregator_pid(place), signal.SIGINT)  # from now on it waits long for workers that have got one, too
     killed.signal(signal.SIGKILL)
-    again = place.run(CHILD, port)
+    again = place.run(f"OPTIONS = dict({after})\n{CHILD}", port)
     status = again.ended()
     place.note("seen")
     killed.ended()
@@ -150,7 +158,8 @@ with RegistryAggregator([stream(name="second"), HTTPReporter(int(sys.argv[1]))],
     join(forked(lambda: count(100)))
 """)
     program = place.run(
-        PARENT.replace('note("counted")', "import subprocess; subprocess.Popen([sys.executable, *sys.argv[3:]])"),
+        "OPTIONS = {}\n"
+        + PARENT.replace('note("counted")', "import subprocess; subprocess.Popen([sys.executable, *sys.argv[3:]])"),
         *(port, place.address, str(script), port),
     )
     place.await_note("started")

@@ -214,12 +214,15 @@ class RegistryAggregator:
                 if state_lock is None:
                     return
                 keeper = Keeper(self._state_path)
-            inherited = succession.inherit(self.registry, self.address)
-            restored = inherited or (keeper is not None and keeper.restore(self.registry))
+            restored = keeper is not None and keeper.restore(self.registry)
+            inherited = succession.inherit(None if restored else self.registry, self.address)
             receiver = receiving = Receiver(self.registry, self.address, self._keys, keeper, self._access)
             receiver.start()
             self._receiver = receiver
-            if restored or not claim.is_first or self.address.path is None:  # over tcp:// nobody knows who was there
+            claim.settle()
+            if (
+                restored or inherited or not claim.is_first or self.address.path is None
+            ):  # over tcp:// nobody knows who was there
                 self._catch_up(fate, *(_TAKING_OVER if inherited else _CATCHING_UP))
 
             def begin() -> None:

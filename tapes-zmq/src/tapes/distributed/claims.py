@@ -155,6 +155,8 @@ class Claim:
         the place of its socket, and OSError if the file of the lock cannot be made.
         """
         self._lock: Optional[FileLock] = None
+        self.turn: Optional[FileLock] = None
+        """What was held while the address was waited for."""
         self.is_first = True
         """Whether no aggregator has been here before that was killed, or that workers go on to publish to."""
         if address.path is None:
@@ -181,15 +183,13 @@ class Claim:
     @property
     def is_awaited(self) -> bool:
         """Whether another aggregator stands by."""
-        if self._lock is None or not os.path.lexists(next_lock(self._socket)):
-            return False
-        try:
-            FileLock(next_lock(self._socket), "").release()
-        except TakenError:
-            return True
-        except (ReporterError, OSError):  # nothing that stands by
-            pass
-        return False
+        return self._lock is not None and is_awaited(self._socket)
+
+    def settle(self) -> None:
+        """Tell workers and others that the aggregator stands by no more: it is there."""
+        if self.turn is not None:
+            self.turn.release()
+            self.turn = None
 
     def leave(self) -> None:
         """Tell those who wait for the address that it will be released soon."""
@@ -198,8 +198,22 @@ class Claim:
 
     def release(self, *, is_missed: bool = False) -> None:
         """Let others have the address. `is_missed` says that there are workers which go on to publish to it."""
+        self.settle()
         if self._lock is not None:
             self._lock.release(self._socket, leave=is_missed)
+
+
+def is_awaited(path: str) -> bool:
+    """Whether an aggregator stands by for the socket at `path`, or has its address and is about to be there."""
+    if not os.path.lexists(next_lock(path)):
+        return False
+    try:
+        FileLock(next_lock(path), "").release()
+    except ReporterError:
+        return True
+    except OSError:  # it is nothing of ours
+        pass
+    return False
 
 
 def next_lock(path: str) -> str:

@@ -12,6 +12,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from tapes.distributed import trust
+from tapes.distributed.claims import is_awaited
 from tapes.errors import ReporterError
 from tapes.reporting.descriptors import identity
 
@@ -91,6 +92,11 @@ class Connection:
     def is_pending(self) -> bool:
         """Whether somebody has taken the connection, or still may."""
         return self._socket is not None
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether an aggregator is about to be there: one that stands by for another that leaves."""
+        return self._address.path is not None and is_awaited(self._address.path)
 
     def attend(self) -> bool:
         """Do what is due: connect, and note what has become of that. False if the connection is not what it was."""

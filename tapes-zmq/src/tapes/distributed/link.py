@@ -119,7 +119,7 @@ class Link:
         """Whether nobody is going to confirm the last report, which is being made since `start`."""
         now = time.monotonic()
         if not self._connection.is_pending and not self._wanted:
-            return now - start > _NOBODY
+            return now - start > (FAREWELL if self._connection.is_expected else _NOBODY)
         if now - self._heard < _SILENT:
             return now - start > FAREWELL
         peer = self._connection.peer

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LEAVING = 10.0  # seconds for which an aggregator is waited for that leaves
 _UNKNOWN = 1.0  # seconds in which one says that it leaves, if it does
-_POLL = 0.05  # seconds between two looks at a lock whose holder leaves
+_POLL = 0.02  # seconds between two looks at a lock whose holder leaves
 _IDLE = 0.2  # seconds between two looks at a lock whose holder goes on
 _FRESH = 10.0  # seconds for which what an aggregator has left to the next one is valid
 
@@ -33,6 +33,8 @@ def claimed(
     address: Address, program: Program, wanted: Callable[[], bool], stands_by: Callable[[], None]
 ) -> Optional[Claim]:
     """Claim an address, if need be when the aggregator there has left; None if it is not `wanted` any more by then.
+
+    Workers and others see that somebody stands by until `settle()` of the claim is called.
 
     One is waited for that leaves, that belongs to this program, or to the one that has started this program. Calls
     `stands_by` where it goes on, or takes long to leave.
@@ -52,7 +54,9 @@ def claimed(
     try:
         while wanted():
             try:
-                return Claim(address, program)
+                claim = Claim(address, program)
+                claim.turn, turn = turn, None
+                return claim
             except TakenError as error:
                 holder = error.holder
                 if not standing and holder is not None and holder.is_left_over(program):
@@ -67,7 +71,7 @@ def claimed(
             if not standing and time.monotonic() - start > _LEAVING:
                 standing = True
                 stands_by()
-            time.sleep(_IDLE if standing else _POLL)
+            time.sleep(_IDLE if holder is not None and holder.goes_on else _POLL)
     finally:
         if turn is not None:
             turn.release()
@@ -104,13 +108,17 @@ def bequeath(registry: UnifiedRegistry, address: Address) -> None:
         Keeper(_legacy(address.path)).keep(registry)
 
 
-def inherit(registry: UnifiedRegistry, address: Address) -> bool:
-    """Fill a new registry with what the last aggregator left a moment ago, and return whether there was anything."""
+def inherit(registry: Optional[UnifiedRegistry], address: Address) -> bool:
+    """Fill a new registry with what the last aggregator left a moment ago, and return whether there was anything.
+
+    Without a registry, as all of it is known already, it is only thrown away.
+    """
     if address.path is None:
         return False
     path = _legacy(address.path)
     try:
-        return time.time() - os.lstat(path).st_mtime < _FRESH and Keeper(path).read(registry)
+        is_fresh = time.time() - os.lstat(path).st_mtime < _FRESH
+        return is_fresh and (registry is None or Keeper(path).read(registry))
     except FileNotFoundError:
         return False
     except ReporterError as error:

@@ -387,7 +387,7 @@ class UnifiedRegistry(Registry):
     def expect(self, identity: bytes, hello: Hello) -> Worker:
         """Take note of a worker that is known from before a restart, and return it."""
         worker = Worker(identity, hello, 0.0 if hello.machine == self._machine else None)
-        worker.heard = self.clock.monotonic()
+        worker.heard = worker.complete = self.clock.monotonic()
         worker.present = False
         self.workers[identity] = worker
         return worker
