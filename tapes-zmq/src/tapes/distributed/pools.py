@@ -167,7 +167,8 @@ class MeterPool(_SumPool[MeterState]):
     def state(self, now: float) -> MeterState:
         by_tick: Dict[int, List[MeterState]] = {}
         for source, told in self._told.items():
-            here = _at_tick_of(told, source)
+            is_right = source.shift == 0 and told.tick * TICK <= source.heard
+            here = told if is_right else _at_tick_of(told, source)
             if here.tick in by_tick:
                 by_tick[here.tick].append(here)
             else:

@@ -127,9 +127,11 @@ class TimerUpdate(NamedTuple):
 class Reader:
     """Takes one thing after the other from a payload. Raises FrameError at its end."""
 
-    __slots__ = ("_body", "_end", "earliest", "latest", "position", "single")
+    __slots__ = ("_body", "_end", "earliest", "last", "latest", "position", "single", "tick")
 
-    def __init__(self, body: bytes, start: int, end: int, *, now: Optional[float] = None, single: bool = False) -> None:
+    def __init__(
+        self, body: bytes, start: int = 0, end: int = 0, *, now: Optional[float] = None, single: bool = False
+    ) -> None:
         """Read from `start` to `end`.
 
         `now` is the time by the clock of who has written, if that is known. `single` says that it is one process and
@@ -140,7 +142,19 @@ class Reader:
         self.position = start
         self.single = single
         self.earliest = now - _LIFE if single and now is not None else -_EVER
+        """No time is before this."""
         self.latest = _EVER if now is None else now
+        """Times after this are taken to be this."""
+        self.last = self.latest + _AHEAD
+        """No time is after this."""
+        # What an aggregator has merged from other machines may be rounded up to the next tick.
+        self.tick = tick_of(self.latest) + (not single)
+        """No tick is after this."""
+
+    def go(self, start: int, end: int) -> None:
+        """Read from `start` to `end` next."""
+        self.position = start
+        self._end = end
 
     def take(self, layout: struct.Struct) -> Tuple[Any, ...]:
         """Return the next values of this layout."""
@@ -188,9 +202,13 @@ class Reader:
 
     def time(self, at: float) -> float:
         """Return `at`, a time that has been read; the latest one there can be, where it is a little after that."""
-        if not self.earliest <= at <= self.latest + _AHEAD:
-            raise FrameError(f"Something was recorded at {at}, which cannot be: its time is {self.latest} now.")
+        if not self.earliest <= at <= self.last:
+            raise self.impossible(at)
         return min(at, self.latest)
+
+    def impossible(self, at: float) -> FrameError:
+        """Return the error for a time that cannot be."""
+        return FrameError(f"Something was recorded at {at}, which cannot be: its time is {self.latest} now.")
 
     def finish(self) -> None:
         """Insist on everything having been taken."""
@@ -355,9 +373,10 @@ def _events(reader: Reader, count: float, current: float, tick: int, m1: float, 
     """Return the state of a meter or of the events of a timer that has been read."""
     if not 0 <= current <= count or not (0.0 <= m1 <= LARGEST and 0.0 <= m5 <= LARGEST and 0.0 <= m15 <= LARGEST):
         raise FrameError(f"There are no {count} events, {current} in a tick, at rates of {m1}, {m5} and {m15}.")
-    reader.time(tick * TICK)
-    # What an aggregator has merged from other machines may be rounded up to the next tick.
-    tick = min(tick, tick_of(reader.latest) + (not reader.single))
+    if not reader.earliest <= tick * TICK <= reader.last:
+        raise reader.impossible(tick * TICK)
+    if tick > reader.tick:
+        tick = reader.tick
     return MeterState(count, tick, current, (m1, m5, m15))  # type: ignore[arg-type]  # as they were recorded
 
 
@@ -454,12 +473,14 @@ def _read_slices(reader: Reader, flags: int, through: float, count: int) -> Hist
     if reader.single and count > _SLICES:
         raise FrameError(f"A histogram of one worker has {count:,} slices.")
     slices: List[Slice] = []
-    before = NEVER
+    before, latest = NEVER, reader.latest
     for _ in range(count):
         start, end, values = _read_slice(reader)
         if not before < start <= end <= start + 2 * SPAN:
             raise FrameError(f"A histogram has no slice from {start} to {end} after one from {before}.")
-        slices.append(Slice(start, max(reader.time(end), reader.time(start)), values))
+        if start < reader.earliest or end > reader.last:
+            raise reader.impossible(end)
+        slices.append(Slice(start, end if end <= latest else max(start, latest), values))
         before = start
     return HistogramUpdate(bool(flags & _WHOLE), through, closed, slices)
 

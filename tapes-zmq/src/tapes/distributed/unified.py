@@ -281,9 +281,10 @@ class UnifiedRegistry(Registry):
         body = frame.body
         series = worker.series
         now = worker.heard - (worker.shift or 0.0)  # by its clock
+        reader = Reader(body, now=now, single=worker.settles)
         for kind, start, end in frame.records():
             codec = BY_TYPE.get(kind)
-            reader = Reader(body, start, end, now=now, single=worker.settles)
+            reader.go(start, end)
             if codec is not None:
                 targets = series.get(records.read_number(reader), () if worker.is_full else None)
                 if targets is None:
