@@ -13,7 +13,7 @@ from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Time
 from tapes.isolation import Isolation
 from tapes.name_tree import OVERFLOW
 from tapes.naming import Tags, canonical_tags, check_name, check_tags
-from tapes.snapshot.snapshot import Snapshot
+from tapes.snapshot.snapshot import Readings, Snapshot
 from tapes.state.gauge import MERGES
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Registry:
     def snapshot(self) -> Snapshot:
         """Return the readings of all metrics at this moment, in the order in which they were made."""
         now = self.clock.monotonic()
-        return Snapshot(self.clock.time(), tuple([metric.reading(now) for metric in self]))
+        return Snapshot(self.clock.time(), Readings(metric.reading(now) for metric in self))
 
     def get_stats(self) -> Any:
         """Return the statistics of all metrics as an `addict.Dict` tree along the segments of their names.

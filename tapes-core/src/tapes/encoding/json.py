@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Dict, Iterator
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Sequence
 
-from tapes.encoding.tree import arrange
+from tapes.encoding.tree import OWN, outline, path_of
 
 if TYPE_CHECKING:
-    from tapes.snapshot import Snapshot
+    from tapes.snapshot import Reading, Snapshot
 
 
 class JsonFormat:
@@ -23,7 +23,7 @@ class JsonFormat:
 
     def encode(self, snapshot: Snapshot) -> bytes:
         """Write `snapshot` as `get_stats()` shows it."""
-        return _encoded(arrange(snapshot, dict))
+        return _encoded(snapshot.readings)
 
 
 REPORT = "tapes.report"
@@ -37,28 +37,38 @@ def encode_line(snapshot: Snapshot, *, host: str, pid: int) -> bytes:
     """
     taken_at = datetime.fromtimestamp(snapshot.taken_at, timezone.utc).isoformat(timespec="milliseconds")
     facts = {"time": taken_at.replace("+00:00", "Z"), "host": host, "pid": pid}
-    return _encoded({REPORT: facts, **arrange(snapshot, dict)}) + b"\n"
+    return _encoded(snapshot.readings, facts) + b"\n"
 
 
-def _encoded(tree: Dict[str, Any]) -> bytes:
-    return "".join(_parts(tree)).encode("ascii")
+def _encoded(readings: Sequence[Reading], facts: Optional[Dict[str, Any]] = None) -> bytes:
+    return "".join(_parts(readings, outline(readings), facts)).encode("ascii")
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
-def _parts(root: Dict[str, Any]) -> Iterator[str]:
+def _parts(readings: Sequence[Reading], root: Dict[str, Any], facts: Optional[Dict[str, Any]]) -> Iterator[str]:
     """Yield the document in parts. Levels are kept in a list: a deep tree needs no deep stack."""
     levels = [iter(root.items())]
     separator = "{"
+    if facts is not None:
+        yield f"{{{_ENCODER.encode(REPORT)}:{_ENCODER.encode(facts)}"
+        separator = ","
     while levels:
         for key, child in levels[-1]:
-            yield f"{separator}{_ENCODER.encode(key)}:"
-            if isinstance(child, dict) and any(isinstance(node, dict) for node in child.values()):
+            if key == OWN:
+                yield f"{separator}{_ENCODER.encode(readings[child].statistics)[1:-1]}"
+            elif isinstance(child, dict):
+                yield f"{separator}{_ENCODER.encode(key)}:"
                 levels.append(iter(child.items()))
                 separator = "{"
                 break
-            yield _ENCODER.encode(child)
+            else:
+                reading = readings[child]
+                below = path_of(reading)[len(levels) :]
+                yield f"{separator}{_ENCODER.encode(key)}:"
+                yield from (f"{{{_ENCODER.encode(each)}:" for each in below)
+                yield _ENCODER.encode(reading.statistics) + "}" * len(below)
             separator = ","
         else:
             levels.pop()

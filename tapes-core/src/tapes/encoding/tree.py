@@ -1,15 +1,18 @@
-"""The tree that `get_stats()` returns."""
+"""The tree that `get_stats()` returns, and its outline."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict
+from typing import TYPE_CHECKING, Any, Dict, List, Sequence
 
 import addict
 
 from tapes.naming import tag_label
 
 if TYPE_CHECKING:
-    from tapes.snapshot import Snapshot
+    from tapes.snapshot import Reading, Snapshot
+
+OWN = ""
+"""The key of a series whose node in an outline has children besides. No segment of a name is empty."""
 
 
 def tree(snapshot: Snapshot) -> Any:
@@ -17,25 +20,46 @@ def tree(snapshot: Snapshot) -> Any:
 
     A tagged series is the child `"k=v,k2=v2"` of its name's node.
     """
-    return arrange(snapshot, addict.Dict)
-
-
-def arrange(snapshot: Snapshot, node_type: Callable[[], Dict[str, Any]]) -> Any:
-    """Do the same with nodes of another type, like `dict`, which costs a third of the time."""
-    root = node_type()
+    root = addict.Dict()
     for reading in snapshot.readings:
         node = root
-        for segment in reading.name.split("."):
-            node = _child(node, segment, node_type)
-        if reading.tags:
-            node = _child(node, tag_label(reading.tags), node_type)
+        for key in path_of(reading):
+            child = node.get(key)
+            if child is None:
+                child = addict.Dict()
+                dict.__setitem__(node, key, child)
+            node = child
         dict.update(node, reading.statistics)  # they are numbers, of which addict would look at each
     return root
 
 
-def _child(node: Dict[str, Any], key: str, node_type: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
-    child = node.get(key)
-    if child is None:
-        child = node_type()
-        dict.__setitem__(node, key, child)
-    return child
+def outline(readings: Sequence[Reading]) -> Dict[str, Any]:
+    """Return the same tree as plain dicts, in which the place of a series in `readings` stands for all below a node.
+
+    So there is a dict for each node that several series share, and no other: of many thousands of new dicts CPython
+    would take notice, and look for garbage among all objects of the program.
+    """
+    root: Dict[str, Any] = {}
+    for place, reading in enumerate(readings):
+        path = path_of(reading)
+        node, depth = root, 0
+        while True:
+            key = path[depth] if depth < len(path) else OWN
+            child = node.get(key)
+            if child is None or key == OWN:
+                node[key] = place
+                break
+            depth += 1
+            if not isinstance(child, dict):  # a series that has had the node for itself
+                below = path_of(readings[child])[depth:]
+                child = node[key] = {below[0] if below else OWN: child}
+            node = child
+    return root
+
+
+def path_of(reading: Reading) -> List[str]:
+    """Return the keys that lead to a series."""
+    path = reading.name.split(".")
+    if reading.tags:
+        path.append(tag_label(reading.tags))
+    return path

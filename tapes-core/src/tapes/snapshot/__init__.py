@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tapes.snapshot.snapshot import Reading, Snapshot, Statistics
+from tapes.snapshot.snapshot import Reading, Readings, Snapshot, Statistics
 
-__all__ = ["Reading", "Snapshot", "Statistics"]
+__all__ = ["Reading", "Readings", "Snapshot", "Statistics"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Union, overload
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tapes.naming import Tags
 
 Statistics = Dict[str, Optional[Union[int, float]]]
@@ -48,12 +50,69 @@ class Reading:
         return f"<Reading of the {self.kind} {self.name!r}: {self.statistics}>"
 
 
+class Readings(Sequence[Reading]):
+    """Readings that are made when they are asked for. Immutable.
+
+    What they are made of is kept in lists, and no new object for each. Of many thousands of these CPython would take
+    notice: it would look for garbage among all objects of the program, and nothing else runs meanwhile.
+    """
+
+    __slots__ = ("_ends", "_keys", "_kinds", "_names", "_origins", "_states", "_tags", "_values")
+
+    def __init__(self, readings: Iterable[Reading]) -> None:
+        """Take in these, one after the other."""
+        self._names: List[str] = []
+        self._tags: List[Tags] = []
+        self._kinds: List[str] = []
+        self._keys: List[Tuple[str, ...]] = []
+        self._values: List[Optional[Union[int, float]]] = []  # of all statistics
+        self._ends: List[int] = []  # of those of each series
+        self._states: List[Any] = []
+        self._origins: List[object] = []
+        known: Dict[Tuple[str, ...], Tuple[str, ...]] = {}
+        for reading in readings:
+            self._names.append(reading.name)
+            self._tags.append(reading.tags)
+            self._kinds.append(reading.kind)
+            keys = tuple(reading.statistics)
+            self._keys.append(known.setdefault(keys, keys))
+            self._values.extend(reading.statistics.values())
+            self._ends.append(len(self._values))
+            self._states.append(reading.state)
+            self._origins.append(reading.origin)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, place: int) -> Reading: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> List[Reading]: ...
+
+    def __getitem__(self, place: Union[int, slice]) -> Union[Reading, List[Reading]]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        keys, end = self._keys[place], self._ends[place]
+        return Reading(
+            self._names[place],
+            self._tags[place],
+            self._kinds[place],
+            dict(zip(keys, self._values[end - len(keys) : end])),
+            self._states[place],
+            self._origins[place],
+        )
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return Readings, (list(self),)
+
+
 class Snapshot:
     """All series of a registry at one moment. Immutable."""
 
     __slots__ = ("readings", "taken_at")
 
-    def __init__(self, taken_at: float, readings: Tuple[Reading, ...]) -> None:
+    def __init__(self, taken_at: float, readings: Sequence[Reading]) -> None:
         self.taken_at = taken_at
         """When it was taken, in seconds since the epoch."""
         self.readings = readings

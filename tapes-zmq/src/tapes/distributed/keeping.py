@@ -198,7 +198,9 @@ class Keeper:
     def _gone_on_with(self, kept: Kept, counting: UnifiedRegistry) -> Kept:
         """Return what is known after the frames in the journals. Raises OSError."""
         clock = _Then()
-        registry = UnifiedRegistry(clock=clock, system=kept.machine)
+        registry = UnifiedRegistry(
+            clock=clock, max_series=counting.max_series, max_tag_sets=counting.most_tag_sets, system=kept.machine
+        )
         is_filled = False
         self._generation = max(self._generation, kept.generation)
         for generation in range(kept.generation, self._generation + 1):

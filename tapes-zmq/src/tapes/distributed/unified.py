@@ -20,7 +20,7 @@ from tapes.distributed.workers import UNSURE, Overflowed, Position, Worker, alik
 from tapes.errors import MetricError
 from tapes.name_tree import OVERFLOW
 from tapes.registry import Registry
-from tapes.snapshot.snapshot import Snapshot
+from tapes.snapshot.snapshot import Readings, Snapshot
 from tapes.state.histogram import NEVER, slot_start
 from tapes.streak import Streak
 
@@ -81,7 +81,8 @@ class UnifiedRegistry(Registry):
         """Go by `clock`, which is that of a running `system`, by default this one."""
         super().__init__(clock=clock, max_tag_sets=sys.maxsize)
         self.max_series = max_series
-        self._most_tag_sets = max_tag_sets  # of the series that workers share
+        self.most_tag_sets = max_tag_sets
+        """How many tag sets the series of a name may have that workers share."""
         self.lease = lease
         self.by_worker = by_worker
         self.workers: Dict[bytes, Worker] = {}
@@ -144,8 +145,8 @@ class UnifiedRegistry(Registry):
     def snapshot(self) -> Snapshot:
         """Return the readings of all metrics at this moment, but for those that cannot be read."""
         now = self.clock.monotonic()
-        readings = [self._reading(metric, now) for metric in self]
-        return Snapshot(self.clock.time(), tuple([reading for reading in readings if reading is not None]))
+        readings = (self._reading(metric, now) for metric in self)
+        return Snapshot(self.clock.time(), Readings(reading for reading in readings if reading is not None))
 
     def forget(self, workers: Iterable[Tuple[bytes, Position]]) -> None:
         """Take note of workers that are gone: what may still come of them from before a position is known already."""
@@ -368,7 +369,7 @@ class UnifiedRegistry(Registry):
         tag_sets = len(named) - (() in named) - (OVERFLOW in named)
         if self._shared_count >= self.max_series:
             limit = f"{self.max_series:,} series, which is max_series"
-        elif tag_sets >= self._most_tag_sets and new.tags not in ((), OVERFLOW):
+        elif tag_sets >= self.most_tag_sets and new.tags not in ((), OVERFLOW):
             limit = f"{tag_sets:,} different tag sets of {new.name!r}, which is max_tag_sets"
         else:
             return None

@@ -1,0 +1,94 @@
+"""Reading thousands of series is no reason to look for garbage, for which CPython stops the whole program."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import pickle
+import sys
+from itertools import permutations
+from typing import Any, Callable, Dict, List
+
+import pytest
+
+from tapes.encoding.json import JsonFormat
+from tapes.registry import Registry
+from tapes.reporting.statsd.lines import gauges, names
+from tapes.snapshot import Readings
+from tapes.testing import ManualClock
+
+SERIES = 2000
+
+
+def page(registry: Registry) -> int:
+    """Make a page."""
+    return len(JsonFormat().encode(registry.snapshot()))
+
+
+def lines(registry: Registry) -> int:
+    """Write the lines for a StatsD."""
+    snapshot = registry.snapshot()
+    return sum(map(len, gauges(snapshot, names(snapshot, "shop.", "name"))))
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="Others look for garbage in other ways.")
+@pytest.mark.parametrize("kind", ["counter", "meter", "histogram", "timer"])
+@pytest.mark.parametrize("read", [page, lines])
+def test_a_read_gives_no_cause_to_look_for_garbage(kind: str, read: Callable[[Registry], int]) -> None:
+    """However many series there are, and though all of them have changed."""
+    registry = Registry(clock=ManualClock(1000.0))
+    record = {"counter": "increment", "meter": "mark"}.get(kind, "update")
+    metrics = [getattr(registry, kind)(f"shop.route{number}.{kind}") for number in range(SERIES)]
+    looks: List[str] = []
+
+    def look(phase: str, info: Dict[str, int]) -> None:
+        looks.append(phase)
+
+    for _ in range(3):
+        for metric in metrics:
+            getattr(metric, record)(1)
+        gc.collect()
+        gc.callbacks.append(look)
+        looks.clear()
+        read(registry)
+        gc.callbacks.remove(look)
+
+    assert looks == []
+
+
+@pytest.mark.parametrize(
+    "made",
+    list(
+        permutations([("a", None), ("a.b.c", None), ("a.b.c.d", {"k": "v"}), ("a.b", {"k": "v"}), ("a.b", {"k": "w"})])
+    ),
+)
+def test_a_page_is_the_tree_of_statistics(made: Any) -> None:
+    """Whatever is below what, and whichever was made first; in the same order, too."""
+    registry = Registry()
+    for number, (name, tags) in enumerate(made):
+        registry.counter(name, tags=tags).increment(number)
+
+    assert JsonFormat().encode(registry.snapshot()).decode() == json.dumps(
+        registry.get_stats().to_dict(), separators=(",", ":")
+    )
+
+
+def test_readings_are_a_sequence() -> None:
+    """They can be counted, taken by place or in part, from the end too, gone through again, copied and pickled."""
+    registry = Registry()
+    for number in range(5):
+        registry.counter(f"counter.{number}").increment(number)
+        registry.timer(f"timer.{number}").update(number)
+    readings = registry.snapshot().readings
+
+    assert isinstance(readings, Readings)
+    assert len(readings) == 10
+    assert [reading.name for reading in readings] == [metric.name for metric in registry]
+    assert readings[2].statistics == {"value": 1}
+    assert readings[-1].statistics["max"] == 4.0
+    assert [reading.kind for reading in readings[3:6]] == ["timer", "counter", "timer"]
+    assert [reading.origin for reading in copy.deepcopy(readings)] == list(registry)
+    assert [each.statistics for each in pickle.loads(pickle.dumps(readings))] == [each.statistics for each in readings]
+    with pytest.raises(IndexError):
+        readings[10]
