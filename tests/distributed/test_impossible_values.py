@@ -11,6 +11,9 @@ import pytest
 
 from tapes.distributed import keeping
 from tapes.distributed.frames import END, ENDING, LEAVING
+from tapes.distributed.merging import MergedMeter
+from tapes.distributed.pools import MeterPool
+from tapes.distributed.workers import Worker
 from tapes.encoding.json import JsonFormat
 from tapes.testing import ManualClock
 from tests.distributed import forging
@@ -248,6 +251,67 @@ def test_what_cannot_be_in_a_file_is_left_out(what: str, caplog: pytest.LogCaptu
     assert shown.get("bad") == ({"value": 123} if what == "worker" else None)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "1 series or workers that cannot be" in caplog.text
+
+
+def test_a_series_that_cannot_be_merged_shows_what_it_showed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all others are shown, kept, and told to the aggregator above, whatever is wrong with it."""
+    bench = Bench()
+    up = Simulated(bench.clock, registry=bench.aggregator, settles=False)
+    top = Asking(bench.clock)
+    bench.aggregator.get_stats()
+
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(MeterPool, "state", fail)
+    monkeypatch.setattr(MeterPool, "share", fail)
+    bench.healthy.registry.counter("orders").increment(4)
+    bench.healthy.registry.meter("hits").mark(4)
+    bench.healthy.tell(bench.aggregator)
+    up.tell(top)
+    kept = keeping.decode(keeping.encode(bench.aggregator))
+
+    for shown in (bench.aggregator, top):
+        page = json.loads(JsonFormat().encode(shown.snapshot()))
+        assert (page["orders"]["value"], page["spread"]["count"], page["level"]["value"]) == (7, 1, 7)
+    assert bench.aggregator.get_stats().hits["count"] == 5
+    assert sorted(each.series.name for each in kept.series if each is not None) == ["level", "orders", "spread"]
+
+
+def test_a_series_that_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all others are on the page."""
+    bench = Bench()
+
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(MergedMeter, "_statistics", fail)
+    page = json.loads(JsonFormat().encode(bench.aggregator.snapshot()))
+
+    assert "hits" not in page
+    assert {name: page[name] for name in ("orders", "level")} == {"orders": {"value": 3}, "level": {"value": 7}}
+
+
+def test_a_worker_that_cannot_be_dealt_with_is_lost_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is let go of, counted and logged; the healthy one stays."""
+    bench = Bench()
+    bench.aggregator.apply(frame(b"x" * 16, hello(host="odd") + series("counter", "odd") + counter(1)))
+    retire = bench.aggregator.retire
+
+    def fail(worker: Worker) -> None:
+        if worker.hello.host == "odd":
+            raise ZeroDivisionError
+        retire(worker)
+
+    monkeypatch.setattr(bench.aggregator, "retire", fail)
+    for _ in range(5):
+        bench.clock.advance(50)
+        bench.healthy.tell(bench.aggregator)
+        bench.aggregator.tidy()
+
+    assert [worker.hello.host for worker in bench.aggregator.workers.values()] == ["here"]
+    assert told(bench.aggregator)["bad_frames"] == 1
+    bench.assert_healthy()
 
 
 def test_numbers_are_written_in_as_many_bytes_as_they_need() -> None:

@@ -24,6 +24,7 @@ from tapes.streak import Streak
 
 if TYPE_CHECKING:
     from tapes.clock import Waitable
+    from tapes.distributed.merging import Merged
     from tapes.distributed.records import Codec
     from tapes.distributed.workers import Position, Target, Worker
 
@@ -37,6 +38,8 @@ _PAIR = struct.Struct("<II")
 _GONE_WORKER = struct.Struct("<16sQI")
 _WORKER = struct.Struct("<16sQIBd")
 _NOWHERE = (1 << 32) - 1  # the place of a series that is not there
+
+_FAULTS = Streak(LOGGER_NAME, "The aggregator")
 
 _INTERVAL = 5.0  # seconds between two writings
 _SHARE = 20  # times that a writing took, which have to pass before the next
@@ -309,18 +312,27 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
             parts.append(_PAIR.pack(number, places.get(merged, _NOWHERE)))
     parts.append(_U32.pack(len(shared)))
     for merged in shared:
-        codec = CODECS[merged.kind]
-        parts.append(_framed(records.series(Series(0, merged.kind, merged.merge, merged.name, merged.tags))))
-        state, shares = merged.kept()
-        is_gauge = merged.kind == "gauge"
-        parts.append(_framed(b"" if is_gauge else codec.write(state, None)))
-        parts.append(_U32.pack(0 if is_gauge else len(shares)))
-        for source, share in [] if is_gauge else shares:
-            who, number = (source.worker, source.number) if isinstance(source, Part) else (source, _NOWHERE)
-            parts.append(_PAIR.pack(worker_places[who], number))
-            parts.append(_framed(codec.write(share, None)))
+        parts.append(_series(merged, worker_places))
     body = b"".join(parts)
     return _HEAD.pack(MAGIC, VERSION, crc32(body)) + body
+
+
+def _series(merged: Merged, places: Dict[object, int]) -> bytes:
+    """Write a series; if that fails, one that is left out when the file is read."""
+    try:
+        codec = CODECS[merged.kind]
+        parts = [_framed(records.series(Series(0, merged.kind, merged.merge, merged.name, merged.tags)))]
+        if merged.kind == "gauge":
+            return b"".join([*parts, _framed(b""), _U32.pack(0)])
+        state, shares = merged.kept()
+        parts += [_framed(codec.write(state, None)), _U32.pack(len(shares))]
+        for source, share in shares:
+            who, number = (source.worker, source.number) if isinstance(source, Part) else (source, _NOWHERE)
+            parts += [_PAIR.pack(places[who], number), _framed(codec.write(share, None))]
+    except Exception as error:  # noqa: BLE001 -- it is logged
+        _FAULTS.failed(f"cannot keep {merged!r}. It keeps all others.", error)
+        return _framed(bytes(5)) + _framed(b"") + _U32.pack(0)
+    return b"".join(parts)
 
 
 def decode(content: bytes) -> Kept:

@@ -19,6 +19,7 @@ from tapes.snapshot.views import (
     meter_statistics,
     timer_statistics,
 )
+from tapes.streak import Streak
 
 if TYPE_CHECKING:
     from tapes.distributed.pools import Source
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
     from tapes.state.timer import TimerState
 
 
+_FAULTS = Streak("tapes.distributed", "The aggregator")
+
+
 class Merged(Instrument):
     """A metric of many workers. It is read as any other is, and recorded to by nobody here. Safe in any thread."""
 
-    __slots__ = ("__weakref__", "_lock", "_pool", "_state", "merge", "name", "tags")
+    __slots__ = ("__weakref__", "_lock", "_pool", "_shown", "_state", "merge", "name", "tags")
 
     pool: ClassVar[Type[Pool[Any, Any]]]
     lasts: ClassVar[bool] = True
@@ -46,6 +50,7 @@ class Merged(Instrument):
         self.merge = merge
         """How the values of the workers are combined, if it is a gauge."""
         self._state: Any = None
+        self._shown: Any = None  # the last that could be merged
         self._pool: Pool[Any, Any] = self.pool()
         self._lock = Lock()
 
@@ -53,10 +58,20 @@ class Merged(Instrument):
         """Return the state of all workers together: the same object for as long as nobody has told anything."""
         with self._lock:
             if self._state is None:
-                self._state = self._pool.state(now)
+                self._state = self._together(now)
             return self._state
 
     committed = read
+
+    def _together(self, now: float) -> Any:
+        """Return the state of the pool. If that fails it is the one before: a series that is broken breaks no page."""
+        try:
+            self._shown = self._pool.state(now)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            if self._shown is None:
+                self._shown = self.pool().state(now)
+            _FAULTS.failed(f"cannot merge {self!r}. What it showed before is shown.", error)
+        return self._shown
 
     def moved(self, source: Source) -> None:
         """Take note that the shift of a worker is another one."""
@@ -102,7 +117,7 @@ class Merged(Instrument):
     def restart(self) -> None:
         """Forget everything, in a child process."""
         self._lock = Lock()
-        self._state = None
+        self._state = self._shown = None
         self._pool = self.pool()
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
@@ -139,7 +154,7 @@ class MergedGauge(Merged):
     def read(self, now: float) -> GaugeState:
         """Return the state of the workers that are present, which may be others than before."""
         with self._lock:
-            state: GaugeState = self._pool.state(now)
+            state: GaugeState = self._together(now)
         return state
 
     committed = read
