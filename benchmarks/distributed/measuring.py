@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.distributed.comparing import ended, reading, recording
 from benchmarks.distributed.loading import load
+from benchmarks.distributed.pausing import pauses
 from benchmarks.distributed.results import Distributed
 from benchmarks.distributed.wire import flushes
 
@@ -16,4 +17,5 @@ def measure(quick: bool) -> Distributed:
         load=load(flushes=3 if quick else 25, different=2 if quick else 8),
         ended=ended([4, 20] if quick else [4, 100, 500, 2_000], rounds=2 if quick else 3),
         flushes=flushes(100 if quick else 10_000),
+        pauses=pauses(5 if quick else 30),
     )

@@ -82,6 +82,22 @@ class Flush(NamedTuple):
     size: int
 
 
+class Pauses(NamedTuple):
+    """How long an application stood still that recorded without a pause, in seconds."""
+
+    timers: int
+    seconds: float
+    """For how long it was watched."""
+    alone: float
+    """The longest time when nothing was published or reported."""
+    longest: float
+    """The longest time when all timers were published, sent to a StatsD and fetched as a page, each once a second."""
+    often: int
+    """How often it was more than 20 ms."""
+    looks: int
+    """How often the interpreter looked for garbage among all objects meanwhile."""
+
+
 class Distributed(NamedTuple):
     """All of it."""
 
@@ -90,3 +106,4 @@ class Distributed(NamedTuple):
     load: Load
     ended: Sequence[Ended]
     flushes: Sequence[Flush]
+    pauses: Pauses

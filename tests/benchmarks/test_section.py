@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from benchmarks.distributed.results import Distributed, Ended, Flush, Load, Reading, Recording, Worker
+from benchmarks.distributed.results import Distributed, Ended, Flush, Load, Pauses, Reading, Recording, Worker
 from benchmarks.distributed.section import picture, section
 
 MEASURED = Distributed(
@@ -24,6 +24,7 @@ MEASURED = Distributed(
     ),
     ended=[Ended(4, 0.003, 5e5, 8, 28e6, 0.001, 0, 1, 26e6), Ended(2_000, 0.9, 2.6e8, 4_000, 75e6, 0.001, 0, 1, 27e6)],
     flushes=[Flush(0, 10, 52), Flush(1_000, 10, 526_128)],
+    pauses=Pauses(20_000, 30.0, alone=0.004, longest=0.021, often=1, looks=2),
 )
 
 
@@ -70,3 +71,13 @@ def test_flushes_are_told_by_what_has_changed() -> None:
 
     assert "| 0 | 10 | 52 |" in page
     assert "| 1,000 | 10 | 526,128 |" in page
+
+
+def test_the_longest_pause_is_the_one_that_counts() -> None:
+    """An application never stands still for more than 20 ms; what it does by itself is told beside it."""
+    page = section(MEASURED)
+
+    assert "### An application that records to 20,000 timers" in page
+    assert "| longest pause, nothing else going on | 4.0 ms |  |  |" in page
+    assert "| longest pause, publishing and reporting | 21 ms | < 20 ms | **no** |" in page
+    assert "| pauses of more than that | 1 |  |  |" in page
