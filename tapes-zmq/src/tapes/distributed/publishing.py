@@ -218,17 +218,14 @@ def has_recorded(metric: Instrument, state: Any, told: Any) -> bool:
     """
     if metric.kind == "gauge":
         return False
-    if told is not None:
-        return CODECS[metric.kind].differ(metric, state, told)
-    statistics = metric.reading(0.0).statistics
-    return any(statistics.get(key) for key in ("value", "count"))
+    codec = CODECS[metric.kind]
+    return codec.recorded(state) if told is None else codec.differ(metric, state, told)
 
 
 def has_anything_to_say(registry: Registry) -> bool:
     """Whether anything has been counted in a registry, or a gauge of it has a value."""
     now = registry.clock.monotonic()
-    states = [(metric, metric.committed(now)) for metric in registry]
-    return any(state.parts if metric.kind == "gauge" else has_recorded(metric, state, None) for metric, state in states)
+    return any(CODECS[metric.kind].recorded(metric.committed(now)) for metric in registry)
 
 
 def hello(interval: float, *, settles: bool) -> Hello:

@@ -304,7 +304,7 @@ class Codec(NamedTuple):
     whole: Callable[[Any], Any] = lambda update: update
     """Returns the state that an update tells of which is not of a change."""
     recorded: Callable[[Any], bool] = lambda update: bool(update.count)
-    """Whether an update is one of a metric to which something was recorded, and not of one that was only made."""
+    """Whether a state, or an update, is of a metric to which something was recorded, and not of one that was only made."""
     timeless: Callable[[Any], Any] = lambda state: state
     """Returns a state without what the clock that its times are of is needed for: windows and rates."""
 
@@ -653,7 +653,7 @@ CODECS: Dict[str, Codec] = {
         Codec(
             *("histogram", STATE + 3, _write_histogram, _read_histogram),
             pieces=_histogram_pieces,
-            recorded=lambda update: bool(update.slices or update.closed),
+            recorded=lambda update: bool(update.slices or (update.closed and update.closed.count)),
             whole=_whole_histogram,
             timeless=_timeless_histogram,
         ),
