@@ -304,7 +304,7 @@ class Codec(NamedTuple):
     whole: Callable[[Any], Any] = lambda update: update
     """Returns the state that an update tells of which is not of a change."""
     recorded: Callable[[Any], bool] = lambda update: bool(update.count)
-    """Whether a state, or an update, is of a metric to which something was recorded, and not of one that was only made."""
+    """Whether a state, or an update, is of a metric to which anything was recorded, and not of one just made."""
     timeless: Callable[[Any], Any] = lambda state: state
     """Returns a state without what the clock that its times are of is needed for: windows and rates."""
 
