@@ -67,9 +67,9 @@ memory and that whoever collects reads.
 
 {_pauses(results.pauses)}
 
-- A loop records to one timer after the other, without a pause. Its registry is published, sent to a StatsD and fetched as
-  a page by another process, all three each second, with all timers having changed. What counts is the longest time
-  between two records, in {results.pauses.seconds:g} s.
+- A loop records to one timer after the other, without a pause. Its registry is published, sent to a StatsD and
+  fetched as a page by another process, all three each second, with all timers having changed. What counts is the
+  longest time between two records, in {results.pauses.seconds:g} s.
 - The threads that publish and report take turns with it every 5 ms. What is longer is what does not let go of the
   interpreter, as a look for garbage among all objects of the program. The first 12 s are left out, in which the
   program grows.

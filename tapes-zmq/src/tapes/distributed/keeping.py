@@ -224,11 +224,22 @@ class Keeper:
                 registry.apply(message)
         return decode(encode(registry, system=kept.machine)) if is_filled else kept
 
+    def _left_behind(self) -> int:
+        """Return the newest generation of the files that are there, of which nothing was read."""
+        newest = 0
+        with suppress(OSError):
+            newest = journal.newest(self.path)
+            with open(files.opened(self.path, os.O_RDONLY), "rb") as file:
+                head = file.read(_HEAD.size + 16 + _U64.size)
+            if head.startswith(MAGIC) and len(head) == _HEAD.size + 16 + _U64.size:
+                newest = max(newest, *_U64.unpack_from(head, _HEAD.size + 16))
+        return newest
+
     def _renewed(self, registry: UnifiedRegistry, *, goes_on: bool = True) -> bytes:
         """Return the state, and begin another journal that goes on from it."""
         self.flush()
         self._close_journal()
-        self._generation += 1
+        self._generation = (self._generation or self._left_behind()) + 1
         if goes_on:
             with suppress(OSError):  # whose reason is that of the state, too
                 self._journal = Journal(self.path, self._generation)
