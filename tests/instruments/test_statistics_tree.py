@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from typing import Any
+import pickle
+from functools import partial
+from typing import Any, Callable, List
 
 import pytest
 from addict import Dict
@@ -255,3 +258,101 @@ def test_readings_tell_what_they_are_of() -> None:
         ("shop.basket", (("kind", "gift"),), "histogram"),
         ("shop.checkout", (), "timer"),
     ]
+
+
+def a_tree(registry: Registry) -> Any:
+    """Return a tree with metrics, paths, and tags above and below one another."""
+    registry.timer("shop.checkout.step.one")  # a path below what becomes a metric afterwards
+    registry.timer("shop.checkout")
+    registry.counter("shop.orders", {"k": "v"})
+    registry.counter("shop.orders")
+    return registry.get_stats()
+
+
+def test_a_statistic_that_there_is_not() -> None:
+    """At a metric's own node it is an error that names those that there are, by attribute and by item."""
+    stats = a_tree(Registry())
+
+    with pytest.raises(AttributeError) as by_attribute:
+        _ = stats.shop.orders.valeu
+    assert str(by_attribute.value) == "There is no 'valeu' in the statistics of a metric that has k=v, value."
+    with pytest.raises(KeyError) as by_item:
+        stats["shop"]["orders"]["valeu"]
+    assert by_item.value.args == by_attribute.value.args
+    with pytest.raises(KeyError, match="There is no 'k=w' in the statistics"):
+        stats.shop.orders["k=w"]
+    with pytest.raises(
+        AttributeError, match=r"There is no 'q90' .* has step, count, m1, m5, m15, sum, min, max, mean,"
+    ):
+        _ = stats.shop.checkout.q90
+    with pytest.raises(AttributeError, match="There is no 'vale' in the statistics of a metric that has value"):
+        _ = stats.shop.orders["k=v"].vale
+    assert not hasattr(stats.shop.orders, "valeu")
+    assert stats.shop.orders.get("valeu") is None
+
+
+def test_many_tags_are_not_all_listed() -> None:
+    """An error has an end."""
+    registry = Registry()
+    for number in range(500):
+        registry.counter("m", {"k": str(number)})
+    registry.counter("m")
+
+    with pytest.raises(KeyError, match="k=19 and 481 more"):
+        registry.get_stats().m["k=500"]
+
+
+def test_the_tree_above_metrics_is_an_addict() -> None:
+    """A name that is not there is an empty dict, above metrics and on paths below them."""
+    stats = a_tree(Registry())
+
+    assert type(stats) is type(stats.shop) is type(stats.shop.checkout.step) is Dict
+    assert stats.nothing.at.all == stats.shop.checkout.step.two == stats.shop["items"].size == {}
+    assert isinstance(stats.shop.orders, Dict)
+
+
+COPIES: List[Callable[[Any], Any]] = [
+    copy.copy,
+    copy.deepcopy,
+    lambda stats: stats.copy(),
+    lambda stats: stats.deepcopy(),
+    *[partial(lambda n, stats: pickle.loads(pickle.dumps(stats, n)), number) for number in range(2, 6)],
+]
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_copies_of_the_tree_are_like_it(copied: Callable[[Any], Any]) -> None:
+    """As a whole and from a metric on, however they are copied or pickled."""
+    stats = a_tree(Registry())
+
+    assert copied(stats) == stats
+    assert copied(stats.shop.checkout) == stats.shop.checkout
+    with pytest.raises(AttributeError, match="has k=v, value"):
+        _ = copied(stats.shop.orders).valeu
+
+
+def test_plain_dicts_of_the_tree() -> None:
+    """They are dicts through and through, and so is JSON."""
+    stats = a_tree(Registry())
+
+    def types(node: Any) -> Any:
+        found = {type(node)}
+        for child in node.values() if isinstance(node, dict) else ():
+            found |= types(child)
+        return found
+
+    for node in (stats, stats.shop.checkout, stats.shop.orders):
+        assert node.to_dict() == node == json.loads(json.dumps(node))
+        assert types(node.to_dict()) <= {dict, int, float}
+
+
+def test_a_tree_may_be_changed() -> None:
+    """It is the reader's own."""
+    stats = a_tree(Registry())
+    stats.shop.orders.value = 3
+    stats.shop.orders.note = "x"
+    stats.shop.orders.update({"k=v": {"more": 1}})
+    stats.shop.extra.deep = 1
+
+    assert stats.shop.orders == {"k=v": {"value": 0, "more": 1}, "value": 3, "note": "x"}
+    assert stats.shop.extra == {"deep": 1}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, List
+from dataclasses import dataclass
+from typing import Any, ClassVar, List
 
 import pytest
 
 from tapes.errors import InvalidNameError, InvalidTypeError, KindMismatchError
+from tapes.instruments import Timer
 from tapes.meta import metered_meta
 from tapes.registry import Registry
 from tapes.testing import ManualClock
@@ -140,7 +142,7 @@ def test_a_metered_metaclass_of_a_metered_metaclass(registry: Registry) -> None:
     class Handler(metaclass=second):  # type: ignore[metaclass]  # mypy has to see its definition
         pass
 
-    assert names(registry) == ["Handler.a", "Handler.b"]
+    assert sorted(names(registry)) == ["Handler.a", "Handler.b"]
 
 
 def test_two_metered_metaclasses_side_by_side(registry: Registry) -> None:
@@ -155,6 +157,77 @@ def test_two_metered_metaclasses_side_by_side(registry: Registry) -> None:
         pass
 
     assert sorted(names(registry)) == ["Handler.a", "Handler.b"]
+
+
+def test_metrics_are_there_when_the_class_is_made(registry: Registry) -> None:
+    """`__init_subclass__` and `__set_name__` see those of the class itself, and not its parent's."""
+    meta: Any = metered_meta(definitions(registry))
+    seen: List[str] = []
+
+    class Named:
+        def __set_name__(self, owner: Any, name: str) -> None:
+            seen.append(f"{name}: {owner.latency.name}")
+
+    class Handler(metaclass=meta):  # type: ignore[metaclass]  # mypy has to see its definition
+        def __init_subclass__(cls) -> None:
+            seen.append(cls.latency.name)
+
+    class Cart(Handler):
+        named = Named()
+
+    assert seen == ["named: http.Cart.latency", "http.Cart.latency"]
+
+
+@pytest.mark.parametrize("own", [None, 3, property(lambda self: 3), Registry().timer("http.Cart.latency")])
+def test_an_attribute_of_the_class_is_not_replaced(registry: Registry, own: Any) -> None:
+    """Two things under one name are a mistake, which is said where it is made."""
+    meta: Any = metered_meta(definitions(registry))
+
+    with pytest.raises(InvalidTypeError) as caught:
+        meta("Cart", (), {"latency": own})
+
+    assert str(caught.value) == (
+        "The class 'Cart' has an attribute 'latency' of its own, which its metaclass would replace by "
+        "<Timer 'http.Cart.latency'>: rename one of the two."
+    )
+
+
+def test_an_attribute_of_a_parent_is_replaced(registry: Registry) -> None:
+    """As the parent's metrics are."""
+    meta: Any = metered_meta(definitions(registry))
+    parent = type("Parent", (), {"latency": 3})
+
+    assert meta("Cart", (parent,), {}).latency is registry.timer("http.Cart.latency")
+
+
+def test_a_class_with_slots(registry: Registry) -> None:
+    """Metrics are attributes of the class; a slot of the same name is refused by Python itself."""
+    meta: Any = metered_meta(definitions(registry))
+
+    assert meta("Cart", (), {"__slots__": ("items",)})().latency.name == "http.Cart.latency"
+    with pytest.raises(ValueError, match="'latency' in __slots__ conflicts with class variable"):
+        meta("Cart", (), {"__slots__": ("latency",)})
+
+
+def test_a_class_that_is_made_anew_by_its_decorator(registry: Registry) -> None:
+    """As dataclasses with slots are, from the content of the first."""
+    meta: Any = metered_meta(definitions(registry))
+    first = meta("Cart", (), {"__annotations__": {"latency": ClassVar[Timer], "size": int}, "size": 3})
+    content = {name: value for name, value in vars(first).items() if name not in ("__dict__", "__weakref__")}
+    again = type(first)(first.__name__, first.__bases__, content)
+
+    assert again.latency is first.latency
+    assert dataclass(first)(5).size == 5
+
+
+def test_the_namespace_is_the_callers(registry: Registry) -> None:
+    """Two classes may be made of one."""
+    meta: Any = metered_meta(definitions(registry))
+    namespace: Any = {"size": 3}
+    made = [meta(name, (), namespace) for name in ("One", "Two")]
+
+    assert [cls.latency.name for cls in made] == ["http.One.latency", "http.Two.latency"]
+    assert namespace == {"size": 3}
 
 
 def test_definitions_of_one_use(registry: Registry) -> None:

@@ -6,7 +6,7 @@ import abc
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import AsyncIterator, Iterator, Type
+from typing import TYPE_CHECKING, AsyncIterator, ClassVar, Iterator, Type
 
 from typing_extensions import assert_type
 
@@ -54,6 +54,50 @@ tapes.counter(3)  # type: ignore[arg-type]  # no name
 tapes.counter("a", {"k": 1})  # type: ignore[dict-item]  # no str
 tapes.counter("a", ["k"])  # type: ignore[arg-type]  # no mapping
 tapes.gauge("a", 3)  # type: ignore[arg-type]  # no producer
+
+if TYPE_CHECKING:
+    Metered = abc.ABCMeta
+else:
+    Metered = tapes.metered_meta(
+        [("latency", "http.{}.latency", tapes.timer), ("errors", "http.{}.errors", tapes.meter)], base=abc.ABCMeta
+    )
+
+
+class Handler(metaclass=Metered):
+    """A class whose metrics type checkers know."""
+
+    latency: ClassVar[Timer]
+    errors: ClassVar[Meter]
+
+    @abc.abstractmethod
+    def get(self) -> str:
+        """Answer."""
+
+
+class Cart(Handler):
+    """A class with metrics of its own."""
+
+    @property
+    def route(self) -> str:
+        """Use a metric by the instance."""
+        assert_type(self.latency, Timer)
+        return self.errors.name
+
+    def get(self) -> str:
+        """Answer."""
+        with self.latency.time():
+            return "cart"
+
+
+assert_type(Cart.latency, Timer)
+assert_type(Cart().errors, Meter)
+Cart.sizes  # type: ignore[attr-defined]  # no such metric  # noqa: B018
+Handler()  # type: ignore[abstract]  # as the base says
+
+
+class Bare(metaclass=tapes.metered_meta([])):  # type: ignore[metaclass]  # no type checker takes a call for one
+    """What the form above is for."""
+
 
 metaclass = tapes.metered_meta([("latency", "http.{}.latency", tapes.timer)], base=abc.ABCMeta)
 assert_type(metaclass, Type[type])

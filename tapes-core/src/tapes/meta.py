@@ -24,8 +24,19 @@ def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type
         class Handler(metaclass=metered_meta([("latency", "http.{}.latency", tapes.timer)])): ...
         class Cart(Handler): ...                # Cart.latency is http.Cart.latency
 
-    The metrics are made when the class is. Classes of the same name share them. Raises InvalidTypeError for definitions
-    that are not such triples.
+    The metrics are made before the class is, so its decorators and `__init_subclass__` see them. Classes of the same
+    name share them. Raises InvalidTypeError for definitions that are not such triples, and where a class has an
+    attribute of its own of that name.
+
+    Type checkers take no call for a metaclass, and do not know the attributes. Tell them what they need:
+
+        if TYPE_CHECKING:
+            Metered = type
+        else:
+            Metered = metered_meta([("latency", "http.{}.latency", tapes.timer)])
+
+        class Handler(metaclass=Metered):
+            latency: ClassVar[Timer]
     """
     definitions = [_checked(definition) for definition in metrics]
     candidate: Any = base
@@ -33,10 +44,20 @@ def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type
         raise InvalidTypeError(f"The base of metered_meta is a metaclass like abc.ABCMeta, not {base!r}.")
 
     class Metered(base):  # type: ignore[misc, valid-type]  # any metaclass may be the base
-        def __init__(cls, name: str, bases: Tuple[type, ...], namespace: Any, **options: Any) -> None:  # noqa: N805
-            super().__init__(name, bases, namespace, **options)
+        # In the namespace before there is a class: __init_subclass__ is to see them, as do the decorators of the class.
+        def __new__(mcs, name: str, bases: Tuple[type, ...], namespace: Any, **options: Any) -> Any:
+            if type(namespace) is dict:
+                namespace = namespace.copy()  # it is the caller's
             for attribute, template, factory in definitions:
-                setattr(cls, attribute, factory(template.format(name)))
+                metric = factory(template.format(name))
+                # Who makes a class anew from the content of another, as dataclass(slots=True) does, has it already.
+                if namespace.get(attribute, metric) is not metric:
+                    raise InvalidTypeError(
+                        f"The class {name!r} has an attribute {attribute!r} of its own, which its metaclass would "
+                        f"replace by {metric!r}: rename one of the two."
+                    )
+                namespace[attribute] = metric
+            return super().__new__(mcs, name, bases, namespace, **options)
 
     Metered.__name__ = Metered.__qualname__ = f"Metered{base.__name__.capitalize()}"
     return Metered

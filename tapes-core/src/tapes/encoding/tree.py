@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Sequence
 
 import addict
 
+from tapes.errors import shown
 from tapes.naming import tag_label
 
 if TYPE_CHECKING:
@@ -15,10 +16,37 @@ OWN = ""
 """The key of a series whose node in an outline has children besides. No segment of a name is empty."""
 
 
+class MetricStats(addict.Dict):  # type: ignore[misc]  # addict has no types
+    """The statistics of a metric, and what is below its name. What it does not have is an error, and no empty dict."""
+
+    def __getattr__(self, key: str) -> Any:
+        try:
+            return self[key]
+        except KeyError as error:
+            raise AttributeError(*error.args) from None
+
+    def __missing__(self, key: object) -> Any:
+        raise KeyError(_unknown(self, key))
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the same as plain dicts."""
+        plain: Dict[str, Any] = addict.Dict(self).to_dict()
+        return plain
+
+
+def _unknown(stats: MetricStats, key: object) -> str:
+    known = [str(name) for name in stats]
+    more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+    return f"There is no {shown(key)} in the statistics of a metric that has {', '.join(known[:_MOST_NAMED])}{more}."
+
+
+_MOST_NAMED = 20  # names that an error lists: more than any kind has statistics
+
+
 def tree(snapshot: Snapshot) -> Any:
     """Arrange the readings of `snapshot` as an `addict.Dict` tree along the segments of their names.
 
-    A tagged series is the child `"k=v,k2=v2"` of its name's node.
+    A tagged series is the child `"k=v,k2=v2"` of its name's node. The nodes of metrics are `MetricStats`.
     """
     root = addict.Dict()
     for reading in snapshot.readings:
@@ -29,6 +57,7 @@ def tree(snapshot: Snapshot) -> Any:
                 child = addict.Dict()
                 dict.__setitem__(node, key, child)
             node = child
+        object.__setattr__(node, "__class__", MetricStats)  # it may be there already, above another metric
         dict.update(node, reading.statistics)  # they are numbers, of which addict would look at each
     return root
 
