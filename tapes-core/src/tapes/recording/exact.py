@@ -33,7 +33,7 @@ def exact(value: object) -> Optional[float]:
     kind: Any = type(value)
     try:
         if issubclass(kind, int):
-            number: float = int.__index__(value)  # type: ignore[arg-type]  # as was just seen
+            number: float = int.__add__(value, 0)  # type: ignore[operator]  # as was just seen
         elif issubclass(kind, float):
             number = float.__float__(value)  # type: ignore[arg-type]  # as was just seen
         elif is_number(value):
