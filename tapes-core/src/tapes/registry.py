@@ -211,14 +211,16 @@ class Registry:
         thread must not isolate the same registry at the same time.
         """
         logged, notes = self._logged, self.notes
-        self.notes = None
-        isolation = Isolation(self._catalogue)
-        self._logged, self.notes = {}, {}
         try:
-            yield self
-        finally:
             self.notes = None
-            isolation.end()
+            isolation = Isolation(self._catalogue)
+            self._logged, self.notes = {}, {}
+            try:
+                yield self
+            finally:
+                self.notes = None
+                isolation.end()
+        finally:
             self._logged, self.notes = logged, notes
 
     def after_fork(self) -> None:
