@@ -120,6 +120,13 @@ def test_the_longest_tags(registry: Registry) -> None:
     check_series("m", tags)
 
 
+def test_a_metric_with_the_longest_tags_is_shown_in_short(registry: Registry) -> None:
+    """Its representation goes into errors and log lines, which have an end."""
+    made = registry.counter("x" * 1024, LONGEST_TAGS)
+
+    assert repr(made) == f"<Counter '{'x' * 179}... {{{tag_label(made.tags)[:200]}...}}>"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("tags", "message"),

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, List, Tuple
 
 from tapes import portable
+from tapes.errors import shown
 from tapes.naming import Tags, tag_label
 from tapes.snapshot.snapshot import Reading, Statistics
+
+_LONG = 200  # characters of tags that a representation shows: there may be 64 of 4 kB each
 
 
 class Instrument:
@@ -72,5 +75,8 @@ class Instrument:
         return portable.reduced(self)
 
     def __repr__(self) -> str:
-        label = f" {{{tag_label(self.tags)}}}" if self.tags else ""
-        return f"<{type(self).__name__} {self.name!r}{label}>"
+        label = tag_label(self.tags)
+        if len(label) > _LONG:
+            label = f"{label[:_LONG]}..."
+        tags = f" {{{label}}}" if label else ""
+        return f"<{type(self).__name__} {shown(self.name)}{tags}>"
