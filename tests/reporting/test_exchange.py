@@ -54,6 +54,42 @@ def test_pieces_do_not_matter(data: bytes, size: int) -> None:
     assert read(*pieces) == read(data)
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"/a?b#c", "/a"),
+        (b"//a", "//a"),
+        (b"http://a", "/"),
+        (b"HTTP://a:80/b?c", "/b"),
+        (b"http://[::1]:80?c", "/"),
+        (b"http://\xe9/x", "/x"),
+        (b"http://[", ""),
+        (b"http:///x", ""),
+        (b"*", ""),
+        (b"?a", ""),
+        (b"a:80", ""),
+    ],
+)
+def test_a_target_is_a_path_or_what_proxies_are_sent(target: bytes, path: str) -> None:
+    """Whatever else it is has no path."""
+    (request,) = read(b"GET %s HTTP/1.1\r\n\r\n" % target)
+
+    assert isinstance(request, Request)
+    assert request.path == path
+
+
+def test_a_request_has_begun_with_its_first_byte() -> None:
+    """A blank line before it counts: it cannot be used to put off the end of a client's time."""
+    incoming = Incoming()
+    begun = [bool(incoming)]
+    for piece in (b"\r\n", b"GET / HTTP/1.1\r\n", b"\r\n"):
+        incoming.feed(piece)
+        incoming.next()
+        begun.append(bool(incoming))
+
+    assert begun == [False, True, True, False]
+
+
 def test_each_header_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that comes byte by byte costs no more than one that comes at once."""
     looked_at: List[bytes] = []

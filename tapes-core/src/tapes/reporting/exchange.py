@@ -7,7 +7,6 @@ import re
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Tuple
-from urllib.parse import urlsplit
 
 from tapes.reporting.reporter import LOGGER_NAME
 
@@ -31,6 +30,8 @@ MAX_HEADERS = 100
 
 _LARGE = 65536
 
+# The form of a target that proxies are sent.
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#\[\]]+|\[[^/?#\[\]]*\](?::[0-9]*)?)(/[^?#]*)?(?:[?#].*)?")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(rb"HTTP/([0-9]{1,9})\.([0-9]{1,9})")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -75,7 +76,7 @@ class Incoming:
 
     def __bool__(self) -> bool:
         """Whether anything of a further request has come."""
-        return bool(self._received or self._lines)
+        return bool(self._received or self._size)
 
     def feed(self, data: bytes) -> None:
         """Take what a client has sent."""
@@ -235,7 +236,5 @@ def _text(headers: Dict[bytes, List[bytes]], name: bytes) -> str:
 def _path(target: str) -> str:
     if target.startswith("/"):
         return target.partition("?")[0]
-    try:
-        return urlsplit(target).path or "/"  # the absolute form, as it is sent to proxies
-    except ValueError:
-        return ""
+    found = _ABSOLUTE.fullmatch(target)
+    return "" if found is None else found[1] or "/"

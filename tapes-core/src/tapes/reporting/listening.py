@@ -58,8 +58,8 @@ def overlap(host: str, other: str) -> bool:
 
 def is_loopback(listener: socket.socket) -> bool:
     """Return whether a socket is reached from this machine only."""
-    address = listener.getsockname()[0] if listener.family != getattr(socket, "AF_UNIX", None) else ""
-    return str(address).startswith("127.") or address == "::1"
+    address = str(listener.getsockname()[0])
+    return address == "::1" or address.startswith(("127.", "::ffff:127."))
 
 
 def _first(host: str) -> Tuple[int, str]:

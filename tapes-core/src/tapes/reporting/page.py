@@ -60,6 +60,7 @@ class PageReporter(Reporter):
         self._host = _checked_str("host", host, "an address, like '127.0.0.1'")
         self._format = format_named(_checked_str("format", format, "the name of a format, like 'json'"))
         self._allowed_hosts = _checked_hosts(allowed_hosts)
+        self._is_private = True  # reached from this machine only
         self._listener: Optional[OwnSocket] = None
 
     @property
@@ -78,8 +79,9 @@ class PageReporter(Reporter):
 
     def listen(self) -> OwnSocket:
         """Listen, and return the socket, which does not block. Raises what `start()` raises if that cannot be."""
-        self._listener = listen(self._host, self._port, self)
-        return self._listener
+        self._listener = listener = listen(self._host, self._port, self)
+        self._is_private = is_loopback(listener)
+        return listener
 
     def release(self) -> None:
         """Close the socket that listens, in a forked child too. Does nothing if there is none."""
@@ -113,12 +115,7 @@ class PageReporter(Reporter):
 
     def admits(self, host: str) -> bool:
         """Return whether the page may be asked for as that of `host`, which is empty where a client does not say."""
-        listener = self._listener
-        return (
-            host in self._allowed_hosts
-            or _ADDRESS.fullmatch(host) is not None
-            or (listener is not None and not is_loopback(listener))
-        )
+        return not self._is_private or host in self._allowed_hosts or _ADDRESS.fullmatch(host) is not None
 
     def could_not_accept(self, error: BaseException) -> None:
         """Take note of a client that could not be let in, for want of descriptors for instance. Raises nothing."""
