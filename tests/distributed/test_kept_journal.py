@@ -9,6 +9,7 @@ from typing import Any, List
 
 import pytest
 
+from tapes.distributed import keeping
 from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.keeping import Keeper
 from tapes.testing import ManualClock
@@ -195,6 +196,20 @@ def test_an_end_in_good_order_leaves_the_state_alone(place: Place) -> None:
     place.keeper.keep(place.aggregator)
 
     assert place.files == ["state"]
+    place.assert_kept()
+
+
+def test_a_large_state_is_not_written_at_the_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is known from the one before, and from the journal."""
+    monkeypatch.setattr(keeping, "_LONG", 0.0)
+    place.work(5)
+    place.renew()
+    state = (place.folder / "state").read_bytes()
+    place.work(5)
+
+    assert place.keeper.keep(place.aggregator)
+    assert (place.folder / "state").read_bytes() == state
+    assert place.files == ["state", "state.journal-2"]
     place.assert_kept()
 
 

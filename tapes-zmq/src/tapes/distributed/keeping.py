@@ -43,6 +43,7 @@ _FAULTS = Streak(LOGGER_NAME, "The aggregator")
 
 _INTERVAL = 5.0  # seconds between two writings
 _SHARE = 20  # times that a writing took, which have to pass before the next
+_LONG = 1.0  # seconds for which an aggregator that ends does not write its state
 _LONGEST = 1 << 28  # bytes of a journal, after which the state is written in any case
 _GONE = 100  # workers that are gone and remembered
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -115,6 +116,8 @@ class Keeper:
         self._generation = 0
         self._journal: Optional[Journal] = None
         self._writing: Optional[threading.Thread] = None
+        self._took = 0.0  # to write the state
+        self._is_over = False
 
     def restore(self, registry: UnifiedRegistry) -> bool:
         """Fill a new registry with what was kept, and return whether there was anything.
@@ -168,10 +171,14 @@ class Keeper:
             self._writing.start()
 
     def keep(self, registry: UnifiedRegistry) -> bool:
-        """Write the state for the last time. Return whether that was possible; if not, it has been logged."""
+        """Keep all for the last time. Return whether that was possible; if not, it has been logged.
+
+        The state is written, unless that takes long: then it is left to the journal to go on from the last one.
+        """
         if self._writing is not None:
             self._writing.join(_INTERVAL)
-        if self._is_writing():  # the disk hangs; and all is in journals
+        self._is_over = True
+        if self._journal is not None and (self._is_writing() or self._took > _LONG):
             return self.flush()
         content = self._renewed(registry, goes_on=False)
         return self._keep(content, self._generation, time.monotonic())
@@ -252,7 +259,7 @@ class Keeper:
             self._failed(error)
             return False
         finally:
-            took = time.monotonic() - start
+            self._took = took = time.monotonic() - start
             self._next = start + took + max(_INTERVAL, _SHARE * took)
         self._streak.succeeded()
         return True
@@ -276,6 +283,8 @@ class Keeper:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            if self._is_over and threading.current_thread() is self._writing:
+                return  # too late: another aggregator may keep its state there
             os.replace(temporary, self.path)
         except OSError:
             with suppress(OSError):
