@@ -324,7 +324,8 @@ def test_so_it_does_if_living_workers_are_given_up_again_and_again(
     build: str, pace: Pace, dead: Set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is lost or counted twice by workers that are taken to be gone after a silence of seconds, and go on."""
-    monkeypatch.setattr(unified, "_SILENT", HASTE - unified.LEASE)
+    for patience in ("_SILENT", "_SILENT_FAR"):
+        monkeypatch.setattr(unified, patience, HASTE - unified.LEASE)
     dismissed: List[bytes] = []
     dismiss = Asking.dismiss_at_once
 

@@ -14,7 +14,7 @@ from tapes.distributed.processes import processes
 from tapes.distributed.publishing import Publisher, hello
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.testing import ManualClock
-from tests.distributed.simulated import Asking, Simulated, apply, assert_alike, buckets_of, stats_of, told
+from tests.distributed.simulated import HERE, Asking, Simulated, apply, assert_alike, buckets_of, stats_of, told
 
 KINDS = ("counter", "gauge", "meter", "histogram", "timer")
 
@@ -347,18 +347,24 @@ def test_a_worker_of_another_host_may_leave_and_come_back(bench: Bench, silence:
     assert bench.aggregator.get_stats().spread["count"] == 2
 
 
-def test_a_worker_of_another_host_that_is_silent_for_long_is_gone(bench: Bench) -> None:
-    """A minute after its lease it is merged for good. What it has counted stays."""
-    for worker in bench.workers:
+@pytest.mark.parametrize(("machine", "silence"), [(HERE, 70), ("another", 3610)], ids=["container", "machine"])
+def test_a_worker_that_nobody_can_look_at_and_is_silent_for_long_is_gone(machine: str, silence: float) -> None:
+    """It is merged for good, on another machine after an hour only: a network may have failed. Its counts stay."""
+    clock = ManualClock(1000.0)
+    first, second = (Simulated(clock, pid, machine=machine) for pid in (1, 2))
+    aggregator = Asking(clock, [first, second])
+    for worker in (first, second):
         record(worker)
-    bench.tell()
-    bench.pass_time(69)
-    assert len(bench.aggregator.workers) == 2
-    bench.tell(1)
-    bench.pass_time(2)
+        worker.tell(aggregator)
+    clock.advance(silence - 1)
+    aggregator.tidy()
+    assert len(aggregator.workers) == 2
+    second.tell(aggregator)
+    clock.advance(2)
+    aggregator.tidy()
 
-    assert list(bench.aggregator.workers) == [bench.workers[1].identity]
-    assert bench.orders == 2
+    assert list(aggregator.workers) == [second.identity]
+    assert aggregator.get_stats().orders.value == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)

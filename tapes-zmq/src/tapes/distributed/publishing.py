@@ -30,7 +30,7 @@ Python looks for garbage, for which it would stop the whole program: some ten fo
 """
 
 _UNCERTAIN = 10.0  # seconds of flushes that may not have arrived although they were sent, as when a network fails
-_MOST = 10_000  # states that are remembered for their sake
+_MOST = 2_000  # states that are remembered for their sake
 
 Position = Tuple[int, int]
 """A session, and the sequence number of a frame in it."""

@@ -48,6 +48,7 @@ _FLUSHES = 3  # that a worker may miss before it is taken to be silent, however 
 _LAST_WORDS = 2.0  # seconds in which what a process has sent before it died may still be on its way
 _REPEAT = 2.0  # seconds after which a worker that does not begin anew is asked again
 _SILENT = 60.0  # seconds beyond its lease after which one is taken to be gone of which nobody knows whether it lives
+_SILENT_FAR = 3600.0  # likewise, on another machine: a network may have failed, and swallowed what it has sent
 _SILENT_MIDWAY = 3600.0  # likewise, if it was telling everything anew: no position says what is known of it then
 _SILENT_HOST = 86400.0  # seconds after which another aggregator is
 _CALM = 60.0  # seconds without a bad frame after which the next one is news
@@ -501,7 +502,8 @@ class UnifiedRegistry(Registry):
         alive = self._is_alive(hello)
         if alive is not None:
             return not alive
-        return worker.ended or silent > self._lease(worker) + (_SILENT_MIDWAY if worker.unclaimed else _SILENT)
+        longest = _SILENT if hello.machine == self._machine else _SILENT_FAR
+        return worker.ended or silent > self._lease(worker) + (_SILENT_MIDWAY if worker.unclaimed else longest)
 
     def _lease(self, worker: Worker) -> float:
         """Return for how many seconds nothing need be heard of a worker."""
