@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, List
@@ -329,6 +330,44 @@ def test_a_file_that_was_truncated_is_gone_on_with_at_its_beginning(registry: Re
     reporter.close()
 
     assert path.read_text() == LINE
+
+
+def test_a_line_that_somebody_else_has_not_ended_is_not_gone_on_with(registry: Registry, tmp_path: Path) -> None:
+    """What a process has left that was killed while it wrote ends its line where it stands."""
+    path = tmp_path / "stats.json"
+    path.write_text(f"{LINE}{LINE[:20]}")
+    reporter = ThreadedStreamReporter(10, registry=registry, path=path)
+
+    with reporter:
+        pass
+
+    assert path.read_text() == f"{LINE}{LINE[:20]}\n{LINE}{LINE}"
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root, for a disk that is full")
+def test_a_disk_that_was_full_leaves_one_line_that_is_not_whole(registry: Registry, tmp_path: Path) -> None:
+    """The line that did not fit ends when there is space again; a file that was emptied begins with a whole line."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tapes", str(tmp_path)], check=True)
+    try:
+        path = tmp_path / "stats.json"
+        reporter = ThreadedStreamReporter(10, registry=registry, path=path)
+        reporter.open()
+        with pytest.raises(OSError, match="No space left"):
+            list(iter(reporter.report, "full"))
+        full = path.read_text()
+        os.truncate(path, len(full) - 200)
+        reporter.report()
+        gone_on = path.read_text()
+        os.truncate(path, 0)
+        reporter.report()
+        emptied = path.read_text()
+        reporter.close()
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+    assert len(full) == 4096
+    assert gone_on == f"{full[:-200]}\n{LINE}"
+    assert emptied == LINE
 
 
 def test_a_folder_that_has_vanished_fails_reports_until_it_is_back(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from typing import Optional
 
@@ -51,6 +52,21 @@ class LogFile:
         self.close()
         self._descriptor, self._identity = opened, identity(opened)
         return True
+
+    def is_cut_off(self) -> Optional[bool]:
+        """Whether the last line has no end: whoever wrote it was killed, or the disk was full. None if unknown."""
+        if self._identity is None or not stat.S_ISREG(self._identity[2]):
+            return None
+        try:
+            reading = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        except OSError:  # it may be written and not read
+            return None
+        try:
+            size = os.fstat(reading).st_size
+            os.lseek(reading, max(0, size - 1), os.SEEK_SET)
+            return size > 0 and os.read(reading, 1) != b"\n"
+        finally:
+            os.close(reading)
 
     def write(self, data: bytes) -> int:
         """Append `data`, and return how many bytes of it were. Raises OSError."""

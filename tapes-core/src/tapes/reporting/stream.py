@@ -95,7 +95,7 @@ class ThreadedStreamReporter(ScheduledReporter):
         self._file = file = LogFile(file.path)
         in_child, self._in_child = self._in_child, False
         try:
-            file.follow()
+            self._follow(file)
         except OSError as error:
             # In a child nobody has made a mistake. And a pipe without a reader is a far end that is down.
             if not in_child and not (error.errno == errno.ENXIO and stat.S_ISFIFO(os.stat(file.path).st_mode)):
@@ -106,8 +106,7 @@ class ThreadedStreamReporter(ScheduledReporter):
         file = self._file  # this very one, even if another is opened while this report hangs
         document = encode_line(self.registry.snapshot(), host=socket.gethostname(), pid=os.getpid())
         if file is not None:
-            if file.follow():
-                self._cut_off = False
+            self._follow(file)
             self._write_bytes(file, document)
             return
         stream = sys.stdout if self._stream is None else self._stream
@@ -133,6 +132,11 @@ class ThreadedStreamReporter(ScheduledReporter):
     def __repr__(self) -> str:
         where = "" if self._file is None else f", path={self._file.path!r}"
         return f"{type(self).__name__}(interval={self.interval:g}{where})"
+
+    def _follow(self, file: LogFile) -> None:
+        if file.follow() or self._cut_off:
+            cut_off = file.is_cut_off()
+            self._cut_off = self._cut_off if cut_off is None else cut_off
 
     def _write_bytes(self, file: _Writable, document: bytes) -> None:
         rest = _NEWLINE + document if self._cut_off else document
