@@ -143,7 +143,9 @@ class ZmqReporter(ScheduledReporter):
                 return False
             self.clock.wait(run.stopping, min(left, _LISTEN))
             link = None if run.stopping.is_set() else self._link
-            if link is not None and not link.is_taken:
+            if link is not None and link.is_taken:
+                return False  # a report makes another connection
+            if link is not None:
                 self._answer(link, run)
         return True
 
