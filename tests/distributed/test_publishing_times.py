@@ -162,7 +162,7 @@ def test_a_worker_that_ends_does_not_wait_for_who_is_not_there(
     registry = Registry()
     registry.counter("served").increment(3)
     with place(folder) as address:
-        reporter = ZmqReporter(NEVER, address, registry)
+        reporter = ZmqReporter(NEVER, address, registry, insecure=True)
         reporter.start()
         reporter.stop(PATIENCE)
 

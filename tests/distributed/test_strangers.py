@@ -37,7 +37,7 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Receive at an address, with less patience than usual, and return it."""
     for name, milliseconds in (("_STRANGER", 300), ("_BEAT", 100), ("_BEATEN", 300)):
         monkeypatch.setattr(receivers, name, milliseconds)
-    made = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=False)
+    made = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
     receiver = Receiver(UnifiedRegistry(), made)
     receiver.start()
     yield made.text

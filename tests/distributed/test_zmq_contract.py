@@ -42,7 +42,7 @@ class PublishingContract(ReporterContract):
 
     def make_reporter(self, registry: Optional[Registry]) -> Reporter:
         """Publish to the aggregator."""
-        return ZmqReporter(self.interval, self.address, registry)
+        return ZmqReporter(self.interval, self.address, registry, insecure=True)
 
     def make_faulty_reporter(self, registry: Registry) -> Reporter:
         """Publish what is published to the same aggregator already."""
@@ -78,7 +78,7 @@ class TestToAnAggregator(PublishingContract):
     def setup_class(cls) -> None:
         """Start an aggregator."""
         cls.address = f"tcp://127.0.0.1:{free_port()}"
-        cls.aggregator = RegistryAggregator(MemoryReporter(3600), cls.address)
+        cls.aggregator = RegistryAggregator(MemoryReporter(3600), cls.address, insecure=True)
         cls.aggregator.start()
 
     @classmethod

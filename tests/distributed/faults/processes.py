@@ -47,7 +47,7 @@ class Aggregator:
         self.address = address or f"ipc://{folder}/a"
         """Where workers connect to."""
         self._folder = folder
-        self._table = f'socket_addr = "{self.address}"\n'
+        self._table = f'socket_addr = "{self.address}"\ninsecure = true\n'
         if state is not None:
             self._table += f'state_path = "{state}"\n'
         self._within = within

@@ -133,7 +133,7 @@ def main(address: str, interval: float, number: int, width: int) -> None:
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, leave)
-    registry = DistributedRegistry(address, interval=interval)
+    registry = DistributedRegistry(address, interval=interval, insecure=True)
     recorder = Recorder(registry, number, width)
     registry.connect()
     try:

@@ -63,11 +63,13 @@ class Chain:
         self.site_address = f"tcp://127.0.0.1:{free_port()}" if way == "tcp" else f"ipc://{place.folder}/site"
         state = {level: f'state_path = "{place.folder}/{level}.state"\n' if kept else "" for level in LEVELS}
         self._configs = {
-            level: f'[aggregator]\nsocket_addr = "{address}"\n{state[level]}'
+            level: f'[aggregator]\nsocket_addr = "{address}"\ninsecure = true\n{state[level]}'
             f'[reporters.stream]\ninterval = 0.1\npath = "{place.folder}/{level}.report"\n'
             for level, address in (("site", self.site_address), ("host", place.address))
         }
-        self._configs["host"] += f'[reporters.zmq]\ninterval = 0.1\nsocket_addr = "{self.site_address}"\n'
+        self._configs["host"] += (
+            f'[reporters.zmq]\ninterval = 0.1\nsocket_addr = "{self.site_address}"\ninsecure = true\n'
+        )
         self.processes: Dict[str, Program] = {}
         for level in LEVELS:
             self.start(level)

@@ -34,12 +34,23 @@ def connected(address: str, **options: Any) -> None:
 
 users = pytest.mark.parametrize("use", [connected, SIDES["reporter"], SIDES["aggregator"]], ids=SIDES)
 
-BEYOND = ["10.0.0.1", "0.0.0.0", "*", "metrics.example.org", "[::]", "[2001:db8::1]", "eth0"]
+HOSTS = [
+    "127.0.0.1",
+    "localhost",
+    "[::1]",
+    "10.0.0.1",
+    "0.0.0.0",
+    "*",
+    "metrics.example.org",
+    "[::]",
+    "[2001:db8::1]",
+    "eth0",
+]
 
 
 @sides
-@pytest.mark.parametrize("host", BEYOND)
-def test_hosts_beyond_loopback_need_keys_or_leave(make: Make, host: str) -> None:
+@pytest.mark.parametrize("host", HOSTS)
+def test_ports_need_keys_or_leave(make: Make, host: str) -> None:
     """Without either the message names the address and both ways out; with leave it is taken."""
     address = f"tcp://{host}:5550"
 
@@ -49,13 +60,6 @@ def test_hosts_beyond_loopback_need_keys_or_leave(make: Make, host: str) -> None
 
     for part in (repr(address), "python -m tapes.distributed keygen DIR", "insecure=True"):
         assert part in str(caught.value)
-
-
-@sides
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "localhost", "[::1]"])
-def test_loopback_needs_no_keys(make: Make, host: str) -> None:
-    """Within the host there is nothing to ask."""
-    make(f"tcp://{host}:5550")
 
 
 @sides
@@ -171,7 +175,7 @@ def test_addresses_that_cannot_be_are_refused(make: Make, address: object) -> No
         ('socket_addr = "tcp://10.0.0.1:5550"\ninsecure = true', True),
         ('socket_addr = "tcp://10.0.0.1:5550"\nkeys = "{keys}"', True),
         ('socket_addr = "tcp://10.0.0.1:5550"\nkeys = "{keys}/none"', False),
-        ('socket_addr = "tcp://127.0.0.1:5550"', True),
+        ('socket_addr = "tcp://127.0.0.1:5550"', False),
     ],
 )
 def test_a_config_is_checked_as_the_constructors_check(place: Place, section: str, options: str, right: bool) -> None:

@@ -135,6 +135,7 @@ def test_a_second_aggregator_of_another_process_is_refused(place: Place, fork: b
         place.supervise(f"""
             [aggregator]
             socket_addr = "{address}"
+            insecure = true
             [reporters.stream]
             interval = 0.1
             path = "{place.folder}/{name}"
@@ -147,7 +148,7 @@ def test_a_second_aggregator_of_another_process_is_refused(place: Place, fork: b
     messages = []
     for address in (place.address, tcp):
         with pytest.raises((ReporterError, OSError)) as caught:
-            RegistryAggregator(stream(place), address).start(fork)
+            RegistryAggregator(stream(place), address, insecure=True).start(fork)
         messages.append(str(caught.value))
     statuses = [other.terminated() for other in others]
 

@@ -32,7 +32,7 @@ idle()
 
 STAYING = """
 def stay():
-    registry = worker_registry(sys.argv[2])
+    registry = worker_registry(sys.argv[2], insecure=True)
     registry.connect()
     await_introduction(registry)
     note("stays")
@@ -81,7 +81,7 @@ def test_ports_are_free_as_soon_as_the_program_was_killed(place: Place) -> None:
     ports = free_port(), free_port()
     program = place.run(
         f"""
-aggregating = RegistryAggregator([HTTPReporter(int(sys.argv[1]))], sys.argv[2])
+aggregating = RegistryAggregator([HTTPReporter(int(sys.argv[1]))], sys.argv[2], insecure=True)
 aggregating.start()
 (FOLDER / "pid").write_text(str(aggregating.pid))
 {STAYING}

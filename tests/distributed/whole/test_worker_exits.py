@@ -18,7 +18,7 @@ SLACK = 2.0
 
 # The time of the exit is noted when the program has nothing more to do.
 WORKER = """
-registry = worker_registry(*sys.argv[1:2])
+registry = worker_registry(*sys.argv[1:2], insecure=True)
 served = registry.counter("served")
 registry.connect()
 served.increment(10)
@@ -30,6 +30,7 @@ atexit.register(lambda: (FOLDER / "exits").write_text(str(time.monotonic())))
 AGGREGATOR = """
     [aggregator]
     socket_addr = "{address}"
+    insecure = true
     [reporters.stream]
     interval = 0.1
     path = "{folder}/report"

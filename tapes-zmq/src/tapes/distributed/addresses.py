@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 import getpass
-import ipaddress
 import os
 import re
 import socket
 import stat
-from contextlib import suppress
 from typing import NamedTuple, Optional
 
 from tapes.distributed import files
@@ -36,8 +34,8 @@ class Address(NamedTuple):
 def checked(address: object, *, keys: object, insecure: bool) -> Address:
     """Return `address`, `ipc://PATH` or `tcp://HOST:PORT`, with an absolute path.
 
-    Raises ReporterOptionError for anything else, and for a host beyond loopback where there are no `keys`, unless it
-    may be `insecure`.
+    Raises ReporterOptionError for anything else, and for `tcp://` without `keys`, unless it may be `insecure`: every
+    user of the host can reach a port on loopback, too.
     """
     if not isinstance(address, str):
         raise ReporterOptionError(
@@ -57,20 +55,13 @@ def checked(address: object, *, keys: object, insecure: bool) -> Address:
         raise ReporterOptionError(
             f"socket_addr is 'ipc://PATH' or 'tcp://HOST:PORT', not {address!r}. Use tcp:// between hosts only."
         )
-    if not keys and not insecure and not _is_loopback(found["host"]):
+    if not keys and not insecure:
         raise ReporterOptionError(
-            f"socket_addr {address!r} is beyond this host, and nothing would be encrypted or checked there. Make keys "
-            "with `python -m tapes.distributed keygen DIR` and give keys=DIR, or say insecure=True."
+            f"socket_addr {address!r} lets in whoever reaches the port, other users of this host too, and encrypts "
+            "nothing. Make keys with `python -m tapes.distributed keygen DIR` and give keys=DIR, use an ipc:// address "
+            "within the host, or say insecure=True."
         )
     return Address(address, None)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    with suppress(ValueError):
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    return False
 
 
 class Access(NamedTuple):

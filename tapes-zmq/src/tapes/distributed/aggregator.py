@@ -71,8 +71,8 @@ class RegistryAggregator:
         file that keeps what was counted over a restart. With `by_worker` the figures of each live worker are shown
         besides, tagged `worker=PID` (`worker=HOST:PID` on other hosts). `lease` is how many seconds after a worker was
         last heard of its gauges count. `max_series` is how many series there may be over all workers, `max_tag_sets`
-        how many of one name; the totals of further ones go to series tagged `overflow=true`. Beyond loopback `keys` is
-        a folder with the keys of the aggregator and the public ones of workers, or `insecure=True` lets everybody in.
+        how many of one name; the totals of further ones go to series tagged `overflow=true`. For `tcp://` `keys` is a
+        folder with the keys of the aggregator and the public ones of workers, or `insecure=True` lets everybody in.
         The file of an `ipc://` address is private to the user; with `group`, a name or a number, processes of that
         group can connect too, or of whomever its `mode` says.
 

@@ -47,8 +47,8 @@ class DistributedRegistry(Registry):
     ) -> None:
         """Publish to `socket_addr`, `ipc://PATH` or `tcp://HOST:PORT`.
 
-        A relative path is that of the working directory as it is now. `keys` and `insecure` are for `tcp://` beyond
-        loopback, `trust` is for an aggregator of another user: see `tapes.distributed.reporter.ZmqReporter`.
+        A relative path is that of the working directory as it is now. `keys` and `insecure` are for `tcp://`,
+        `trust` is for an aggregator of another user: see `tapes.distributed.reporter.ZmqReporter`.
 
         Raises ReporterOptionError for options that cannot be.
         """

@@ -63,7 +63,7 @@ class ZmqReporter(ScheduledReporter):
         """Publish `registry` (by default the process-wide one) every `interval`, a timedelta or seconds.
 
         `socket_addr` is `ipc://PATH` or `tcp://HOST:PORT`; a relative path begins at the working directory of this
-        moment. Beyond loopback `keys` is a folder with the keys of a worker and the aggregator's public one, as made by
+        moment. For `tcp://` `keys` is a folder with the keys of a worker and the aggregator's public one, as made by
         `python -m tapes.distributed keygen`; or the connection is open to everybody, which `insecure=True` allows.
         They are read again for each connection. Nothing is published to the socket of another user than this one and
         root, unless `trust` names that user, by name or number, or is a list that does.
