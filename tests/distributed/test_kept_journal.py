@@ -9,9 +9,9 @@ from typing import Any, List
 
 import pytest
 
-from tapes.distributed import keeping
+from tapes.distributed import keeper
 from tapes.distributed.frames import ENDING, LEAVING
-from tapes.distributed.keeping import Keeper
+from tapes.distributed.keeper import Keeper
 from tapes.testing import ManualClock
 from tests.distributed.simulated import Asking, Simulated, assert_alike, buckets_of, stats_of, told
 
@@ -201,7 +201,7 @@ def test_an_end_in_good_order_leaves_the_state_alone(place: Place) -> None:
 
 def test_a_large_state_is_not_written_at_the_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is known from the one before, and from the journal."""
-    monkeypatch.setattr(keeping, "_LONG", 0.0)
+    monkeypatch.setattr(keeper, "_LONG", 0.0)
     place.work(5)
     place.renew()
     state = (place.folder / "state").read_bytes()

@@ -12,7 +12,8 @@ import pytest
 
 from tapes.distributed import keeping, unified
 from tapes.distributed.frames import ENDING, LEAVING, FrameError
-from tapes.distributed.keeping import Keeper, decode, encode, fill
+from tapes.distributed.keeper import Keeper
+from tapes.distributed.keeping import decode, encode, fill
 from tapes.distributed.processes import processes
 from tapes.errors import ReporterError
 from tapes.testing import ManualClock

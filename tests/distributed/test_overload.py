@@ -14,7 +14,7 @@ import zmq
 
 from tapes.distributed import frames
 from tapes.distributed.addresses import Address, checked
-from tapes.distributed.keeping import Keeper
+from tapes.distributed.keeper import Keeper
 from tapes.distributed.receiver import Receiver
 from tapes.distributed.reporter import ZmqReporter
 from tapes.distributed.unified import UnifiedRegistry

@@ -15,7 +15,7 @@ import pytest
 from tapes.distributed import files
 from tapes.distributed.addresses import checked
 from tapes.distributed.claims import Claim
-from tapes.distributed.keeping import Keeper
+from tapes.distributed.keeper import Keeper
 from tapes.distributed.receiver import Receiver
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterError

@@ -193,7 +193,7 @@ class RegistryAggregator:
     def _serve(self, program: claims.Program, ready: Callable[[], None], fate: Fate) -> None:
         """Merge and report, until it is not wanted any more. Calls `ready` when it works, or stands by."""
         # 0MQ is imported where it is used: a process that only forks the aggregator never makes a context.
-        from tapes.distributed.keeping import Keeper
+        from tapes.distributed.keeper import Keeper
         from tapes.distributed.receiver import Receiver
 
         def stands_by() -> None:

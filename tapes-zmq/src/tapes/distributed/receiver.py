@@ -25,7 +25,7 @@ from tapes.streak import Streak
 
 if TYPE_CHECKING:
     from tapes.distributed.addresses import Access, Address
-    from tapes.distributed.keeping import Keeper
+    from tapes.distributed.keeper import Keeper
     from tapes.distributed.keys import AggregatorKeys
     from tapes.distributed.unified import UnifiedRegistry
     from tapes.distributed.workers import Worker

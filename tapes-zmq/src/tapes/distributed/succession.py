@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 
 from tapes.distributed.claims import Claim, FileLock, Program, TakenError, next_lock
-from tapes.distributed.keeping import Keeper
+from tapes.distributed.keeper import Keeper
 from tapes.distributed.unified import LOGGER_NAME
 from tapes.errors import ReporterError
 
