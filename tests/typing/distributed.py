@@ -28,6 +28,9 @@ registry.close()
 registry.close(timeout=1.0)
 DistributedRegistry("tcp://10.0.0.1:5550", keys=Path("keys"))
 DistributedRegistry("tcp://10.0.0.1:5550", keys="keys", insecure=True)
+DistributedRegistry("ipc://metrics.ipc", trust="metrics")
+DistributedRegistry("ipc://metrics.ipc", trust=[1000, "metrics"])
+DistributedRegistry("ipc://metrics.ipc", trust=1.5)  # type: ignore[arg-type]  # no user
 DistributedRegistry(5550)  # type: ignore[arg-type]  # no address
 DistributedRegistry("ipc://metrics.ipc", 0.5)  # type: ignore[call-arg]  # by its name only
 DistributedRegistry(interval="1")  # type: ignore[arg-type]  # no number
