@@ -29,7 +29,7 @@ HOLD = """
 import sys
 from tapes.distributed.addresses import checked
 from tapes.distributed.claims import Claim, Program
-claim = Claim(checked(sys.argv[1], keys=None, insecure=False), Program(*map(int, sys.argv[2:])))
+claim = Claim(checked(sys.argv[1], keys=None, insecure=False), Program(*map(int, sys.argv[2:]), frozenset()))
 print("claimed", flush=True)
 for line in sys.stdin:
     getattr(claim, line.strip())()
@@ -52,7 +52,7 @@ class Other:
 
     def __init__(self, address: Address, program: Program) -> None:
         """Start it, and return when it has claimed it."""
-        arguments = map(str, (program.pid, program.since, program.parent))
+        arguments = map(str, (program.pid, program.since))
         self.process = subprocess.Popen(
             [sys.executable, "-c", HOLD, address.text, *arguments],
             stdin=subprocess.PIPE,
@@ -97,7 +97,7 @@ def gone() -> Program:
     """Return a program that has ended."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
-    return Program(process.pid, 0, 1)
+    return Program(process.pid, 0, frozenset())
 
 
 class Waiting:
@@ -151,7 +151,7 @@ def nothing() -> None:
 )
 def test_whose_an_aggregator_is(holder: Holder, leaving: bool, goes_on: bool, belongs: bool, left_over: bool) -> None:
     """Numbers of processes count where they mean the same, and when they are the same process."""
-    program = Program(ME, started(), OTHER, frozenset([7]))
+    program = Program(ME, started(), frozenset([OTHER]), frozenset([7]))
 
     assert (holder.is_leaving, holder.goes_on) == (leaving, goes_on)
     assert (holder.belongs_to(program), holder.is_left_over(program)) == (belongs, left_over)
@@ -172,7 +172,7 @@ def test_an_aggregator_of_a_different_program_is_not_waited_for(address: Address
     """As long as that program is there, the second one is refused, with the process that is in its way."""
     with subprocess.Popen(["sleep", str(PATIENCE)]) as program:
         stat = Path(f"/proc/{program.pid}/stat").read_text().rpartition(")")[2].split()
-        first = other(Program(program.pid, int(stat[19]), 1))
+        first = other(Program(program.pid, int(stat[19]), frozenset()))
         waiting = Waiting(nothing, nothing)
         try:
             with pytest.raises(ReporterError, match=rf"an aggregator \(process {first.process.pid}\) at {address}"):
@@ -188,7 +188,7 @@ def test_one_whose_program_is_not_known_to_be_there_may_say_that_it_leaves(
 ) -> None:
     """It has a moment for that, and is refused if it does not."""
     monkeypatch.setattr(succession, "_UNKNOWN", 0.2)
-    first = other(Program(1, 0, 1))
+    first = other(Program(1, 0, frozenset()))
 
     with pytest.raises(ReporterError, match=str(first.process.pid)):
         succession.claimed(address, Program.here(), lambda: True, nothing)
@@ -248,7 +248,7 @@ def test_one_that_is_as_good_as_our_own_is_stood_by_for(
 ) -> None:
     """For as long as that takes, or until it is not wanted any more."""
     monkeypatch.setattr(Holder, "is_left_over", lambda holder, program: False)
-    other(Program(pid, started() if pid == ME else 0, 1))
+    other(Program(pid, started() if pid == ME else 0, frozenset()))
     waiting = Waiting(nothing, nothing, nothing)
 
     claim = succession.claimed(address, Program.here(), waiting.wanted, waiting.stand_by)
@@ -259,7 +259,7 @@ def test_one_that_is_as_good_as_our_own_is_stood_by_for(
 
 def test_one_of_what_this_process_was_before_is_asked_to_leave(address: Address, other: Start) -> None:
     """Nobody else can: whoever has started it executes another program now."""
-    first = other(Program(ME, started(), OTHER))
+    first = other(Program(ME, started(), frozenset()))
 
     claim = succession.claimed(address, Program.here(), lambda: True, nothing)
 

@@ -119,7 +119,7 @@ class RegistryAggregator:
         """Begin to merge and to report: in a forked process, or with `fork=False` in this one, until it is stopped.
 
         Returns when workers can connect and the reporters have started, or when it stands by because an aggregator of
-        this program, or of the one that has started it, is at the address: it takes its place when that leaves.
+        this program, or of one that has started it, is at the address: it takes its place when that leaves.
 
         With `fork=False` it returns when it has ended, by `stop()` in another thread, SIGTERM or Ctrl-C. Each reporter
         has made its last report then. So it has if what workers send cannot be taken in any more, whatever the error;

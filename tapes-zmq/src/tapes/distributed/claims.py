@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Dict, FrozenSet, NamedTuple, Optional
 
 from tapes.distributed import files
-from tapes.distributed.processes import is_alive, processes, started
+from tapes.distributed.processes import ancestors, is_alive, processes, started
 from tapes.distributed.unified import LOGGER_NAME
 from tapes.errors import ReporterError
 
@@ -22,14 +22,15 @@ class Program(NamedTuple):
 
     pid: int
     since: int
-    parent: int
+    ancestors: FrozenSet[int]
+    """Those that have started it."""
     aggregators: FrozenSet[int] = frozenset()
     """The processes of aggregators that it has forked so far."""
 
     @classmethod
     def here(cls, aggregators: FrozenSet[int] = frozenset()) -> Program:
         """Return the program of this process."""
-        return cls(os.getpid(), started(), os.getppid(), aggregators)
+        return cls(os.getpid(), started(), ancestors(), aggregators)
 
 
 class Holder(NamedTuple):
@@ -52,8 +53,8 @@ class Holder(NamedTuple):
         return self._is_near and is_alive(self.program, self.since) is True
 
     def belongs_to(self, program: Program) -> bool:
-        """Whether it is an aggregator of that program, or of the one that has started that program."""
-        return self._is_near and self.program in (program.pid, program.parent) and not self.is_leaving
+        """Whether it is an aggregator of that program, or of one that has started that program."""
+        return self._is_near and self.program in (program.pid, *program.ancestors) and not self.is_leaving
 
     def is_left_over(self, program: Program) -> bool:
         """Whether it was forked by what that process was before it has executed another program."""

@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from contextlib import suppress
-from typing import List, Optional
+from typing import FrozenSet, List, Optional
 
 
 def machine() -> str:
@@ -68,6 +68,16 @@ def is_at_work(pid: int) -> bool:
     with suppress(OSError, IndexError):
         return any(_fields(f"{pid}/task/{thread}")[0] in (b"R", b"D") for thread in os.listdir(f"/proc/{pid}/task"))
     return False
+
+
+def ancestors() -> FrozenSet[int]:
+    """Return the process that has started this one, and those before it, short of the first of the system."""
+    found = [os.getppid()]
+    if _link("/proc/self") == str(os.getpid()):
+        with suppress(OSError, ValueError, IndexError):
+            while (parent := int(_fields(str(found[-1]))[1])) > 1:
+                found.append(parent)
+    return frozenset(found)
 
 
 def _fields(process: str) -> List[bytes]:

@@ -36,7 +36,7 @@ def claimed(
 
     Workers and others see that somebody stands by until `settle()` of the claim is called.
 
-    One is waited for that leaves, that belongs to this program, or to the one that has started this program. Calls
+    One is waited for that leaves, that belongs to this program, or to one that has started this program. Calls
     `stands_by` where it goes on, or takes long to leave.
 
     Raises what `Claim` does, TakenError among it if the aggregator is a different program's.
