@@ -214,7 +214,7 @@ class DiesOfAnExit(MemoryReporter):
 class LogsEverything(MemoryReporter):
     """Writes a line for each failure."""
 
-    def failed(self, error: BaseException, problem: str = "") -> None:
+    def failed(self, error: BaseException, problem: Optional[str] = None) -> None:
         """Count and log."""
         super().failed(error)
         if self._streak.length > 1:
@@ -224,7 +224,7 @@ class LogsEverything(MemoryReporter):
 class TellsNobody(MemoryReporter):
     """Does not call observers."""
 
-    def failed(self, error: BaseException, problem: str = "") -> None:
+    def failed(self, error: BaseException, problem: Optional[str] = None) -> None:
         """Count only."""
         self.failures += 1
         self.last_error = error
@@ -318,7 +318,7 @@ class ForgetsTheExit(MemoryReporter):
 class CountsNoFailures(HTTPReporter):
     """Does not count pages that could not be made."""
 
-    def failed(self, error: BaseException, problem: str = "") -> None:
+    def failed(self, error: BaseException, problem: Optional[str] = None) -> None:
         """Do nothing."""
 
 
