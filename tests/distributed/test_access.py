@@ -84,7 +84,7 @@ def test_what_cannot_be(group: Any, mode: Any, message: str) -> None:
 def test_a_port_has_no_group(options: Any) -> None:
     """Who may connect there is a matter of keys."""
     with pytest.raises(ReporterOptionError, match=r"not for tcp://127\.0\.0\.1:5550"):
-        RegistryAggregator(MemoryReporter(1), "tcp://127.0.0.1:5550", **options)
+        RegistryAggregator(MemoryReporter(1), "tcp://127.0.0.1:5550", insecure=True, **options)
 
 
 def test_a_group_of_others_is_refused() -> None:
