@@ -38,18 +38,19 @@ class Gate:
     """A gauge that holds up each page until it may pass."""
 
     def __init__(self) -> None:
-        self._pass = threading.Event()
+        self._permits = threading.Semaphore(0)
         self.reached = 0
 
     def __call__(self) -> int:
         """Wait."""
         self.reached += 1
-        self._pass.wait(60)
+        self._permits.acquire(timeout=60)
         return 1
 
-    def open(self) -> None:
-        """Let all pages pass from now on."""
-        self._pass.set()
+    def open(self, pages: int = 1000) -> None:
+        """Let so many pages pass."""
+        for _ in range(pages):
+            self._permits.release()
 
 
 @pytest.fixture
@@ -298,6 +299,28 @@ def test_who_comes_while_all_are_being_answered_is_answered(
     newcomer.sendall(b"GET /x HTTP/1.1\r\n\r\n")
 
     assert newcomer.recv(12) == b"HTTP/1.1 404"
+
+
+def test_who_sends_many_requests_ahead_goes_before_who_sends_one(
+    reporter: PageReporter, gate: Gate, connect: Connect, until: Until
+) -> None:
+    """A client that has been answered already does not outlast one that came later and still waits."""
+    greedy, modest = connect(), connect()
+    greedy.sendall(GET * 2)
+    until(lambda: gate.reached == 1)
+    modest.sendall(GET)
+    until(lambda: answering(reporter) == 2)
+    gate.open(1)
+    until(lambda: gate.reached == 2)
+    assert greedy.recv(12) == b"HTTP/1.1 200"
+
+    for number in range(MAX_CONNECTIONS - 1):
+        connect().sendall(GET)
+        until(lambda: answering(reporter) >= min(number + 3, MAX_CONNECTIONS))  # noqa: B023 -- it is not kept
+
+    assert b"HTTP/1.1" not in everything(greedy)
+    gate.open()
+    assert modest.recv(12) == b"HTTP/1.1 200"
 
 
 def test_pages_that_are_taken_slowly_are_not_kept_without_end(

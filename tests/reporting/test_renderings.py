@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import List
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tapes.reporting import renderings
 from tapes.reporting.page import Page
 from tapes.reporting.renderings import AT_ONCE, Renderings
+from tapes.testing import ManualClock
 from tests.conftest import Until
 
 
@@ -46,6 +48,11 @@ class Making:
         self.counted.append(counted)
         self.release.wait(60)
         return "text/plain", b"page"
+
+
+def threads(name: str) -> int:
+    """Return how many threads make pages under that name."""
+    return sum(thread.name == f"tapes-{name}-page" for thread in threading.enumerate())
 
 
 @pytest.fixture
@@ -98,12 +105,37 @@ def test_pages_that_hang_are_not_waited_for_and_are_few(
         pages.ask(asker, counted=True)
         until(lambda number=number: len(making.counted) == min(number + 1, AT_ONCE))  # type: ignore[misc]  # a default
 
-    threads = [thread for thread in threading.enumerate() if thread.name == "tapes-hanging-page"]
+    running = threads("hanging")
     making.release.set()
     until(lambda: all(asker.pages for asker in askers))
 
-    assert len(threads) == AT_ONCE + 1
+    assert running == AT_ONCE + 1
     assert len(making.counted) == AT_ONCE + 1
+
+
+def test_there_is_a_pause_between_pages(until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next page is begun when as much time has passed as the one before took."""
+    clock = ManualClock()
+    begun: List[float] = []
+
+    def take_half_a_second(counted: bool) -> Page:
+        begun.append(clock.monotonic())
+        clock.advance(0.5)
+        return "text/plain", b"page"
+
+    monkeypatch.setattr(renderings, "time", clock)
+    pages = Renderings(take_half_a_second, "pausing")
+    first, second = Asker(), Asker()
+    pages.ask(first, counted=True)
+    until(lambda: not threads("pausing"))
+    pages.ask(second, counted=True)
+    clock.advance(0.25)
+    time.sleep(0.01)
+
+    clock.advance(0.25)
+    until(lambda: second.pages)
+
+    assert begun[1] - begun[0] == 1.0
 
 
 def test_no_thread_is_left_behind(making: Making, until: Until) -> None:
@@ -114,4 +146,4 @@ def test_no_thread_is_left_behind(making: Making, until: Until) -> None:
     pages.ask(asker, counted=True)
     until(lambda: asker.pages)
 
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "tapes-idle-page"])
+    until(lambda: not threads("idle"))

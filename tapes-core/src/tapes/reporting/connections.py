@@ -61,7 +61,7 @@ class Waiting(Protocol):
     answering: bool
     """Whether it is getting an answer."""
     since: float
-    """When its request began to come in; without one, when it has come, or has got the answer before."""
+    """When the first request that it has not been idle after began to come in; when it came, or became idle."""
 
 
 AnyClient = TypeVar("AnyClient", bound=Waiting)
@@ -111,8 +111,10 @@ class Connection:
                 self._answer(status, to=request)
             closes = request.closes
             self.answering = False
-            self.since = time.monotonic()
-            self.deadline = self.since + IDLE_TIMEOUT
+            now = time.monotonic()
+            self.deadline = now + IDLE_TIMEOUT
+            if not self._incoming:
+                self.since = now
 
     def waits(self) -> bool:
         """Return whether the client has neither been shut down nor gone away."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PATIENCE = 15.0
 """Seconds after which a page that is still being made, as a producer hangs, keeps the next one waiting no more."""
 
+BREATH = 1.0
+"""Seconds between two pages at most. It is as long as the first of them took, so half of the time is left to others."""
+
 AT_ONCE = 4
 """How many pages are made at a time when all of them take longer than that."""
 
@@ -60,6 +63,7 @@ class Renderings:
         self._streak = Streak(LOGGER_NAME, name)
         self._changed = threading.Condition()
         self._next: _Rendering | None = None
+        self._next_not_before = 0.0
         self._running: List[_Rendering] = []
         self._held: List[_Rendering] = []
         self._renderings: Dict[Asker, _Rendering] = {}
@@ -100,7 +104,8 @@ class Renderings:
     def _run(self, rendering: _Rendering) -> None:
         with self._changed:
             while not self._may_begin():
-                self._changed.wait(PATIENCE / 10)
+                breath = self._next_not_before - time.monotonic()
+                self._changed.wait(PATIENCE / 10 if self._running or breath <= 0 else breath)
             self._next = None
             askers = [asker for asker in rendering.askers if asker.waits()]
             dropped = [asker for asker in rendering.askers if asker not in askers] + self._make_room()
@@ -117,13 +122,17 @@ class Renderings:
         finally:
             with self._changed:
                 self._running.remove(rendering)
+                now = time.monotonic()
+                self._next_not_before = now + min(now - rendering.began, BREATH)
                 if rendering.askers:
                     self._held.append(rendering)
                 self._changed.notify_all()
 
     def _may_begin(self) -> bool:
         newest = max((rendering.began for rendering in self._running), default=0.0)
-        return not self._running or (len(self._running) < AT_ONCE and time.monotonic() - newest >= PATIENCE)
+        if not self._running:
+            return time.monotonic() >= self._next_not_before
+        return len(self._running) < AT_ONCE and time.monotonic() - newest >= PATIENCE
 
     def _make_room(self) -> List[Asker]:
         """Forget the oldest pages that are kept, if they are too many, and return who are still taking them."""

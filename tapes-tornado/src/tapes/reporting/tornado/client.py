@@ -65,7 +65,7 @@ class Client:
         self.answering = False
         """Whether it waits for an answer that is under way."""
         self.since = time.monotonic()
-        """When its request began to come in; without one, when it has come, or has got the answer before."""
+        """When the first request that it has not been idle after began to come in; when it came, or became idle."""
         self.deadline = self.since + connections.REQUEST_TIMEOUT
         """When its time is up."""
         client.setblocking(False)
@@ -197,8 +197,10 @@ class Client:
         if self._last:
             self._take_leave()
             return
-        self.since = time.monotonic()
-        self.deadline = self.since + connections.IDLE_TIMEOUT
+        now = time.monotonic()
+        self.deadline = now + connections.IDLE_TIMEOUT
+        if not self._incoming:
+            self.since = now
         self._loop.update_handler(self._socket, IOLoop.READ)
         if self._incoming or self._ended:
             self._loop.add_callback(self._go_on)  # others come first
