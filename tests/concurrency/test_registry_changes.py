@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import suppress
 from typing import Callable, Dict, List
 
@@ -132,6 +133,30 @@ def test_the_others_are_found_as_fast_as_before_a_removal() -> None:
 
     assert asking() is wanted
     assert instructions(asking) == before
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda registry: registry.gauge("shop.queue", tags={"k": "v"}, merge="max"),
+        lambda registry: registry.gauge("shop.queue", int, tags={"k": "v"}),
+        lambda registry: registry.adopt(registry.counter("shop.orders", tags={"k": "v"})),
+    ],
+)
+def test_to_ask_again_takes_no_memory(ask: Change) -> None:
+    """Not even where the lookup caches do not help: with a producer, with a way to merge, or for a metric adopted."""
+    registry = Registry()
+    ask(registry)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(1000):
+            ask(registry)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert after - before < 10_000
 
 
 def test_a_name_costs_what_its_segments_cost() -> None:

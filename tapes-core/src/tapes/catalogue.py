@@ -106,8 +106,8 @@ class Catalogue:
         self._make_anew()
 
     def remember(self, lookup: Dict[Any, Any], key: Any, series: Series, metric: Instrument) -> None:
-        """Let a metric be found by `key` in a lookup cache, for as long as it is there."""
-        if series[1]:
+        """Let a metric be found by `key` in a lookup cache, for as long as it is there. Doing it again does nothing."""
+        if series[1] and lookup.get(key) is not metric:
             self._keys.setdefault(series, []).append(key)
         lookup[key] = metric
         if self.series.get(series) is not metric:  # a signal handler has just taken it out

@@ -139,7 +139,7 @@ class Registry:
         That is `metric` itself, or one of the same class that is there already. It has a place in the registry like any
         other: it is iterated over and reported. Raises what `counter()` and the others raise.
         """
-        return self._metric(type(metric), {}, metric.name, dict(metric.tags), lambda *_: metric)
+        return self._metric(type(metric), None, metric.name, dict(metric.tags), lambda *_: metric)
 
     def discard(self, metrics: Iterable[Instrument]) -> None:
         """Remove these very metrics, those of them that are there."""
@@ -231,12 +231,12 @@ class Registry:
     def _metric(
         self,
         kind: Type[Kind],
-        known: Dict[Any, Kind],
+        known: Optional[Dict[Any, Kind]],
         name: str,
         tags: Optional[Mapping[str, str]],
         make: Callable[[str, Tags, Callable[[], float]], Kind],
     ) -> Kind:
-        """Get or create, the long way. `known` is where it will be found the next time."""
+        """Get or create, the long way. `known` is where it will be found the next time, if anywhere."""
         name = check_name(name)
         checked = check_tags(name, tags)
         canonical = canonical_tags(checked)
@@ -262,7 +262,7 @@ class Registry:
                 created = metric is made
             if type(metric) is not kind:
                 raise KindMismatchError(f"{name!r} is a {type(metric).__name__}, not a {kind.__name__}.")
-            if canonical is not OVERFLOW:
+            if known is not None and canonical is not OVERFLOW:
                 key = name if tags is None else (TAGGED, name, *checked, *checked.values())
                 catalogue.remember(known, key, (name, canonical), metric)
         # Not under the lock: whoever is told may take locks of their own.
