@@ -10,12 +10,35 @@ import inspect
 import types
 import warnings
 from collections.abc import Awaitable as AbstractAwaitable
+from collections.abc import Coroutine as AbstractCoroutine
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Generator, Iterator
 
 import pytest
 
 from tapes.errors import InvalidTypeError
 from tests.instruments.test_async_scopes import Bench
+
+
+class Delegating(AbstractCoroutine):  # type: ignore[type-arg]  # of no matter what
+    """A coroutine that is an object of a class."""
+
+    def __init__(self, coroutine: Any) -> None:
+        self._coroutine = coroutine
+
+    def send(self, value: Any) -> Any:
+        """Go on."""
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Go on with an exception."""
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        """End."""
+        self._coroutine.close()
+
+    def __await__(self) -> Any:
+        return self._coroutine.__await__()
 
 
 @pytest.fixture
@@ -74,6 +97,7 @@ def makers(bench: Bench, wait: Callable[[], Awaitable[Any]]) -> Dict[str, Any]:
         "a lambda of an old-style one": lambda: old_style(),
         "a function of a future": lambda: asyncio.ensure_future(work()),
         "a function of an awaitable object": lambda: Promise(),
+        "a function of an object that is a coroutine": lambda: Delegating(work()),
     }
 
 
@@ -93,6 +117,7 @@ NAMES = [
     "a lambda of an old-style one",
     "a function of a future",
     "a function of an awaitable object",
+    "a function of an object that is a coroutine",
 ]
 
 
@@ -270,11 +295,45 @@ def test_what_can_do_more_than_be_awaited_is_left_as_it_is(bench: Bench) -> None
     assert (bench.durations()[0], bench.inside()) == (3, 0)
 
 
+async def answer() -> int:
+    """Answer a request."""
+    return 200
+
+
+class ManagedRequest(Delegating):
+    """What aiohttp returns."""
+
+    async def __aenter__(self) -> int:
+        return await answer()
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+
+class KnownRequest(Delegating):
+    """What can be asked for what it requests."""
+
+    url = "/"
+
+
+@pytest.mark.parametrize("kind", [ManagedRequest, KnownRequest])
+def test_a_coroutine_that_can_do_more_is_left_as_it_is(bench: Bench, kind: Any) -> None:
+    """A coroutine of ours in its place could do no more than be awaited."""
+    request = kind(answer())
+
+    returned = bench.decorated(lambda: request)()
+    status = asyncio.run(awaited(returned))
+
+    assert returned is request
+    assert status == 200
+    assert (bench.durations()[0], bench.inside()) == (1, 0)
+
+
 def test_what_stands_for_an_awaitable_has_its_attributes(bench: Bench) -> None:
     """Who asks for them sees no difference."""
 
     class Promise:
         url = "/"
+        timeout = 1
 
         def __await__(self) -> Iterator[Any]:
             return iter(())
@@ -282,9 +341,15 @@ def test_what_stands_for_an_awaitable_has_its_attributes(bench: Bench) -> None:
         def __repr__(self) -> str:
             return "a promise"
 
-    promise = bench.decorated(lambda: Promise())()
+    made = Promise()
+    promise = bench.decorated(lambda: made)()
+    promise.url = "/orders"
+    promise.timeout = 5
+    del promise.timeout
 
-    assert promise.url == "/"
+    assert isinstance(promise, Promise)
+    assert promise.url == made.url == "/orders"
+    assert promise.timeout == made.timeout == 1
     assert repr(promise) == "a promise"
     assert inspect.isawaitable(promise)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import lru_cache, partial, wraps
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Set, TypeVar, cast
 
 from tapes.errors import InvalidTypeError, shown
 
@@ -51,9 +51,9 @@ class Scope:
     entered measures nothing.
 
     As a decorator it measures each call by itself, so recursive and concurrent ones are right. A function is measured
-    until it returns or raises, and where it returns a future, until that is done. A coroutine, another awaitable, a
-    generator and an asynchronous generator are measured from their first step until they are done, whichever function
-    they are of or returned by.
+    until it returns or raises, and where it returns a future of asyncio, until that is done. A coroutine, another
+    awaitable, a generator and an asynchronous generator are measured from their first step until they are done,
+    whichever function they are of or returned by.
 
     A copy of a scope is the scope itself. One that is pickled measures for the metric of that name where it arrives.
     """
@@ -221,13 +221,17 @@ class Scope:
 
 
 class _Awaitable:
-    """Stands for an object that can do nothing but be awaited."""
+    """Stands for an object that can do nothing but be awaited, and has its attributes and its class."""
 
     __slots__ = ("_awaitable", "_scope")
 
     def __init__(self, awaitable: Any, scope: Scope) -> None:
-        self._awaitable = awaitable
-        self._scope = scope
+        object.__setattr__(self, "_awaitable", awaitable)
+        object.__setattr__(self, "_scope", scope)
+
+    @property  # type: ignore[misc]  # what is assigned to is the attribute of the awaitable
+    def __class__(self) -> Any:
+        return self._awaitable.__class__
 
     def __await__(self) -> Generator[Any, Any, Any]:
         with self._scope.again():
@@ -235,6 +239,12 @@ class _Awaitable:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._awaitable, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._awaitable, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._awaitable, name)
 
     def __repr__(self) -> str:
         return repr(self._awaitable)
@@ -244,7 +254,7 @@ class _Awaitable:
 def _manner(kind: type) -> Optional[str]:
     """Return in which manner results of this type go on after a call, None if they do not."""
     from collections.abc import Coroutine
-    from types import AsyncGeneratorType, GeneratorType
+    from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
     if hasattr(kind, "_asyncio_future_blocking"):  # what asyncio tells futures by
         return "future"
@@ -252,11 +262,16 @@ def _manner(kind: type) -> Optional[str]:
         return "generator"
     if issubclass(kind, AsyncGeneratorType):
         return "async generator"
+    # Nothing can stand for what can do more, as the asynchronous context managers can that clients of HTTP return.
     if issubclass(kind, Coroutine):
-        return "coroutine"
-    # Nothing can stand for what can do more, as an asynchronous context manager can.
-    special = {name for name in dir(kind) if name.startswith("__")} - _OF_ANY_CLASS
-    return "awaitable" if special == {"__await__"} else None
+        more = {name for name in dir(kind) if not name.startswith(("_", "cr_"))} | _special(kind)
+        return None if more - set(dir(CoroutineType)) else "coroutine"
+    return "awaitable" if _special(kind) == {"__await__"} else None
+
+
+def _special(kind: type) -> Set[str]:
+    """Return the special names of a class that say what its objects can do."""
+    return {name for name in dir(kind) if name.startswith("__")} - _OF_ANY_CLASS
 
 
 def _layers(function: Any) -> Iterator[Any]:
