@@ -173,6 +173,7 @@ class UnifiedRegistry(Registry):
         for merged in worker.own:
             self._own.pop(merged, None)
         self._let_go([target for target in without if target in worker.own or not target.lasts])
+        worker.series, worker.unclaimed, worker.earlier = {}, [], {}  # parts of overflow series refer to it
         self.workers.pop(worker.identity, None)
         self.gone += 1
         self.forget([(worker.identity, worker.known)])
