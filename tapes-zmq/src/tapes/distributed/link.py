@@ -43,12 +43,12 @@ class Link:
         self._missed = time.monotonic()
         self._heard = -math.inf
         self._confirmed: Optional[Tuple[int, int]] = None
-        self._is_stalled = False
+        self._stalled: Optional[float] = None
 
     @property
     def fault(self) -> str:
         """Why there is no aggregator that takes what it is told, and what helps."""
-        if self._is_stalled:
+        if self._stalled is not None:
             return "it reads nothing: it is held still, or has too much to do"
         if self._wanted:
             return "it does not answer: it is held still, or has too much to do"
@@ -62,7 +62,8 @@ class Link:
     @property
     def is_missed(self) -> bool:
         """Whether an aggregator takes nothing, or there has been none for so long that somebody has to know."""
-        return self._is_stalled or (not self._wanted and time.monotonic() - self._missed > _GRACE)
+        since = self._stalled if self._wanted else self._missed
+        return since is not None and time.monotonic() - since > _GRACE
 
     def flush(self, registry: Registry, flags: int = 0) -> bool:
         """Send what has changed to the aggregator; False if there is none, or if it does not take everything."""
@@ -74,15 +75,15 @@ class Link:
                 self._pause()
                 self._listen()
         if not self._wanted:
-            self._is_stalled = False
+            self._stalled = None
             return False
         if self._takes_more():  # or nothing need be read and encoded
             flush = self.publisher.flush(registry, flags)
             if all(self._takes_more() and self._connection.send(frame) for frame in flush):
-                self._is_stalled = False
+                self._stalled = None
                 return True
             flush.close()
-        self._is_stalled = True
+        self._stalled = self._stalled or deadline
         return False
 
     def take_leave(self, registry: Registry, run: Run) -> bool:
