@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -284,6 +286,25 @@ def test_a_reader_who_is_too_slow_is_a_failed_report(registry: Registry) -> None
 
         with pytest.raises(BlockingIOError, match="too slow"):
             reporter.report()
+
+
+def test_a_pipe_that_cannot_be_locked_is_written_to(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every system locks pipes. A line of many bytes is written there all the same."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    for number in range(200):
+        registry.counter("shop.visits", {"page": f"{number:060}"})
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader:
+        with os.fdopen(writing, "w", encoding="utf-8") as stream:
+            ThreadedStreamReporter(10, stream, registry).report()
+        written = reader.read()
+
+    assert len(written) > select.PIPE_BUF
+    assert len(json.loads(written)["shop"]["visits"]) == 200
 
 
 def test_a_path_is_appended_to(registry: Registry, tmp_path: Path) -> None:

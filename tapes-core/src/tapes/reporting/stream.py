@@ -177,13 +177,17 @@ def _without_others(file: _Writable, length: int) -> Iterator[None]:
     """Keep other processes that report from writing, where the system does not keep together what is written at once.
 
     That is in a pipe that is full, where it is more than 4,096 bytes on Linux. What waits for the lock would wait for
-    whoever reads the pipe as well.
+    whoever reads the pipe as well. Where pipes cannot be locked, as on macOS, others are not kept from it.
     """
     descriptor = _pipe(file) if length > _PIPE_BUF else None
     if sys.platform == "win32" or descriptor is None:
         yield
         return
-    fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        yield
+        return
     try:
         yield
     finally:
