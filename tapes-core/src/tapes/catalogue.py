@@ -22,9 +22,9 @@ TAGGED = object()
 class Catalogue:
     """The series of a registry, the tree of their names, and the lookup caches.
 
-    To put in a series or to take one out costs what its own name and lookups cost. Only to be changed with `changing`
-    held. A signal handler or a finalizer may make a change in the middle of another, and an exception may cut one off.
-    Whoever notices that makes the tree and the lookup caches anew.
+    To put in a series or to take one out costs what its own name and lookups cost. Only to be changed, or asked for
+    names, with `changing` held. A signal handler or a finalizer may make a change in the middle of another, and an
+    exception may cut one off. Whoever notices that makes the tree and the lookup caches anew.
     """
 
     def __init__(self) -> None:
@@ -122,12 +122,13 @@ class Catalogue:
     def _fits(self, metric: Instrument) -> bool:
         """Whether a metric that is aside has a place beside the others."""
         name, tags = metric.name, metric.tags
-        names = self.names()
-        try:
-            names.check(type(metric), name, tags)
-        except NameCollisionError:
-            return False
-        return (name, tags) not in self.series and names.kind(name) in (None, type(metric))
+        with self.changing:  # to look at the tree while another thread changes it is to make it anew
+            names = self.names()
+            try:
+                names.check(type(metric), name, tags)
+            except NameCollisionError:
+                return False
+            return (name, tags) not in self.series and names.kind(name) in (None, type(metric))
 
     def _begin(self) -> object:
         self.names()
