@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -31,6 +31,9 @@ EVERYTHING = (*REPORTERS, "MetricsHandler")
 
 MakeReporter = Callable[..., PageReporter]
 """Takes what `HTTPReporter` takes."""
+
+Connect = Callable[[], socket.socket]
+"""Makes a new connection each time."""
 
 
 class FaultyRegistry(Registry):
@@ -71,6 +74,13 @@ def reporters(kind: str) -> Iterator[MakeReporter]:
         yield partial(TornadoHTTPReporter, io_loop=loop.io_loop)
     finally:
         loop.close()
+
+
+@contextmanager
+def connecting(port: int) -> Iterator[Connect]:
+    """Give the way to connect to a port of this machine, and close all connections in the end."""
+    with ExitStack() as clients:
+        yield lambda: clients.enter_context(socket.create_connection(("127.0.0.1", port), 30))
 
 
 @contextmanager

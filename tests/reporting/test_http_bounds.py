@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Iterator, List
+from typing import Any, Iterator
 
 import pytest
 
@@ -18,11 +18,13 @@ from tests.conftest import Until
 from tests.reporting.pages import (
     PAGE,
     REPORTERS,
+    Connect,
     FaultyRegistry,
     MakeReporter,
     answering,
     ask,
     clients_of,
+    connecting,
     everything,
     exchange,
     fetch,
@@ -30,8 +32,6 @@ from tests.reporting.pages import (
 )
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-Connect = Callable[[], socket.socket]
 
 
 class Gate:
@@ -85,16 +85,8 @@ def gate(registry: FaultyRegistry) -> Iterator[Gate]:
 @pytest.fixture
 def connect(reporter: PageReporter) -> Iterator[Connect]:
     """Connect, as often as a test likes."""
-    clients: List[socket.socket] = []
-
-    def connect() -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", reporter.port), 30)
-        clients.append(client)
-        return client
-
-    yield connect
-    for client in clients:
-        client.close()
+    with connecting(reporter.port) as connect:
+        yield connect
 
 
 def reset(client: socket.socket) -> None:

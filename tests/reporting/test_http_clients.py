@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from typing import Any, Callable, Iterator, List
+from typing import Any, Iterator, List
 
 import pytest
 from hypothesis import given
@@ -19,16 +19,16 @@ from tests.conftest import RunScript, Until
 from tests.reporting.pages import (
     PAGE,
     REPORTERS,
+    Connect,
     FaultyRegistry,
     MakeReporter,
     clients_of,
+    connecting,
     everything,
     exchange,
     fetch,
     reporters,
 )
-
-Connect = Callable[[], socket.socket]
 
 
 @pytest.fixture(params=REPORTERS)
@@ -48,16 +48,8 @@ def reporter(make: MakeReporter) -> Iterator[PageReporter]:
 @pytest.fixture
 def connect(reporter: PageReporter) -> Iterator[Connect]:
     """Connect to it, as often as a test likes."""
-    clients: List[socket.socket] = []
-
-    def connect() -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", reporter.port), 30)
-        clients.append(client)
-        return client
-
-    yield connect
-    for client in clients:
-        client.close()
+    with connecting(reporter.port) as connect:
+        yield connect
 
 
 @pytest.fixture(scope="module")
