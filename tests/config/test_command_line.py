@@ -113,7 +113,7 @@ def test_check_of_a_right_file(distributions: Distributions) -> None:
     assert done == (
         0,
         (
-            "tapes.toml is right.\n"
+            "tapes.toml is valid.\n"
             "max_tag_sets = 100\n"
             "plugins.block = ['quiet']\n"
             f"reporters.http: HTTPReporter of tapes-core {V}\n"
@@ -133,7 +133,7 @@ def test_check_of_the_file_in_the_environment(distributions: Distributions) -> N
 
     done = distributions.run_module("tapes", "check", TAPES_CONFIG="tapes.toml")
 
-    assert done == (0, "tapes.toml (named by TAPES_CONFIG) is right.\nIt has no reporters.\n", "")
+    assert done == (0, "tapes.toml (named by TAPES_CONFIG) is valid.\nIt has no reporters.\n", "")
 
 
 def test_check_of_a_faulty_file(distributions: Distributions) -> None:

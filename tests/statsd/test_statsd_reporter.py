@@ -862,14 +862,14 @@ def test_it_says_where_it_reports_to(options: Any, text: str) -> None:
         (
             {"protocol": "unix", "path": "/" + "x" * 120},
             (
-                f"path is '/{'x' * 120}', of 121 bytes. That of a socket has 107 at most, and no NUL: "
+                f"path is '/{'x' * 120}', of 121 bytes. The path of a unix socket has at most 107 bytes and no NUL: "
                 "choose a shorter one, like one in /run or /tmp."
             ),
         ),
         (
             {"protocol": "unix", "path": "/s\0"},
             (
-                "path is '/s\\x00', of 3 bytes. That of a socket has 107 at most, and no NUL: "
+                "path is '/s\\x00', of 3 bytes. The path of a unix socket has at most 107 bytes and no NUL: "
                 "choose a shorter one, like one in /run or /tmp."
             ),
         ),

@@ -598,7 +598,7 @@ def test_a_thread_that_cannot_be_started_is_tried_again(
     assert fetch(reporter.port) == 200
     assert len(refused) == 3
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "Counting could not start a thread to make its page in; it tries again and again."
+        "Counting could not start a thread to make its page in; it keeps trying."
     ]
 
 

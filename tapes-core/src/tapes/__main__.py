@@ -82,7 +82,7 @@ def _check(options: argparse.Namespace) -> int:
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    _write(f"{checked.source} is right.")
+    _write(f"{checked.source} is valid.")
     if checked.max_tag_sets is not None:
         _write(f"max_tag_sets = {checked.max_tag_sets}")
     if not checked.sigterm:

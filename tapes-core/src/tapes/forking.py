@@ -119,7 +119,7 @@ def in_master_of_uwsgi() -> bool:
 
 
 def hindrances() -> List[str]:
-    """Return what is set so in this process of a server that reports come late or not at all, and the remedies."""
+    """Return a warning, with its remedy, for each setting of the server that delays or loses reports."""
     uwsgi: Any = sys.modules.get("uwsgi")
     found = []
     if getattr(uwsgi, "has_threads", 1) == 0:

@@ -77,7 +77,7 @@ def test_check_starts_nothing(place: Place) -> None:
     )
 
     assert status == 0
-    assert " is right" in program.said()
+    assert " is valid" in program.said()
     assert after == before
 
 
@@ -235,7 +235,7 @@ def test_the_file_may_be_named_by_the_environment(place: Place) -> None:
     program = place.module("--check", TAPES_CONFIG=str(path))
     status = program.ended()
 
-    assert (status, " is right" in program.said()) == (0, True)
+    assert (status, " is valid" in program.said()) == (0, True)
 
 
 def test_the_file_may_be_a_pyproject(place: Place) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tapes.reporting.run import Run
 
 _TICK = 1.0  # seconds between looks at the deadlines of connections, and whether the sockets are still there
-_LOST = "serves nobody any more, because the program has closed its sockets: start it after that."
+_LOST = "has stopped serving, because the program has closed its sockets: start it after that."
 
 
 class HTTPReporter(PageReporter):

@@ -80,7 +80,7 @@ class Renderings:
                 rendering.counted = rendering.counted or counted
                 self._renderings[asker] = rendering
         except RuntimeError as error:
-            problem = "could not start a thread to make its page in; it tries again and again."
+            problem = "could not start a thread to make its page in; it keeps trying."
             self._streak.failed(problem, error)
             return False
         self._streak.succeeded()

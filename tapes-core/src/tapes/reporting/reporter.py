@@ -54,7 +54,7 @@ class Reporter(ABC):
         self.failures = 0
         """How many reports could not be made."""
         self.last_error: Optional[BaseException] = None
-        """Why the last of those that could not be made could not be made; None if all could."""
+        """The error of the most recent failed report; None if none has failed."""
         self._lock = threading.RLock()  # held for a few assignments only, and re-entered by signal handlers
         self._pid = os.getpid()
         self._run: Optional[Run] = None
@@ -313,7 +313,7 @@ _warned: Set[str] = set()
 
 
 def _warn_of_server() -> None:
-    """Say, once in a process, what the server is set to do that reporters suffer from."""
+    """Log, once in a process, each server setting that delays or loses reports."""
     for hindrance in forking.hindrances():
         if hindrance not in _warned:
             _warned.add(hindrance)

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         aggregator = ConfiguredAggregator(options.config)
         if options.check:
-            _say(sys.stdout, f"{aggregator.source} is right: {aggregator!r}\n")
+            _say(sys.stdout, f"{aggregator.source} is valid: {aggregator!r}\n")
             return 0
         aggregator.start(fork=False)
     except (TapesError, OSError) as error:

@@ -224,7 +224,7 @@ def _checked_socket(path: str) -> str:
     length = len(os.fsencode(path))
     if length > LONGEST_PATH or "\0" in path:
         raise ReporterOptionError(
-            f"path is {path!r}, of {length} bytes. That of a socket has {LONGEST_PATH} at most, and no NUL: "
+            f"path is {path!r}, of {length} bytes. The path of a unix socket has at most {LONGEST_PATH} bytes and no NUL: "
             "choose a shorter one, like one in /run or /tmp."
         )
     return path

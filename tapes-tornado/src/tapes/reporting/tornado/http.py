@@ -172,8 +172,8 @@ class TornadoHTTPReporter(PageReporter):
         With port 0 a free one is chosen at the start. The default host is reached from this machine only; `"0.0.0.0"`
         and `"::"` stand for all addresses that it has. Where it is reached from this machine only, browsers that were
         led here by another name than an address or `localhost` are refused, with 403, unless `allowed_hosts` has it.
-        `io_loop` is the loop that serves; by default it is the one that
-        runs where `start()` is called, or else the first that runs in this process.
+        `io_loop` is the loop that serves; by default it is the one that runs where `start()` is called, or else the
+        first that runs in this process.
 
         Raises ReporterOptionError for options of the wrong type or range, and UnknownPluginError for an unknown format.
         `start()` raises OSError if it cannot listen there.
