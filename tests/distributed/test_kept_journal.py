@@ -113,6 +113,20 @@ def test_workers_that_live_tell_everything_again(place: Place) -> None:
     assert_alike(stats_of(other), stats_of(place.aggregator))
 
 
+def test_what_a_worker_says_after_it_was_taken_to_be_gone_is_not_kept(place: Place) -> None:
+    """It tells that again as another worker, and after a restart both are known."""
+    worker = place.workers[0]
+    worker.registry.counter("orders").increment(10)
+    place.tell(worker)
+    place.aggregator.retire(place.aggregator.workers[worker.identity])
+    worker.registry.counter("orders").increment(5)
+    place.tell(worker)
+    place.tell(worker)
+
+    assert place.aggregator.get_stats().orders.value == 15
+    assert place.restarted().get_stats().orders.value == 15
+
+
 def test_a_worker_that_leaves_costs_what_it_tells(place: Place) -> None:
     """The state is not written for it, and the journal grows by its last frames; after a restart all of it is known."""
     for number in range(2000):

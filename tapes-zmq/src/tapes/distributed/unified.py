@@ -121,17 +121,16 @@ class UnifiedRegistry(Registry):
         self.gauge("tapes.aggregator.staleness", self._staleness, merge="max")
 
     def apply(self, message: bytes) -> bool:
-        """Take in a message, and return whether it was a frame that contradicts nothing.
+        """Take in a message, and return whether it was a frame of a worker that is not gone, and contradicts nothing.
 
-        One that is not is counted and dropped, with a log line for the first in a row.
+        What is no such frame is counted and dropped, with a log line for the first in a row.
         """
         self._messages.increment()
         try:
-            self._take(frames.decode(message))
+            return self._take(frames.decode(message))
         except FrameError as error:
             self._count_bad(f"has dropped what is no frame of a worker. {error}")
             return False
-        return True
 
     def tidy(self) -> None:
         """Let go of workers that are gone. To be called now and then, whether messages are waiting or not."""
@@ -209,14 +208,15 @@ class UnifiedRegistry(Registry):
             self._unreadable.failed(f"cannot read {metric!r}: {error!r}. It is left out, the others are shown.")
             return None
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: Frame) -> bool:
+        """Take in a frame, and return whether its worker is not gone. Of one that is, nothing is taken in any more."""
         worker = self.workers.get(frame.worker)
         if worker is None:
             position = self._forgotten.get(frame.worker)
             if position is not None:
                 if (frame.session, frame.sequence) >= position:
                     self._dismiss(frame.worker, position)
-                return
+                return False
             if frame.sequence:
                 worker = Worker(frame.worker, _UNKNOWN)
                 worker.session = frame.session
@@ -232,6 +232,7 @@ class UnifiedRegistry(Registry):
         except Exception as error:  # nothing that a worker says ends the aggregator
             worker.in_step = False
             raise FrameError(f"It contradicts what {worker.name} has said before: {error!r}.") from error
+        return True
 
     def _heed(self, worker: Worker, frame: Frame) -> None:
         """Take in what a worker says."""
