@@ -180,9 +180,33 @@ def test_the_series_of_single_workers_are_bounded_too(clock: ManualClock) -> Non
             record(worker.registry, "counter", f"name{number}")
         worker.tell(aggregator)
 
-    own: Set[Any] = {metric for metric in metrics(aggregator, "counter") if metric.tags}
-    assert len(own) == 10
+    def own() -> Set[Any]:
+        return {metric for metric in metrics(aggregator, "counter") if metric.tags}
+
+    before = own()
+    assert len(before) == 10
     assert [aggregator.get_stats()[f"name{number}"].value for number in range(4)] == [5] * 4
+    workers[0].publisher.begin()
+    workers[0].tell(aggregator)
+    assert own() == before
+    workers[0].registry.clear()
+    workers[0].tell(aggregator)
+    for number in range(4):
+        record(workers[4].registry, "counter", f"later{number}")
+    workers[4].tell(aggregator)
+    assert len(own()) == 10
+
+
+def test_series_of_single_workers_that_are_removed_make_room(clock: ManualClock) -> None:
+    """Whoever has removed them, and however many there have been."""
+    worker = Simulated(clock, 1)
+    aggregator = Asking(clock, [worker], by_worker=True, max_series=3)
+    for number in range(10):
+        record(worker.registry, "counter", f"name{number}")
+        worker.tell(aggregator)
+        assert stats_of(aggregator) == {f"name{number}": {"value": 1, "worker=here:1": {"value": 1}}}
+        worker.registry.clear()
+        worker.tell(aggregator)
 
 
 def test_names_of_two_kinds_are_one_line_in_the_log(clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:

@@ -96,7 +96,7 @@ class UnifiedRegistry(Registry):
         """Is called with who was merged for good and goes on all the same, and with what was known of it until then."""
         self.identity = os.urandom(16)
         """What identifies it to another aggregator that it publishes to. One in its place goes on with it."""
-        self._own: Dict[Merged, Worker] = {}  # series of single workers
+        self._own: Dict[Merged, Tuple[Worker, Merged]] = {}  # series of single workers: whose, and beside which
         self.gone = 0
         """How many workers have been merged for good."""
         self._forgotten: OrderedDict[bytes, Position] = OrderedDict()
@@ -169,9 +169,7 @@ class UnifiedRegistry(Registry):
     def retire(self, worker: Worker) -> None:
         """Merge for good what a worker has told, which is gone. Its gauges go, what it has counted stays."""
         without = [merged for merged in worker.everything() if merged.retire(worker)]
-        for merged in worker.own:
-            self._own.pop(merged, None)
-        self._let_go([target for target in without if target in worker.own or not target.lasts])
+        self._let_go([target for target in without if target in self._own or not target.lasts])
         worker.series, worker.unclaimed, worker.earlier = {}, [], {}  # parts of overflow series refer to it
         self.workers.pop(worker.identity, None)
         self.gone += 1
@@ -341,7 +339,7 @@ class UnifiedRegistry(Registry):
             if overflowed is not None:
                 return (overflowed,)
             merged = self.merged(new, new.tags)
-            own = self._own_series(worker, new) if self.by_worker else None
+            own = self._own_series(worker, new, merged) if self.by_worker else None
             number = worker.earlier.pop(merged, new.number)
             if number != new.number and worker.settles:  # it was removed and made again: that is another series
                 self._remove(worker, [merged] if own is None else [merged, own])
@@ -406,21 +404,27 @@ class UnifiedRegistry(Registry):
             self._shared_count += 1
         return merged
 
-    def _own_series(self, worker: Worker, new: Series) -> Optional[Merged]:
-        """Return the series that shows a worker alone; None where a program has made a series of these tags itself."""
+    def _own_series(self, worker: Worker, new: Series, shared: Merged) -> Optional[Merged]:
+        """Return the series beside a shared one that shows a worker alone.
+
+        None where a program has made a series of these tags itself, or if there is no room.
+        """
+        known = worker.own.get(shared)
+        if known in self._own:
+            return known
         if len(self._own) >= self.max_series:
             return None
         made = MERGED[new.kind](new.name, self._tags_of(worker, new.tags), new.merge)
         own = self.adopt(made)
         if own is not made:
-            before = self._own.get(own)
-            if before is None:
+            if own not in self._own:
                 return None
+            before, _ = self._own[own]
             if before is not worker and self._has_made_room(before, worker):
                 self.retire(before)
                 own = self.adopt(made)
-        self._own[own] = worker
-        worker.own[own] = None
+        self._own[own] = worker, shared
+        worker.own[shared] = own
         return own
 
     def _has_made_room(self, before: Worker, worker: Worker) -> bool:
@@ -452,6 +456,9 @@ class UnifiedRegistry(Registry):
                 self._shared_count -= 1
                 if not named:
                     del self._shared[merged.name]
+            if merged in self._own:
+                owner, shared = self._own.pop(merged)
+                owner.own.pop(shared, None)
         self.discard(series)
 
     def _remove(self, worker: Worker, series: Tuple[Target, ...] | List[Target]) -> None:

@@ -69,8 +69,8 @@ class Worker:
         """The numbers that they had, until all series have been named again."""
         self.overflowed: Dict[int, Overflowed] = {}
         """Those of its series that are parts of overflow series, by their numbers."""
-        self.own: Dict[Merged, None] = {}
-        """Those of its series that are of no other worker."""
+        self.own: Dict[Merged, Merged] = {}
+        """The series that show it alone, by the shared ones that they are beside."""
         self.has_recorded = False
         """Whether it has told of anything recorded. A process that has not, as one that only forks, counts as none."""
         self.label = ""
