@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Set
+from typing import Any, Iterable, Iterator, List, Set
 
 import pytest
 
@@ -38,7 +38,7 @@ def restarted(aggregator: Asking, clock: ManualClock, workers: List[Simulated], 
     return other
 
 
-def metrics(registry: Registry, kind: str) -> Iterator[Instrument]:
+def metrics(registry: Iterable[Instrument], kind: str) -> Iterator[Instrument]:
     """Yield the metrics of one kind that are not those of the aggregator."""
     for metric in registry:
         if metric.kind == kind and (
@@ -47,7 +47,7 @@ def metrics(registry: Registry, kind: str) -> Iterator[Instrument]:
             yield metric
 
 
-def total(registry: Registry, kind: str) -> float:
+def total(registry: Iterable[Instrument], kind: str) -> float:
     """Return the sum of the counts, or values, of all series of a kind."""
     stats = [metric.reading(1000.0).statistics for metric in metrics(registry, kind)]
     return sum(each.get("count", each.get("value")) or 0 for each in stats)
@@ -155,6 +155,42 @@ def test_a_series_that_has_overflowed_stays_where_it_is(clock: ManualClock, kind
     assert "new" in stats_of(aggregator)
     aggregator.retire(aggregator.workers[worker.identity])
     assert total(aggregator, kind) == 12 + 3 + 1
+
+
+def restarted_host(clock: ManualClock, kind: str, names: List[str], times: int) -> Simulated:
+    """Return what an aggregator publishes that was started again so many times, whose worker has these series."""
+    worker = Simulated(clock, 3)
+    for name in names:
+        record(worker.registry, kind, name)
+    host = Asking(clock, [worker])
+    worker.tell(host)
+    up = Simulated(clock, registry=host, settles=False, identity=bytes(16))
+    for _ in range(times):
+        up.publisher.begin()
+    return up
+
+
+@pytest.mark.parametrize("kind", ["counter", "meter", "histogram", "timer"])
+def test_an_aggregator_that_is_started_again_has_the_same_series(clock: ManualClock, kind: str) -> None:
+    """Those that have overflowed, and those that have not, though it numbers them anew."""
+    names = [f"name{number}" for number in range(5)]
+    other = Simulated(clock, 1)
+    top = Asking(clock, [other], max_series=6)
+    for name in ("x", "y", *names[:3]):
+        record(other.registry, kind, name)
+    other.tell(top)
+    for times, order in enumerate((names, names[::-1], names[2:] + names[:2])):
+        top.introduce(restarted_host(clock, kind, order, times)).tell(top)
+        shown = {metric.name: total([metric], kind) for metric in metrics(top, kind)}
+
+        assert shown == {
+            "x": 1,
+            "y": 1,
+            **dict.fromkeys(names[:3], 2),
+            names[3]: 1,
+            f"tapes.aggregator.overflow.{kind}": 1,
+        }
+    assert told(top)["bad_frames"] == 0
 
 
 def test_no_worker_has_more_series_than_there_may_be_of_all(

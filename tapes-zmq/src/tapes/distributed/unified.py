@@ -171,6 +171,7 @@ class UnifiedRegistry(Registry):
         without = [merged for merged in worker.everything() if merged.retire(worker)]
         self._let_go([target for target in without if target in self._own or not target.lasts])
         worker.series, worker.unclaimed, worker.earlier = {}, [], {}  # parts of overflow series refer to it
+        worker.forget_earlier_parts()
         self.workers.pop(worker.identity, None)
         self.gone += 1
         self.forget([(worker.identity, worker.known)])
@@ -277,6 +278,8 @@ class UnifiedRegistry(Registry):
         worker.unclaimed = worker.everything()
         worker.earlier.update({targets[0]: number for number, targets in worker.series.items() if targets})
         worker.series = {}
+        if not worker.settles:
+            worker.number_parts_anew()
         worker.is_full = False
 
     def _take_records(self, worker: Worker, frame: Frame) -> None:
@@ -315,6 +318,7 @@ class UnifiedRegistry(Registry):
     def _end(self, worker: Worker, frame: Frame) -> None:
         """Take note that everything is known that the worker had recorded by the time of the frame."""
         worker.earlier = {}
+        worker.forget_earlier_parts()
         if worker.unclaimed:
             claimed = {merged for series in worker.series.values() for merged in series}
             unclaimed, worker.unclaimed = worker.unclaimed, []
@@ -361,8 +365,8 @@ class UnifiedRegistry(Registry):
 
         Raises MetricError.
         """
-        known = worker.overflowed.get(new.number)
-        if known is not None and known.kind == new.kind:
+        known = worker.part_of_overflow(new)
+        if known is not None:
             return known
         named = self._shared.get(new.name, {})
         if new.tags in named:
@@ -374,6 +378,7 @@ class UnifiedRegistry(Registry):
             limit = f"{tag_sets:,} different tag sets of {new.name!r}, which is max_tag_sets"
         else:
             return None
+        of = new
         if not named:
             new = new._replace(name=f"{OVERFLOW_NAME}.{new.kind}", merge="sum")
         self._overflows.increment()
@@ -381,7 +386,7 @@ class UnifiedRegistry(Registry):
             logging.getLogger(LOGGER_NAME).warning(
                 "The aggregator has %s: the totals of further ones go to series tagged overflow=true.", limit
             )
-        return worker.overflow(new.number, self.adopt(MERGED[new.kind](new.name, OVERFLOW, new.merge)))
+        return worker.overflow(new.number, self.adopt(MERGED[new.kind](new.name, OVERFLOW, new.merge)), of)
 
     def shared(self) -> List[Merged]:
         """Return the series that workers share, and not those that each has of its own."""

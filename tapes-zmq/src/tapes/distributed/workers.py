@@ -9,9 +9,12 @@ from tapes.state.histogram import NEVER
 
 if TYPE_CHECKING:
     from tapes.distributed.merging import Merged
-    from tapes.distributed.records import Hello
+    from tapes.distributed.records import Hello, Series
+    from tapes.naming import Tags
 
     Target = Union[Merged, "Overflowed"]
+
+    What = Tuple[str, str, Tags]  # kind, name and tags
 
 Position = Tuple[int, int]
 """A session of a worker, and the sequence number of a frame in it."""
@@ -69,6 +72,9 @@ class Worker:
         """The numbers that they had, until all series have been named again."""
         self.overflowed: Dict[int, Overflowed] = {}
         """Those of its series that are parts of overflow series, by their numbers."""
+        # Those of an aggregator from before its session, until all series have been named again: by what they are, or
+        # by their numbers where that is not known.
+        self._earlier_parts: Dict[Union[What, int], Overflowed] = {}
         self.own: Dict[Merged, Merged] = {}
         """The series that show it alone, by the shared ones that they are beside."""
         self.has_recorded = False
@@ -85,10 +91,32 @@ class Worker:
         """Return all series that it has a share in."""
         return [*(merged for series in self.series.values() for merged in series), *self.unclaimed]
 
-    def overflow(self, number: int, merged: Merged) -> Overflowed:
-        """Return its series of this number as a part of an overflow series."""
-        made = self.overflowed[number] = Overflowed(merged, Part(self, number))
+    def overflow(self, number: int, merged: Merged, of: Optional[Series] = None) -> Overflowed:
+        """Return its series of this number as a part of an overflow series. Which series it is may not be known."""
+        made = self.overflowed[number] = Overflowed(merged, Part(self, number), None if of is None else _what(of))
         return made
+
+    def number_parts_anew(self) -> None:
+        """Begin a session of an aggregator, which numbers its series anew if it was started again."""
+        earlier, self.overflowed = self.overflowed, {}
+        self._earlier_parts.update({each.of or number: each for number, each in earlier.items()})
+
+    def forget_earlier_parts(self) -> None:
+        """Take note that all series of the session have been named."""
+        self._earlier_parts = {}
+
+    def part_of_overflow(self, named: Series) -> Optional[Overflowed]:
+        """Return the part of an overflow series that a series is which the worker names; None if it is none."""
+        number = named.number
+        known = self.overflowed.get(number)
+        if known is None:
+            known = self._earlier_parts.pop(_what(named), None) or self._earlier_parts.pop(number, None)
+        if known is None or known.kind != named.kind:
+            return None
+        known.of = _what(named)
+        known.part.number = number
+        self.overflowed[number] = known
+        return known
 
     def apart(self, time: float) -> float:
         """Return how far its clock is from the one here at the most, after a frame of this time of its clock.
@@ -162,14 +190,16 @@ class Overflowed:
     It stays one for as long as the worker has it, since nothing can be taken out of what has been merged.
     """
 
-    __slots__ = ("merged", "part")
+    __slots__ = ("merged", "of", "part")
 
     lasts = True
 
-    def __init__(self, merged: Merged, part: Part) -> None:
+    def __init__(self, merged: Merged, part: Part, of: Optional[What]) -> None:
         self.merged = merged
         """The overflow series."""
         self.part = part
+        self.of = of
+        """Which series it is; None if that is not known yet, after a restart."""
 
     @property
     def kind(self) -> str:
@@ -190,9 +220,14 @@ class Overflowed:
 
     def retire(self, worker: Worker) -> bool:
         """Merge what has been told, and return False: an overflow series stays."""
-        worker.overflowed.pop(self.part.number, None)
+        if worker.overflowed.get(self.part.number) is self:
+            del worker.overflowed[self.part.number]
         self.merged.retire(self.part)
         return False
+
+
+def _what(series: Series) -> What:
+    return series.kind, series.name, series.tags
 
 
 def alike(shift: float, others: Iterable[Optional[float]]) -> float:
