@@ -107,7 +107,5 @@ def deliveries(registry: Registry, destination: Hashable) -> Optional[Deliveries
     A forked child has told nothing, since all counters begin at zero there, and neither has an isolated registry. None
     while an isolation is beginning or ending.
     """
-    if registry.notes is None:
-        return None
-    found: Deliveries = registry.notes.setdefault(("statsd", os.getpid(), destination), Deliveries())
-    return found
+    notes = registry.notes
+    return None if notes is None else notes.setdefault(("statsd", os.getpid(), destination), Deliveries())

@@ -224,8 +224,8 @@ def _checked_socket(path: str) -> str:
     length = len(os.fsencode(path))
     if length > LONGEST_PATH or "\0" in path:
         raise ReporterOptionError(
-            f"path is {path!r}, of {length} bytes. The path of a unix socket has at most {LONGEST_PATH} bytes and no NUL: "
-            "choose a shorter one, like one in /run or /tmp."
+            f"path is {path!r}, of {length} bytes. The path of a unix socket has at most {LONGEST_PATH} bytes and no "
+            "NUL: choose a shorter one, like one in /run or /tmp."
         )
     return path
 
