@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 
 import pytest
 
@@ -252,12 +253,18 @@ def test_of_a_server_that_refuses_in_the_middle_of_a_report(
     """A report of which a StatsD that goes away may have read nothing is sent again as a whole."""
     for number in range(1000):
         registry.counter(f"orders.{number:0200d}").increment(number)
-    reporter = make_reporter("udp")
     server.stop()
     with socket.socket(type=socket.SOCK_DGRAM) as goes_away:
         goes_away.bind((server.host, server.port))
-        # It goes when so many packets were sent that the reporter gives StatsD a moment to read them.
-        monkeypatch.setattr("tapes.reporting.statsd.reporter.time.sleep", lambda seconds: goes_away.close())
+        sleep = time.sleep
+
+        def pause(seconds: float) -> None:
+            # So many packets were sent that the reporter gives StatsD a moment to read them.
+            goes_away.close()
+            sleep(seconds)
+
+        monkeypatch.setattr(time, "sleep", pause)
+        reporter = make_reporter("udp")  # which keeps what it sleeps by
 
         with pytest.raises(ConnectionRefusedError):
             reporter.report()
