@@ -292,6 +292,27 @@ def test_a_series_that_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPatc
     assert {name: page[name] for name in ("orders", "level")} == {"orders": {"value": 3}, "level": {"value": 7}}
 
 
+def test_a_worker_that_cannot_be_merged_takes_no_other_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its other series are merged, and what the others have told is kept over a restart, of the same series too."""
+    bench = Bench()
+    gone = Simulated(bench.clock, 2)
+    for name in ("orders", "other", "last"):
+        gone.registry.counter(name).increment(100)
+    gone.registry.meter("hits").mark(100)
+    gone.tell(bench.aggregator)
+    monkeypatch.setattr(MeterPool, "retire", lambda *_: 1 / 0)
+    bench.aggregator.retire(bench.aggregator.workers[gone.identity])
+    monkeypatch.undo()
+    other = Asking(bench.clock)
+    keeping.fill(other, keeping.decode(keeping.encode(bench.aggregator)))
+
+    shown, kept = bench.aggregator.get_stats(), other.get_stats()
+    assert [shown[name].value for name in ("orders", "other", "last")] == [103, 100, 100]
+    assert [kept[name].value for name in ("orders", "other", "last")] == [103, 100, 100]
+    assert (shown.hits["count"], kept.hits["count"]) == (105, 5)
+    assert told(bench.aggregator)["bad_frames"] == 1
+
+
 def test_a_worker_that_cannot_be_dealt_with_is_lost_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is let go of, counted and logged; the healthy one stays."""
     bench = Bench()

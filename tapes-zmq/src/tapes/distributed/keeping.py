@@ -125,11 +125,13 @@ def _series(merged: Merged, places: Dict[object, int]) -> bytes:
         parts = [_framed(records.series(Series(0, merged.kind, merged.merge, merged.name, merged.tags)))]
         if merged.kind == "gauge":
             return b"".join([*parts, _framed(b""), _U32.pack(0)])
-        state, shares = merged.kept()
-        parts += [_framed(codec.write(state, None)), _U32.pack(len(shares))]
-        for source, share in shares:
+        state, told = merged.kept()
+        shares = []
+        for source, share in told:
             who, number = (source.worker, source.number) if isinstance(source, Part) else (source, _NOWHERE)
-            parts += [_PAIR.pack(places[who], number), _framed(codec.write(share, None))]
+            if who in places:  # a worker that is gone, and could not be merged, takes along no other
+                shares.append(_PAIR.pack(places[who], number) + _framed(codec.write(share, None)))
+        parts += [_framed(codec.write(state, None)), _U32.pack(len(shares)), *shares]
     except Exception as error:  # noqa: BLE001 -- it is logged
         _FAULTS.failed(f"cannot keep {merged!r}. It keeps all others.", error)
         return _framed(bytes(5)) + _framed(b"") + _U32.pack(0)

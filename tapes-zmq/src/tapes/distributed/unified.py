@@ -168,13 +168,24 @@ class UnifiedRegistry(Registry):
 
     def retire(self, worker: Worker) -> None:
         """Merge for good what a worker has told, which is gone. Its gauges go, what it has counted stays."""
-        without = [merged for merged in worker.everything() if merged.retire(worker)]
+        without = [target for target in worker.everything() if self._has_merged(target, worker)]
         self._let_go([target for target in without if target in self._own or not target.lasts])
         worker.series, worker.unclaimed, worker.earlier = {}, [], {}  # parts of overflow series refer to it
         worker.forget_earlier_parts()
         self.workers.pop(worker.identity, None)
         self.gone += 1
         self.forget([(worker.identity, worker.known)])
+
+    def _has_merged(self, target: Target, worker: Worker) -> bool:
+        """Merge for good what a worker has told of one series, and return whether no other has told anything of it.
+
+        If that fails the series goes on showing what it showed, and all others are merged.
+        """
+        try:
+            return target.retire(worker)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            self._count_bad(f"cannot merge {target!r} of {worker.name}: {error!r}. It merges its other series.")
+            return False
 
     def _look_after(self, worker: Worker, silent: float) -> None:
         """See to a worker that has been silent for so many seconds. If that fails it is lost, and no other."""

@@ -225,6 +225,9 @@ class Overflowed:
         self.merged.retire(self.part)
         return False
 
+    def __repr__(self) -> str:
+        return repr(self.merged)
+
 
 def _what(series: Series) -> What:
     return series.kind, series.name, series.tags
