@@ -83,7 +83,7 @@ class Link:
                 self._stalled = None
                 return True
             flush.close()
-        self._stalled = self._stalled or deadline
+        self._stalled = self._stalled or time.monotonic()
         return False
 
     def take_leave(self, registry: Registry, run: Run) -> bool:

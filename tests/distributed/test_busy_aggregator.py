@@ -1,0 +1,64 @@
+"""An aggregator that is there, and reads nothing for a while."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, List, Optional
+
+from tapes.distributed import upstream
+from tapes.distributed.link import Link
+from tapes.distributed.publishing import Publisher, hello
+from tapes.registry import Registry
+from tapes.testing import ManualClock
+
+
+class FakeConnection:
+    """A connection to an aggregator that asks for everything, and takes frames while it `reads`."""
+
+    is_pending = ready = True
+    is_taken = is_expected = False
+    peer = fault = None
+
+    def __init__(self) -> None:
+        self.reads = True
+        self.frames: List[bytes] = []
+        self._words = [b"\1" + upstream.EVERYTHING]
+
+    def attend(self) -> bool:
+        """Say that it is still there."""
+        return True
+
+    def receive(self) -> Optional[bytes]:
+        """Return the next word of the aggregator."""
+        return self._words.pop(0) if self._words else None
+
+    def allows(self, _events: int) -> bool:
+        """Say whether a frame can be sent."""
+        return self.reads
+
+    def send(self, frame: bytes) -> bool:
+        """Take a frame."""
+        self.frames.append(frame)
+        return True
+
+
+def test_a_flush_that_cannot_be_sent_is_made_later() -> None:
+    """It raises nothing, is no failure at once, and what was counted meanwhile is sent as soon as there is room."""
+    connection: Any = FakeConnection()
+    registry = Registry(clock=ManualClock())
+    counter = registry.counter("c")
+    link = Link(connection, Publisher(hello(1.0, settles=True)), time.sleep)
+
+    sent = [link.flush(registry)]
+    counter.increment()
+    connection.reads = False
+    sent.append(link.flush(registry))
+    missed = link.is_missed
+    fault = link.fault
+    connection.reads = True
+    sent.append(link.flush(registry))
+
+    assert sent == [True, False, True]
+    assert not missed
+    assert fault == "it reads nothing: it is held still, or has too much to do"
+    assert len(connection.frames) == 2
