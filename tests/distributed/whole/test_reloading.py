@@ -13,6 +13,7 @@ from typing import Tuple
 import pytest
 
 from tapes.distributed import keys
+from tests.distributed.servers.serving import accepts
 from tests.distributed.whole.programs import Place, Program
 from tests.servers.processes import free_port, until
 
@@ -107,7 +108,7 @@ def test_a_config_with_faults_changes_nothing(place: Place, content: str, part: 
 
 
 def test_what_needs_another_start_is_said(place: Place) -> None:
-    """And a reporter that cannot start, for want of its port, takes nothing from the others."""
+    """And a reporter that cannot start, for want of its port, takes nothing from the others. It is tried again."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         program = place.supervise(config(place, "before"))
         until(place.report("before").documents, "it works")
@@ -116,7 +117,10 @@ def test_what_needs_another_start_is_said(place: Place) -> None:
         reload(place, program, content)
         until(place.report("after").documents, "it has followed")
         until(lambda: len(program.lines()) == 2, "it has said all")
-        status = program.terminated()
+        port = taken.getsockname()[1]
+    reload(place, program, content)
+    until(lambda: accepts(port), "the page is there")
+    status = program.terminated()
 
     assert status == 0
     assert "another start is needed for by_worker, lease in [aggregator]" in program.lines()[0]

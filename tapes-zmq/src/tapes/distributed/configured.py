@@ -77,8 +77,9 @@ class ConfiguredAggregator(RegistryAggregator):
         return self._follow(new)
 
     def _follow(self, new: ConfiguredAggregator) -> Change:
-        """Take over the reporters of another config, and keep those that are the same in both."""
-        same = {key for key, table in new._tables.items() if key in self._made and self._tables.get(key) == table}
+        """Take over the reporters of another config, and keep those that run and are the same in both."""
+        running = {key for key, reporter in self._made.items() if reporter.running}
+        same = {key for key, table in new._tables.items() if key in running and self._tables.get(key) == table}
         begins = {key: reporter for key, reporter in new._made.items() if key not in same}
         if needs_a_loop(begins.values()) and not needs_a_loop(self.reporters):
             self._say(f"{self.source}: another start is needed for the first reporter of Tornado.")
