@@ -82,6 +82,33 @@ first(reporter)
     assert (done.returncode, statistics(done.stdout)) == (0, [{}, {}])
 
 
+def test_a_reporter_that_cannot_be_stopped_takes_no_last_report_from_another(run_script: RunScript) -> None:
+    """What its stop() raises is logged, and the next reporter is waited for, however long its report takes."""
+    done = run_script(f"""{PREAMBLE}
+class Unstoppable(ScheduledReporter):
+    def report(self):
+        pass
+
+    def stop(self, timeout=5.0):
+        raise ValueError("no stop")
+
+class Slow(ThreadedStreamReporter):
+    def report(self):
+        if self.reports:
+            time.sleep(0.3)
+        super().report()
+
+Unstoppable(3600).start()
+reporter = Slow(3600)
+reporter.start()
+first(reporter)
+""")
+
+    assert (done.returncode, statistics(done.stdout)) == (0, [{}, {}])
+    assert "Unstoppable(interval=3600) could not be stopped." in done.stderr
+    assert "ValueError: no stop" in done.stderr
+
+
 def test_a_reporter_that_hangs_on_standard_output_does_not_abort_the_exit(run_script: RunScript) -> None:
     """A stalled reader of standard output costs the last report and not the exit status."""
     done = run_script(f"""{PREAMBLE}

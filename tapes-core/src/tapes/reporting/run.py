@@ -85,7 +85,10 @@ def is_ending() -> bool:
 
 
 def stop_all() -> None:
-    """Stop every reporter of this process that is still running, all at the same time."""
+    """Stop every reporter of this process that is still running, all at the same time.
+
+    One whose `stop()` raises is logged, and costs the others nothing.
+    """
     global _ending_pid
     pid = _ending_pid = os.getpid()
     unfinished = [(run, reporter) for run, reporter in list(alive.items()) if run.pid == pid]
@@ -93,7 +96,12 @@ def stop_all() -> None:
         run.request_stop()
     deadline = time.monotonic() + EXIT_TIMEOUT
     for _, reporter in unfinished:
-        reporter.stop(max(0.0, deadline - time.monotonic()))
+        try:
+            reporter.stop(max(0.0, deadline - time.monotonic()))
+        except Exception:  # noqa: PERF203  reporters of others override it
+            import logging
+
+            logging.getLogger("tapes.reporting").exception("%r could not be stopped.", reporter)
     for function in after_last_reports:
         function()
 
