@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Series = Tuple[str, "Tags"]
 
 TAGGED = object()
-"""Begins what nobody can ask for as a name: the key of a lookup with tags."""
+"""The first item of the lookup key of a metric with tags. No caller can pass it as a name."""
 
 
 class Catalogue:
@@ -32,7 +32,7 @@ class Catalogue:
         self.series: Dict[Series, Instrument] = {}
         """All series, in the order in which they were made."""
         self.aside: Dict[Series, Instrument] = {}
-        """Series that were made in an isolation: for whoever holds on to them, and for whoever asks for them again."""
+        """Series that were made in an isolation, kept for code that still holds them or asks for them again."""
         self._lookups: List[Dict[Any, Any]] = []
         self._keys: Dict[Series, List[Any]] = {}  # of each tagged series in its lookup cache
         self._tree = NameTree()
@@ -45,7 +45,7 @@ class Catalogue:
         return lookup
 
     def names(self) -> NameTree:
-        """Return the tree of names. It is made anew if a change of it has been cut off, or is being made below."""
+        """Return the tree of names. It is made anew if a change was cut off, or is interrupted by this very call."""
         if self._under_way is not None:
             self._make_anew()
         return self._tree

@@ -74,7 +74,7 @@ class Scope:
         """Measure nothing of what was entered last, when it is left."""
 
     def handed_on(self) -> Scope:
-        """Return a scope to be left for what was entered here last, which is to be left here as well."""
+        """Return an entered scope that goes on with the last entry of this one. Both have to be left."""
         scope = self.again()
         scope.__enter__()
         return scope

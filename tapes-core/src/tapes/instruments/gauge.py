@@ -58,9 +58,9 @@ class Gauge(GaugeBuffer, Instrument):
         self._streak: Optional[Streak] = None
 
     def asked_for(self, producer: Optional[Producer], merge: str) -> Optional[str]:
-        """Take the newest producer and the first `merge` that is not the default, of those that it is asked for with.
+        """Take over what the caller has asked for: the newest producer, and the first `merge` beside the default.
 
-        Return what of two that contradict each other is not so any more, or None.
+        Return what was asked for before and does not hold any more, as the end of a sentence; None if all of it does.
         """
         if self._is_aside:
             self._be_new(producer, merge)
@@ -112,7 +112,7 @@ class Gauge(GaugeBuffer, Instrument):
         return self.producer is None and not super().read(now).parts
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
-        """Take out everything recorded, and put back what was there and what it was asked for with before."""
+        """Take out everything recorded, and put back records, producer and `merge` of an earlier exchange."""
         asked = self.producer, self.merge, self._settable, self._is_aside
         taken = super().exchange(None if content is None else content[1:])
         if content is not None:

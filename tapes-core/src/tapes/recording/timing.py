@@ -55,7 +55,7 @@ class Timing(Scope):
         self._taken(None)
 
     def handed_on(self) -> Timing:
-        """Return a scope that is entered since this one was, which measures nothing any more."""
+        """Return an entered scope with the start of this one, which measures nothing any more."""
         started = self._taken(None)
         timing = self._timer._timing()
         if started is not None:

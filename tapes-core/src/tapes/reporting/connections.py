@@ -68,10 +68,10 @@ AnyClient = TypeVar("AnyClient", bound=Waiting)
 
 
 def first_to_go(clients: Sequence[AnyClient]) -> AnyClient:
-    """Return who of these, at least one, makes room for a new client.
+    """Return the client that is closed to make room for a new one. There is at least one.
 
-    That is who has waited longest of those who have not asked yet; but a few of them, who may just have come, stay even
-    if all others are getting answers.
+    It is the one that has waited longest without a complete request. While others are being answered, up to `NEWCOMERS`
+    clients without a request are spared, because they may just have come. Then the oldest answer is given up.
     """
     silent = [one for one in clients if not one.answering]
     answering = [one for one in clients if one.answering]
@@ -140,7 +140,7 @@ class Connection:
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def take_leave(self) -> None:
-        """Close. Closed with unread input, a connection is reset, and the client may not get to see its last answer."""
+        """Read what is left, then close: to close with unread input resets a connection, and loses its last answer."""
         self.deadline = time.monotonic() + FAREWELL
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""How processes end without an exit of the interpreter, and what sees to their last reports then."""
+"""Last reports in processes that end without an exit of the interpreter."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ class Client:
             self._read()
 
     def _take_leave(self) -> None:
-        """Close. Closed with unread input, a connection is reset, and the client may not get to see its last answer."""
+        """Read what is left, then close: to close with unread input resets a connection, and loses its last answer."""
         if self._ended:
             self.close()
             return

@@ -85,7 +85,7 @@ def running_loop() -> Optional[asyncio.AbstractEventLoop]:
 
 
 class _Lookout:
-    """Has a loop that runs begin, whichever of those that it has asked comes first, and another when that has ended."""
+    """Looks for a loop that runs, has it begin, and has the next one begin when that has ended."""
 
     def __init__(self, run: Run, begin: Begin, name: str, given: Optional[IOLoop]) -> None:
         self._run = run
