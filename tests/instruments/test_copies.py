@@ -178,6 +178,17 @@ def test_a_gauge_that_is_there_keeps_its_producer() -> None:
     assert tapes.get_stats().g.value == 3
 
 
+def test_a_gauge_that_is_set_there_goes_on_being_set() -> None:
+    """What the process has set itself is not hidden by the producer of what arrives."""
+    data = pickle.dumps(tapes.gauge("g", cores))
+    DEFAULT_REGISTRY.remove("g")
+    own = tapes.gauge("g")
+    own.set(7)
+
+    assert pickle.loads(data) is own
+    assert tapes.get_stats().g.value == 7
+
+
 def test_a_registry_is_itself_again() -> None:
     """The default registry by pickle too; another one cannot be pickled."""
     other = Registry()

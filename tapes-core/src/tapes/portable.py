@@ -41,7 +41,7 @@ def found(kind: str, name: str, tags: Dict[str, str]) -> Instrument:
 def found_gauge(name: str, tags: Dict[str, str], merge: str, producer: Optional[Callable[[], Any]]) -> Gauge:
     """Return the gauge of the default registry. If it is there already, it is what this process has made it."""
     gauge: Gauge = default_registry.gauge(name, tags=tags or None, merge=merge)
-    if gauge.producer is None:
+    if gauge.is_at_zero(default_registry.clock.monotonic()):  # it has just been made, or does nothing yet
         gauge.producer = producer
     return gauge
 
