@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from pathlib import Path
 from typing import Any, List
@@ -277,6 +278,22 @@ def test_a_disk_that_becomes_full_costs_nothing_that_was_kept(
     place.renew()
     place.work(3)
     place.assert_kept()
+
+
+def test_a_journal_that_could_not_go_on_is_followed_soon(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a state and another journal, however seldom the state is written because that takes long."""
+    monkeypatch.setattr(keeper, "_INTERVAL", 0.0)
+    for _ in range(2):
+        place.keeper._next = math.inf
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", raising)
+            place.work(1)
+        place.keeper.keep_when_due(place.aggregator)
+        assert place.keeper._writing is not None
+        place.keeper._writing.join()
+        place.work(1)
+
+        place.assert_kept()
 
 
 def raising(*arguments: object) -> None:

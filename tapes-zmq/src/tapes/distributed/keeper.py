@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import threading
 import time
@@ -40,6 +41,7 @@ class Keeper:
         self.path = os.path.abspath(os.fspath(path))
         self._streak = Streak(LOGGER_NAME, f"The state of the aggregator in {self.path}")
         self._next = 0.0
+        self._again = math.inf  # when it is written earlier than that, since the journal could not go on
         self._generation = 0
         self._journal: Optional[Journal] = None
         self._writing: Optional[threading.Thread] = None
@@ -83,15 +85,17 @@ class Keeper:
             self._journal.flush()
         except OSError as error:
             self._close_journal()
+            self._again = time.monotonic() + _INTERVAL
             self._failed(error)
             return False
         return True
 
     def keep_when_due(self, registry: UnifiedRegistry) -> None:
-        """Write the state if the last time is long enough ago, or the journal long."""
+        """Write the state if the last time is long enough ago, the journal is long, or it could not go on."""
         is_long = self._journal is not None and self._journal.size > _LONGEST
-        if (time.monotonic() >= self._next or is_long) and not self._is_writing():
-            start = time.monotonic()
+        start = time.monotonic()
+        if (start >= min(self._next, self._again) or is_long) and not self._is_writing():
+            self._again = math.inf
             content = self._renewed(registry)
             arguments = (content, self._generation, start)
             self._writing = threading.Thread(target=self._keep, args=arguments, name="tapes-state", daemon=True)
