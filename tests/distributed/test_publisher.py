@@ -337,6 +337,30 @@ def test_a_large_histogram_is_told_in_pieces(bench: Bench, kind: str) -> None:
     bench.assert_same()
 
 
+@pytest.mark.parametrize("kind", ["histogram", "timer"])
+@pytest.mark.parametrize("sent", [1, 2])
+def test_a_flush_that_is_given_up_between_two_pieces_loses_nothing(bench: Bench, kind: str, sent: int) -> None:
+    """The series is named once, all of it comes with the next flush, and it can be removed before that."""
+    for name in ("metric", "removed"):
+        metric = getattr(bench.registry, kind)(name)
+        for slot in range(5):
+            for number in range(4000):
+                metric.update(2.0 ** (number / 4 - 500) + slot)
+            bench.clock.advance(50)
+    flush = bench.worker.publisher.flush(bench.registry)
+    apply(bench.aggregator, [next(flush) for _ in range(sent)])
+    next(flush)
+    flush.close()
+    bench.registry.remove("removed")
+    for _ in range(2):
+        record(bench.registry, kind)
+        bench.tell()
+
+    assert told(bench.aggregator)["bad_frames"] == 0
+    assert bench.aggregator.asked == []
+    bench.assert_same()
+
+
 def test_the_largest_histogram_there_can_be_is_told(bench: Bench) -> None:
     """A value in each bucket that there is, of either sign, is less than what an aggregator takes."""
     histogram = bench.registry.histogram("metric")

@@ -39,6 +39,7 @@ Position = Tuple[int, int]
 class _Sent(NamedTuple):
     number: int
     state: Any
+    """None if the series has been named, and its first state was not told to the end."""
 
 
 class _Past(NamedTuple):
@@ -133,9 +134,11 @@ class Publisher:
         if not self._sequence:
             parts.append(records.hello(self._hello))
         for metric, told, sent in self._changes(registry, now):
-            for record in told:
+            for place, record in enumerate(told):
                 if size and (size + len(record) > FRAME or len(changes) >= SERIES):
                     yield self._frame(now, 0, parts)
+                    if place and sent is not None and metric not in self._sent:
+                        changes.append((metric, _Sent(sent.number, None)))
                     self._note(changes, ends=False)
                     self._next = metric
                     parts, changes, size = [], [], 0
@@ -176,7 +179,9 @@ class Publisher:
                 first, *others = codec.states(number, told, None)
                 yield metric, [new + first, *others], _Sent(number, state)
             elif codec.differ(metric, state, sent.state):
-                told, known = (state, sent.state) if merged is None else (state.less(merged), sent.state.less(merged))
+                told, known = state, sent.state
+                if merged is not None:
+                    told, known = told.less(merged), None if known is None else known.less(merged)
                 yield metric, codec.states(sent.number, told, known), _Sent(sent.number, state)
 
     def _number_of(self, metric: Instrument) -> int:
