@@ -361,6 +361,35 @@ def test_a_flush_that_is_given_up_between_two_pieces_loses_nothing(bench: Bench,
     bench.assert_same()
 
 
+@pytest.mark.parametrize("kind", ["histogram", "timer"])
+def test_a_large_series_that_was_not_told_to_the_end_by_another_worker(bench: Bench, kind: str) -> None:
+    """One that has become another worker again and again, and the last time between two pieces of it."""
+    metric = getattr(bench.registry, kind)("metric")
+
+    def record_much() -> None:
+        for slot in range(5):
+            for number in range(4000):
+                metric.update(2.0 ** (number / 4 - 500) + slot)
+            bench.clock.advance(50)
+
+    record_much()
+    bench.tell()
+    bench.aggregator.retire(bench.aggregator.workers[bench.worker.identity])
+    bench.tell()
+    record_much()
+    bench.worker.publisher.begin()
+    flush = bench.worker.publisher.flush(bench.registry)
+    for _ in range(2):
+        next(flush)
+    flush.close()
+    bench.worker.publisher.begin_as_another(bench.worker.publisher.position)
+    bench.aggregator.introduce(bench.worker)
+    bench.tell()
+
+    assert told(bench.aggregator)["bad_frames"] == 0
+    assert bench.aggregator.get_stats().metric["count"] == 40_000
+
+
 def test_the_largest_histogram_there_can_be_is_told(bench: Bench) -> None:
     """A value in each bucket that there is, of either sign, is less than what an aggregator takes."""
     histogram = bench.registry.histogram("metric")

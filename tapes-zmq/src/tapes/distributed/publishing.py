@@ -87,7 +87,7 @@ class Publisher:
 
     def told(self) -> Dict[Instrument, Any]:
         """Return the states that have been sent, by their metrics."""
-        return {**self._merged, **{metric: sent.state for metric, sent in self._sent.items()}}
+        return {**self._merged, **_states(self._sent)}
 
     def announce(self, interval: float) -> None:
         """Say from the next session on that flushes are `interval` seconds apart."""
@@ -115,7 +115,7 @@ class Publisher:
                 break
             else:
                 known.update(past.sent)
-        self._merged.update({metric: sent.state for metric, sent in known.items() if sent is not None})
+        self._merged.update(_states(known))
         self._sent = {}
         self._journal.clear()
         self._states = self._flushes = 0
@@ -214,6 +214,11 @@ class Publisher:
             past = self._journal.popleft()
             self._flushes -= past.ends
             self._states -= past.states
+
+
+def _states(told: Mapping[Instrument, Optional[_Sent]]) -> Dict[Instrument, Any]:
+    """Return the states that were told to the end."""
+    return {metric: sent.state for metric, sent in told.items() if sent is not None and sent.state is not None}
 
 
 def has_recorded(metric: Instrument, state: Any, told: Any) -> bool:
