@@ -211,6 +211,17 @@ def test_workers_of_the_same_name_are_told_apart(others: str) -> None:
     assert shown == ({} if own == "worker=shop:1" else {own: {"value": 4}})
 
 
+def test_what_of_a_host_cannot_be_printed_is_a_question_mark() -> None:
+    """Neither a log nor a destination of reports has to cope with what a worker calls its host."""
+    clock = ManualClock(1000.0)
+    worker = Simulated(clock, 7, host="a\ud800b\u202ec\x85", processes=ELSEWHERE)
+    aggregator = Asking(clock, [worker], by_worker=True)
+    worker.registry.counter("orders").increment(3)
+    worker.tell(aggregator)
+
+    assert stats_of(aggregator)["orders"] == {"value": 3, "worker=a?b?c?:7": {"value": 3}}
+
+
 def test_a_number_that_is_used_again_in_a_container(bench: Bench) -> None:
     """Its process of before has ended, although nobody here can look at it."""
     first, second = (Simulated(bench.clock, 7, host="shop", started=started) for started in (100, 200))

@@ -84,8 +84,9 @@ class Worker:
 
     @property
     def name(self) -> str:
-        """How people tell it from others."""
-        return f"{self.hello.host}:{self.hello.pid}"
+        """How people tell it from others, in logs and tags: what of its host cannot be printed is a question mark."""
+        host = "".join([character if character.isprintable() else "?" for character in self.hello.host])
+        return f"{host}:{self.hello.pid}"
 
     def everything(self) -> List[Target]:
         """Return all series that it has a share in."""
