@@ -329,6 +329,22 @@ def test_a_reporter_that_hangs_takes_no_last_report_from_the_others(place: Place
     assert [place.report(name).last("served.value") for name in ("before", "after")] == [{"served.value": 3}] * 2
 
 
+def test_stop_leaves_alone_what_has_taken_the_place_of_its_own_files(place: Place) -> None:
+    """A program that has closed all files ends its aggregator in order, and nothing is written to its own files."""
+    program = place.run("""
+        stopping = aggregator(stream(3600))
+        stopping.start()
+        os.closerange(3, 1000)
+        files = [open(FOLDER / f"file{number}", "w+") for number in range(100)]
+        stopping.stop()
+        say(sum(os.fstat(file.fileno()).st_size for file in files))
+    """)
+    status = program.ended()
+
+    assert (status, program.said()) == (0, "0\n")
+    assert len(place.report().documents()) == 2, "the first report and the last"
+
+
 def test_stop_of_a_forked_process_is_none_of_its_children_s_business(place: Place) -> None:
     """In a child of the process that has started it, `stop()` and the end of the block leave the aggregator alone."""
     program = place.run("""

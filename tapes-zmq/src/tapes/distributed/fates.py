@@ -146,7 +146,12 @@ class Forked:
         for number in SIGNALS:
             if not _is_ignored(number):
                 signal.signal(number, self._heed)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.signal(signal.SIGUSR1, self._heed_parent)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGUSR1))
+
+    def _heed_parent(self, number: int, frame: object) -> None:
+        """Take the signal for STOP: the parent has no pipe any more when its program has closed all files."""
+        self._is_told = True
 
     def _heed(self, number: int, frame: object) -> None:
         self._signalled = time.monotonic()
@@ -156,7 +161,7 @@ class Forked:
     def _is_told_to_stop(self) -> bool:
         if not self._is_told and select.select([self._told], [], [], 0.0)[0]:
             # At its end nobody is left who could say it, which is no word.
-            self._is_told = os.read(self._told, 1) == STOP
+            self._is_told = os.read(self._told, 1) == STOP or self._is_told
         return self._is_told
 
 

@@ -15,6 +15,7 @@ from tapes import forking
 from tapes.distributed.fates import STOP, Fate, Forked
 from tapes.distributed.unified import LOGGER_NAME
 from tapes.errors import ReporterError
+from tapes.reporting.descriptors import identity
 
 _READY = 30.0  # seconds in which it has to be ready
 _MOMENT = 1.0  # seconds in which it ends if it is interrupted while it starts
@@ -36,6 +37,7 @@ class ForkedProcess:
         self._status: Optional[int] = None
         self._readable, writable = os.pipe()
         told, self._tell = os.pipe()
+        self._stands_for = identity(self._tell)
         _flush()  # what is buffered is the parent's to write
         self.pid = forking.fork_apart()
         if self.pid:
@@ -106,7 +108,10 @@ class ForkedProcess:
 
     def _tell_to_stop(self) -> None:
         with suppress(OSError):  # it ends in this moment
-            os.write(self._tell, STOP)
+            if identity(self._tell) == self._stands_for:
+                os.write(self._tell, STOP)
+            else:  # the program has closed all files, and it may be one of its own by now
+                os.kill(self.pid, signal.SIGUSR1)
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError):
@@ -115,7 +120,7 @@ class ForkedProcess:
 
     def _close(self) -> None:
         tell, self._tell = self._tell, -1
-        if tell >= 0:
+        if tell >= 0 and identity(tell) == self._stands_for:
             os.close(tell)
 
     def _reap(self, timeout: float) -> bool:
