@@ -292,3 +292,20 @@ for number in range(2):
     assert (done.returncode, done.stderr) == (0, "")
     assert orders(done)[-1] == 2
     assert {0, 1, 2} == set(orders(done))
+
+
+def test_a_hub_of_greenlets_may_be_what_the_signal_interrupts(run_script: RunScript) -> None:
+    """With gevent the handler is mostly called in its hub, which may not wait: nothing is raised, nothing is lost."""
+    pytest.importorskip("gevent")
+    done = run_script(f"""
+from gevent import get_hub, monkey
+monkey.patch_all()
+{PREAMBLE}
+first(configure())
+orders.increment(7)
+get_hub().loop.run_callback(terminate)
+time.sleep(60)
+""")
+
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+    assert orders(done) == [0, 7]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -139,7 +140,8 @@ def _handle(number: int, _: Optional[FrameType]) -> None:
     if end is None or end.pid != os.getpid():
         end = _end = _End()
         try:
-            threading.Thread(target=_finish, args=(number, end), name="tapes-sigterm", daemon=True).start()
+            # It waits for nothing, as Thread.start() does: where gevent has made it a greenlet, its hub may not wait.
+            _thread.start_new_thread(_finish, (number, end))
         except RuntimeError:  # there are no more threads when the interpreter exits
             with suppress(BaseException):  # by Ctrl-C for instance
                 stop_all()
