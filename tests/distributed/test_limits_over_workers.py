@@ -123,6 +123,32 @@ def test_recycled_workers_leave_no_more_series_than_there_may_be(clock: ManualCl
     assert len(list(metrics(aggregator, "timer"))) == 101
 
 
+def test_overflow_series_need_no_room(clock: ManualClock) -> None:
+    """Before a restart and after it: what is left for others is the same."""
+    worker, other = workers = [Simulated(clock, 1), Simulated(clock, 2)]
+    aggregator = Asking(clock, workers, max_series=5)
+    for number in range(5):
+        record(worker.registry, "counter", "name", {"number": str(number)})
+    worker.tell(aggregator)
+    for name in ("name", "other"):
+        for number in range(2):
+            record(other.registry, "counter", name, {"more": str(number)})
+    other.tell(aggregator)
+    worker.registry.remove("name", {"number": "0"})
+    worker.tell(aggregator)
+    aggregator = restarted(aggregator, clock, workers, max_series=5)
+    assert aggregator.get_stats().tapes.aggregator.series.value == 4
+    for each in workers:
+        each.publisher.begin()
+    record(worker.registry, "counter", "new")
+    for each in workers:
+        each.tell(aggregator)
+
+    assert aggregator.get_stats().tapes.aggregator.series.value == 5
+    assert aggregator.get_stats().new.value == 1
+    assert total(aggregator, "counter") == 5 - 1 + 4 + 1
+
+
 @pytest.mark.parametrize("kind", ["counter", "meter", "histogram", "timer"])
 def test_a_series_that_has_overflowed_stays_where_it_is(clock: ManualClock, kind: str) -> None:
     """In a new session, when there is room again, and when its slices have been merged."""

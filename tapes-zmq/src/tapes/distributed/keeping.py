@@ -14,6 +14,7 @@ from tapes.distributed.records import CODECS, Reader, Series
 from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
 from tapes.distributed.workers import Overflowed, Part
 from tapes.errors import MetricError
+from tapes.name_tree import OVERFLOW
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
@@ -251,8 +252,9 @@ def _filled(
     new = kept.series
     if new.kind == "gauge" and not goes_on:
         return ()
+    is_shared = new.tags != OVERFLOW or any(share.number == _NOWHERE for share in kept.shares)
     try:
-        merged = registry.merged(new, new.tags)
+        merged = registry.merged(new, new.tags) if is_shared else registry.overflow_series(new)
     except MetricError:  # another version made names that are none here
         return ()
     if new.kind != "gauge":

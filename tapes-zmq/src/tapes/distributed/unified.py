@@ -397,7 +397,7 @@ class UnifiedRegistry(Registry):
             logging.getLogger(LOGGER_NAME).warning(
                 "The aggregator has %s: the totals of further ones go to series tagged overflow=true.", limit
             )
-        return worker.overflow(new.number, self.adopt(MERGED[new.kind](new.name, OVERFLOW, new.merge)), of)
+        return worker.overflow(new.number, self.overflow_series(new), of)
 
     def shared(self) -> List[Merged]:
         """Return the series that workers share, and not those that each has of its own."""
@@ -419,6 +419,10 @@ class UnifiedRegistry(Registry):
             named[tags] = merged
             self._shared_count += 1
         return merged
+
+    def overflow_series(self, new: Series) -> Merged:
+        """Return the series that others of this name overflow to. It needs no room. Raises MetricError."""
+        return self.adopt(MERGED[new.kind](new.name, OVERFLOW, new.merge))
 
     def _own_series(self, worker: Worker, new: Series, shared: Merged) -> Optional[Merged]:
         """Return the series beside a shared one that shows a worker alone.
