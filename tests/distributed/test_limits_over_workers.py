@@ -123,6 +123,31 @@ def test_recycled_workers_leave_no_more_series_than_there_may_be(clock: ManualCl
     assert len(list(metrics(aggregator, "timer"))) == 101
 
 
+@pytest.mark.parametrize("settles", [True, False])
+def test_a_worker_that_never_tells_to_the_end_has_no_more_series(clock: ManualClock, settles: bool) -> None:
+    """Than there may be of a worker, however often it begins, and with whatever names."""
+    worker = Simulated(clock, 1, settles=settles)
+    aggregator = Asking(clock, [worker], max_series=50)
+    for session in range(20):
+        worker.registry.clear()
+        for number in range(45):
+            record(worker.registry, "counter", f"name{session}.number{number}")
+        worker.publisher.begin()
+        flush = worker.publisher.flush(worker.registry)
+        aggregator.apply(next(flush))
+        flush.close()
+    known = aggregator.workers[worker.identity]
+
+    assert len(known.everything()) <= 50 + 40
+    assert len(known.overflowed) + len(known.earlier) <= 2 * (50 + 40)
+    worker.publisher.begin()
+    worker.tell(aggregator)
+    assert told(aggregator)["bad_frames"] == 0
+    assert {f"name19.number{number}" for number in range(45)} <= {metric.name for metric in aggregator} | {
+        part.of[1] for part in known.overflowed.values() if part.of is not None
+    }
+
+
 def test_overflow_series_need_no_room(clock: ManualClock) -> None:
     """Before a restart and after it: what is left for others is the same."""
     worker, other = workers = [Simulated(clock, 1), Simulated(clock, 2)]

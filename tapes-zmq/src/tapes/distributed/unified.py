@@ -286,12 +286,21 @@ class UnifiedRegistry(Registry):
         worker.in_step = True
         worker.left = worker.ended = False
         worker.present = True
-        worker.unclaimed = worker.everything()
+        worker.unclaimed = list(dict.fromkeys(worker.everything()))
         worker.earlier.update({targets[0]: number for number, targets in worker.series.items() if targets})
         worker.series = {}
+        self._bound_unclaimed(worker)
         if not worker.settles:
             worker.number_parts_anew()
         worker.is_full = False
+
+    def _bound_unclaimed(self, worker: Worker) -> None:
+        """Let go of the oldest series of a worker that begins again and again, and never tells to the end."""
+        most = self.max_series * (1 + self.by_worker)
+        worker.unclaimed, oldest = worker.unclaimed[:most], worker.unclaimed[most:]
+        self._remove(worker, oldest)
+        for target in oldest:
+            worker.earlier.pop(target, None)
 
     def _take_records(self, worker: Worker, frame: Frame) -> None:
         body = frame.body

@@ -106,6 +106,14 @@ class Worker:
         """Take note that all series of the session have been named."""
         self._earlier_parts = {}
 
+    def forget_part(self, part: Overflowed) -> None:
+        """Take note that a part of an overflow series is none any more."""
+        number = part.part.number
+        if self.overflowed.get(number) is part:
+            del self.overflowed[number]
+        if self._earlier_parts.get(part.of or number) is part:
+            del self._earlier_parts[part.of or number]
+
     def part_of_overflow(self, named: Series) -> Optional[Overflowed]:
         """Return the part of an overflow series that a series is which the worker names; None if it is none."""
         number = named.number
@@ -221,8 +229,7 @@ class Overflowed:
 
     def retire(self, worker: Worker) -> bool:
         """Merge what has been told, and return False: an overflow series stays."""
-        if worker.overflowed.get(self.part.number) is self:
-            del worker.overflowed[self.part.number]
+        worker.forget_part(self)
         self.merged.retire(self.part)
         return False
 
