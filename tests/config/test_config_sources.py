@@ -81,7 +81,7 @@ def test_environment_variable_is_not_set(monkeypatch: pytest.MonkeyPatch, value:
 
     assert fault(None) == (
         "The environment variable TAPES_CONFIG has 1 fault, nothing was started:\n"
-        "  - it is not set: let it name a TOML file, or give configure() a mapping or a path"
+        "  - it is not set, and no file was given: let it name a TOML file, or give the path of one"
     )
 
 

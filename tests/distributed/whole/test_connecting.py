@@ -13,6 +13,20 @@ FORGOTTEN = "never called connect()"
 UNCONFIRMED = "has confirmed its last report"
 
 
+def test_where_nobody_was_only_that_is_said(place: Place) -> None:
+    """Whoever connects and closes without an aggregator is told once, and not that it has forgotten to connect."""
+    program = place.run("""
+        registry = worker_registry()
+        registry.counter("served").increment()
+        registry.connect()
+        registry.close()
+    """)
+    status = program.ended()
+
+    assert status == 0
+    assert [UNCONFIRMED in line for line in program.lines()] == [True]
+
+
 def test_a_forgotten_connect_is_said_at_exit(place: Place) -> None:
     """A process that has recorded and never connected says so in one line of the log when it exits."""
     program = place.run("""

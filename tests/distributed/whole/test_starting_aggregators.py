@@ -92,6 +92,7 @@ def test_a_port_that_is_in_use_is_raised(place: Place, fork: bool, started: List
     started[0].start()
 
     assert str(port) in str(caught.value)
+    assert str(caught.value).count("[Errno") == 1
     assert (left, pid) == ([], None)
 
 

@@ -163,7 +163,8 @@ def test_an_aggregator_without_reporters_is_a_fault(place: Place) -> None:
     status = program.ended()
 
     assert status == 1
-    assert "reporters" in program.said()
+    assert program.said().count("reporters: ") == 1
+    assert "nobody would see what is merged" in program.said()
 
 
 def test_an_aggregator_is_no_table(place: Place) -> None:
@@ -335,7 +336,7 @@ def test_two_may_not_share_a_state(place: Place) -> None:
     assert "state" in second.said()
 
 
-def test_verbose_is_as_quiet_when_all_is_well(place: Place) -> None:
+def test_verbose_tells_what_goes_on(place: Place) -> None:
     """What is logged goes to standard error with its time; there is no traceback in it."""
     told = place.supervise(config(place), "--verbose")
     until(place.report().documents, "it works")
@@ -350,6 +351,8 @@ def test_verbose_is_as_quiet_when_all_is_well(place: Place) -> None:
     status = told.terminated()
 
     assert status == 0
+    assert f"The aggregator works at ipc://{place.folder}/a. It reports by [ThreadedStreamReporter(" in told.said()
+    assert told.lines()[-1].endswith("The aggregator ends.")
     assert "Traceback" not in told.said()
     assert place.report().last("served.value") == {"served.value": 7}
 

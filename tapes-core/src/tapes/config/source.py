@@ -33,7 +33,7 @@ def read(config: ConfigSource) -> Source:
     if config is None:
         named = os.environ.get(VARIABLE)
         if not named:
-            fault = "it is not set: let it name a TOML file, or give configure() a mapping or a path"
+            fault = "it is not set, and no file was given: let it name a TOML file, or give the path of one"
             raise ConfigError(f"The environment variable {VARIABLE}", [fault])
         return _read_file(named, f"{named} (named by {VARIABLE})")
     try:

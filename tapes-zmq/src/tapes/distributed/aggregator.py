@@ -227,14 +227,17 @@ class RegistryAggregator:
 
             def begin() -> None:
                 running.start(self.reporters)
+                _note("works at %s. It reports by %s.", self.address, list(self.reporters))
                 ready()
 
             def retire() -> Change:
                 change = self.reload()
                 running.stop(change.ends)
+                _note("has read its keys and config anew.")
                 return change
 
             def end() -> None:
+                _note("ends.")
                 claim.leave()
                 if state_lock is not None:
                     state_lock.leave()
@@ -325,3 +328,10 @@ def _state_lock(path: str, program: claims.Program) -> claims.FileLock:
         return claims.FileLock(f"{path}.lock", taken, program)
     except OSError as error:
         raise ReporterError(f"state_path: {path} cannot be written: {error.strerror}.") from error
+
+
+def _note(what: str, *arguments: object) -> None:
+    """Log what the aggregator does, for those who want to follow it."""
+    import logging
+
+    logging.getLogger(LOGGER_NAME).info(f"The aggregator {what}", *arguments)

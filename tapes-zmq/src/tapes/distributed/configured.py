@@ -38,12 +38,12 @@ class ConfiguredAggregator(RegistryAggregator):
         self._tables: Mapping[str, object] = {}
         """The options that they were made with."""
         try:
-            checked = check(table)
+            checked = check({"reporters": {}, **table})
         except ConfigError as error:
             faults += error.faults
         else:
             self._made = {each.key: each.reporter for each in checked.reporters}
-            reporters: Any = table["reporters"]
+            reporters: Any = table.get("reporters", {})
             self._tables = reporters
             if not self._made:
                 faults.append("reporters: there are none, so nobody would see what is merged")

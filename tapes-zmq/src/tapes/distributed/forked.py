@@ -165,11 +165,19 @@ def _live(serve: Serve, writable: int, child: Forked) -> int:
 
             logging.getLogger(LOGGER_NAME).exception("The aggregator has ended.")
         else:
-            tell({"message": str(error), "errno": error.errno if isinstance(error, OSError) else None})
+            tell(_told(error))
         return 1
     finally:
         _flush()
     return 0
+
+
+def _told(error: Exception) -> Dict[str, Any]:
+    """Return what the parent is told of an error that it raises."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return {"message": str(error), "errno": None}
+    where = "" if error.filename is None else f": {error.filename!r}"
+    return {"message": f"{error.strerror}{where}", "errno": error.errno}
 
 
 def _flush() -> None:

@@ -108,6 +108,8 @@ class DistributedRegistry(Registry):
         super().after_fork()
         self._connecting = threading.RLock()
         self._said = False
+        if not self._connected:
+            self._publisher = None  # it was closed, in the parent
         prepare_exit()
 
     def warn_if_lost(self) -> None:
@@ -116,6 +118,8 @@ class DistributedRegistry(Registry):
             return
         publisher = self._publisher
         told = publisher.told() if publisher is not None else {}
+        if publisher is not None and not told:
+            return  # no aggregator has ever been there, which its reporter has said when it was closed
         now = self.clock.monotonic()
         if any(has_recorded(metric, metric.committed(now), told.get(metric)) for metric in self):
             self._said = True
