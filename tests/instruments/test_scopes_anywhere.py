@@ -7,6 +7,7 @@ import contextlib
 import gc
 import random
 import threading
+import tracemalloc
 import weakref
 from contextvars import copy_context
 from typing import Any, Callable, Generator, Iterator, List
@@ -224,6 +225,39 @@ def test_no_block_is_kept_alive(bench: Bench, run: Callable[..., Any]) -> None:
     gc.collect()
 
     assert [local() for local in locals_of] == [None, None, None]
+
+
+def test_blocks_that_hand_over_to_one_another_leave_nothing_behind(bench: Bench) -> None:
+    """However many there have been: there is always one that is entered, and the one before it is left after that."""
+    timing = bench.timer.time()
+
+    def block() -> Iterator[None]:
+        with timing:
+            yield
+
+    blocks = [block()]
+    next(blocks[0])
+
+    def hand_over(times: int) -> None:
+        for _ in range(times):
+            blocks.append(block())
+            next(blocks[1])
+            next(blocks.pop(0), None)
+        bench.timer.read(bench.clock.monotonic())  # which leaves no durations to be folded
+
+    hand_over(100)
+    tracemalloc.start()
+    try:
+        hand_over(100)
+        before, _ = tracemalloc.get_traced_memory()
+        hand_over(5_000)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    next(blocks[0], None)
+
+    assert after - before < 50_000
+    assert bench.timer.read(bench.clock.monotonic()).events.count == 5_201
 
 
 def test_a_gauge_that_gets_a_producer_while_a_block_is_in_progress(bench: Bench) -> None:

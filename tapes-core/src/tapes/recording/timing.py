@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     # When it was entered, and the frame of who entered with how often it was inside already; None once it was left, so
     # as to keep no frame alive.
     _Entry = List[Any]
-    # A scope, one of its entries, and the link before.
-    _Link = Tuple["Timing", _Entry, Optional[Any]]
+    # A scope, one of its entries, the link before, and how many links there are up to here.
+    _Link = Tuple["Timing", _Entry, Optional[Any], int]
 
 _getframe = sys._getframe
 
@@ -25,6 +25,8 @@ _entered: ContextVar[Optional[_Link]] = ContextVar("tapes_timings_entered", defa
 """The entries that were made in this context, the newest first."""
 
 _FIRST = "first"
+
+_LONG = 16  # links, from which on dead ones are looked for at each power of two
 
 _SUSPENDABLE = 0x20 | 0x80 | 0x200  # code of generators, coroutines and asynchronous generators
 
@@ -108,7 +110,7 @@ class Timing(Scope):
             depth += 1
         entry[1] = frame, depth
         entries[frame, depth] = entry
-        _entered.set((self, entry, _living(_entered.get())))
+        _entered.set(_linked(self, entry, _entered.get()))
 
     def _taken(self, frame: Optional[FrameType]) -> Optional[float]:
         """Take out the entry of who leaves, and return when it was made; None if there is none."""
@@ -136,7 +138,7 @@ class Timing(Scope):
         """Take out the newest entry of this context; with a frame that is leaving, the newest of one that returned."""
         link = _entered.get()
         while link is not None:
-            scope, entry, link = link
+            scope, entry, link, _ = link
             if scope is not self or entry[1] is None or (leaving is not None and _runs(entry[1][0], leaving)):
                 continue
             if entries.pop(entry[1], None) is not None:
@@ -174,6 +176,26 @@ def _oldest(entries: Dict[Any, _Entry]) -> Optional[_Entry]:
         if entry is not None:
             return entry
     return None
+
+
+def _linked(scope: Timing, entry: _Entry, before: Optional[_Link]) -> _Link:
+    """Return a link with those before it whose entries have not been left.
+
+    They are looked for from time to time only: entries that are left in another order leave dead links between living
+    ones, and blocks that hand over to one another for ever would leave ever more.
+    """
+    before = _living(before)
+    length = 1 if before is None else before[3] + 1
+    if length >= _LONG and not length & (length - 1):
+        living = []
+        while before is not None:
+            living.append(before)
+            before = _living(before[2])
+        length = 1
+        for each, its_entry, _, _ in reversed(living):
+            before = each, its_entry, before, length
+            length += 1
+    return scope, entry, before, length
 
 
 def _living(link: Optional[_Link]) -> Optional[_Link]:
