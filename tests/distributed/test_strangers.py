@@ -18,6 +18,7 @@ from tapes.distributed.addresses import checked
 from tapes.distributed.receiver import Receiver
 from tapes.distributed.unified import UnifiedRegistry
 from tests.distributed.faults.processes import site
+from tests.distributed.servers.serving import accepts
 from tests.servers.processes import PATIENCE, free_port, until
 
 FAMILIES = {"tcp": socket.AF_INET, "ipc": socket.AF_UNIX}
@@ -96,3 +97,44 @@ def test_strangers_leave_descriptors_for_the_rest(transport: str, pause: float) 
         worker.record(100)
 
         assert aggregator.await_picture(place.recorded) == place.recorded
+
+
+class Scarce:
+    """Descriptors that are short for as long as a test says so."""
+
+    limit = 10
+    short = False
+    looks = 0
+
+    def are_short(self) -> bool:
+        """Say so."""
+        return self.short
+
+    def are_plenty(self) -> bool:
+        """Say so, and count who asks."""
+        self.looks += 1
+        return not self.short
+
+    def give_back(self) -> None:
+        """Do nothing."""
+
+    def keep(self) -> None:
+        """Do nothing."""
+
+
+def test_a_port_that_is_taken_while_nobody_is_let_in_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The aggregator goes on with whom it hears, and listens again as soon as the other one has left the port."""
+    descriptors = Scarce()
+    monkeypatch.setattr(receivers, "Descriptors", lambda: descriptors)
+    port = free_port()
+    receiver = Receiver(UnifiedRegistry(), checked(f"tcp://127.0.0.1:{port}", keys=None, insecure=True))
+    receiver.start()
+    descriptors.short = True
+    until(lambda: not accepts(port), "the port is closed")
+    with socket.create_server(("127.0.0.1", port)):
+        descriptors.short = False
+        until(lambda: descriptors.looks > 3 or receiver.error, "it has tried to listen again")
+    until(lambda: accepts(port) or receiver.error, "it listens again")
+    stopped = receiver.stop(PATIENCE)
+
+    assert (receiver.error, stopped) == (None, True)

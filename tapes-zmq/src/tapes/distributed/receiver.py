@@ -130,11 +130,11 @@ class Receiver:
             self._descriptors.give_back()
             self._done.set()
 
-    def _bind(self, socket: zmq.Socket[bytes]) -> None:
+    def _bind(self, socket: zmq.Socket[bytes], *, patience: float = _RELEASE) -> None:
         """Bind it, at a port as soon as an aggregator that leaves has let it go."""
         if self._address.path is not None:
             socket.setsockopt(zmq.USE_FD, addresses.listening(self._address.path, self._access))
-        deadline = time.monotonic() + _RELEASE
+        deadline = time.monotonic() + patience
         while True:
             try:
                 socket.bind(self._address.text)
@@ -258,9 +258,12 @@ class Receiver:
                 "else in until there are fewer. Raise the limit (ulimit -n), if they are workers."
             )
         elif self._is_full and not self._is_closed and descriptors.are_plenty():
+            try:
+                self._bind(socket, patience=0.0)
+            except (zmq.ZMQError, OSError):
+                return  # somebody else is there meanwhile: it is tried again, and nobody waits for that
             self._is_full = False
             descriptors.keep()
-            self._bind(socket)
             self._crowds.succeeded()
 
     def _take(self, socket: zmq.Socket[bytes]) -> bool:
