@@ -182,7 +182,7 @@ class RegistryAggregator:
         if self._keys_folder is not None and self._receiver is not None:
             try:
                 self._keys = curve.of_aggregator(self._keys_folder)
-            except ReporterOptionError as error:
+            except (ReporterOptionError, OSError) as error:
                 import logging
 
                 logging.getLogger(LOGGER_NAME).error("The aggregator at %s keeps its keys: %s", self.address, error)
@@ -262,8 +262,10 @@ class RegistryAggregator:
             self._receiver = None
             running.stop_all()
             if receiver is not None:
-                receiver.stop(REPORTING)
-                if receiver.error is None:
+                if not receiver.stop(REPORTING):
+                    # Its thread still changes what would be written. What is in the journal is safe.
+                    _warn("takes in for too long what has arrived: its state is not written once more.")
+                elif receiver.error is None:
                     if keeper is not None:
                         keeper.keep(self.registry)
                     if claim.is_awaited:
@@ -335,3 +337,10 @@ def _note(what: str, *arguments: object) -> None:
     import logging
 
     logging.getLogger(LOGGER_NAME).info(f"The aggregator {what}", *arguments)
+
+
+def _warn(what: str) -> None:
+    """Log what is wrong with the aggregator."""
+    import logging
+
+    logging.getLogger(LOGGER_NAME).warning("The aggregator %s", what)

@@ -197,7 +197,8 @@ class Keeper:
         return self._writing is not None and self._writing.is_alive()
 
     def _failed(self, error: OSError) -> None:
-        self._streak.failed(f"cannot be written: {error.strerror}. It will be tried again.")
+        hope = "" if self._is_over else " It will be tried again."
+        self._streak.failed(f"cannot be written: {error.strerror}.{hope}")
 
     def _close_journal(self) -> None:
         closed, self._journal = self._journal, None
