@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
 import struct
 import sys
+from collections import Counter
 from typing import List
 
 import pytest
@@ -106,11 +108,7 @@ def test_counting_in_bulk_finds_the_same_bucket(repetitions: int, value: float) 
 @given(st.lists(ANY, min_size=8, max_size=60))
 def test_counting_in_bulk_counts_each_value_once(values: List[float]) -> None:
     """Values of all sizes and signs together are counted into the same buckets as one by one."""
-    one_by_one: dict[int, int] = {}
-    for value in values:
-        one_by_one[key_of(value)] = one_by_one.get(key_of(value), 0) + 1
-
-    assert dict(distributed(values, EMPTY).buckets.items()) == one_by_one
+    assert dict(distributed(values, EMPTY).buckets.items()) == Counter(map(key_of, values))
 
 
 def test_both_zeros_share_a_bucket() -> None:
@@ -159,3 +157,26 @@ def test_merged_buckets_are_the_sum_of_both(first: dict[int, int], second: dict[
 
     assert together == {key: first.get(key, 0) + second.get(key, 0) for key in first.keys() | second.keys()}
     assert (first, second) == before
+
+
+NEAR = [0.0, -0.0, 2.0**-140, 1.0, 1.0000001, 1.01, -1.0, 2.0**-127, 2.0**-126, 3.4e38, 1e300, 7]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_batches_are_counted_as_all_values_together(seed: int) -> None:
+    """Whatever is new in a batch: an extreme in a known bucket or another, zero, a sign, beyond single floats."""
+    some = random.Random(seed)
+    ordinary = [some.lognormvariate(0, 1) for _ in range(30)]
+    batches = [
+        [some.choice(some.choice([ordinary, NEAR])) for _ in range(some.choice([1, 8, 40]))]
+        if number % 2
+        else [some.choice(ordinary) * some.choice([1.0, 1.0001, 0.9999]) for _ in range(some.choice([8, 40]))]
+        for number in range(6)
+    ]
+    found = EMPTY
+    for batch in batches:
+        found = distributed(batch, found)
+    values = [value for batch in batches for value in batch]
+
+    assert dict(found.buckets.items()) == Counter(map(key_of, values))
+    assert (found.count, found.minimum, found.maximum) == (len(values), min(values), max(values))

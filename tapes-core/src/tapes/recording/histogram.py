@@ -43,7 +43,7 @@ class HistogramBuffer(Buffer[HistogramState]):
         Raises InvalidTypeError for what is no number and InvalidValueError for NaN and infinities.
         """
         # Ints of any size are taken as they are: a fold finds out more cheaply whether there are too large ones.
-        if (type(value) is not float or value - value != 0.0) and type(value) is not int:
+        if (type(value) is not float or value - value) and type(value) is not int:
             value = self._checked(value)
         (pending := self._pending).append(value)
         if len(pending) > self._limit:

@@ -104,7 +104,7 @@ class TimerBuffer(TickingBuffer[TimerState]):
         is no duration and InvalidValueError for NaN and infinities.
         """
         # As in a histogram, ints of any size are taken as they are.
-        if (type(duration) is not float or duration - duration != 0.0) and type(duration) is not int:
+        if (type(duration) is not float or duration - duration) and type(duration) is not int:
             duration = self._seconds(duration)
         now = self._now()
         self._pending.append(duration)
