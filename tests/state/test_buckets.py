@@ -180,3 +180,10 @@ def test_batches_are_counted_as_all_values_together(seed: int) -> None:
 
     assert dict(found.buckets.items()) == Counter(map(key_of, values))
     assert (found.count, found.minimum, found.maximum) == (len(values), min(values), max(values))
+
+
+def test_what_is_nearly_zero_is_no_zero_after_one() -> None:
+    """Single precision makes zero of it, whose bucket is there already."""
+    found = distributed([2.0**-150, 1.0] * 8, distributed([0.0, 1.0] * 8, EMPTY))
+
+    assert dict(found.buckets.items()) == {0: 8, key_of(2.0**-150): 8, key_of(1.0): 16}
