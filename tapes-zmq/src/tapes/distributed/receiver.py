@@ -47,6 +47,7 @@ _ZAP = "inproc://zeromq.zap.01"
 _HANDSHAKES = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
+_EVENTS_OF_PEERS = _HANDSHAKES | zmq.EVENT_ACCEPTED  # which wakes the loop, so that it looks at its descriptors
 
 
 class Receiver:
@@ -114,7 +115,7 @@ class Receiver:
             zap = self._admission(context, sockets)
             while not self._stopping or not self._ready.is_set():
                 socket = self._socket = self._subscription(context, sockets)
-                monitor = socket.get_monitor_socket(_HANDSHAKES)
+                monitor = socket.get_monitor_socket(_EVENTS_OF_PEERS)
                 sockets.append(monitor)
                 self._bind(socket)
                 self._is_full = False
@@ -319,6 +320,8 @@ class Receiver:
     def _note_refusal(self, monitor: zmq.Socket[bytes]) -> None:
         event = recv_monitor_message(monitor)
         kind, number = event["event"], event["value"]
+        if kind == zmq.EVENT_ACCEPTED:
+            return
         hung_up = kind == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and number in (0, errno.ECONNRESET, errno.EPIPE)
         if hung_up and self._keys is None:
             return  # as a worker does that is killed; where there are keys, most likely because it has none
