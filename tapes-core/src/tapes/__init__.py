@@ -12,21 +12,25 @@ The functions of this module work on the registry of the process; `tapes.Registr
 from __future__ import annotations
 
 import pkgutil
+import sys
 
 __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, Type, Union
 
-from tapes.archives import add_archives
-from tapes.meta import metered_meta
 from tapes.registry import DEFAULT_REGISTRY, Registry
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from tapes.config import Configuration
+    from tapes.meta import Definition
 
-add_archives(__path__, __name__)
+# By now there is a finder of each entry of sys.path.
+if any(hasattr(finder, "archive") for finder in list(sys.path_importer_cache.values())):
+    from tapes.archives import add_archives
+
+    add_archives(__path__, __name__)
 
 __version__ = "1.0.0"
 
@@ -46,6 +50,13 @@ def configure(
     from tapes.config import configure
 
     return configure(config, registry=registry)
+
+
+def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type[type]:
+    """Return a metaclass that gives each of its classes a set of metrics. See `tapes.meta.metered_meta`."""
+    from tapes.meta import metered_meta
+
+    return metered_meta(metrics, base)
 
 
 __all__ = [

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from _thread import RLock
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from tapes.errors import NameCollisionError
 from tapes.name_tree import NameTree
 
 if TYPE_CHECKING:
+    from typing import Tuple
+
     from tapes.clock import Clock
     from tapes.instruments import Instrument
     from tapes.naming import Tags
 
-Series = Tuple[str, "Tags"]
+    Series = Tuple[str, Tags]
 
 TAGGED = object()
 """The first item of the lookup key of a metric with tags. No caller can pass it as a name."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Tuple, Type
+from typing import TYPE_CHECKING, Any, Tuple, Type
 
 from tapes.errors import InvalidTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Callable
 
-Definition = Tuple[str, str, Callable[[str], Any]]
-"""The attribute, a template of the metric's name with `{}` for the name of the class, and what makes the metric."""
+    # The attribute, a template of the metric's name with `{}` for the name of the class, and what makes the metric.
+    Definition = Tuple[str, str, Callable[[str], Any]]
 
 
 def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type[type]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Dict, Tuple
+from typing import Dict
 
 from tapes.errors import InvalidNameError, InvalidTagsError, shown
 
-Tags = Tuple[Tuple[str, str], ...]
+Tags = tuple[tuple[str, str], ...]
 """Tags in their canonical form: pairs of key and value, sorted by key."""
 
 MAX_SEGMENTS = 64

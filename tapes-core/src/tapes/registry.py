@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Optional, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Optional, Tuple, Type
 
 from tapes import forking, observers, portable
 from tapes.catalogue import TAGGED, Catalogue
 from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
-from tapes.isolation import Isolation
 from tapes.name_tree import OVERFLOW
 from tapes.naming import Tags, canonical_tags, check_name, check_tags
 from tapes.snapshot.snapshot import Readings, Snapshot
@@ -18,8 +17,9 @@ from tapes.state.gauge import MERGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import TypeVar
 
-Kind = TypeVar("Kind", bound=Instrument)
+    Kind = TypeVar("Kind", bound=Instrument)
 
 
 class Registry:
@@ -210,6 +210,8 @@ class Registry:
         For tests: threads that record all the while are counted on the side on which they happen to be, and another
         thread must not isolate the same registry at the same time.
         """
+        from tapes.isolation import Isolation  # here, since only tests need it
+
         logged, notes = self._logged, self.notes
         try:
             self.notes = None

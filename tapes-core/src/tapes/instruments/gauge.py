@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tapes.snapshot.snapshot import Statistics
     from tapes.streak import Streak
 
-Producer = Callable[[], Any]
+    Producer = Callable[[], Any]
 
 _being_asked: ContextVar[Tuple[Gauge, ...]] = ContextVar("tapes_gauges_being_asked", default=())
 

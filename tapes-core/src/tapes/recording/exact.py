@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from math import inf
-from numbers import Complex, Integral, Number, Real
 from operator import index
 from typing import Any, Optional
 
@@ -17,10 +17,10 @@ def is_number(value: object) -> bool:
     they hold: some of one element convert to numbers, and compute element by element.
     """
     kind = type(value)
-    if issubclass(kind, Real):
+    if issubclass(kind, (int, float)) or _is_a("Real", kind):
         return kind.__name__ != "timedelta64"  # an int to numpy, but with a unit
-    if issubclass(kind, Number):
-        return not issubclass(kind, Complex)  # Decimal
+    if _is_a("Number", kind):
+        return not _is_a("Complex", kind)  # Decimal
     return kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_")
 
 
@@ -45,8 +45,18 @@ def exact(value: object) -> Optional[float]:
     return saturated(number) if number - number == 0 else None
 
 
+def _is_a(name: str, kind: type) -> bool:
+    """Whether a type says that it is one of these of the module `numbers`.
+
+    To say so, it had to import the module. So nothing is imported here, where a signal handler may record, or a thread
+    that is forked away in the middle.
+    """
+    abstract = getattr(sys.modules.get("numbers"), name, None)
+    return abstract is not None and issubclass(kind, abstract)
+
+
 def _converted(value: Any) -> float:
-    if isinstance(value, Integral):
+    if _is_a("Integral", type(value)):
         return int(index(value))
     try:
         number = float(value)

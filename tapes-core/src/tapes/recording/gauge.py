@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import List, SupportsFloat, Tuple, Union
+from typing import TYPE_CHECKING, List, SupportsFloat
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.state.gauge import UNSET, GaugeState, single
 from tapes.state.numbers import total
 
-_Change = Union[float, Tuple[float, float]]  # something to add, or a value and when it was set
+if TYPE_CHECKING:
+    from typing import Tuple, Union
+
+    _Change = Union[float, Tuple[float, float]]  # something to add, or a value and when it was set
 
 
 class GaugeBuffer(Buffer[GaugeState]):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Union, overload
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union, overload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tapes.naming import Tags
 
-Statistics = Dict[str, Optional[Union[int, float]]]
+Statistics = dict[str, Optional[Union[int, float]]]
 """The statistics of one series by key, in the order in which they are shown. None where there is no value."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional
 
-from tapes.snapshot.quantiles import quantiles
 from tapes.state.numbers import saturated
 from tapes.state.rates import tick_of
 
@@ -56,5 +55,7 @@ def _spread(window: Distribution) -> Statistics:
         return dict.fromkeys(SPREAD_KEYS, 0.0)
     # Rounding must not put the mean of equal values beside them.
     mean = min(max(window.mean, window.minimum), window.maximum)
+    from tapes.snapshot.quantiles import quantiles  # here, since who only records need not pay for it
+
     found = quantiles(window, FRACTIONS)
     return dict(zip(SPREAD_KEYS, (window.minimum, window.maximum, mean, window.stddev, *found)))

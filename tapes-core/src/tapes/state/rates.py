@@ -8,9 +8,14 @@ events, so the averages of two processes add up to the average of both.
 from __future__ import annotations
 
 import math
-from typing import Tuple
+from typing import TYPE_CHECKING
 
 from tapes.state.numbers import MOST, added
+
+if TYPE_CHECKING:
+    from typing import Tuple
+
+    Rates = Tuple[float, float, float]
 
 TICK = 5.0
 """Seconds between two updates of the averages. Ticks begin at the multiples of it."""
@@ -19,8 +24,6 @@ PERIODS = (60.0, 300.0, 900.0)
 """Seconds over which `m1`, `m5` and `m15` look back."""
 
 _DECAYS = tuple(math.exp(-TICK / period) for period in PERIODS)
-
-Rates = Tuple[float, float, float]
 
 
 def tick_of(time: float) -> int:
