@@ -74,18 +74,18 @@ def test_who_has_vanished_leaves_no_connection_behind(address: str) -> None:
             peer.kill()
 
 
-@pytest.mark.parametrize(("transport", "pause"), [("tcp", 0.0), ("ipc", 0.3)])
+@pytest.mark.parametrize(("transport", "pause"), [("tcp", 0.0), ("ipc", 0.2)])
 def test_strangers_leave_descriptors_for_the_rest(transport: str, pause: float) -> None:
     """More of them than there may be descriptors: the page is served, and workers get in once they have gone."""
     if not sys.platform.startswith("linux"):
         pytest.skip("These faults are made by the means of Linux.")
     with site() as place:
-        few = ["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"]
+        few = ["sh", "-c", 'ulimit -n 512 && exec "$@"', "sh"]
         port = free_port()
         aggregator = place.aggregator(address=f"tcp://127.0.0.1:{port}" if transport == "tcp" else "", within=few)
         aggregator.start()
         with ExitStack() as strangers:
-            for number in range(400):
+            for number in range(700):
                 if number % 16 == 0 and "lets nobody else in" not in aggregator.said():
                     time.sleep(pause)  # 0MQ ends a process that has no descriptor left for an ipc:// address
                 stranger = strangers.enter_context(socket.socket(FAMILIES[transport]))
