@@ -92,7 +92,6 @@ def send_messages(address: str, seed: int, stopping: threading.Event) -> Dict[st
     with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
         publisher.setsockopt(zmq.SNDHWM, 0)
         publisher.setsockopt(zmq.LINGER, 30_000)
-        publisher.setsockopt(zmq.SNDHWM, 0)  # what waits is not dropped, however few frames the aggregator lets wait
         publisher.connect(address)
         publisher.recv()  # the aggregator wants them
         while not stopping.wait(PAUSE):
