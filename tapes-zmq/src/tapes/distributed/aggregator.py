@@ -227,17 +227,17 @@ class RegistryAggregator:
 
             def begin() -> None:
                 running.start(self.reporters)
-                _note("works at %s. It reports by %s.", self.address, list(self.reporters))
+                _log("INFO", "works at %s. It reports by %s.", self.address, list(self.reporters))
                 ready()
 
             def retire() -> Change:
+                _log("INFO", "reads its keys and config anew.")
                 change = self.reload()
                 running.stop(change.ends)
-                _note("has read its keys and config anew.")
                 return change
 
             def end() -> None:
-                _note("ends.")
+                _log("INFO", "ends.")
                 claim.leave()
                 if state_lock is not None:
                     state_lock.leave()
@@ -264,7 +264,7 @@ class RegistryAggregator:
             if receiver is not None:
                 if not receiver.stop(REPORTING):
                     # Its thread still changes what would be written. What is in the journal is safe.
-                    _warn("takes in for too long what has arrived: its state is not written once more.")
+                    _log("WARNING", "takes in for too long what has arrived: its state is not written once more.")
                 elif receiver.error is None:
                     if keeper is not None:
                         keeper.keep(self.registry)
@@ -332,15 +332,8 @@ def _state_lock(path: str, program: claims.Program) -> claims.FileLock:
         raise ReporterError(f"state_path: {path} cannot be written: {error.strerror}.") from error
 
 
-def _note(what: str, *arguments: object) -> None:
-    """Log what the aggregator does, for those who want to follow it."""
+def _log(level: str, what: str, *arguments: object) -> None:
+    """Log what the aggregator does, or what is wrong with it."""
     import logging
 
-    logging.getLogger(LOGGER_NAME).info(f"The aggregator {what}", *arguments)
-
-
-def _warn(what: str) -> None:
-    """Log what is wrong with the aggregator."""
-    import logging
-
-    logging.getLogger(LOGGER_NAME).warning("The aggregator %s", what)
+    logging.getLogger(LOGGER_NAME).log(getattr(logging, level), f"The aggregator {what}", *arguments)
