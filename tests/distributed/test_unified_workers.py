@@ -260,6 +260,21 @@ def test_a_process_that_was_killed_is_found_out(bench: Bench, dead: Set[int]) ->
     assert bench.aggregator.get_stats().level.value == 4
 
 
+def test_what_passes_after_the_look_at_the_clock_is_no_silence(bench: Bench, dead: Set[int]) -> None:
+    """A receiver that is held still between its look at the clock and its look after workers has heard nobody."""
+    (worker,) = local(bench, 11)
+    record(worker, 3)
+    worker.tell(bench.aggregator)
+    dead.add(11)
+    looked = bench.clock.monotonic()
+    bench.clock.advance(20)
+    bench.aggregator.tidy(looked)
+
+    assert list(bench.aggregator.workers) == [worker.identity]
+    bench.aggregator.tidy(looked + 2.5)
+    assert bench.aggregator.workers == {}
+
+
 def test_a_process_that_lives_is_never_given_up(bench: Bench, dead: Set[int]) -> None:
     """However long it is silent: stopped, or busy, it may go on."""
     (worker,) = local(bench, 11)

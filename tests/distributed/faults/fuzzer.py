@@ -85,28 +85,52 @@ class Fuzz:
         return frames.encode(Frame(b"the fuzzer's own", self._session, 0, time, flags, body))
 
 
-def send_messages(address: str, seed: int, stopping: threading.Event) -> Dict[str, int]:
+class Watch:
+    """What the test has to say: stop by a line, and hang up by an end."""
+
+    def __init__(self) -> None:
+        """Wait for it from now on."""
+        self.stopping, self._leaving = threading.Event(), threading.Event()
+        threading.Thread(target=self._hear, daemon=True).start()
+
+    def report(self, sent: Dict[str, int]) -> None:
+        """Say what has been sent, and stay connected until told to go.
+
+        With a peer that hangs up 0MQ drops what it has not read of it, if as much waits as may.
+        """
+        sys.stdout.write(f"{json.dumps(sent)}\n")
+        sys.stdout.flush()
+        self._leaving.wait()
+
+    def _hear(self) -> None:
+        sys.stdin.readline()
+        self.stopping.set()
+        sys.stdin.read()
+        self._leaving.set()
+
+
+def send_messages(address: str, seed: int, watch: Watch) -> None:
     """Send messages that are no frames."""
     fuzz = Fuzz(seed)
     sent = dict.fromkeys(fuzz.kinds, 0)
     with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
         publisher.setsockopt(zmq.SNDHWM, 0)
-        publisher.setsockopt(zmq.LINGER, 30_000)
+        publisher.setsockopt(zmq.LINGER, 0)
         publisher.connect(address)
         publisher.recv()  # the aggregator wants them
-        while not stopping.wait(PAUSE):
+        while not watch.stopping.wait(PAUSE):
             for name in fuzz.names(BATCH):
                 publisher.send_multipart(fuzz.kinds[name]())
                 sent[name] += 1
-    return sent
+        watch.report(sent)
 
 
-def make_connections(address: str, seed: int, stopping: threading.Event) -> Dict[str, int]:
+def make_connections(address: str, seed: int, watch: Watch) -> None:
     """Send what is larger than anything that is taken, what is not even 0MQ, and nothing at all."""
     chance = random.Random(seed)
     sent = {"too large": 0, "not 0MQ": 0, "HTTP": 0, "cut off": 0, "silent": 0}
     with contextlib.ExitStack() as stack:
-        while not stopping.wait(PAUSE):
+        while not watch.stopping.wait(PAUSE):
             with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
                 publisher.setsockopt(zmq.LINGER, 0)
                 publisher.setsockopt(zmq.XPUB_VERBOSE, 1)
@@ -127,20 +151,13 @@ def make_connections(address: str, seed: int, stopping: threading.Event) -> Dict
                 if chance.random() < 0.7:  # others stay
                     stranger.close()
                 sent[kind] += 1
-    return sent
+        watch.report(sent)
 
 
 def main(address: str, seed: int, what: str) -> None:
     """Send."""
-    stopping = threading.Event()
-
-    def wait_for_the_end() -> None:
-        sys.stdin.read()
-        stopping.set()
-
-    threading.Thread(target=wait_for_the_end, daemon=True).start()
     send = {"messages": send_messages, "connections": make_connections}[what]
-    sys.stdout.write(json.dumps(send(address, seed, stopping)))
+    send(address, seed, Watch())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from tapes.distributed.frames import LEAVING, decode
 from tapes.distributed.keeping import decode as decode_state
 from tests.distributed.faults.lossy import Lossy, Proxy, honest
 from tests.distributed.faults.processes import Site, Watcher, environment, resident
-from tests.servers.processes import PATIENCE, until
+from tests.servers.processes import until
 
 
 def wide_counts(stats: Dict[str, Any]) -> Set[int]:
@@ -227,9 +227,12 @@ class Fuzzer:
         self._command = [sys.executable, "-m", "tests.distributed.faults.fuzzer", address, str(seed), what]
 
     def stop(self) -> Dict[str, int]:
-        """Stop it. Return how much of each kind it has sent."""
-        told, _ = self._process.communicate("", PATIENCE)
-        sent: Dict[str, int] = json.loads(told)
+        """Stop it. Return how much of each kind it has sent. It stays connected."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("stop\n")
+        self._process.stdin.flush()
+        sent: Dict[str, int] = json.loads(self._process.stdout.readline())
         return sent
 
     def __enter__(self) -> Fuzzer:

@@ -12,10 +12,10 @@ from tapes.distributed.unified import UnifiedRegistry
 
 tidy = UnifiedRegistry.tidy
 
-def tidy_or_fail(unified):
+def tidy_or_fail(unified, now=None):
     if (FOLDER / "fails").exists():
         raise MemoryError("There is no room.")
-    tidy(unified)
+    tidy(unified, now)
 
 UnifiedRegistry.tidy = tidy_or_fail
 """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     _Socket = zmq.Socket
 
-_WAITING = 64  # frames that may wait to be sent; with the size of frames, some 8 MB
+_WAITING = 256  # frames that may wait to be sent; with the size of frames, some 8 MB
 _AGAIN = (0.1, 0.5)  # seconds after which it is tried again, at first and at most
 _TURNED_AWAY = 2.0  # seconds after which it is tried again if it was turned away: keys do not change that often
 _ATTEMPT = 5.0  # seconds in which a host has to answer
@@ -193,7 +193,6 @@ class Connection:
             socket.setsockopt(zmq.HANDSHAKE_IVL, int(_ATTEMPT * 1000))
             socket.setsockopt(zmq.HEARTBEAT_IVL, _BEAT)
             socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _BEATEN)
-            socket.setsockopt(zmq.HEARTBEAT_TTL, _BEATEN)
         keys = self._keys
         if keys is not None:
             socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tapes.instruments import Instrument
     from tapes.registry import Registry
 
-FRAME = 1 << 17
+FRAME = 1 << 15
 """Bytes of records that a frame has at most, unless it has a single one. With the high-water marks of the sockets it
 bounds what waits to be sent and to be taken in."""
 

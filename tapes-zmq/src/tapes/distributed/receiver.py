@@ -36,7 +36,10 @@ _YIELD = 0.01  # seconds
 _TIDY = 0.5  # seconds between two looks at who is gone
 _STALL = 0.5  # seconds for which the loop has not run, and in which what has been sent may not have been received
 _LAST = 1.0  # seconds in which what has arrived is taken in before the end
-_WAITING = 16  # frames of one peer that wait to be taken in; what is beyond waits where it comes from
+# Frames of one peer that wait to be taken in; what is beyond waits where it comes from. If so many wait when the peer
+# hangs up, 0MQ drops what the system still holds of it. So a worker that ends while this process is held still loses
+# nothing only if that many are more than it has sent by then.
+_WAITING = 128
 _STRANGER = 5_000  # milliseconds in which a connection has to say what it is
 _BEAT, _BEATEN = 3_000, 10_000  # milliseconds between two signs of life over a network, and until there has to be one
 _EVENTS = 64  # requests and refusals that are dealt with at a time
@@ -224,24 +227,25 @@ class Receiver:
             if self._new_keys is not None and self._has_cut_off(socket, monitor):
                 return
             drained = self._take(socket) if socket in ready else True
+            seen = self._registry.clock.monotonic()
             stalled = stalls.found()
             if stalled > _STALL:
                 self._registry.excuse(stalled)
-            self._look_after_the_rest()
+            self._look_after_the_rest(seen)
             self._bound_strangers(socket)
             if stopping:
                 end = min(end, time.monotonic() + _LAST)
                 if drained or time.monotonic() >= end:
                     return
 
-    def _look_after_the_rest(self) -> None:
-        """Do what has its time, however many messages are waiting."""
+    def _look_after_the_rest(self, seen: float) -> None:
+        """Do what has its time, however many messages are waiting, of workers that were there when they were seen."""
         now = time.monotonic()
         if self._keeper is not None:
             self._keeper.flush()
         if now - self._tidied >= _TIDY:
             self._tidied = now
-            self._registry.tidy()
+            self._registry.tidy(seen)
             if self._keeper is not None:
                 self._keeper.keep_when_due(self._registry)
         if self._leaving:

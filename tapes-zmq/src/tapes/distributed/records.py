@@ -44,7 +44,7 @@ OVERFLOW_NAME = f"{RESERVED}overflow"
 MOST = 1 << 53
 """How many values or timed events there may be. At a million a second that takes 285 years."""
 
-PIECE = 1 << 16
+PIECE = 1 << 15
 """Bytes from which on what has become of a histogram is told in several records, each with some of its slices."""
 
 _NARROW = range(1, 0x8000)  # the keys that have lanes

@@ -132,9 +132,13 @@ class UnifiedRegistry(Registry):
             self._count_bad(f"has dropped what is no frame of a worker. {error}")
             return False
 
-    def tidy(self) -> None:
-        """Let go of workers that are gone. To be called now and then, whether messages are waiting or not."""
-        now = self.clock.monotonic()
+    def tidy(self, now: Optional[float] = None) -> None:
+        """Let go of workers that are gone. To be called now and then, whether messages are waiting or not.
+
+        `now` is when it was seen how long this process had not run, which is excused: what passes between that look and
+        this one is not silence of the workers.
+        """
+        now = self.clock.monotonic() if now is None else now
         if now - self._bad_at > _CALM:
             self._bad.succeeded()
         self._dismissed = {identity: at for identity, at in self._dismissed.items() if now - at < _REPEAT}
