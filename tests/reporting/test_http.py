@@ -26,7 +26,6 @@ from tests.reporting.pages import (
     ask,
     clients_of,
     fetch,
-    reporters,
     served,
 )
 
@@ -38,31 +37,11 @@ HEADERS = {
 }
 
 
-@pytest.fixture
-def registry() -> FaultyRegistry:
-    """Make a registry that holds one counter."""
-    return FaultyRegistry()
-
-
 @pytest.fixture(params=EVERYTHING)
 def page(request: pytest.FixtureRequest) -> Iterator[Served]:
     """Serve the page, in every way that there is."""
     with served(request.param) as page:
         yield page
-
-
-@pytest.fixture(params=REPORTERS)
-def make(request: pytest.FixtureRequest) -> Iterator[MakeReporter]:
-    """Give the way to make reporters that serve at a port of their own, of each kind."""
-    with reporters(request.param) as make:
-        yield make
-
-
-@pytest.fixture
-def reporter(make: MakeReporter, registry: FaultyRegistry) -> Iterator[PageReporter]:
-    """Serve the registry at any free port."""
-    with make(0, registry) as reporter:
-        yield reporter
 
 
 def text(status: str, **headers: str) -> Dict[str, str]:

@@ -17,18 +17,15 @@ from tapes.reporting.page import PageReporter
 from tests.conftest import Until
 from tests.reporting.pages import (
     PAGE,
-    REPORTERS,
     Connect,
     FaultyRegistry,
     MakeReporter,
     answering,
     ask,
     clients_of,
-    connecting,
     everything,
     exchange,
     fetch,
-    reporters,
 )
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -54,39 +51,12 @@ class Gate:
 
 
 @pytest.fixture
-def registry() -> FaultyRegistry:
-    """Make a registry that counts the pages that are made of it."""
-    return FaultyRegistry()
-
-
-@pytest.fixture(params=REPORTERS)
-def make(request: pytest.FixtureRequest) -> Iterator[MakeReporter]:
-    """Give the way to make reporters that serve at a port of their own, of each kind."""
-    with reporters(request.param) as make:
-        yield make
-
-
-@pytest.fixture
-def reporter(make: MakeReporter, registry: FaultyRegistry) -> Iterator[PageReporter]:
-    """Serve the registry."""
-    with make(0, registry) as reporter:
-        yield reporter
-
-
-@pytest.fixture
 def gate(registry: FaultyRegistry) -> Iterator[Gate]:
     """Hold up all pages, and let them pass in the end."""
     gate = Gate()
     registry.gauge("gate", gate)
     yield gate
     gate.open()
-
-
-@pytest.fixture
-def connect(reporter: PageReporter) -> Iterator[Connect]:
-    """Connect, as often as a test likes."""
-    with connecting(reporter.port) as connect:
-        yield connect
 
 
 def reset(client: socket.socket) -> None:
