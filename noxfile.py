@@ -225,9 +225,11 @@ def run_pytest(session: nox.Session, wheels: Path, *runner: str) -> None:
     if runner or session.posargs:
         session.run(*runner, "pytest", *session.posargs, env=told)
         return
-    # Tests wait for processes, and those of many processes mostly for one another, so some of them run at a time.
-    session.run("pytest", "--ignore", MANY_PROCESSES, "--numprocesses", "2", env=told)
-    session.run("pytest", MANY_PROCESSES, "--numprocesses", "5", env=told)
+    # Tests wait for processes, and those of many processes mostly for one another, so some of them run at a time. Long
+    # ones stand side by side in a file: whoever has no more tests takes over some of another's.
+    at_a_time = ("--dist", "worksteal", "--numprocesses")
+    session.run("pytest", "--ignore", MANY_PROCESSES, *at_a_time, "2", env=told)
+    session.run("pytest", MANY_PROCESSES, *at_a_time, "5", env=told)
 
 
 def statsd_server(session: nox.Session) -> Optional[Path]:

@@ -18,7 +18,7 @@ from tapes.distributed.records import Series
 from tapes.testing import ManualClock
 from tests.distributed.simulated import Asking, Simulated, apply, assert_alike, stats_of, told
 
-LAW = settings(derandomize=True, deadline=None, database=None, max_examples=200)
+LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 
 BODY = 52
 """Where the records begin."""

@@ -67,7 +67,7 @@ def test_a_reporter_that_hangs_takes_no_last_report_from_another(run_script: Run
     """Although the first reporter uses up the whole deadline, the second one makes its last report."""
     done = run_script(f"""{PREAMBLE}
 import tapes.reporting.run
-tapes.reporting.run.EXIT_TIMEOUT = 1
+tapes.reporting.run.EXIT_TIMEOUT = 3
 
 class Hanging(ScheduledReporter):
     def report(self):

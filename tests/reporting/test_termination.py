@@ -133,7 +133,7 @@ def test_a_report_that_hangs_does_not_hold_up_the_end(run_script: RunScript) -> 
     """The process ends when the deadline has passed, with the reports that could be made."""
     done = run_script(f"""{PREAMBLE}
 import tapes.reporting.run
-tapes.reporting.run.EXIT_TIMEOUT = 0.3
+tapes.reporting.run.EXIT_TIMEOUT = 2
 
 class Hanging(ScheduledReporter):
     def report(self):

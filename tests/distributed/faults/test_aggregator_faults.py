@@ -18,8 +18,8 @@ from tests.distributed.faults.events import Picture
 from tests.distributed.faults.processes import Site, Watcher, await_writing, resident, stats_at
 from tests.servers.processes import free_port, until
 
-LATE = 5.0
-"""Seconds by which an aggregator is late."""
+LATE = 1.0
+"""Seconds by which an aggregator is late, which are many intervals of its workers."""
 
 STALL = 8.0
 """Seconds for which one is held still: longer than workers that are far away wait for a sign of life."""
@@ -32,10 +32,12 @@ GIVEN_UP = 2.5
 
 
 def test_an_aggregator_that_comes_late_is_told_everything(site: Site) -> None:
-    """Workers that have recorded for five seconds before there is an aggregator lose nothing of it."""
+    """Workers that have recorded and published before there is an aggregator lose nothing of it."""
     aggregator = site.aggregator()
-    for _ in range(3):
-        site.worker(aggregator.address).begin()
+    for _ in range(2):
+        worker = site.worker(aggregator.address)
+        worker.record(1000)
+        worker.begin()
     time.sleep(LATE)
 
     aggregator.start()
@@ -48,19 +50,17 @@ def test_an_aggregator_that_comes_late_is_told_everything(site: Site) -> None:
     assert seen == site.recorded
     assert site.wrong_spreads(aggregator.stats()) == []
     assert watcher.went_down() == []
-    assert min(worker.total for worker in site.workers) > 1000
 
 
-@pytest.mark.parametrize("interval", [0.1, 1.0])
-def test_an_aggregator_that_is_killed_and_restarted_is_told_everything_again(site: Site, interval: float) -> None:
+def test_an_aggregator_that_is_killed_and_restarted_is_told_everything_again(site: Site) -> None:
     """Killed in the middle, twice, it shows what live workers have counted, and no page shows less than one before."""
     aggregator = site.aggregator()
     aggregator.start()
-    for _ in range(6):
+    for interval in (0.1, 0.1, 1.0, 1.0):
         site.worker(aggregator.address, interval=interval).begin()
     with Watcher(aggregator) as watcher:
         for _ in range(2):
-            watcher.await_more(100)
+            watcher.await_more(30)
             aggregator.kill()
             time.sleep(1)
             aggregator.start()
@@ -214,8 +214,8 @@ def test_what_workers_had_published_to_a_stalled_aggregator_before_they_died_cou
     aggregator = site.aggregator()
     aggregator.start()
     seen, recorded = [], []
-    for _ in range(3):
-        workers = [site.worker(aggregator.address) for _ in range(4)]
+    for _ in range(2):
+        workers = [site.worker(aggregator.address) for _ in range(3)]
         for worker in workers:
             worker.record(50)
         aggregator.await_picture(site.recorded)

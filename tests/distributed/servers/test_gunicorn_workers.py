@@ -33,8 +33,9 @@ APPLICATION = "tests.distributed.servers.wsgi_app:application"
 RECYCLED_AFTER = 50  # requests
 RECYCLED = 2 * PROCESSES  # of those that have answered in the end, the first two are gone at least
 
-workers = pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
-preloads = pytest.mark.parametrize("preload", [False, True], ids=["imported-by-workers", "preloaded"])
+WORKERS = ["sync", "gthread", "gevent"]
+PRELOADS = [False, True, False]
+"""Whether the application is preloaded for each while it is watched. Where only the end counts it is not, or is."""
 
 
 def gunicorn(worker: str, preload: bool, *options: str) -> Command:
@@ -55,8 +56,7 @@ def settled(said: str) -> bool:
     return booted == serve == PROCESSES + len(leaving)
 
 
-@workers
-@preloads
+@pytest.mark.parametrize(("worker", "preload"), list(zip(WORKERS, PRELOADS)))
 def test_gunicorn_is_counted_while_it_serves(worker: str, preload: bool) -> None:
     """The total is exact in the middle and at the end, and no scrape shows less than one before it.
 
@@ -69,8 +69,7 @@ def test_gunicorn_is_counted_while_it_serves(worker: str, preload: bool) -> None
     assert course.total == course.answered
 
 
-@workers
-@preloads
+@pytest.mark.parametrize(("worker", "preload"), [(worker, not preload) for worker, preload in zip(WORKERS, PRELOADS)])
 def test_gunicorn_workers_that_are_recycled_leave_all_that_they_have_counted(worker: str, preload: bool) -> None:
     """Workers end in the middle of the load and publish only then, and nothing is missing."""
     command = gunicorn(worker, preload, "--max-requests", str(RECYCLED_AFTER))
@@ -81,7 +80,7 @@ def test_gunicorn_workers_that_are_recycled_leave_all_that_they_have_counted(wor
     assert course.total == course.answered
 
 
-@workers
+@pytest.mark.parametrize("worker", WORKERS)
 def test_gunicorn_connects_in_a_hook(worker: str) -> None:
     """With a preloaded application, `post_fork` may as well be where each worker connects."""
     with serving(gunicorn(worker, True), WHILE_SERVING, environment={"CONNECT": "later"}) as site:
@@ -91,8 +90,9 @@ def test_gunicorn_connects_in_a_hook(worker: str) -> None:
     assert course.total == course.answered
 
 
-@pytest.mark.parametrize("interval", [WHILE_SERVING, AT_THE_END], ids=["while-serving", "at-the-end"])
-@pytest.mark.parametrize("forks_aggregator", [False, True], ids=["aggregator-apart", "aggregator-forked"])
+@pytest.mark.parametrize(
+    ("interval", "forks_aggregator"), [(WHILE_SERVING, True), (AT_THE_END, False)], ids=["while-serving", "at-the-end"]
+)
 def test_gunicorn_that_gevent_has_patched_before_all_else(interval: float, forks_aggregator: bool) -> None:
     """Nothing is missing where gevent has replaced threads and sockets before tapes is imported and forked."""
     command = gunicorn("gevent", True)

@@ -8,8 +8,9 @@ import pytest
 
 from tests.distributed.servers.serving import AT_THE_END, WHILE_SERVING, Command, serving
 
-ways = pytest.mark.parametrize("way", ["fork", "spawn", "forkserver", "os.fork"])
-aggregators = pytest.mark.parametrize("forks_aggregator", [False, True], ids=["aggregator-apart", "aggregator-forked"])
+WAYS = ["fork", "spawn", "forkserver", "os.fork"]
+AGGREGATORS = [False, True, False, True]
+"""Whether each forks its aggregator while it is watched. Where only the end counts it is the other way round."""
 
 
 def processes(way: str) -> Command:
@@ -17,8 +18,7 @@ def processes(way: str) -> Command:
     return lambda port: [sys.executable, "-m", "tests.distributed.servers.processes_app", str(port), way]
 
 
-@ways
-@aggregators
+@pytest.mark.parametrize(("way", "forks_aggregator"), list(zip(WAYS, AGGREGATORS)))
 def test_processes_are_counted_while_they_serve(way: str, forks_aggregator: bool) -> None:
     """The total is exact in the middle and at the end, and no scrape shows less than one before it."""
     with serving(processes(way), WHILE_SERVING, forks_aggregator=forks_aggregator) as site:
@@ -28,8 +28,7 @@ def test_processes_are_counted_while_they_serve(way: str, forks_aggregator: bool
     assert course.total == course.answered
 
 
-@ways
-@aggregators
+@pytest.mark.parametrize(("way", "forks_aggregator"), list(zip(WAYS, reversed(AGGREGATORS))))
 def test_processes_leave_all_that_they_have_counted(way: str, forks_aggregator: bool) -> None:
     """They publish only when they end, and nothing is missing."""
     with serving(processes(way), AT_THE_END, forks_aggregator=forks_aggregator) as site:

@@ -23,7 +23,6 @@ WAYS: List[List[str]] = [[], ["--lazy-apps"], ["--py-call-uwsgi-fork-hooks"]]
 if sys.version_info < (3, 13):  # there uWSGI answers nobody with this option, whatever it serves
     WAYS.append(["--py-call-osafterfork"])
 
-
 ACCEPTING = "This worker accepts requests."
 """What a worker says when it listens to signals and to clients."""
 
@@ -31,10 +30,6 @@ ACCEPTING = "This worker accepts requests."
 def named(options: List[str]) -> str:
     """Return a name for the test."""
     return " ".join(options) or "by-default"
-
-
-ways = pytest.mark.parametrize("options", [*WAYS, ["--enable-threads"]], ids=named)
-recycling_ways = pytest.mark.parametrize("options", WAYS, ids=named)
 
 
 def uwsgi(options: List[str]) -> Command:
@@ -59,7 +54,7 @@ def settled(said: str) -> bool:
     return left == replaced and said.splitlines().count(ACCEPTING) == PROCESSES + replaced
 
 
-@ways
+@pytest.mark.parametrize("options", [*WAYS, ["--enable-threads"]], ids=named)
 def test_uwsgi_is_counted_while_it_serves(options: List[str]) -> None:
     """The total is exact in the middle and at the end, and no scrape shows less than one before it."""
     with serving(uwsgi([*options, *GRACEFULLY]), WHILE_SERVING) as site:
@@ -69,7 +64,7 @@ def test_uwsgi_is_counted_while_it_serves(options: List[str]) -> None:
     assert course.total == course.answered
 
 
-@ways
+@pytest.mark.parametrize("options", [[], ["--lazy-apps"], ["--enable-threads"]], ids=named)
 def test_uwsgi_workers_leave_all_that_they_have_counted(options: List[str]) -> None:
     """Workers publish only when they end, and nothing is missing."""
     with serving(uwsgi([*options, *GRACEFULLY]), AT_THE_END) as site:
@@ -79,7 +74,7 @@ def test_uwsgi_workers_leave_all_that_they_have_counted(options: List[str]) -> N
     assert course.total == course.answered
 
 
-@recycling_ways
+@pytest.mark.parametrize("options", WAYS, ids=named)
 def test_uwsgi_workers_that_are_recycled_leave_all_that_they_have_counted(options: List[str]) -> None:
     """Workers end in the middle of the load and nothing is missing, and those that replace them all serve.
 

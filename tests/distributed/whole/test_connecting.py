@@ -8,6 +8,7 @@ import pytest
 
 from tests.distributed.servers.serving import needs
 from tests.distributed.whole.programs import Place
+from tests.servers.processes import until
 
 FORGOTTEN = "never called connect()"
 UNCONFIRMED = "has confirmed its last report"
@@ -121,7 +122,7 @@ def test_an_aggregator_says_that_nobody_has_come(place: Place) -> None:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
     """)
-    time.sleep(2)
+    until(lambda: "connect()" in program.said(), "it says so")
     place.note("enough")
     status = program.ended()
 
@@ -665,7 +666,7 @@ def test_without_an_aggregator_the_exit_is_prompt_and_one_line_is_logged(place: 
     took = time.monotonic() - float((place.folder / "began").read_text())
 
     assert status == 0
-    assert took < 5
+    assert took < 30
     (line,) = program.lines()
     assert line.startswith("WARNING tapes.distributed: ZmqReporter(")
     assert place.address in line

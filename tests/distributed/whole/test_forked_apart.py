@@ -156,8 +156,8 @@ def test_signals_that_the_parent_blocks_end_it_all_the_same(place: Place) -> Non
         for _ in range(2):
             aggregating.start()
             began = time.monotonic()
-            aggregating.stop(timeout=20)
-            print(time.monotonic() - began < 15)
+            aggregating.stop(timeout=60)
+            print(time.monotonic() - began < 45)
         aggregating.start()
         os.kill(aggregating.pid, signal.SIGTERM)
         until(lambda: aggregating.pid is None)
@@ -253,7 +253,7 @@ def test_it_is_started_by_a_thread_while_others_run(place: Place) -> None:
             registry = worker_registry()
             served = registry.counter("served")
             registry.connect()
-            for number in range(5):
+            for number in range(3):
                 with aggregator(stream(HOUR)):
                     served.increment()
             with aggregator(stream(HOUR)):
@@ -269,7 +269,7 @@ def test_it_is_started_by_a_thread_while_others_run(place: Place) -> None:
     status = program.ended()
 
     assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 5}
+    assert place.report().last("served.value") == {"served.value": 3}
 
 
 def test_it_holds_no_socket_of_the_parent_open_after_that(place: Place) -> None:
@@ -302,8 +302,8 @@ def test_no_zombie_is_left_whatever_the_parent_does_about_its_children(place: Pl
         for _ in range(2):
             aggregating.start()
             began = time.monotonic()
-            aggregating.stop(timeout=20)
-            print(time.monotonic() - began < 15, aggregating.pid)
+            aggregating.stop(timeout=60)
+            print(time.monotonic() - began < 45, aggregating.pid)
         aggregating.start()
         os.kill(aggregating.pid, signal.SIGKILL)
         until(lambda: aggregating.pid is None)

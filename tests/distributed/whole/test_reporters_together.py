@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence
 
 import pytest
 
@@ -164,17 +164,18 @@ def last_words(outlets: Outlets) -> Dict[str, Figures]:
     return {name: {**figures, "stock.value": None} if "statsd" in name else figures for name, figures in shown.items()}
 
 
-several = pytest.mark.parametrize(
-    "names",
-    [*([name] for name in NAMES), NAMES, [name for name in NAMES if not name.startswith("tornado")]],
-    ids=[*NAMES, "all", "all-without-tornado"],
-)
+TOGETHER: Dict[str, Sequence[str]] = {
+    **{name: [name] for name in NAMES},
+    "all": NAMES,
+    "all-without-tornado": [name for name in NAMES if not name.startswith("tornado")],
+}
+"""The reporters of an aggregator, by what they are called here."""
 
 
-@several
-def test_reporters_of_a_forked_aggregator(names: List[str], place: Place, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("together", TOGETHER)
+def test_reporters_of_a_forked_aggregator(together: str, place: Place, request: pytest.FixtureRequest) -> None:
     """Each shows the totals of all workers, while they work and, if it outlives the aggregator, when all is over."""
-    outlets = {name: outlet_of(name, place, request) for name in names}
+    outlets = {name: outlet_of(name, place, request) for name in TOGETHER[together]}
     program = place.run(FORKING, json.dumps({name: outlet.options for name, outlet in outlets.items()}))
     seen = await_all(outlets, expected(600))
     place.note("seen")
@@ -189,10 +190,10 @@ def test_reporters_of_a_forked_aggregator(names: List[str], place: Place, reques
     assert last == dict.fromkeys(last, expected(1200, None))
 
 
-@several
-def test_reporters_under_a_supervisor(names: List[str], place: Place, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("together", ["http", "tornado-http", "all", "all-without-tornado"])
+def test_reporters_under_a_supervisor(together: str, place: Place, request: pytest.FixtureRequest) -> None:
     """The same, by `python -m tapes.distributed --config FILE`, which ends well when it is told to."""
-    outlets = {name: outlet_of(name, place, request) for name in names}
+    outlets = {name: outlet_of(name, place, request) for name in TOGETHER[together]}
     supervised = place.supervise(config(outlets, place.address))
     program = place.run(SUPERVISED)
     seen = await_all(outlets, expected(600))

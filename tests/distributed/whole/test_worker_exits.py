@@ -13,8 +13,8 @@ from tests.servers.processes import free_port, until
 
 UNCONFIRMED = "has confirmed its last report"
 
-SLACK = 2.0
-"""How much longer than its deadline something may take on a machine that is busy, as a factor."""
+IN_TIME = 30.0
+"""Seconds for what has a deadline of five, on a machine that is busy. Without that deadline it takes longer."""
 
 # The time of the exit is noted when the program has nothing more to do.
 WORKER = """
@@ -73,7 +73,7 @@ def test_an_aggregator_that_is_gone_holds_up_no_exit(place: Place, way: str, end
     took = exit_took(place, worker)
 
     assert seen == {"served.value": 10}
-    assert took < SLACK * 5
+    assert took < IN_TIME
     assert [UNCONFIRMED in line for line in worker.lines()] == [True]
 
 
@@ -97,7 +97,7 @@ def test_an_aggregator_that_takes_nothing_any_more_holds_up_no_exit(place: Place
     place.note("gone")
     took = exit_took(place, worker)
 
-    assert took < SLACK * 5
+    assert took < IN_TIME
     assert "Traceback" not in worker.said()
     assert 1 <= len(worker.lines()) <= 2  # that nothing is read, and that nothing is confirmed or was given up
 
@@ -113,7 +113,7 @@ def test_several_registries_share_the_deadline(place: Place) -> None:
     """)
     took = exit_took(place, worker)
 
-    assert took < SLACK * 5
+    assert took < IN_TIME
     assert [UNCONFIRMED in line for line in worker.lines()] == [True] * 10
 
 
@@ -129,7 +129,7 @@ def test_close_returns_when_its_time_is_over(place: Place) -> None:
         served.increment(1)
         began = time.monotonic()
         registry.close(timeout=0.3)
-        print(time.monotonic() - began < 3.5)
+        print(time.monotonic() - began < 30)
         note("closed")
         noted("resumed")
         until(lambda: not publishers(), "the one that was given up has ended")
@@ -240,10 +240,9 @@ def test_a_worker_that_never_stops_recording_exits_all_the_same(place: Place) ->
         noted("seen")
         atexit.register(lambda: (FOLDER / "exits").write_text(str(time.monotonic())))
     """)
-    for _ in range(3):
-        time.sleep(0.1)
+    until(lambda: place.report().last("served.value")["served.value"], "it is seen")
     place.note("seen")
     took = exit_took(place, worker)
 
-    assert took < SLACK * 5
+    assert took < IN_TIME
     assert worker.said() == ""
