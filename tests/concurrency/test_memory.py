@@ -15,7 +15,7 @@ from tests.concurrency.kinds import counted
 
 tracemalloc = pytest.importorskip("tracemalloc", reason="this interpreter does not tell what it has allocated")
 
-MANY = 1_000_000
+MANY = 200_000
 
 
 def traced() -> int:
@@ -42,7 +42,7 @@ def test_an_idle_metric_takes_two_kilobytes_at_most(kind: str) -> None:
 
 
 def unread(kind: str) -> Dict[str, float]:
-    """Record a million times to a metric that nobody reads. Return its count, and the most memory that it took."""
+    """Record very often to a metric that nobody reads. Return its count, and the most memory that it took."""
     registry = Registry()
     metric = getattr(registry, kind)("unread")
     record = {
@@ -67,11 +67,11 @@ def unread(kind: str) -> Dict[str, float]:
 
 @pytest.mark.parametrize("kind", ["counter", "gauge", "meter", "histogram", "timer"])
 def test_a_metric_that_nobody_reads_does_not_grow(kind: str) -> None:
-    """A million records to a metric that no reporter reads are folded as they come."""
+    """Hundreds of thousands of records to a metric that no reporter reads are folded as they come."""
     result = alone(unread, kind)
 
-    assert result["recorded"] == (999_999 * 0.001 + 0.5 if kind == "gauge" else MANY)
-    assert result["peak"] < 6_000_000
+    assert result["recorded"] == ((MANY - 1) * 0.001 + 0.5 if kind == "gauge" else MANY)
+    assert result["peak"] < 1_000_000
 
 
 def wide() -> List[float]:
@@ -111,7 +111,7 @@ def many_tags(kind: str) -> Dict[str, Any]:
     tracemalloc.start()
     sizes = []
     for start in (0, 10_000):
-        for number in range(start, 10_000 if not start else 100_000):
+        for number in range(start, 10_000 if not start else 40_000):
             metric: Any = getattr(registry, kind)("requests", tags={"user": f"user{number}"})
             metric.increment() if kind == "counter" else metric.update(1)
         sizes.append(traced())
@@ -127,9 +127,9 @@ def many_tags(kind: str) -> Dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["counter", "timer"])
 def test_very_many_tags_are_bounded_and_keep_their_total(kind: str) -> None:
-    """Of 100,000 tag sets 2,000 have a series, one series has the rest, it is logged once and memory stays."""
+    """Of 40,000 tag sets 2,000 have a series, one series has the rest, it is logged once and memory stays."""
     result = alone(many_tags, kind)
 
-    assert (result["series"], result["total"], result["overflow"], result["lines"]) == (2_001, 100_000, 98_000, 1)
+    assert (result["series"], result["total"], result["overflow"], result["lines"]) == (2_001, 40_000, 38_000, 1)
     assert result["grown"] < 500_000
     assert result["size"] < 2_001 * 4_000

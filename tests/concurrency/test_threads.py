@@ -102,7 +102,7 @@ def record_only(kind: str) -> int:
     deepest = 0
 
     def recorder() -> None:
-        for _ in range(400):
+        for _ in range(150):
             for value in values:
                 record(value)
         recorders_left.pop()

@@ -96,13 +96,13 @@ def test_one_scope_in_two_threads(bench: Bench) -> None:
     def other() -> None:
         with timing:
             entered.set()
-            leave.wait(10)
+            leave.wait(60)
 
     thread = threading.Thread(target=other)
     with timing:
         bench.clock.advance(1)
         thread.start()
-        assert entered.wait(10)
+        assert entered.wait(60)
         bench.clock.advance(2)
     leave_after = bench.durations()
     bench.clock.advance(4)
@@ -245,16 +245,16 @@ def test_functions_called_in_many_threads(bench: Bench) -> None:
     @bench.timer.time()
     @bench.gauge.track_in_progress()
     def function() -> None:
-        barrier.wait(10)
-        barrier.wait(10)
+        barrier.wait(60)
+        barrier.wait(60)
 
     threads = [threading.Thread(target=function) for _ in range(4)]
     for thread in threads:
         thread.start()
-    barrier.wait(10)
+    barrier.wait(60)
     inside = bench.inside()
     bench.clock.advance(7)
-    barrier.wait(10)
+    barrier.wait(60)
     for thread in threads:
         thread.join()
 

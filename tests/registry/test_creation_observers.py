@@ -81,7 +81,7 @@ def test_observers_are_called_with_no_lock_held() -> None:
         if metric.name == "a":
             thread = threading.Thread(target=lambda: made.append(observed.counter("b")), daemon=True)
             thread.start()
-            thread.join(10)
+            thread.join(60)
 
     observers.metric_created.append(observe)
     try:

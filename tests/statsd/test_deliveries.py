@@ -223,7 +223,7 @@ def test_a_child_process_has_told_nothing(registry: Registry) -> None:
         try:
             counter.increment(1)
             of_child = book(registry)
-            if of_child.lock.acquire(timeout=10) and deliver(of_child, registry) == [1]:
+            if of_child.lock.acquire(timeout=60) and deliver(of_child, registry) == [1]:
                 status = 0
         finally:
             os._exit(status)

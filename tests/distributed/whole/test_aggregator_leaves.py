@@ -149,7 +149,7 @@ idle()
     program.ended()
     second.terminated()
 
-    assert took < 10
+    assert took < 30
     assert seen == {"served.value": 3}
 
 
@@ -277,7 +277,7 @@ def test_ctrl_c_that_its_parent_survives_does_not_end_it(place: Place) -> None:
             noted("seen")
             began = time.monotonic()
             registry.close()
-        print(time.monotonic() - began < 10)
+        print(time.monotonic() - began < 25)  # no grace as after a signal that ends all
     """)
     seen = place.report().await_last({"served.value": 3})
     place.note("seen")
