@@ -438,6 +438,29 @@ def test_an_aggregator_that_was_started_again_knows_who_was_taken_to_be_gone(ben
     assert again.get_stats().spread["count"] == 2
 
 
+def test_of_those_that_were_taken_to_be_gone_none_is_too_many_to_be_known_again(bench: Bench) -> None:
+    """However many there are, each goes on as another after a restart. Of those that have ended the last are kept."""
+    workers = [bench.aggregator.introduce(Simulated(bench.clock, pid)) for pid in range(100, 250)]
+    for worker in workers:
+        record(worker, 5)
+        worker.tell(bench.aggregator)
+        bench.aggregator.retire(bench.aggregator.workers[worker.identity])
+    for pid in range(300, 500):
+        ended = bench.aggregator.introduce(Simulated(bench.clock, pid))
+        ended.tell(bench.aggregator, flags=LEAVING | ENDING)
+        bench.pass_time(3)
+    kept = keeping.decode(keeping.encode(bench.aggregator))
+    again = Asking(bench.clock, workers)
+    keeping.fill(again, kept)
+    for worker in (workers[0], workers[-1]):
+        record(worker, 2)
+        for _ in range(2):
+            worker.tell(again)
+
+    assert len(kept.gone) == len(workers) + 100
+    assert again.get_stats().orders.value == 5 * len(workers) + 2 * 2
+
+
 def test_a_frame_of_a_worker_that_is_gone_changes_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """What comes late, or again, is not counted twice; it is logged, once."""
     record(bench.workers[0], 5)

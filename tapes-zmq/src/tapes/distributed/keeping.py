@@ -38,7 +38,7 @@ _NOWHERE = (1 << 32) - 1  # the place of a series that is not there
 
 _FAULTS = Streak(LOGGER_NAME, "The aggregator")
 
-_GONE = 100  # workers that are gone and remembered
+_GONE = 100  # workers that have ended and are remembered
 
 
 class KeptWorker(NamedTuple):
@@ -99,7 +99,7 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
     shared = registry.shared()
     worker_places: Dict[object, int] = {worker: place for place, worker in enumerate(workers)}
     places: Dict[object, int] = {merged: place for place, merged in enumerate(shared)}
-    gone = registry.last_gone(_GONE)
+    gone = registry.to_remember(_GONE)
     parts = [registry.identity, _U64.pack(generation), _framed((system or machine()).encode())]
     parts.append(_U32.pack(len(gone)))
     parts += [_GONE_WORKER.pack(identity, *position) for identity, position in gone]

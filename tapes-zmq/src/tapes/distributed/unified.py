@@ -7,8 +7,7 @@ import math
 import os
 import sys
 from collections import OrderedDict
-from itertools import islice
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple
 
 from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.distributed import frames, records
@@ -100,6 +99,7 @@ class UnifiedRegistry(Registry):
         self.gone = 0
         """How many workers have been merged for good."""
         self._forgotten: OrderedDict[bytes, Position] = OrderedDict()
+        self._ended: Set[bytes] = set()  # those of them that never speak again, as far as is known
         self._dismissed: Dict[bytes, float] = {}  # and when
         self._machine, self._processes = system or machine(), processes()
         self._bad = Streak(LOGGER_NAME, "The aggregator")
@@ -157,11 +157,18 @@ class UnifiedRegistry(Registry):
         for identity, position in workers:
             self._forgotten[identity] = position
         while len(self._forgotten) > _REMEMBERED:
-            self._forgotten.popitem(last=False)
+            identity, _ = self._forgotten.popitem(last=False)
+            self._ended.discard(identity)
 
-    def last_gone(self, most: int) -> List[Tuple[bytes, Position]]:
-        """Return the last workers that are gone, the last of all last, and what is known of each."""
-        return list(islice(reversed(self._forgotten.items()), most))[::-1]
+    def to_remember(self, most: int) -> List[Tuple[bytes, Position]]:
+        """Return workers that are gone, and what is known of each: all that may speak again, as their end is not known.
+
+        And, of the others, those among the last `most`: a frame of theirs may come late.
+        """
+        late = len(self._forgotten) - most
+        return [
+            each for place, each in enumerate(self._forgotten.items()) if place >= late or each[0] not in self._ended
+        ]
 
     def excuse(self, seconds: float) -> None:
         """Do not take it for silence of the workers that this process has not run, nor heard anybody, for a while."""
@@ -179,6 +186,8 @@ class UnifiedRegistry(Registry):
         self.workers.pop(worker.identity, None)
         self.gone += 1
         self.forget([(worker.identity, worker.known)])
+        if worker.ended or self._is_alive(worker.hello) is False:
+            self._ended.add(worker.identity)
 
     def _has_merged(self, target: Target, worker: Worker) -> bool:
         """Merge for good what a worker has told of one series, and return whether no other has told anything of it.
