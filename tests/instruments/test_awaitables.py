@@ -230,6 +230,25 @@ def test_a_future_stays_the_same_object(bench: Bench) -> None:
     assert bench.inside() == 0
 
 
+@pytest.mark.parametrize("fault", [ValueError("not here"), TypeError("another signature")])
+def test_what_is_only_like_a_future_is_measured_until_the_call_returns(bench: Bench, fault: Exception) -> None:
+    """The caller has it, whatever it does when it is asked to say that it is done."""
+
+    class Alike:
+        _asyncio_future_blocking = False
+
+        def done(self) -> bool:
+            return False
+
+        def add_done_callback(self, _: object) -> None:
+            raise fault
+
+    made = Alike()
+
+    assert bench.decorated(lambda: made)() is made
+    assert (bench.durations()[0], bench.inside(), bench.marked()) == (1, 0, 0)
+
+
 def test_an_exception_of_a_future_that_nobody_asks_for_is_still_logged(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

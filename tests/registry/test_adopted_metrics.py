@@ -84,10 +84,10 @@ def test_a_metric_that_was_made_there_before(registry: Registry) -> None:
 def test_another_kind_is_refused(registry: Registry) -> None:
     """In either order, naming both."""
     registry.counter("metric")
-    with pytest.raises(KindMismatchError, match="'metric' is a Counter, not a Answer"):
+    with pytest.raises(KindMismatchError, match="'metric' is a Counter of this registry, so it cannot be a Answer"):
         registry.adopt(Answer("metric"))
     registry.adopt(Answer("other"))
-    with pytest.raises(KindMismatchError, match="'other' is a Answer, not a Counter"):
+    with pytest.raises(KindMismatchError, match="'other' is a Answer of this registry, so it cannot be a Counter"):
         registry.counter("other")
 
     assert len(registry) == 2

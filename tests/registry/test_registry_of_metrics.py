@@ -97,7 +97,10 @@ def test_a_name_has_one_kind(registry: Registry, kind: str, other: str, tags: An
     with pytest.raises(KindMismatchError) as caught:
         metric(registry, other, "db.queries", tags)
 
-    assert str(caught.value) == f"'db.queries' is a {KINDS[kind].__name__}, not a {KINDS[other].__name__}."
+    assert str(caught.value) == (
+        f"'db.queries' is a {KINDS[kind].__name__} of this registry, so it cannot be a {KINDS[other].__name__}: "
+        f"ask for it as a {KINDS[kind].__name__}, or choose another name."
+    )
     assert list(registry) == [made]
 
 

@@ -167,7 +167,11 @@ def _until_future_done(future: Any, inside: Scope) -> None:
         error = _error_of(future)
         later.__exit__(None if error is None else type(error), error, None)
 
-    future.add_done_callback(done)
+    try:
+        future.add_done_callback(done)
+    except BaseException:  # it is like a future, and is none
+        later.__exit__(None, None, None)
+        raise
 
 
 class _Awaitable:

@@ -249,7 +249,7 @@ class Registry:
             place = names.at(name)
             there = None if place is None else place.kind
             if there not in (None, kind):
-                raise KindMismatchError(f"{name!r} is a {there.__name__}, not a {kind.__name__}.")
+                raise _mismatch(name, there, kind)
             metric = catalogue.series.get((name, canonical))
             if metric is None and place is not None and canonical and place.tag_sets >= self.max_tag_sets:
                 overflowed = self._is_news("overflow", name)
@@ -263,7 +263,7 @@ class Registry:
                 metric = catalogue.put((name, canonical), made)
                 created = metric is made
             if type(metric) is not kind:
-                raise KindMismatchError(f"{name!r} is a {type(metric).__name__}, not a {kind.__name__}.")
+                raise _mismatch(name, type(metric), kind)
             if known is not None and canonical is not OVERFLOW:
                 key = name if tags is None else (TAGGED, name, *checked, *checked.values())
                 catalogue.remember(known, key, (name, canonical), metric)
@@ -301,6 +301,13 @@ class Registry:
 
     def __repr__(self) -> str:
         return f"<Registry of {len(self)} series>"
+
+
+def _mismatch(name: str, there: type, wanted: type) -> KindMismatchError:
+    return KindMismatchError(
+        f"{name!r} is a {there.__name__} of this registry, so it cannot be a {wanted.__name__}: "
+        f"ask for it as a {there.__name__}, or choose another name."
+    )
 
 
 def _log(message: str, *arguments: object) -> None:

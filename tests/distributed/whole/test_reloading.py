@@ -104,6 +104,7 @@ def test_a_config_with_faults_changes_nothing(place: Place, content: str, part: 
     assert status == 0
     (line,) = program.lines()
     assert "The aggregator keeps its config" in line
+    assert "nothing was started" not in line
     assert part in line
 
 

@@ -63,7 +63,9 @@ class ConfiguredAggregator(RegistryAggregator):
         try:
             new = ConfiguredAggregator(self._config)
         except (TapesError, OSError) as error:
-            self._say(f"The aggregator keeps its config: {' '.join(str(error).split())}")
+            faults = "; ".join(error.faults) if isinstance(error, ConfigError) else str(error)
+            faults = " ".join(faults.split())
+            self._say(f"The aggregator keeps its config, as the one in {self.source} has faults: {faults}")
             return Change()
         changed = {
             name for name in {*self._options, *new._options} if self._options.get(name) != new._options.get(name)
