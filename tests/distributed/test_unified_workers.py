@@ -408,6 +408,30 @@ def test_one_that_was_taken_to_be_gone_goes_on_as_another(bench: Bench, kind: st
     assert told(bench.aggregator)["bad_frames"] == 0
 
 
+def test_one_that_was_held_still_remembers_all_that_it_tells_first(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many metrics that are, what it had counted before and since is counted once."""
+    monkeypatch.setattr(publishing, "_MOST", 10)
+    worker = bench.workers[0]
+    counters = [worker.registry.counter(f"hits.n{number}") for number in range(200)]
+    for _ in range(3):
+        for counter in counters:
+            counter.increment(5)
+        bench.tell(0)
+        bench.pass_time(1)
+    bench.aggregator.retire(bench.aggregator.workers[worker.identity])
+    bench.clock.advance(100)
+    for counter in counters:
+        counter.increment(2)
+    for _ in range(3):
+        bench.tell(0)
+        bench.pass_time(1)
+
+    shown = bench.aggregator.get_stats().hits
+    assert [shown[f"n{number}"]["value"] for number in range(200)] == [17] * 200
+
+
 def test_one_that_was_taken_to_be_gone_is_told_so_every_two_seconds(bench: Bench) -> None:
     """Until it begins as another."""
     record(bench.workers[0])

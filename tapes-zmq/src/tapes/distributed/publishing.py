@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import socket
 import time
@@ -31,6 +32,8 @@ Python looks for garbage, for which it would stop the whole program: some ten fo
 
 _UNCERTAIN = 10.0  # seconds of flushes that may not have arrived although they were sent, as when a network fails
 _MOST = 2_000  # states that are remembered for their sake
+_LONG = 3  # intervals in which nothing was told, after which the receiver may have taken the worker to be gone
+_WHOLE = 2  # flushes after that of which everything is remembered, until it has said so
 
 Position = Tuple[int, int]
 """A session, and the sequence number of a frame in it."""
@@ -79,6 +82,8 @@ class Publisher:
         self._next_number = 0
         self._sent: Dict[Instrument, _Sent] = {}
         self._next: Optional[Instrument] = None  # what a flush that was not finished has not come to
+        self._last = math.inf  # when the last flush began
+        self._whole = 0
 
     @property
     def position(self) -> Position:
@@ -105,7 +110,8 @@ class Publisher:
         """Be another worker: the receiver has taken this one to be gone, and merged for good what came until then.
 
         That is what was in the frames before `position`. The new worker tells what has come since. If more has been
-        sent after that than is remembered, what was in the oldest of these frames is not told again.
+        sent after that than is remembered, what was in the oldest of these frames is not told again. Everything is
+        remembered after a silence, as of a process that was held still.
         """
         known: Dict[Instrument, Optional[_Sent]] = dict(self._sent)
         for past in reversed(self._journal):
@@ -128,6 +134,9 @@ class Publisher:
         If one cannot be sent the iterator is to be closed; what is left comes with the next flush.
         """
         now = registry.clock.monotonic()
+        if now - self._last > max(_UNCERTAIN, _LONG * self._hello.interval):
+            self._whole = _WHOLE
+        self._last = now
         parts: List[bytes] = []
         changes: List[Tuple[Instrument, _Sent | None]] = []
         size = 0
@@ -199,6 +208,7 @@ class Publisher:
         self._journal.append(_Past(self.position, before, states, ends=ends))
         self._states += states
         self._flushes += ends
+        self._whole -= ends and self._whole > 0
         self._sequence += 1
         for metric, sent in changes:
             if sent is None:
@@ -209,6 +219,8 @@ class Publisher:
 
     def _forget(self) -> None:
         """Forget what was sent before frames that have arrived by now, or never will."""
+        if self._whole:
+            return
         flushes = max(_UNCERTAIN / self._hello.interval, 2)
         while self._flushes > flushes or self._states > _MOST:
             past = self._journal.popleft()
