@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import enum
 from dataclasses import dataclass
 from typing import Any, ClassVar, List
 
@@ -278,6 +279,21 @@ def test_definitions_that_are_none(definition: Any) -> None:
         "metered_meta takes triples of an attribute name, a template for the metric's name and a factory, "
         f"like ('latency', 'http.{{}}.latency', registry.timer), not {definition!r}."
     )
+
+
+def test_the_metrics_of_an_enum_are_no_members(registry: Registry) -> None:
+    """They are attributes of the class, and its members are what its author has written."""
+    meta: Any = metered_meta(definitions(registry), base=enum.EnumMeta)
+
+    class Color(enum.Enum, metaclass=meta):  # type: ignore[metaclass]  # mypy has to see its definition
+        RED = 1
+        BLUE = 2
+
+    made: Any = Color
+    made.latency.update(1)
+
+    assert [member.name for member in Color] == ["RED", "BLUE"]
+    assert made.latency is registry.timer("http.Color.latency")
 
 
 @pytest.mark.parametrize("base", [object, int, 3, None, "type"])

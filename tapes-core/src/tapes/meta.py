@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from enum import EnumMeta
 from typing import TYPE_CHECKING, Any, Tuple, Type
 
 from tapes.errors import InvalidTypeError
@@ -44,6 +46,9 @@ def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type
     if not (isinstance(candidate, type) and issubclass(candidate, type)):
         raise InvalidTypeError(f"The base of metered_meta is a metaclass like abc.ABCMeta, not {base!r}.")
 
+    # What is assigned to the namespace of an Enum becomes a member of it.
+    put: Callable[[Any, str, Any], None] = dict.__setitem__ if issubclass(base, EnumMeta) else operator.setitem
+
     class Metered(base):  # type: ignore[misc, valid-type]  # any metaclass may be the base
         # In the namespace before there is a class: __init_subclass__ is to see them, as do the decorators of the class.
         def __new__(mcs, name: str, bases: Tuple[type, ...], namespace: Any, **options: Any) -> Any:
@@ -57,7 +62,7 @@ def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type
                         f"The class {name!r} has an attribute {attribute!r} of its own, which its metaclass would "
                         f"replace by {metric!r}: rename one of the two."
                     )
-                namespace[attribute] = metric
+                put(namespace, attribute, metric)
             return super().__new__(mcs, name, bases, namespace, **options)
 
     Metered.__name__ = Metered.__qualname__ = f"Metered{base.__name__.capitalize()}"
