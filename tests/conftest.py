@@ -19,6 +19,8 @@ settings.load_profile("any machine")
 
 # A shell starts what runs in its background with Ctrl-C ignored, and whatever the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):  # which nohup has ignored
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 PATIENCE = 60.0
 """Seconds within which everything has to happen that is waited for. Generous: machines are busy."""
