@@ -24,6 +24,7 @@ from tests.servers.processes import PATIENCE
 HERE = processes()
 ME = os.getpid()
 OTHER = os.getppid()
+UNUSED = (1 << 22) + 1  # above all numbers that processes have
 
 HOLD = """
 import sys
@@ -134,6 +135,8 @@ def nothing() -> None:
         (Holder(7, ME, started(), HERE), False, True, True, False),
         (Holder(1, ME, started(), "another namespace"), False, False, False, False),
         (Holder(1, ME, started() + 1, HERE), True, False, False, False),
+        (Holder(1, UNUSED, 0, HERE), True, False, False, False),
+        (Holder(1, UNUSED, 0, "another namespace"), False, False, False, False),
         (Holder(1, OTHER, 0, HERE), False, False, True, False),
         (Holder(1, 1, 0, HERE), False, False, False, False),
     ],
@@ -145,6 +148,8 @@ def nothing() -> None:
         "forked by this process",
         "the same number in another container",
         "of a process that had the same number",
+        "of a process that is gone",
+        "a number that only another container has",
         "of the parent",
         "of somebody else",
     ],
@@ -191,9 +196,16 @@ def test_one_whose_program_is_not_known_to_be_there_may_say_that_it_leaves(
     first = other(Program(1, 0, frozenset()))
 
     with pytest.raises(ReporterError, match=str(first.process.pid)):
-        succession.claimed(address, Program.here(), lambda: True, nothing)
-    first.tell("leave")
-    waiting = Waiting(*[nothing] * 5, lambda: first.tell("release"), nothing)
+        succession.claimed(address, Program.here(), Waiting(*[nothing] * 1000).wanted, nothing)
+    monkeypatch.setattr(succession, "_UNKNOWN", PATIENCE)
+    waiting = Waiting(
+        nothing,
+        lambda: first.tell("leave"),
+        lambda: monkeypatch.setattr(succession, "_UNKNOWN", 0.0),
+        nothing,
+        lambda: first.tell("release"),
+        nothing,
+    )
     claim = succession.claimed(address, Program.here(), waiting.wanted, waiting.stand_by)
 
     assert claim is not None
@@ -261,7 +273,7 @@ def test_one_of_what_this_process_was_before_is_asked_to_leave(address: Address,
     """Nobody else can: whoever has started it executes another program now."""
     first = other(Program(ME, started(), frozenset()))
 
-    claim = succession.claimed(address, Program.here(), lambda: True, nothing)
+    claim = succession.claimed(address, Program.here(), Waiting(*[nothing] * 1000).wanted, nothing)
 
     assert claim is not None
     assert first.process.wait(PATIENCE) == -signal.SIGTERM

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import os
+import struct
 from pathlib import Path
 from typing import Any, List
 
 import pytest
 
-from tapes.distributed import keeper
+from tapes.distributed import keeper, keeping
 from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.keeper import Keeper
 from tapes.testing import ManualClock
@@ -166,12 +167,34 @@ def test_what_was_not_written_to_the_end_is_left_out(
     assert "are damaged or were not written to the end" in caplog.text
 
 
+@pytest.mark.parametrize("time", [math.nan, math.inf, -math.inf])
+def test_an_entry_of_no_time_is_damaged(place: Place, time: float, caplog: pytest.LogCaptureFixture) -> None:
+    """Everything before it is known, and nothing that comes after it."""
+    place.work(5)
+    shown = stats_of(place.aggregator)
+    path = place.folder / "state.journal-1"
+    end = path.stat().st_size
+    place.work(1)
+    with path.open("r+b") as file:
+        file.seek(end)
+        file.write(struct.pack("<d", time))
+    kept = stats_of(place.restarted())
+
+    shown.pop("level")
+    assert_alike(kept, shown)
+    assert "are damaged or were not written to the end" in caplog.text
+
+
 def test_a_state_that_was_not_put_in_its_place_is_not_missed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was begun, with another journal, when everything ended: the old state goes on in both."""
+    """It was begun, with another journal, when everything ended: the old state goes on in both, to the last frame."""
     place.work(5)
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", raising)
         for _ in range(2):
+            place.workers[0].registry.counter("orders").increment()
+            for frame in place.workers[0].frames():
+                place.aggregator.apply(frame)
+                place.keeper.took(place.aggregator, frame)
             place.renew()
             place.work(5)
 
@@ -182,9 +205,12 @@ def test_a_state_that_was_not_put_in_its_place_is_not_missed(place: Place, monke
     place.assert_kept()
 
 
-def test_older_journals_are_not_read(place: Place) -> None:
-    """One that was not removed is part of the state already."""
+def test_older_journals_are_not_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was not removed is part of the state already, workers that nobody remembers any more included."""
+    monkeypatch.setattr(keeping, "_GONE", 0)
     place.work(5)
+    place.tell(place.workers[2], flags=LEAVING | ENDING)
+    place.aggregator.retire(place.aggregator.workers[place.workers.pop().identity])
     old = (place.folder / "state.journal-1").read_bytes()
     place.renew()
     (place.folder / "state.journal-1").write_bytes(old)
@@ -289,11 +315,15 @@ def test_a_journal_that_could_not_go_on_is_followed_soon(place: Place, monkeypat
             patched.setattr(os, "write", raising)
             place.work(1)
         place.keeper.keep_when_due(place.aggregator)
-        assert place.keeper._writing is not None
-        place.keeper._writing.join()
+        writing = place.keeper._writing
+        assert writing is not None
+        writing.join()
         place.work(1)
+        place.keeper._next = math.inf
+        place.keeper.keep_when_due(place.aggregator)
 
         place.assert_kept()
+        assert place.keeper._writing is writing, "It is written once."
 
 
 def raising(*arguments: object) -> None:
