@@ -219,18 +219,6 @@ def test_older_journals_are_not_read(place: Place, monkeypatch: pytest.MonkeyPat
     place.assert_kept()
 
 
-def test_what_an_earlier_aggregator_left_is_not_gone_on_with(place: Place) -> None:
-    """One that has not read its files, since it knows more already, is of a later generation than all of them."""
-    place.renew()
-    place.work(5)
-    place.keeper = Keeper(place.folder / "state")
-    place.renew()
-    place.work(5)
-
-    assert place.files == ["state", "state.journal-3"]
-    place.assert_kept()
-
-
 def test_an_end_in_good_order_leaves_the_state_alone(place: Place) -> None:
     """There is nothing to go on with."""
     place.work(5)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Optional, Union
 from tapes.distributed import files, journal
 from tapes.distributed.frames import FrameError
 from tapes.distributed.journal import Journal
-from tapes.distributed.keeping import HEAD, Kept, decode, encode, fill, generation_of
+from tapes.distributed.keeping import Kept, decode, encode, fill
 from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
 from tapes.errors import ReporterError
 from tapes.streak import Streak
@@ -162,20 +162,11 @@ class Keeper:
                 registry.apply(message)
         return decode(encode(registry, system=kept.machine)) if is_filled else kept
 
-    def _left_behind(self) -> int:
-        """Return the newest generation of the files that are there, of which nothing was read."""
-        newest = 0
-        with suppress(OSError):
-            newest = journal.newest(self.path)
-            with open(files.opened(self.path, os.O_RDONLY), "rb") as file:
-                newest = max(newest, generation_of(file.read(HEAD)))
-        return newest
-
     def _renewed(self, registry: UnifiedRegistry, *, goes_on: bool = True) -> bytes:
         """Return the state, and begin another journal that goes on from it."""
         self.flush()
         self._close_journal()
-        self._generation = (self._generation or self._left_behind()) + 1
+        self._generation += 1
         if goes_on:
             with suppress(OSError):  # whose reason is that of the state, too
                 self._journal = Journal(self.path, self._generation)

@@ -28,9 +28,6 @@ VERSION = 1
 _HEAD = struct.Struct("<11sBI")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
-HEAD = _HEAD.size + 16 + _U64.size
-"""How many bytes at the beginning of a file say of which generation it is."""
-
 _PAIR = struct.Struct("<II")
 _GONE_WORKER = struct.Struct("<16sQI")
 _WORKER = struct.Struct("<16sQIBd")
@@ -137,11 +134,6 @@ def _series(merged: Merged, places: Dict[object, int]) -> bytes:
         _FAULTS.failed(f"cannot keep {merged!r}. It keeps all others.", error)
         return _framed(bytes(5)) + _framed(b"") + _U32.pack(0)
     return b"".join(parts)
-
-
-def generation_of(head: bytes) -> int:
-    """Return the generation of a file that begins with these `HEAD` bytes; 0 if it is no such file."""
-    return int(_U64.unpack_from(head, _HEAD.size + 16)[0]) if head.startswith(MAGIC) and len(head) == HEAD else 0
 
 
 def decode(content: bytes) -> Kept:
