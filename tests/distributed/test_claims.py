@@ -273,7 +273,7 @@ def test_one_of_what_this_process_was_before_is_asked_to_leave(address: Address,
     """Nobody else can: whoever has started it executes another program now."""
     first = other(Program(ME, started(), frozenset()))
 
-    claim = succession.claimed(address, Program.here(), Waiting(*[nothing] * 1000).wanted, nothing)
+    claim = succession.claimed(address, Program.here(), Waiting(*[nothing] * 200).wanted, nothing)
 
     assert claim is not None
     assert first.process.wait(PATIENCE) == -signal.SIGTERM

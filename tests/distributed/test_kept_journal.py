@@ -255,6 +255,7 @@ def test_a_full_disk_does_not_keep_it_from_starting(
         patched.setattr(os, "fsync", raising)
         patched.setattr(os, "write", raising)
         assert keeper.restore(other)
+        said = list(caplog.messages)
         assert not keeper.flush()
         assert place.files == before
         place.aggregator, place.keeper = other, keeper
@@ -262,6 +263,7 @@ def test_a_full_disk_does_not_keep_it_from_starting(
 
     assert other.get_stats().hits["count"] == 5 * 6
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert said == caplog.messages
     assert "No space left on device. It will be tried again." in caplog.text
     place.renew()
     place.assert_kept()

@@ -7,7 +7,7 @@ import shutil
 import stat
 import threading
 from pathlib import Path
-from typing import Callable, Iterator, Set
+from typing import Callable, Iterator, Set, Tuple
 
 import pytest
 
@@ -140,9 +140,9 @@ class Hub:
         """Wait until so much has been counted."""
         until(lambda: self.registry.get_stats().get("served", {}).get("value") == total, f"{total} were counted")
 
-    def sessions(self) -> Set[int]:
+    def sessions(self) -> Set[Tuple[bytes, int]]:
         """Return the sessions of the workers: one that is cut off and comes back begins another one."""
-        return {worker.session for worker in self.registry.workers.values()}
+        return {(worker.identity, worker.session) for worker in self.registry.workers.values()}
 
 
 @pytest.fixture

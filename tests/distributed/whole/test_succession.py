@@ -81,7 +81,7 @@ def test_ports_are_free_as_soon_as_the_program_was_killed(place: Place) -> None:
     ports = free_port(), free_port()
     program = place.run(
         f"""
-aggregating = RegistryAggregator([HTTPReporter(int(sys.argv[1]))], sys.argv[2], insecure=True)
+aggregating = RegistryAggregator([HTTPReporter(int(sys.argv[1]))], sys.argv[2], insecure=True, lease=HOUR)
 aggregating.start()
 (FOLDER / "pid").write_text(str(aggregating.pid))
 {STAYING}
@@ -93,7 +93,8 @@ idle()
     pid = aggregator_pid(place)
     os.kill(pid, signal.SIGINT)  # from now on it waits for workers that have got one, too
     program.signal(signal.SIGKILL)
-    until(lambda: not any(listens(f"tcp://127.0.0.1:{port}") for port in ports), "the ports are free")
+    # Before it has waited for the workers in vain, which takes 30 s.
+    until(lambda: not any(listens(f"tcp://127.0.0.1:{port}") for port in ports), "the ports are free", 20)
     stays = is_there(pid)
     place.note("seen")
     program.ended()

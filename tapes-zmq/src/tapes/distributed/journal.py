@@ -51,7 +51,7 @@ class Journal:
         self._waiting += (_ENTRY.pack(time, len(message)), message)
 
     def flush(self) -> None:
-        """Write what was added. Raises OSError; then none of it has been, and it is lost."""
+        """Write what was added. Raises OSError; then none of it has been, it is lost, and nothing more can be added."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             self._write(b"".join(waiting))
@@ -66,8 +66,7 @@ class Journal:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError:
-            os.ftruncate(self._file, self.size)  # what follows would be unreadable behind a part of an entry
-            os.lseek(self._file, self.size, os.SEEK_SET)
+            os.ftruncate(self._file, self.size)  # a part of an entry would be taken for damage
             raise
         self.size += len(content)
 
