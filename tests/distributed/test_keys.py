@@ -222,7 +222,8 @@ def test_keys_that_cannot_be_used_change_nothing(folder: Path, caplog: pytest.Lo
     worker.close()
     aggregator.stop()
     thread.join(PATIENCE)
-    aggregator.reload()
+    folder.chmod(0o777)
+    aggregator.reload()  # which has ended
 
     assert complaints == caplog.messages
     (line,) = complaints

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import sys
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional
 
 import pytest
 
@@ -388,6 +388,19 @@ def test_a_large_series_that_was_not_told_to_the_end_by_another_worker(bench: Be
 
     assert told(bench.aggregator)["bad_frames"] == 0
     assert bench.aggregator.get_stats().metric["count"] == 40_000
+
+
+@pytest.mark.parametrize("identity", [None, b"aggregators too."])
+def test_who_begins_as_another_says_so_in_its_frames(bench: Bench, identity: Optional[bytes]) -> None:
+    """What it is told is for the worker that its frames name, whoever chose what identifies it."""
+    worker = Simulated(bench.clock, registry=bench.registry, identity=identity)
+    before = worker.identity
+    record(bench.registry, "counter")
+    worker.publisher.begin_as_another(worker.publisher.position)
+    named = {frames.decode(message).worker for message in worker.frames()}
+
+    assert named == {worker.identity}
+    assert worker.identity != before
 
 
 def test_the_largest_histogram_there_can_be_is_told(bench: Bench) -> None:

@@ -156,6 +156,17 @@ def test_why_there_is_no_aggregator_is_said_once(
     assert unified.get_stats()["served"] == {"value": 3}
 
 
+def test_the_reason_is_that_of_now(folder: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was in the way before."""
+    monkeypatch.setattr(connection, "_ANSWER", 0.1)
+    with ZmqReporter(0.05, f"ipc://{folder}/a", registry) as reporter:
+        until(lambda: "there is none" in str(reporter.last_error), "there is none")
+        with held_still(folder / "a"):
+            # Before 0MQ itself gives up, which takes 30 s.
+            until(lambda: "does not answer" in str(reporter.last_error), "somebody listens", 20)
+        until(lambda: "there is none" in str(reporter.last_error), "there is none again")
+
+
 def test_between_two_reports_it_is_said_as_soon(folder: Path, registry: Registry) -> None:
     """Who publishes once an hour does not take an hour to say so."""
     with ZmqReporter(3600, f"ipc://{folder}/a", registry) as reporter:

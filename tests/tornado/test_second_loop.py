@@ -9,6 +9,7 @@ import urllib.request
 from typing import Any, Callable, Dict
 
 import pytest
+from tornado.httpclient import AsyncHTTPClient
 from tornado.ioloop import IOLoop
 
 from tapes.registry import Registry
@@ -92,3 +93,25 @@ def test_a_page_is_served_by_the_next_loop() -> None:
 
     assert pages == [{}, {}, {}]
     assert (reporter.reports, reporter.failures) == (3, 0)
+
+
+def test_a_loop_that_closes_everything_takes_the_page_along() -> None:
+    """The next loop has nothing to serve, which is a failure that says what to do."""
+    reporter = TornadoHTTPReporter(0, Registry())
+    reporter.start()
+
+    async def fetch() -> None:
+        await AsyncHTTPClient().fetch(reporter.url, request_timeout=PATIENCE)
+
+    async def main() -> None:
+        while not reporter.failures:
+            await asyncio.sleep(0.005)
+
+    first = IOLoop(make_current=False)
+    first.run_sync(fetch, PATIENCE)
+    first.close(all_fds=True)
+    drive(main)
+    error = str(reporter.last_error)
+    reporter.stop()
+
+    assert error == "The loop that has ended has closed the socket that listens: start again."
