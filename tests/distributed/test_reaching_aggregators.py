@@ -181,11 +181,36 @@ def test_who_has_nothing_to_say_misses_nobody(folder: Path, caplog: pytest.LogCa
     registry = Registry()
     registry.counter("served")
     with ZmqReporter(0.05, f"ipc://{folder}/a", registry) as reporter:
+        until(lambda: reporter.reports > 3, "there was none")
+    assert lines_of(caplog) == []
+    with ZmqReporter(0.05, f"ipc://{folder}/a", registry) as reporter:
         until(lambda: reporter.reports > 20, "there was none for a while")
         registry.counter("served").increment()
         until(lambda: reporter.failures, "something was recorded")
 
     assert len(lines_of(caplog)) == 2  # and that nothing was confirmed
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="Only Linux shows the descriptors of a process.")
+def test_nothing_stays_open(folder: Path, registry: Registry) -> None:
+    """A reporter that has stopped has given back all its descriptors, whether it has reached anybody or not."""
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    def report_to(place: str) -> None:
+        with ZmqReporter(0.05, f"ipc://{folder}/{place}", registry) as reporter:
+            until(lambda: reporter.reports > 1, "it has reported")
+
+    receiver = Receiver(UnifiedRegistry(), checked(f"ipc://{folder}/a", keys=None, insecure=False))
+    receiver.start()
+    for place in ("a", "b"):
+        report_to(place)
+    most = descriptors()
+    for place in ("a", "b"):
+        report_to(place)
+    until(lambda: descriptors() <= most, "no more are open than before")
+    receiver.stop(30)
 
 
 def test_a_user_that_is_trusted(folder: Path, registry: Registry) -> None:
