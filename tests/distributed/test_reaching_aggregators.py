@@ -277,13 +277,27 @@ def test_one_that_was_turned_away_comes_again(
     receiver = Receiver(unified, address, keys.of_aggregator(right))
     with ZmqReporter(0.05, address.text, registry, keys=right) as reporter:
         until(lambda: reporter.failures, "it is turned away")
-        assert "it turns this worker away" in str(reporter.last_error)
+        error = str(reporter.last_error)
         other.stop(30)
         receiver.start()
         until(lambda: "served" in unified.get_stats(), "it is told")
     receiver.stop(30)
 
+    assert "it turns this worker away: its keys are not those that this worker has, or it has none" in error
     assert unified.get_stats()["served"] == {"value": 3}
+
+
+def test_an_aggregator_that_wants_keys(folder: Path, registry: Registry) -> None:
+    """A worker that has none is told so."""
+    address = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
+    receiver = Receiver(UnifiedRegistry(), address, keys.of_aggregator(keys.generate(folder / "keys")))
+    receiver.start()
+    with ZmqReporter(0.05, address.text, registry, insecure=True) as reporter:
+        until(lambda: reporter.failures, "it is turned away")
+        error = str(reporter.last_error)
+    receiver.stop(30)
+
+    assert "it turns this worker away: it wants keys, or is no aggregator" in error
 
 
 def test_the_keys_are_read_again(folder: Path, registry: Registry) -> None:
@@ -297,7 +311,8 @@ def test_the_keys_are_read_again(folder: Path, registry: Registry) -> None:
         until(lambda: reporter.failures, "it is turned away")
         shutil.rmtree(mine)
         failures = reporter.failures
-        until(lambda: reporter.failures > failures + 2, "it is turned away all the same")
+        until(lambda: reporter.failures > failures + 10, "it is turned away all the same")
+        assert "it turns this worker away" in str(reporter.last_error)
         shutil.copytree(right, mine)
         until(lambda: "served" in unified.get_stats(), "it is told")
     receiver.stop(30)

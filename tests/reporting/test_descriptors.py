@@ -6,6 +6,8 @@ import gc
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing, suppress
@@ -31,6 +33,19 @@ from tests.tornado.conftest import LoopThread
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs a list of the open descriptors")
 
 SECRET = b"of the application"
+
+
+FIRST = """
+import os, socket
+from tapes.reporting.descriptors import own
+
+os.close(0)
+mine, others = own(socket.socket()), socket.socket()
+before = mine.lost
+os.dup2(others.fileno(), 0)
+print(mine.fileno(), before, mine.lost)
+mine.detach()
+"""
 
 
 class Application:
@@ -288,3 +303,12 @@ def test_a_socket_does_what_sockets_do() -> None:
     gc.collect()
     assert peer.recv(100) == b""
     peer.close()
+
+
+def test_the_first_descriptor_is_one_like_others() -> None:
+    """A daemon that has closed its standard input may have a socket there, and lose it."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FIRST], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout.split() == ["0", "False", "True"]
