@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping
 
@@ -11,6 +12,7 @@ import tapes
 from tapes.config import configure
 from tapes.config.checking import check
 from tapes.errors import ConfigError
+from tapes.reporting.listening import listen, overlap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -309,6 +311,37 @@ def test_two_at_one_port(first: Dict[str, object], second: Dict[str, object]) ->
 
     assert fault.startswith("reporters.b: it cannot listen on ")
     assert fault.endswith(":8889, where reporters.a listens: choose another port")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("127.0.0.1", "0.0.0.0"),
+        ("127.0.0.1", "127.0.0.2"),
+        ("127.0.0.1", "::"),
+        ("127.0.0.1", "::1"),
+        ("0.0.0.0", "::"),
+        ("0.0.0.0", "::1"),
+        ("::", "::1"),
+    ],
+)
+def test_what_is_said_of_two_is_so(first: str, second: str) -> None:
+    """Both cannot listen at a port where that is said, and can where it is not, whichever comes first."""
+
+    def can_both(one: str, other: str) -> bool:
+        with listen(one, 0, "one") as listener:
+            try:
+                listen(other, listener.getsockname()[1], "other").close()
+            except OSError as error:
+                return error.errno != errno.EADDRINUSE
+            return True
+
+    try:
+        found = [not can_both(first, second), not can_both(second, first)]
+    except OSError:
+        pytest.skip("One of the addresses is not there.")
+
+    assert found == [overlap(first, second), overlap(second, first)]
 
 
 def test_two_at_ports_of_their_own() -> None:

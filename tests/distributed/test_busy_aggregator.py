@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any, List, Optional
 
+import pytest
+
+from tapes.distributed import link as links
 from tapes.distributed import upstream
 from tapes.distributed.link import Link
 from tapes.distributed.publishing import Publisher, hello
@@ -62,3 +66,14 @@ def test_a_flush_that_cannot_be_sent_is_made_later() -> None:
     assert not missed
     assert fault == "it reads nothing: it is held still, or has too much to do"
     assert len(connection.frames) == 2
+
+
+def test_an_aggregator_that_confirms_nothing_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it has read everything: a worker that leaves waits in vain, and says so."""
+    monkeypatch.setattr(links, "FAREWELL", 0.05)
+    connection: Any = FakeConnection()
+    run: Any = SimpleNamespace(abandoned=False)
+    link = Link(connection, Publisher(hello(1.0, settles=True)), time.sleep)
+
+    assert not link.take_leave(Registry(clock=ManualClock()), run)
+    assert link.fault == "it does not answer: it is held still, or has too much to do"
