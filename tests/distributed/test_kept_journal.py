@@ -7,7 +7,7 @@ import math
 import os
 import struct
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Callable, List
 
 import pytest
 
@@ -165,6 +165,28 @@ def test_what_was_not_written_to_the_end_is_left_out(
         assert other.get_stats()[name]["count"] == place.aggregator.get_stats()[name]["count"]
     assert told(other)["bad_frames"] == len(caplog.records) == 1
     assert "are damaged or were not written to the end" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:5], lambda content: b"T" + content[1:]], ids=["cut off in its head", "another"]
+)
+def test_what_is_no_journal_is_left_out(
+    place: Place, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    """All of it, and the log says how much that is; what is in the state is known."""
+    place.work(5)
+    shown = stats_of(place.aggregator)
+    place.renew()
+    place.work(1)
+    path = place.folder / "state.journal-2"
+    content = damage(path.read_bytes())
+    path.write_bytes(content)
+    other = place.restarted()
+
+    shown.pop("level")
+    assert_alike(stats_of(other), shown)
+    assert told(other)["bad_frames"] == 1
+    assert f"The last {len(content)} bytes of the journal" in caplog.text
 
 
 @pytest.mark.parametrize("time", [math.nan, math.inf, -math.inf])

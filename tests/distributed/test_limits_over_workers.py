@@ -87,13 +87,14 @@ def test_the_totals_of_further_names_go_to_one_series_of_their_kind(
     assert told(top)["bad_frames"] == 0
 
 
+@pytest.mark.parametrize("limit", [8, 10])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_totals_of_further_tag_sets_go_to_the_overflow_series_of_their_name(
-    clock: ManualClock, kind: str, caplog: pytest.LogCaptureFixture
+    clock: ManualClock, kind: str, limit: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where each worker stays within its own limit, and all of them together do not; a worker's own overflow counts."""
     workers = [Simulated(clock, pid, registry=Registry(clock=clock, max_tag_sets=8)) for pid in range(1, 4)]
-    aggregator = Asking(clock, workers, max_tag_sets=10)
+    aggregator = Asking(clock, workers, max_tag_sets=limit)
     for worker in workers:
         for number in range(9):
             record(worker.registry, kind, "requests", {"user": f"{worker.hello.pid}-{number}"})
@@ -101,10 +102,29 @@ def test_the_totals_of_further_tag_sets_go_to_the_overflow_series_of_their_name(
 
     recorded = [metric for metric in metrics(aggregator, kind) if metric.name == "requests"]
     assert total(aggregator, kind) == 27
-    assert len(recorded) == 11
+    assert len(recorded) == limit + 1
+    assert aggregator.get_stats().tapes.aggregator.overflowed.value == 3 * 8 - limit
     lines = [each.message for each in caplog.records if each.name == "tapes.distributed"]
     assert len(lines) == 1
     assert "max_tag_sets" in lines[0]
+
+
+def test_the_first_series_that_overflows_is_said(clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
+    """It may be the only one."""
+    workers = [Simulated(clock, pid) for pid in range(1, 4)]
+    aggregator = Asking(clock, workers, max_series=2)
+    for worker in workers[:2]:
+        record(worker.registry, "counter", f"own.of{worker.hello.pid}")
+        worker.tell(aggregator)
+    before = list(caplog.messages)
+    record(workers[2].registry, "counter", "own.of3")
+    workers[2].tell(aggregator)
+
+    assert before == []
+    assert caplog.messages == [
+        "The aggregator has 2 series, which is max_series: the totals of further ones go to series tagged "
+        "overflow=true."
+    ]
 
 
 def test_recycled_workers_leave_no_more_series_than_there_may_be(clock: ManualClock) -> None:
