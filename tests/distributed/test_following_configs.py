@@ -97,7 +97,7 @@ def test_another_folder_of_keys_is_followed(tmp_path: Path, caplog: pytest.LogCa
     ]
     path.write_text(configs[0])
     aggregator = ConfiguredAggregator(path)
-    thread = threading.Thread(target=aggregator.start, args=(False,))
+    thread = threading.Thread(target=aggregator.start, args=(False,), daemon=True)
     thread.start()
     until(lambda: aggregator.reporters[0].running, "it works")
     path.write_text(configs[1])

@@ -207,7 +207,7 @@ def test_keys_that_cannot_be_used_change_nothing(folder: Path, caplog: pytest.Lo
     """The aggregator keeps those that it has, and says why in one line; later it can follow them again."""
     address = f"tcp://127.0.0.1:{free_port()}"
     aggregator = RegistryAggregator(MemoryReporter(3600), address, keys=folder)
-    thread = threading.Thread(target=aggregator.start, args=(False,))
+    thread = threading.Thread(target=aggregator.start, args=(False,), daemon=True)
     thread.start()
     until(lambda: aggregator.reporters[0].running, "it works")
     worker = DistributedRegistry(address, interval=0.05, keys=folder)
