@@ -329,6 +329,10 @@ def test_what_is_said_of_two_is_so(first: str, second: str) -> None:
     """Both cannot listen at a port where that is said, and can where it is not, whichever comes first."""
 
     def can_both(one: str, other: str) -> bool:
+        # A different program may have the port of one attempt.
+        return any(have_listened(one, other) for _ in range(3))
+
+    def have_listened(one: str, other: str) -> bool:
         with listen(one, 0, "one") as listener:
             try:
                 listen(other, listener.getsockname()[1], "other").close()

@@ -71,9 +71,11 @@ def test_a_flush_that_cannot_be_sent_is_made_later() -> None:
 def test_an_aggregator_that_confirms_nothing_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though it has read everything: a worker that leaves waits in vain, and says so."""
     monkeypatch.setattr(links, "FAREWELL", 0.05)
+    registry = Registry(clock=ManualClock())
     connection: Any = FakeConnection()
     run: Any = SimpleNamespace(abandoned=False)
     link = Link(connection, Publisher(hello(1.0, settles=True)), time.sleep)
 
-    assert not link.take_leave(Registry(clock=ManualClock()), run)
+    assert link.flush(registry)
+    assert not link.take_leave(registry, run)
     assert link.fault == "it does not answer: it is held still, or has too much to do"

@@ -81,6 +81,8 @@ def test_ports_are_free_as_soon_as_the_program_was_killed(place: Place) -> None:
     ports = free_port(), free_port()
     program = place.run(
         f"""
+from tapes.distributed import fates
+fates._GRACE = HOUR
 aggregating = RegistryAggregator([HTTPReporter(int(sys.argv[1]))], sys.argv[2], insecure=True, lease=HOUR)
 aggregating.start()
 (FOLDER / "pid").write_text(str(aggregating.pid))
@@ -91,10 +93,9 @@ idle()
     )
     place.await_note("stays")
     pid = aggregator_pid(place)
-    os.kill(pid, signal.SIGINT)  # from now on it waits for workers that have got one, too
+    os.kill(pid, signal.SIGINT)  # from now on it waits long for workers that have got one, too
     program.signal(signal.SIGKILL)
-    # Before it has waited for the workers in vain, which takes 30 s.
-    until(lambda: not any(listens(f"tcp://127.0.0.1:{port}") for port in ports), "the ports are free", 20)
+    until(lambda: not any(listens(f"tcp://127.0.0.1:{port}") for port in ports), "the ports are free")
     stays = is_there(pid)
     place.note("seen")
     program.ended()
