@@ -273,6 +273,10 @@ def test_value_that_the_constructor_refuses() -> None:
         ({"reporters": {}, "sigterm": "no"}, "sigterm: 'no' (str) is not true or false"),
         ({"reporters": {}, "plugins": []}, "plugins: [] (list) is not a table"),
         (
+            {"reporters": {}, "aggregator": {}},
+            "aggregator: this table is for an aggregator, run by python -m tapes.distributed --config FILE",
+        ),
+        (
             {"reporters": {}, "plugins": {"block": ["a", 1]}},
             "plugins.block: ['a', 1] (list) is not a list of strings, the names of plugins",
         ),

@@ -6,6 +6,8 @@ import logging
 import math
 import os
 import struct
+import threading
+import time
 from pathlib import Path
 from typing import Any, Callable, List
 
@@ -16,6 +18,7 @@ from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.keeper import Keeper
 from tapes.testing import ManualClock
 from tests.distributed.simulated import Asking, Simulated, assert_alike, buckets_of, stats_of, told
+from tests.servers.processes import PATIENCE
 
 FULL = OSError(28, "No space left on device")
 
@@ -264,6 +267,57 @@ def test_a_large_state_is_not_written_at_the_end(place: Place, monkeypatch: pyte
     place.assert_kept()
 
 
+def test_a_state_that_is_being_written_at_the_end_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is written once more, with all that came meanwhile."""
+    monkeypatch.setattr(keeper, "_INTERVAL", PATIENCE)
+    monkeypatch.setattr(keeper, "_LONG", math.inf)
+    ends, fsync = threading.Event(), os.fsync
+    place.work(5)
+
+    def force(file: int) -> None:
+        if threading.current_thread() is place.keeper._writing:
+            ends.wait(PATIENCE)
+            time.sleep(0.1)  # for a keeper that does not wait
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", force)
+    place.keeper._next = 0.0
+    place.keeper.keep_when_due(place.aggregator)
+    place.work(1)
+    ends.set()
+
+    assert place.keeper.keep(place.aggregator)
+    assert place.files == ["state"]
+    place.assert_kept()
+
+
+def test_a_state_that_comes_too_late_is_in_nobodys_way(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An aggregator that ends does not wait for it for ever, and another one may be writing its own by then."""
+    monkeypatch.setattr(keeper, "_INTERVAL", 0.0)
+    is_late, goes_on, fsync = threading.Event(), threading.Event(), os.fsync
+    place.work(5)
+
+    def force(file: int) -> None:
+        if threading.current_thread() is place.keeper._writing:
+            is_late.set()
+            goes_on.wait(PATIENCE)
+        elif is_late.is_set():
+            goes_on.set()
+            assert place.keeper._writing is not None
+            place.keeper._writing.join(PATIENCE)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", force)
+    place.keeper._next = 0.0
+    place.keeper.keep_when_due(place.aggregator)
+    assert is_late.wait(PATIENCE)
+    assert place.keeper.keep(place.aggregator)
+    assert Keeper(place.folder / "state").restore(Asking(place.clock, place.workers))
+
+    assert place.files == ["state", "state.journal-3"]
+    place.assert_kept()
+
+
 def test_a_full_disk_does_not_keep_it_from_starting(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -295,7 +349,7 @@ def test_a_full_disk_does_not_keep_it_from_starting(
 def test_a_disk_that_becomes_full_costs_nothing_that_was_kept(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What could be written of an entry is taken back, so that what was written before stays readable."""
+    """What could be written of an entry is taken back, and nothing follows where it was: all before stays readable."""
     place.work(5)
     shown = stats_of(place.aggregator)
     write = os.write
@@ -308,10 +362,12 @@ def test_a_disk_that_becomes_full_costs_nothing_that_was_kept(
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", write_half)
         place.work(3)
-    kept = stats_of(place.restarted())
+    place.work(1)
+    other = place.restarted()
 
     shown.pop("level")
-    assert_alike(kept, shown)
+    assert_alike(stats_of(other), shown)
+    assert told(other)["bad_frames"] == 0
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     place.renew()
     place.work(3)
@@ -336,6 +392,22 @@ def test_a_journal_that_could_not_go_on_is_followed_soon(place: Place, monkeypat
 
         place.assert_kept()
         assert place.keeper._writing is writing, "It is written once."
+
+
+def test_a_long_journal_is_followed_by_another(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However seldom the state is written because that takes long."""
+    place.work(5)
+    place.keeper._next = math.inf
+    place.keeper.keep_when_due(place.aggregator)
+    before = place.files
+    monkeypatch.setattr(keeper, "_LONGEST", 1000)
+    place.keeper.keep_when_due(place.aggregator)
+    assert place.keeper._writing is not None
+    place.keeper._writing.join()
+
+    assert before == ["state", "state.journal-1"]
+    assert place.files == ["state", "state.journal-2"]
+    place.assert_kept()
 
 
 def raising(*arguments: object) -> None:
