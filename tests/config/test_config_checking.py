@@ -43,6 +43,7 @@ class Typed(Quiet):
         self,
         size: int,
         every: timedelta = timedelta(1),
+        pause: timedelta | float = 1,
         flag: bool = False,
         level: Literal["low", "high", 3] = "low",
         hosts: list[str] | None = None,
@@ -123,6 +124,7 @@ def test_ten_faults_are_one_error(odd: Distributions) -> None:
                     "statsd": {"port": 1},
                     "second": {"type": 2},
                     "third": 3,
+                    "fourth": {"type": "nothing"},
                     "Typed": {"size": 101},
                     "again": {"type": "Silent"},
                 },
@@ -133,7 +135,7 @@ def test_ten_faults_are_one_error(odd: Distributions) -> None:
     """)
 
     assert done.output == (
-        "The configuration has 11 faults, nothing was started:\n"
+        "The configuration has 12 faults, nothing was started:\n"
         "  - reporter: unknown key, did you mean 'reporters'?; known are reporters (a table of tables), "
         "plugins (a table), max_tag_sets (a positive integer), sigterm (true or false)\n"
         "  - plugins.blocked: unknown key, did you mean 'block'?; known is block (a list of strings)\n"
@@ -147,8 +149,10 @@ def test_ten_faults_are_one_error(odd: Distributions) -> None:
         "Installed: Blocked, Hooked, Open, Positional, Raising, Silent, Typed, http, stream.\n"
         "  - reporters.second.type: 2 (int) is not a string, the name of a reporter\n"
         "  - reporters.third: 3 (int) is not a table of options\n"
+        "  - reporters.fourth.type: There is no reporter 'nothing'. "
+        "Installed: Blocked, Hooked, Open, Positional, Raising, Silent, Typed, http, stream.\n"
         "  - reporters.Typed: Typed refuses its options: RuntimeError: size is at most 100\n"
-        "11 1 2000\n"
+        "12 1 2000\n"
     )
 
 
@@ -190,11 +194,11 @@ def test_mistyped_option(odd: Distributions, options: Mapping[str, object], faul
 
 
 def test_options_fit_annotations(odd: Distributions) -> None:
-    """Seconds become a timedelta and lists tuples where that is wanted; what cannot be checked is passed on."""
+    """Seconds become a timedelta and lists tuples where nothing else will do; what cannot be checked is passed on."""
     done = odd.run("""
         import pathlib
         from tapes.config.checking import check
-        options = dict(size=1, every=1.5, flag=True, level=3, hosts=["a"], pair=[1, "b"], many=["c"],
+        options = dict(size=1, every=1.5, pause=10, flag=True, level=3, hosts=["a"], pair=[1, "b"], many=["c"],
                        labels={"d": "e"}, place="f", unknown=object, untyped={4: 5})
         given = check({"reporters": {"Typed": options}}).reporters[0].reporter.given
         print({key: given[key] for key in options})
@@ -204,8 +208,8 @@ def test_options_fit_annotations(odd: Distributions) -> None:
 
     assert done.lines == [
         (
-            "{'size': 1, 'every': datetime.timedelta(seconds=1, microseconds=500000), 'flag': True, 'level': 3, "
-            "'hosts': ['a'], 'pair': (1, 'b'), 'many': ('c',), 'labels': {'d': 'e'}, 'place': 'f', "
+            "{'size': 1, 'every': datetime.timedelta(seconds=1, microseconds=500000), 'pause': 10, 'flag': True, "
+            "'level': 3, 'hosts': ['a'], 'pair': (1, 'b'), 'many': ('c',), 'labels': {'d': 'e'}, 'place': 'f', "
             "'unknown': <class 'object'>, 'untyped': {4: 5}}"
         ),
         "g",

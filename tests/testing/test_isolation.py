@@ -16,17 +16,18 @@ AT_IMPORT = tapes.counter("isolation.at_import")
 
 
 def test_metrics_made_at_import_time_begin_at_zero_and_get_their_values_back() -> None:
-    """A counter that a module holds counts from zero inside, and afterwards goes on from where it was."""
+    """A counter that a module holds counts from zero inside, and afterwards goes on from where it was, each time."""
     with isolated_registry():
         AT_IMPORT.increment(5)
-        with isolated_registry() as registry:
-            assert registry is DEFAULT_REGISTRY
-            assert registry.get_stats().isolation.at_import.value == 0
-            AT_IMPORT.increment(2)
-            assert registry.get_stats().isolation.at_import.value == 2
+        for number in range(3):
+            with isolated_registry() as registry:
+                assert registry is DEFAULT_REGISTRY
+                assert registry.get_stats().isolation.at_import.value == 0
+                AT_IMPORT.increment(2)
+                assert registry.get_stats().isolation.at_import.value == 2
 
-        AT_IMPORT.increment()
-        assert tapes.get_stats().isolation.at_import.value == 6
+            AT_IMPORT.increment()
+            assert tapes.get_stats().isolation.at_import.value == 6 + number
 
 
 def test_metrics_made_inside_are_removed() -> None:
