@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 import urllib.request
+from functools import partial
+from http.client import HTTPConnection
 from typing import Any, Callable, Dict
 
 import pytest
@@ -93,6 +95,52 @@ def test_a_page_is_served_by_the_next_loop() -> None:
 
     assert pages == [{}, {}, {}]
     assert (reporter.reports, reporter.failures) == (3, 0)
+
+
+def test_a_page_is_served_by_a_loop_that_runs_again() -> None:
+    """When another one has had it in the meantime, as this one had stopped for a while."""
+    reporter = TornadoHTTPReporter(0, Registry())
+    reporter.start()
+
+    def fetch() -> Any:
+        with urllib.request.urlopen(reporter.url, timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    async def main() -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, fetch)
+
+    first = IOLoop(make_current=False)
+    pages = [first.run_sync(main, PATIENCE), drive(main), first.run_sync(main, PATIENCE)]
+    reporter.stop()
+    first.close()
+
+    assert pages == [{}, {}, {}]
+    assert (reporter.reports, reporter.failures) == (3, 0)
+
+
+def test_who_is_connected_when_a_loop_ends_is_let_go() -> None:
+    """The next loop does not serve them, and they do not wait for it."""
+    reporter = TornadoHTTPReporter(0, Registry())
+    reporter.start()
+
+    def ask(connection: HTTPConnection) -> bytes:
+        connection.request("GET", "/")
+        return connection.getresponse().read()
+
+    async def main(connection: HTTPConnection) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(None, ask, connection)
+
+    connections = [HTTPConnection("127.0.0.1", reporter.port, timeout=PATIENCE) for _ in range(2)]
+    pages = [drive(partial(main, connection)) for connection in connections]
+    first = connections[0].sock
+    assert first is not None, "It may ask again."
+    rest = first.recv(1)
+    for connection in connections:
+        connection.close()
+    reporter.stop()
+
+    assert pages == [b"{}", b"{}"]
+    assert rest == b""
 
 
 def test_a_loop_that_closes_everything_takes_the_page_along() -> None:
