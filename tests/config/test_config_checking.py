@@ -61,8 +61,8 @@ class Typed(Quiet):
             raise RuntimeError("size\\nis at most 100")
 
 class Open(Quiet):
-    def __init__(self, port: int, **others):
-        super().__init__()
+    def __init__(self, registry, port: int, **others):
+        super().__init__(registry)
         self.given = (port, others)
 
 class Positional(Quiet):
@@ -217,7 +217,7 @@ def test_options_fit_annotations(odd: Distributions) -> None:
 
 
 def test_constructors_of_all_sorts(odd: Distributions) -> None:
-    """A third party's constructor may take anything, take arguments by position only, or not let itself be asked."""
+    """That of a third party may need a registry, take anything, take arguments by position only, or not say what."""
     done = odd.run("""
         from tapes.config.checking import check
         checked = check({"reporters": {
