@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, List
 import pytest
 import zmq
 
-from tapes.distributed import frames
+from tapes.distributed import frames, receiver
 from tapes.distributed.addresses import Address, checked
 from tapes.distributed.keeper import Keeper
 from tapes.distributed.receiver import Receiver
@@ -20,7 +20,7 @@ from tapes.distributed.reporter import ZmqReporter
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.registry import Registry
 from tests.distributed.faults.processes import short_folder
-from tests.distributed.simulated import Simulated
+from tests.distributed.simulated import Simulated, told
 from tests.servers.processes import PATIENCE, until
 
 HOUR = 3600.0
@@ -161,6 +161,20 @@ def test_an_overloaded_aggregator_ends_in_its_time(place: Place) -> None:
     place.until(lambda: not stopping.is_alive(), "it has ended", PATIENCE / 2)
 
     assert place.receiver.error is None
+
+
+def test_what_has_arrived_is_taken_in_before_the_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, if there is the time, and not what is taken in at once."""
+    monkeypatch.setattr(receiver, "_LAST", PATIENCE)
+    place.registry.goes_on.clear()
+    flood = Flood(place.address, bytes(1 << 18))
+    place.floods.append(flood)
+    place.until(lambda: flood.sent >= 128, "so much waits as may")
+    stopping = in_thread(lambda: place.receiver.stop(PATIENCE))
+    place.registry.goes_on.set()
+    stopping.join(PATIENCE)
+
+    assert told(place.registry)["messages"] > 100  # a few are on their way yet
 
 
 def test_what_waits_of_a_peer_is_bounded(place: Place) -> None:
