@@ -15,7 +15,7 @@ import pytest
 
 from tapes.distributed import claims, succession
 from tapes.distributed.addresses import Address, checked
-from tapes.distributed.claims import Holder, Program
+from tapes.distributed.claims import FileLock, Holder, Program, TakenError
 from tapes.distributed.processes import processes, started
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterError
@@ -278,6 +278,29 @@ def test_one_of_what_this_process_was_before_is_asked_to_leave(address: Address,
     assert claim is not None
     assert first.process.wait(PATIENCE) == -signal.SIGTERM
     claim.release()
+
+
+def test_another_lock_is_waited_for_while_who_has_it_leaves(
+    address: Address, other: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For some seconds, and not if it goes on."""
+    monkeypatch.setattr(succession, "_LEAVING", PATIENCE)
+    first = other(Program(ME, started(), frozenset()))
+
+    def take() -> FileLock:
+        return FileLock(f"{address.path}.lock", "It is taken{who}.")
+
+    with pytest.raises(TakenError, match=rf"It is taken \(process {first.process.pid}\)\."):
+        succession.locked(take, Waiting(nothing, nothing).wanted)
+    first.tell("leave")
+    assert succession.locked(take, Waiting(nothing, nothing).wanted) is None
+    lock = succession.locked(take, Waiting(nothing, lambda: first.tell("release"), nothing).wanted)
+    assert lock is not None
+    lock.release()
+    other(Program(ME, started(), frozenset())).tell("leave")
+    monkeypatch.setattr(succession, "_LEAVING", 0.0)
+    with pytest.raises(TakenError):
+        succession.locked(take, Waiting(*[nothing] * 1000).wanted)
 
 
 @pytest.mark.parametrize("content", ["", "x", "12", "12 a 0 pid", "1 2 3 4 5", "-1 2 3 pid", "\0\0 1 1 1"])
