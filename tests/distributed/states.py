@@ -12,7 +12,7 @@ from tapes.distributed.records import CODECS, MOST, HistogramUpdate, Reader, rea
 from tapes.recording.counting import distributed
 from tapes.state.buckets import key_of
 from tapes.state.counter import CounterState
-from tapes.state.counts import PackedBuckets, in_lanes
+from tapes.state.counts import PackedBuckets, in_lanes, packed
 from tapes.state.distribution import EMPTY, Distribution
 from tapes.state.gauge import UNSET, GaugeState, single
 from tapes.state.histogram import NEVER, HistogramState, Slice
@@ -71,7 +71,7 @@ _buckets = st.dictionaries(st.one_of(_positive, _positive, _others), _counts, ma
 def _made(buckets: Dict[int, int], sums: Tuple[float, float, float, float], how: int) -> Distribution:
     if not buckets:
         return EMPTY
-    held: Any = [buckets, PackedBuckets(buckets), in_lanes(buckets)][how]
+    held: Any = [buckets, PackedBuckets(packed(buckets)), in_lanes(buckets)][how]
     total, deviations, one, other = sums
     return Distribution(sum(buckets.values()), total, abs(deviations), min(one, other), max(one, other), held)
 

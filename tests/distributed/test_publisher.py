@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import math
 import sys
-from typing import Dict, List, NamedTuple, Optional
+from collections import deque
+from typing import Deque, Dict, List, NamedTuple, Optional
 
 import pytest
 
@@ -13,6 +14,7 @@ from tapes.distributed import frames, publishing, records
 from tapes.distributed.frames import END, LEAVING, Frame
 from tapes.distributed.records import Reader
 from tapes.registry import Registry
+from tapes.snapshot import Snapshot
 from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
 from tests.distributed.simulated import Asking, Simulated, apply, assert_alike, buckets_of, stats_of, told
@@ -315,6 +317,35 @@ def test_a_flush_gives_no_cause_to_look_for_garbage(bench: Bench, monkeypatch: p
 
     assert sent > 2000 * 10
     assert looks == []
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="This is about CPython's collector of garbage.")
+@pytest.mark.parametrize("kind", KINDS)
+def test_reporting_gives_no_cause_to_look_through_everything(bench: Bench, kind: str) -> None:
+    """Not even where several pages are still held, and the program itself makes the collector run all the time.
+
+    It looks through all objects once a quarter as many have outlived it as there are.
+    """
+    metrics, rounds, kept = 200, 60, 0
+
+    def outlived() -> int:
+        before = len(gc.get_objects(generation=2))
+        gc.collect(1)
+        return len(gc.get_objects(generation=2)) - before
+
+    held: Deque[Snapshot] = deque(maxlen=3)
+    for turn in range(10 + rounds):
+        for number in range(metrics):
+            record(bench.registry, kind, f"metric{number}")
+        outlived()
+        held.append(bench.registry.snapshot())
+        kept += outlived() if turn >= 10 else 0
+        record(bench.registry, kind, "metric1")
+        assert any(bench.worker.publisher.flush(bench.registry))
+        kept += outlived() if turn >= 10 else 0
+        bench.clock.advance(1.0)
+
+    assert kept < metrics * rounds / 5
 
 
 @pytest.mark.parametrize("kind", ["histogram", "timer"])

@@ -23,7 +23,7 @@ from tapes.state import counter, gauge, histogram, rates
 from tapes.state.counter import CounterState
 from tapes.state.distribution import EMPTY, Distribution
 from tapes.state.gauge import MERGES, UNSET, GaugeState, single
-from tapes.state.histogram import HistogramState
+from tapes.state.histogram import HistogramState, with_newest
 from tapes.state.rates import MeterState, tick_of
 from tapes.state.timer import TimerState
 
@@ -51,8 +51,17 @@ def make_histogram(folds: Sequence[Tuple[float, List[float]]]) -> HistogramState
     """Return a histogram's state after some folds at some times."""
     state = histogram.NONE
     for time, records in sorted(folds, key=lambda fold: fold[0]):
-        state = with_values(state, records, time, time)
+        state = with_fold(state, records, time)
     return state
+
+
+def with_fold(state: HistogramState, records: List[float], time: float) -> HistogramState:
+    """Return the state after a fold of some records."""
+    if not records:
+        return state
+    newest = state.slices[-1] if state.slices else None
+    newest, settled = with_values(newest, state.settled(), records, time, time)
+    return with_newest(settled, newest)
 
 
 def make_timer(folds: Sequence[Tuple[float, List[float]]]) -> TimerState:
@@ -271,7 +280,7 @@ def test_nothing_leaves_the_total_with_time(
     """Values that leave the window stay in the count, the sum and the cumulative distribution."""
     state = one.merge(other)
     for time, records in sorted(later, key=lambda fold: fold[0]):
-        state = with_values(state, records, READ_AT + time, READ_AT + time)
+        state = with_fold(state, records, READ_AT + time)
 
     recorded = [value for _, records in later for value in records]
     whole = one.cumulative().merge(other.cumulative())

@@ -15,7 +15,7 @@ from tapes.recording.counting import distributed
 from tapes.snapshot.quantiles import quantiles
 from tapes.snapshot.views import FRACTIONS
 from tapes.state.buckets import key_of
-from tapes.state.distribution import EMPTY, Distribution
+from tapes.state.distribution import EMPTY, Distribution, unpacked
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 
@@ -71,7 +71,7 @@ def test_quantiles_of_merged_states(shape: str, parts: int) -> None:
     for number in range(parts):
         share = [SHAPES[shape](source) for _ in range(0 if number == 1 else source.choice([1, 5, 20, 100]))]
         part = distributed(share, EMPTY) if share else EMPTY
-        merged = merged.merge(part.packed() if number % 2 else part)
+        merged = merged.merge(unpacked(part.packed()) if number % 2 else part)
         values += share
 
     check(merged, values)

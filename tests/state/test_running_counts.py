@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapes.state.buckets import WIDE
-from tapes.state.counts import LANE, TOGETHER, Buckets, Lanes, PackedBuckets, RunningCounts, in_lanes, summed
+from tapes.state.counts import LANE, TOGETHER, Buckets, Lanes, PackedBuckets, RunningCounts, in_lanes, packed, summed
 from tests.state.bucket_counts import added, as_dict
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=200)
@@ -32,7 +32,7 @@ def narrow(buckets: Dict[int, int]) -> Lanes:
 
 held: st.SearchStrategy[Dict[int, int]] = st.dictionaries(keys, counts, max_size=8)
 buckets_of_any_kind: st.SearchStrategy[Buckets] = st.one_of(
-    held.map(narrow), held.map(narrow), held.map(in_lanes), held.map(PackedBuckets), held
+    held.map(narrow), held.map(narrow), held.map(in_lanes), held.map(packed).map(PackedBuckets), held
 )
 steps = st.lists(st.tuples(st.integers(0, 4), st.none() | buckets_of_any_kind), max_size=20)
 

@@ -683,8 +683,8 @@ def test_what_is_counted_in_isolation_is_told_apart(place: Place) -> None:
         registry.gauge("memory", lambda: 1)
 
         def told():
-            state = registry._publisher.told().get(served)
-            return None if state is None else state.value
+            numbers = registry._publisher.told().get(served)
+            return None if numbers is None else served.state(numbers).value
 
         with aggregator():
             registry.connect()

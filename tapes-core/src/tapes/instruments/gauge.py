@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tapes.naming import Tags
+    from tapes.recording.buffer import Numbers
     from tapes.snapshot.snapshot import Statistics
     from tapes.streak import Streak
 
@@ -74,7 +75,7 @@ class Gauge(GaugeBuffer, Instrument):
         before = self.producer
         if producer is None or _is_same(producer, before):
             return problem
-        is_set = before is None and super().read(self._now()).parts > 0
+        is_set = before is None and self._is_set(self._now())
         self.producer = producer
         if before is not None:
             return f"has another producer: {shown(producer)} is asked from now on, and not {shown(before)}."
@@ -96,20 +97,23 @@ class Gauge(GaugeBuffer, Instrument):
             raise self._produced("track_in_progress()")
         return ProgressTracking(self)
 
-    def read(self, now: float) -> GaugeState:
-        """Return the state at `now`; with a producer, ask it."""
+    def numbers(self, now: float) -> Numbers:
+        """Return what the state at `now` is made of; with a producer, ask it."""
         if self.producer is None:
-            return super().read(now)
+            return super().numbers(now)
         value = self._produce(self.producer)
-        return UNSET if value is None else single(value, now)
+        return (UNSET if value is None else single(value, now)).numbers()
 
-    def committed(self, now: float) -> GaugeState:
-        """Return the state at `now`, as `read` does."""
-        return super().committed(now) if self.producer is None else self.read(now)
+    def committed(self, now: float) -> Numbers:
+        """Return the same, as `Buffer.committed` does."""
+        return super().committed(now) if self.producer is None else self.numbers(now)
 
     def is_at_zero(self, now: float) -> bool:
         """Whether it has not been set, and has no producer."""
-        return self.producer is None and not super().read(now).parts
+        return self.producer is None and not self._is_set(now)
+
+    def _is_set(self, now: float) -> bool:
+        return self.state(super().numbers(now)).parts > 0
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
         """Take out everything recorded, and put back records, producer and `merge` of an earlier exchange."""

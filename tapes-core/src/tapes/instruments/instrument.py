@@ -36,16 +36,29 @@ class Instrument:
 
     def reading(self, now: float) -> Reading:
         """Return its statistics at `now`, a time of the clock that it was made with. Safe in any thread."""
-        state = self.read(now)
-        return Reading(self.name, self.tags, self.kind, self._statistics(state, now), state, self)
+        numbers = self.numbers(now)
+        statistics = self._statistics(self.state(numbers), now)
+        return Reading(self.name, self.tags, self.kind, statistics, numbers=numbers, origin=self)
 
     def read(self, now: float) -> Any:
         """Return its cumulative state, with everything that was recorded before."""
         raise NotImplementedError
 
-    def committed(self, now: float) -> Any:
-        """Return its cumulative state as `read` does, as later ones build upon it. May wait for a fold."""
+    def numbers(self, now: float) -> Any:
+        """Return what `state` makes the same state of, and what is kept of many metrics without a cost."""
         return self.read(now)
+
+    def committed(self, now: float) -> Any:
+        """Return what `numbers` does, as later ones build upon it. May wait for a fold."""
+        return self.numbers(now)
+
+    def state(self, numbers: Any) -> Any:
+        """Return the state that numbers of this metric stand for."""
+        return numbers
+
+    def states(self, numbers: Any, known: Any) -> Tuple[Any, Any]:
+        """Return the states of two moments, without what is the very same in both: what a change is told by."""
+        return self.state(numbers), self.state(known)
 
     def is_at_zero(self, now: float) -> bool:
         """Whether nothing has been recorded since it began, or what was has come to nothing."""

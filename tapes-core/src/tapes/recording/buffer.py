@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 State = TypeVar("State")
 
+Numbers = Tuple[Any, ...]
+"""A cumulative state as it is kept: a plain tuple of numbers, of bytes, and of such tuples.
+
+CPython's collector of garbage takes no more notice of these once it has seen them. Of other objects, dicts among them,
+it would: each fold makes new ones, and where there are many thousands of metrics it would look through everything that
+the program holds every other second, while nothing else runs.
+"""
+
 CAPACITY = 2048
 """How many records make a buffer full: enough to spread the cost of a fold thin, in 64 kB at the most."""
 
@@ -34,7 +42,7 @@ very moment would stay taken.
 
 
 class Buffer(Generic[State]):
-    """Records, and the state that earlier ones were folded into, in one list: `[state, record, record, ...]`.
+    """Records, and the state that earlier ones were folded into, in one list: `[numbers, record, record, ...]`.
 
     Recording appends to the list, which is atomic and waits for nothing. A fold computes the next state from a copy and
     puts it in the place of the old one and of the records it covers by one slice assignment, which is atomic too. So
@@ -60,25 +68,37 @@ class Buffer(Generic[State]):
 
         `now` is the time of the metric's clock.
         """
+        return self.state(self.numbers(now))
+
+    def numbers(self, now: float) -> Numbers:
+        """Return what `state` makes of it what `read` returns: the same tuple for as long as nothing is recorded."""
         until = self._prepare_read(now)
         if len(self._pending) > 1 or self._pid != getpid():
             self._fold(until, now)
         pending = self._pending[:]
-        state: State = pending[0]
+        numbers: Numbers = pending[0]
         # Records are left where another thread is folding, or this very one below a signal handler or a finalizer.
-        return self._absorbed(state, pending[1:], until, now) if len(pending) > 1 else state
+        return self._absorbed(numbers, pending[1:], until, now) if len(pending) > 1 else numbers
 
-    def committed(self, now: float) -> State:
-        """Return the state into which everything recorded before this call has been folded for good.
+    def committed(self, now: float) -> Numbers:
+        """Return the numbers into which everything recorded before this call has been folded for good.
 
-        For who publishes states and builds upon them: what `read` returns while another thread is folding says the
+        For who publishes states and builds upon them: what `numbers` returns while another thread is folding says the
         same, but may say it in other slices than what that thread is about to put in. Waits for that thread.
         """
         until = self._prepare_read(now)
         while (len(self._pending) > 1 or self._pid != getpid()) and not self._fold(until, now):
             sleep(_PAUSE)
-        state: State = self._pending[0]
-        return state
+        numbers: Numbers = self._pending[0]
+        return numbers
+
+    def state(self, numbers: Numbers) -> State:
+        """Return the state that `numbers` of this metric stand for."""
+        raise NotImplementedError
+
+    def states(self, numbers: Numbers, known: Numbers) -> Tuple[State, State]:
+        """Return the states of two moments, without what is the very same in both."""
+        return self.state(numbers), self.state(known)
 
     def restart(self) -> None:
         """Forget everything and begin at zero. For a child process, where no other thread can be recording."""
@@ -96,7 +116,7 @@ class Buffer(Generic[State]):
         For tests that want a metric for themselves. Waits for a fold in another thread to end.
         """
         now = self._now()
-        Buffer.read(self, now)  # which asks no producer of a gauge
+        Buffer.numbers(self, now)  # which asks no producer of a gauge
         key, claim = (self, getpid()), [get_ident()]
         while _folding.setdefault(key, claim) is not claim:
             sleep(_PAUSE)
@@ -111,12 +131,12 @@ class Buffer(Generic[State]):
         self._fold(now, now)
         return taken
 
-    def _zero(self, now: float) -> State:
-        """Return the state of this kind that has seen nothing up to `now`."""
+    def _zero(self, now: float) -> Numbers:
+        """Return the numbers of this kind that has seen nothing up to `now`."""
         raise NotImplementedError
 
-    def _absorbed(self, state: State, records: List[Any], until: float, now: float) -> State:
-        """Return `state` after `records`, none of which was made after `until`; further ones are made after `now`."""
+    def _absorbed(self, numbers: Numbers, records: List[Any], until: float, now: float) -> Numbers:
+        """Return `numbers` after `records`, none of which was made after `until`; further ones are made after `now`."""
         raise NotImplementedError
 
     def _prepare_read(self, now: float) -> float:

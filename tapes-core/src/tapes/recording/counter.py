@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import List, SupportsFloat
+from typing import TYPE_CHECKING, List, SupportsFloat
 
 from tapes.recording.buffer import CAPACITY, Buffer
-from tapes.state.counter import ZERO, CounterState
+from tapes.state.counter import CounterState
 from tapes.state.numbers import added, total
 
+if TYPE_CHECKING:
+    from tapes.recording.buffer import Numbers
+
 _ONE: float = 1
+_ZERO = (0, 0)
 
 
 class CounterBuffer(Buffer[CounterState]):
@@ -32,17 +36,22 @@ class CounterBuffer(Buffer[CounterState]):
         """Take away `n`. The same as `increment(-n)`."""
         self.increment(-self._checked(n))
 
-    def _zero(self, now: float) -> CounterState:
-        return ZERO
+    def state(self, numbers: Numbers) -> CounterState:
+        """Return the state that `numbers` of this counter stand for."""
+        return CounterState(*numbers)
 
-    def _absorbed(self, state: CounterState, records: List[float], until: float, now: float) -> CounterState:
+    def _zero(self, now: float) -> Numbers:
+        return _ZERO
+
+    def _absorbed(self, numbers: Numbers, records: List[float], until: float, now: float) -> Numbers:
         if not records:
-            return state
+            return numbers
+        increments, decrements = numbers
         ones = records.count(1)  # the usual case, told in the least time
         if ones == len(records):
-            return CounterState(added(state.increments, ones), state.decrements)
+            return added(increments, ones), decrements
         if min(records) >= 0:
-            return CounterState(added(state.increments, total(records)), state.decrements)
+            return added(increments, total(records)), decrements
         gained = total([n for n in records if n > 0])
         lost = -total([n for n in records if n < 0])
-        return CounterState(added(state.increments, gained), added(state.decrements, lost))
+        return added(increments, gained), added(decrements, lost)

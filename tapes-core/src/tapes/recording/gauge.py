@@ -11,6 +11,8 @@ from tapes.state.numbers import total
 if TYPE_CHECKING:
     from typing import Tuple, Union
 
+    from tapes.recording.buffer import Numbers
+
     _Change = Union[float, Tuple[float, float]]  # something to add, or a value and when it was set
 
 
@@ -43,13 +45,17 @@ class GaugeBuffer(Buffer[GaugeState]):
             now = self._now()
             self._fold(now, now)
 
-    def _zero(self, now: float) -> GaugeState:
-        return UNSET
+    def state(self, numbers: Numbers) -> GaugeState:
+        """Return the state that `numbers` of this gauge stand for."""
+        return GaugeState(*numbers)
 
-    def _absorbed(self, state: GaugeState, records: List[_Change], until: float, now: float) -> GaugeState:
+    def _zero(self, now: float) -> Numbers:
+        return UNSET.numbers()
+
+    def _absorbed(self, numbers: Numbers, records: List[_Change], until: float, now: float) -> Numbers:
         if not records:
-            return state
-        value, at = state.last or 0, until
+            return numbers
+        value, at = GaugeState(*numbers).last or 0, until
         changes: List[float] = []
         for change in reversed(records):
             if isinstance(change, tuple):
@@ -58,4 +64,4 @@ class GaugeBuffer(Buffer[GaugeState]):
             changes.append(change)
         if changes:
             value, at = total([value, *reversed(changes)]), until
-        return single(value, at)
+        return single(value, at).numbers()

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, List, SupportsFloat
+from typing import TYPE_CHECKING, Any, List, Optional, SupportsFloat, Tuple
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.recording.counting import distributed
-from tapes.state.histogram import NONE, SPAN, HistogramState
+from tapes.state.histogram import (
+    NOTHING_SETTLED,
+    SPAN,
+    HistogramState,
+    Slice,
+    slice_start,
+    unpacked,
+    with_newest,
+    without_common,
+)
 from tapes.state.numbers import saturated
+
+if TYPE_CHECKING:
+    from tapes.state.distribution import Distribution
+    from tapes.state.histogram import Numbers, Settled
 
 _DUE = 5.0  # seconds after a fold at which the next record brings about another
 _GAP = 5.0  # seconds without a record after which those before are folded by themselves
@@ -23,7 +36,7 @@ class HistogramBuffer(Buffer[HistogramState]):
     is full. `_since` is when it was read for the first record after a fold: what is pending was recorded after that.
     """
 
-    __slots__ = ("_due", "_limit", "_seen", "_since", "_stride")
+    __slots__ = ("_due", "_limit", "_memo", "_seen", "_since", "_stride")
 
     _limit: int
     _seen: float
@@ -32,6 +45,7 @@ class HistogramBuffer(Buffer[HistogramState]):
 
     def __init__(self, name: str, tags: Any, now: Any) -> None:
         super().__init__(name, tags, now)
+        self._memo = Memo((b"", None))
         self._refolded(now())
 
     def update(self, value: SupportsFloat) -> None:
@@ -83,20 +97,68 @@ class HistogramBuffer(Buffer[HistogramState]):
         self._seen = self._since = now
         self._stride = self._limit = 1
 
-    def _zero(self, now: float) -> HistogramState:
-        return NONE
+    def state(self, numbers: Numbers) -> HistogramState:
+        """Return the state that `numbers` of this histogram stand for."""
+        newest, settled = numbers
+        return with_newest(settled, self._memo.slice(newest))
 
-    def _absorbed(self, state: HistogramState, records: List[float], until: float, now: float) -> HistogramState:
-        return with_values(state, records, self._since, until)
+    def states(self, numbers: Numbers, known: Numbers) -> Tuple[HistogramState, HistogramState]:
+        """Return the states of two moments, without the slices that are the very same in both."""
+        numbers, known = without_common(numbers, known)
+        return self.state(numbers), self.state(known)
+
+    def _zero(self, now: float) -> Numbers:
+        return b"", NOTHING_SETTLED
+
+    def _absorbed(self, numbers: Numbers, records: List[float], until: float, now: float) -> Numbers:
+        if not records:
+            return numbers
+        newest, settled = numbers
+        part, settled = with_values(self._memo.slice(newest), settled, records, self._since, until)
+        return self._memo.packed(part), settled
 
 
-def with_values(state: HistogramState, records: List[float], since: float, until: float) -> HistogramState:
-    """Return `state` after some values, recorded from `since` to `until`."""
-    if not records:
-        return state
+class Memo(List[Any]):
+    """The buckets of the slice that was packed last, and the bytes that were made of it.
+
+    So they need not be unpacked for the next fold, or for who reads just after one. Thread-safe: both are put in and
+    looked up at once.
+    """
+
+    __slots__ = ()
+
+    def slice(self, packed: bytes, start: int = 0) -> Optional[Slice]:
+        """Return the slice that `packed` holds from `start` on; None if there is none."""
+        if len(packed) == start:
+            return None
+        last, buckets = self
+        return unpacked(packed[start:], buckets if last is packed else None)
+
+    def packed(self, part: Slice, before: bytes = b"") -> bytes:
+        """Return `before` and a slice as bytes."""
+        packed = before + part.packed()
+        self[:] = packed, part.values.buckets
+        return packed
+
+
+def with_values(
+    newest: Optional[Slice], settled: Settled, records: List[float], since: float, until: float
+) -> Tuple[Slice, Settled]:
+    """Return the newest slice of a histogram, and what is settled, after some values, recorded from `since` to `until`.
+
+    There is at least one of them.
+    """
+    if newest is not None and newest.start == slice_start(since, until):  # as is nearly always the case
+        values = _distributed(records, newest.values)
+        return Slice(newest.start, max(newest.end, until), values), settled
+    state = with_newest(settled, newest)
     into = state.slice_for(since, until)
+    state = state.recorded(into, until, _distributed(records, into.values))
+    return state.slices[-1], state.settled()
+
+
+def _distributed(records: List[float], onto: Distribution) -> Distribution:
     try:
-        values = distributed(records, into.values)
+        return distributed(records, onto)
     except OverflowError:  # of an int that is too large for a float
-        values = distributed([saturated(record) for record in records], into.values)
-    return state.recorded(into, until, values)
+        return distributed([saturated(record) for record in records], onto)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, List, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, List, SupportsIndex, TypeVar
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.recording.exact import exact
-from tapes.state.rates import TICK, MeterState, started, tick_of
+from tapes.state.rates import TICK, MeterState, of_numbers, started, tick_of
+
+if TYPE_CHECKING:
+    from tapes.recording.buffer import Numbers
 
 _ONE = 1
 _MANY = 2**63
@@ -72,8 +75,17 @@ class MeterBuffer(TickingBuffer[MeterState]):
             raise self._refusal(n, "a number of events, an int from 0 to 2**63")
         return int(number)
 
-    def _zero(self, now: float) -> MeterState:
-        return started(now)
+    def state(self, numbers: Numbers) -> MeterState:
+        """Return the state that `numbers` of this meter stand for."""
+        return of_numbers(numbers)
 
-    def _absorbed(self, state: MeterState, records: List[int], until: float, now: float) -> MeterState:
-        return state.marked(sum(records)).advanced(tick_of(now))
+    def _zero(self, now: float) -> Numbers:
+        return started(now).numbers()
+
+    def _absorbed(self, numbers: Numbers, records: List[int], until: float, now: float) -> Numbers:
+        return with_events(numbers, sum(records), now)
+
+
+def with_events(numbers: Numbers, events: int, now: float) -> Numbers:
+    """Return the numbers of a meter after some more events, of the current tick, at `now`."""
+    return of_numbers(numbers).marked(events).advanced(tick_of(now)).numbers()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, List, SupportsFloat, Union
+from struct import Struct
+from typing import TYPE_CHECKING, Any, List, SupportsFloat, Tuple, Union
 
 from tapes.recording.exact import exact
-from tapes.recording.histogram import with_values
-from tapes.recording.meter import TickingBuffer
+from tapes.recording.histogram import Memo, with_values
+from tapes.recording.meter import TickingBuffer, with_events
 from tapes.recording.timing import SharedTiming, Timing
 from tapes.scope import without_parentheses
-from tapes.state.histogram import NONE
-from tapes.state.rates import started as meter_started
-from tapes.state.rates import tick_of
+from tapes.state.histogram import NOTHING_SETTLED, with_newest, without_common
+from tapes.state.rates import of_numbers, started
 from tapes.state.timer import TimerState
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from tapes.state.histogram import Numbers
 
 _HAS_LOCK = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -34,17 +36,20 @@ else:
 
 _LOGGED = -1
 
+_EVENTS = Struct("=3q3d")  # the numbers of the meter of a timer, in front of the newest slice
+
 
 class TimerBuffer(TickingBuffer[TimerState]):
     """Takes durations, each of which is an event too."""
 
-    __slots__ = ("_began", "_below_zero", "_idle")
+    __slots__ = ("_began", "_below_zero", "_idle", "_memo")
 
     _below_zero: int
     """How many durations of a fold were below zero, if that is yet to be logged; `_LOGGED` once it was."""
 
     def __init__(self, name: str, tags: Any, now: Any) -> None:
         super().__init__(name, tags, now)
+        self._memo = Memo((b"", None))
         self._below_zero = 0
         self._began = now()
         self._idle = self._timing()
@@ -55,19 +60,30 @@ class TimerBuffer(TickingBuffer[TimerState]):
         self._began = self._now()
         self._idle = self._timing()
 
-    def read(self, now: float) -> TimerState:
-        """Return the state, as `Buffer.read` does; log durations below zero."""
-        state = super().read(now)
+    def numbers(self, now: float) -> Numbers:
+        """Return the numbers, as `Buffer.numbers` does; log durations below zero."""
+        numbers = super().numbers(now)
         if self._below_zero > 0:
             self._log_below_zero()
-        return state
+        return numbers
 
-    def committed(self, now: float) -> TimerState:
-        """Return the state, as `Buffer.committed` does; log durations below zero."""
-        state = super().committed(now)
+    def committed(self, now: float) -> Numbers:
+        """Return the numbers, as `Buffer.committed` does; log durations below zero."""
+        numbers = super().committed(now)
         if self._below_zero > 0:
             self._log_below_zero()
-        return state
+        return numbers
+
+    def state(self, numbers: Numbers) -> TimerState:
+        """Return the state that `numbers` of this timer stand for."""
+        newest, settled = numbers
+        durations = with_newest(settled, self._memo.slice(newest, _EVENTS.size))
+        return TimerState(of_numbers(_EVENTS.unpack_from(newest)), durations)
+
+    def states(self, numbers: Numbers, known: Numbers) -> Tuple[TimerState, TimerState]:
+        """Return the states of two moments, without the slices that are the very same in both."""
+        numbers, known = without_common(numbers, known)
+        return self.state(numbers), self.state(known)
 
     def time(self, function: None = None) -> Timing:
         """Return a scope that records the duration from entering it to leaving it, however it is left.
@@ -123,16 +139,21 @@ class TimerBuffer(TickingBuffer[TimerState]):
             raise self._refusal(duration, "a finite number of seconds or a timedelta")
         return number
 
-    def _zero(self, now: float) -> TimerState:
-        return TimerState(meter_started(now), NONE)
+    def _zero(self, now: float) -> Numbers:
+        return _EVENTS.pack(*started(now).numbers()), NOTHING_SETTLED
 
-    def _absorbed(self, state: TimerState, records: List[float], until: float, now: float) -> TimerState:
-        durations = with_values(state.durations, records, until, until)
-        if records and any(part.values.minimum < 0 for part in durations.slices):
+    def _absorbed(self, numbers: Numbers, records: List[float], until: float, now: float) -> Numbers:
+        newest, settled = numbers
+        events = _EVENTS.pack(*with_events(_EVENTS.unpack_from(newest), len(records), now))
+        if not records:
+            return events + newest[_EVENTS.size :], settled
+        before = self._memo.slice(newest, _EVENTS.size)
+        part, after = with_values(before, settled, records, until, until)
+        if part.values.minimum < 0 or (after is not settled and with_newest(after, part).minimum < 0):
             if self._below_zero != _LOGGED:
                 self._below_zero = sum([record < 0 for record in records])
-            durations = with_values(state.durations, [max(record, 0.0) for record in records], until, until)
-        return TimerState(state.events.marked(len(records)).advanced(tick_of(now)), durations)
+            part, after = with_values(before, settled, [max(record, 0.0) for record in records], until, until)
+        return self._memo.packed(part, events), after
 
     def _log_below_zero(self) -> None:
         """Log that durations were below zero. For who reads: who records must not wait for the locks of a handler."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union, overl
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tapes.instruments import Instrument
     from tapes.naming import Tags
 
 Statistics = dict[str, Optional[Union[int, float]]]
@@ -17,10 +18,18 @@ Statistics = dict[str, Optional[Union[int, float]]]
 class Reading:
     """One series of one metric at one moment. Immutable."""
 
-    __slots__ = ("kind", "name", "origin", "state", "statistics", "tags")
+    __slots__ = ("_state", "kind", "name", "numbers", "origin", "statistics", "tags")
 
     def __init__(
-        self, name: str, tags: Tags, kind: str, statistics: Statistics, state: Any, origin: object = None
+        self,
+        name: str,
+        tags: Tags,
+        kind: str,
+        statistics: Statistics,
+        state: Any = None,
+        *,
+        numbers: Any = None,
+        origin: Optional[Instrument] = None,
     ) -> None:
         self.name = name
         """The dotted name."""
@@ -30,12 +39,20 @@ class Reading:
         """`counter`, `gauge`, `meter`, `histogram` or `timer`."""
         self.statistics = statistics
         """What the metric's keys in `get_stats()` hold."""
-        self.state = state
-        """The cumulative state that the statistics were taken from (`tapes.state`), for those who want differences or
-        buckets."""
+        self.numbers = numbers
+        """What `origin` makes the state of, which is kept without a cost."""
         self.origin = origin
         """What it is a reading of: the same object each time, and another one once the metric was removed and made
         again, so that a state is not compared with one that began elsewhere."""
+        self._state = state
+
+    @property
+    def state(self) -> Any:
+        """The cumulative state that the statistics were taken from (`tapes.state`), for those who want differences or
+        buckets."""
+        if self._state is None and self.origin is not None:
+            self._state = self.origin.state(self.numbers)
+        return self._state
 
     def __copy__(self) -> Reading:
         return self
@@ -58,7 +75,7 @@ class Readings(Sequence[Reading]):
     notice: it would look for garbage among all objects of the program, and nothing else runs meanwhile.
     """
 
-    __slots__ = ("_ends", "_keys", "_kinds", "_names", "_origins", "_states", "_tags", "_values")
+    __slots__ = ("_ends", "_keys", "_kinds", "_names", "_numbers", "_origins", "_tags", "_values")
 
     def __init__(self, readings: Iterable[Reading]) -> None:
         """Take in these, one after the other."""
@@ -68,8 +85,8 @@ class Readings(Sequence[Reading]):
         self._keys: List[Tuple[str, ...]] = []
         self._values: List[Optional[Union[int, float]]] = []  # of all statistics
         self._ends: List[int] = []  # of those of each series
-        self._states: List[Any] = []
-        self._origins: List[object] = []
+        self._numbers: List[Any] = []
+        self._origins: List[Optional[Instrument]] = []
         known: Dict[Tuple[str, ...], Tuple[str, ...]] = {}
         for reading in readings:
             self._names.append(reading.name)
@@ -79,7 +96,7 @@ class Readings(Sequence[Reading]):
             self._keys.append(known.setdefault(keys, keys))
             self._values.extend(reading.statistics.values())
             self._ends.append(len(self._values))
-            self._states.append(reading.state)
+            self._numbers.append(reading.numbers)
             self._origins.append(reading.origin)
 
     def __len__(self) -> int:
@@ -100,8 +117,8 @@ class Readings(Sequence[Reading]):
             self._tags[place],
             self._kinds[place],
             dict(zip(keys, self._values[end - len(keys) : end])),
-            self._states[place],
-            self._origins[place],
+            numbers=self._numbers[place],
+            origin=self._origins[place],
         )
 
     def __reduce__(self) -> Tuple[Any, ...]:

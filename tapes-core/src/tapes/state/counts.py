@@ -7,8 +7,8 @@ added, they are the lanes of one large integer, which one addition adds all at o
 from __future__ import annotations
 
 import struct
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from struct import calcsize
 from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 from tapes.state.buckets import STEPS
@@ -35,20 +35,41 @@ _WIDEST = 8192  # lanes; what spreads further is not worth the memory
 class PackedBuckets:
     """Buckets that no longer change, in a tenth of the memory of a dict."""
 
-    __slots__ = ("_counts", "_keys")
+    __slots__ = ("packed",)
 
-    def __init__(self, buckets: Buckets) -> None:
-        keys = [key for key, _ in buckets.items()]
-        counts = [count for _, count in buckets.items()]
-        self._keys = array("H" if max(keys, default=0) < 1 << 16 else "L", keys)
-        self._counts = array("H" if max(counts, default=0) < 1 << 16 else "Q", counts)
+    def __init__(self, packed: bytes) -> None:
+        self.packed = packed
+        """What `packed` has returned: all keys, all counts, and the place in `_LAYOUTS` of how they are written."""
 
     def items(self) -> Iterable[Tuple[int, int]]:
         """Pairs of key and count."""
-        return zip(self._keys, self._counts)
+        key, count = _LAYOUTS[self.packed[-1]]
+        numbers = memoryview(self.packed)[:-1]
+        end = len(self) * calcsize(key)
+        return zip(numbers[:end].cast(key), numbers[end:].cast(count))  # type: ignore[call-overload]  # H, I or Q
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.packed) // sum(map(calcsize, _LAYOUTS[self.packed[-1]]))
+
+
+_LAYOUTS = (("H", "H"), ("H", "Q"), ("I", "Q"))
+"""The types of keys and of counts, as the module struct calls them."""
+
+
+def packed(buckets: Buckets) -> bytes:
+    """Return buckets as bytes, of which `PackedBuckets` are made."""
+    if isinstance(buckets, PackedBuckets):
+        return buckets.packed
+    plain = buckets if isinstance(buckets, dict) else dict(buckets.items())
+    try:
+        return _packed(plain, 0)
+    except struct.error:  # they do not fit in
+        return _packed(plain, 1 if max(plain) < 1 << 16 else 2)
+
+
+def _packed(buckets: Dict[int, int], layout: int) -> bytes:
+    key, count = _LAYOUTS[layout]
+    return struct.pack(f"={len(buckets)}{key}{len(buckets)}{count}B", *buckets, *buckets.values(), layout)
 
 
 class Lanes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Sequence
+from struct import Struct
+from typing import Optional, Sequence
 
-from tapes.state.counts import Buckets, PackedBuckets, summed, without
+from tapes.state.counts import Buckets, PackedBuckets, packed, summed, without
 from tapes.state.numbers import added, saturated
 from tapes.state.numbers import total as total_of
 
@@ -76,13 +77,9 @@ class Distribution:
             buckets,
         )
 
-    def packed(self) -> Distribution:
-        """Return the same distribution in less memory, for one that will be kept."""
-        if not isinstance(self.buckets, dict):
-            return self
-        return Distribution(
-            self.count, self.sum, self.deviations, self.minimum, self.maximum, PackedBuckets(self.buckets)
-        )
+    def packed(self) -> bytes:
+        """Return what `unpacked` makes the same distribution of."""
+        return _NUMBERS.pack(self.count, self.sum, self.deviations, self.minimum, self.maximum) + packed(self.buckets)
 
     @property
     def mean(self) -> float:
@@ -96,6 +93,17 @@ class Distribution:
 
     def __repr__(self) -> str:
         return f"<Distribution of {self.count} values, sum {self.sum}>"
+
+
+_NUMBERS = Struct("=q4d")  # a distribution without its buckets
+
+
+def unpacked(distribution: bytes, buckets: Optional[Buckets] = None) -> Distribution:
+    """Return the distribution that was `packed()`. `buckets` are those that it had then, if they are at hand."""
+    if buckets is None:
+        buckets = PackedBuckets(distribution[_NUMBERS.size :])
+    count, total, deviations, minimum, maximum = _NUMBERS.unpack_from(distribution)
+    return Distribution(count, total, deviations, minimum, maximum, buckets)
 
 
 def union(parts: Sequence[Distribution]) -> Distribution:

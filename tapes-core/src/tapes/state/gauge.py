@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Optional
+from typing import Any, Optional, Tuple
 
 from tapes.state.numbers import added
 
@@ -44,6 +44,10 @@ class GaugeState:
     def less(self, part: GaugeState) -> GaugeState:
         """Return this state: what a gauge says is of this moment, whatever it said before."""
         return self
+
+    def numbers(self) -> Tuple[Any, ...]:
+        """Return the arguments that make the same state."""
+        return self.parts, self.sum, self.minimum, self.maximum, self.last, self.last_at
 
     def value(self, merge: str) -> Optional[float]:
         """Return the one value that the values make when combined as `merge` says; None if there is none."""

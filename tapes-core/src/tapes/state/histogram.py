@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, Iterable, List, Tuple
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple
 
 from tapes.state.distribution import EMPTY, Distribution, union
+from tapes.state.distribution import unpacked as distribution
 from tapes.state.numbers import total
+
+if TYPE_CHECKING:
+    from tapes.state.counts import Buckets
 
 WINDOW = 300.0
 """Seconds for which a slice stays in the window after its end."""
@@ -25,6 +30,15 @@ _KEPT = WINDOW + SPAN
 NEVER = -math.inf
 """Before any time."""
 
+Settled = Tuple[Any, ...]
+"""What of a histogram changes only once a slot: through when it is closed, what is closed, and all slices but the
+newest, packed. Few objects, and none that can be part of a circle."""
+
+Numbers = Tuple[bytes, Settled]
+"""The newest slice of a histogram, packed, and what is settled."""
+
+_TIMES = Struct("=dd")  # start and end of a slice
+
 
 class Slice:
     """The values recorded in one stretch of time. Immutable."""
@@ -38,6 +52,10 @@ class Slice:
         self.end = end
         """No value is from after this."""
         self.values = values
+
+    def packed(self) -> bytes:
+        """Return what `unpacked` makes the same slice of."""
+        return _TIMES.pack(self.start, self.end) + self.values.packed()
 
     def __repr__(self) -> str:
         return f"<Slice from {self.start} to {self.end}: {self.values!r}>"
@@ -67,6 +85,11 @@ class HistogramState:
         """Their sum."""
         return total([self.closed.sum, *[part.values.sum for part in self.slices]])
 
+    @property
+    def minimum(self) -> float:
+        """The smallest value in the slices, infinity if there is none."""
+        return min([part.values.minimum for part in self.slices], default=math.inf)
+
     def cumulative(self) -> Distribution:
         """Return the distribution of all values since the start."""
         return union([self.closed, *(part.values for part in self.slices)])
@@ -75,14 +98,18 @@ class HistogramState:
         """Return the distribution of the values of the last five to six minutes."""
         return union([part.values for part in self.slices if now - part.end < WINDOW])
 
+    def settled(self) -> Settled:
+        """Return all but the newest slice, of which `with_newest` makes the same state."""
+        if len(self.slices) < 2 and not self.closed.count:
+            return NOTHING_SETTLED
+        return (self.closed_through, self.closed.packed(), *[part.packed() for part in self.slices[:-1]])
+
     def slice_for(self, since: float, until: float) -> Slice:
         """Return the slice that values recorded from `since` to `until` belong into: one that is there, or a new one.
 
-        That is the one of the slot in which `until` lies, unless the stretch is too long to say that they are all from
-        about there. Then they have a slice of their own. So a value is shown for at least `WINDOW` after it was
-        recorded, and at most for `SPAN` longer.
+        A value is shown for at least `WINDOW` after it was recorded, and at most for `SPAN` longer.
         """
-        start = since if _LOOSE < until - since <= SPAN else slot_start(until)
+        start = slice_start(since, until)
         for part in reversed(self.slices):
             if part.start == start:
                 return part
@@ -100,9 +127,6 @@ class HistogramState:
         if into in slices:
             slices = tuple(changed if part is into else part for part in slices)
         else:
-            if slices and slices[-1].values.buckets.__class__ is dict:
-                last = slices[-1]
-                slices = (*slices[:-1], Slice(last.start, last.end, last.values.packed()))
             slices = (*slices, changed)
             if len(slices) > 1 and slices[-2].start > changed.start:
                 slices = tuple(sorted(slices, key=_start))
@@ -130,6 +154,36 @@ class HistogramState:
 
     def __repr__(self) -> str:
         return f"<HistogramState of {self.count} values>"
+
+
+def with_newest(settled: Settled, newest: Optional[Slice]) -> HistogramState:
+    """Return the state of what is settled and of the newest slice, if there is one."""
+    through, closed, *slices = settled
+    parts = tuple(map(unpacked, slices))
+    return HistogramState(distribution(closed), through, parts if newest is None else (*parts, newest))
+
+
+def unpacked(part: bytes, buckets: Optional[Buckets] = None) -> Slice:
+    """Return the slice that was `packed()`. `buckets` are those that it had then, if they are at hand."""
+    start, end = _TIMES.unpack_from(part)
+    return Slice(start, end, distribution(part[_TIMES.size :], buckets))
+
+
+def without_common(numbers: Numbers, others: Numbers) -> Tuple[Numbers, Numbers]:
+    """Return the numbers of two moments of a histogram without the slices that are the very same in both."""
+    (newest, settled), (other, same) = numbers, others
+    if settled is not same:
+        return numbers, others
+    return (newest, settled[:2]), (other, settled[:2])
+
+
+def slice_start(since: float, until: float) -> float:
+    """Return the start of the slice that values recorded from `since` to `until` belong into.
+
+    That is the slot in which `until` lies, unless the stretch is too long to say that they are all from about there.
+    Then they have a slice of their own.
+    """
+    return since if _LOOSE < until - since <= SPAN else slot_start(until)
 
 
 def slot_start(time: float) -> float:
@@ -175,7 +229,7 @@ def closed_by(state: HistogramState, now: float) -> HistogramState:
         gone += 1
     if not gone:
         return state
-    total = union([state.closed, *(part.values for part in slices[:gone])]).packed()
+    total = union([state.closed, *(part.values for part in slices[:gone])])
     return HistogramState(total, slices[gone - 1].start, slices[gone:])
 
 
@@ -185,3 +239,5 @@ def _start(part: Slice) -> float:
 
 NONE = HistogramState(EMPTY, NEVER, ())
 """A histogram that has seen nothing."""
+
+NOTHING_SETTLED: Settled = (NEVER, EMPTY.packed())

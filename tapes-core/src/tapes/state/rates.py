@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tapes.state.numbers import MOST, added
 
 if TYPE_CHECKING:
-    from typing import Tuple
+    from typing import Any, Sequence, Tuple
 
     Rates = Tuple[float, float, float]
 
@@ -45,6 +45,10 @@ class MeterState:
         """The events in the current tick, which are not yet in the averages."""
         self.rates = rates
         """Events a second at the start of the current tick, for each of `PERIODS`."""
+
+    def numbers(self) -> Tuple[Any, ...]:
+        """Return what `of_numbers` makes the same state of."""
+        return self.count, self.tick, self.current, *self.rates
 
     def marked(self, events: int) -> MeterState:
         """Return the state after some more events in the current tick."""
@@ -80,6 +84,12 @@ class MeterState:
 
     def __repr__(self) -> str:
         return f"<MeterState of {self.count} events, tick {self.tick}>"
+
+
+def of_numbers(numbers: Sequence[Any]) -> MeterState:
+    """Return the state whose `numbers()` these are."""
+    count, tick, current, m1, m5, m15 = numbers
+    return MeterState(count, tick, current, (m1, m5, m15))
 
 
 def started(time: float) -> MeterState:

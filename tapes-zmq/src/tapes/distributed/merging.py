@@ -61,8 +61,6 @@ class Merged(Instrument):
                 self._state = self._together(now)
             return self._state
 
-    committed = read
-
     def _together(self, now: float) -> Any:
         """Return the state of the pool. If that fails it is the one before: a series that is broken breaks no page."""
         try:
@@ -156,8 +154,6 @@ class MergedGauge(Merged):
         with self._lock:
             state: GaugeState = self._together(now)
         return state
-
-    committed = read
 
     def _statistics(self, state: GaugeState, now: float) -> Statistics:
         return gauge_statistics(state.value(self.merge))

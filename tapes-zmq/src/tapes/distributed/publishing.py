@@ -35,22 +35,19 @@ _MOST = 2_000  # states that are remembered for their sake
 _LONG = 3  # intervals in which nothing was told, after which the receiver may have taken the worker to be gone
 _WHOLE = 2  # flushes after that of which everything is remembered, until it has said so
 
+NAMED = object()
+"""Stands for what was sent of a series that has been named, and whose first state was not told to the end."""
+
 Position = Tuple[int, int]
 """A session, and the sequence number of a frame in it."""
-
-
-class _Sent(NamedTuple):
-    number: int
-    state: Any
-    """None if the series has been named, and its first state was not told to the end."""
 
 
 class _Past(NamedTuple):
     """What had been sent before a frame, or before a session."""
 
     position: Position
-    sent: Mapping[Instrument, Optional[_Sent]]
-    """What was sent last of the metrics that are in the frame; None if that was nothing in the session."""
+    sent: Mapping[Instrument, Any]
+    """The numbers that were sent last of the metrics that are in the frame; None if that was nothing in the session."""
     states: int
     """How many states it keeps alive that are not those of today."""
     begins: bool = False
@@ -71,7 +68,7 @@ class Publisher:
         """What identifies this process, this registry and this receiver, as nothing else ever will be."""
         self._outlives = worker is not None
         self._hello = hello
-        self._merged: Dict[Instrument, Any] = {}  # told by the workers that this one was before
+        self._merged: Dict[Instrument, Any] = {}  # the numbers that the workers have told that this one was before
         self._journal: Deque[_Past] = deque()
         self._states = self._flushes = 0  # in the journal
         # Sessions of a process that went on with the same before have begun, and so have lower numbers.
@@ -80,7 +77,8 @@ class Publisher:
         # By which it knows each metric, in all sessions. One that is made again under the same name has another number.
         self._numbers: Dict[Instrument, int] = {}
         self._next_number = 0
-        self._sent: Dict[Instrument, _Sent] = {}
+        # The numbers, or NAMED. There is no object for each, see `tapes.recording.buffer.Numbers`.
+        self._sent: Dict[Instrument, Any] = {}
         self._next: Optional[Instrument] = None  # what a flush that was not finished has not come to
         self._last = math.inf  # when the last flush began
         self._whole = 0
@@ -91,8 +89,8 @@ class Publisher:
         return self._session, self._sequence
 
     def told(self) -> Dict[Instrument, Any]:
-        """Return the states that have been sent, by their metrics."""
-        return {**self._merged, **_states(self._sent)}
+        """Return the numbers that have been sent, by their metrics."""
+        return {**self._merged, **_told(self._sent)}
 
     def announce(self, interval: float) -> None:
         """Say from the next session on that flushes are `interval` seconds apart."""
@@ -113,7 +111,7 @@ class Publisher:
         sent after that than is remembered, what was in the oldest of these frames is not told again. Everything is
         remembered after a silence, as of a process that was held still.
         """
-        known: Dict[Instrument, Optional[_Sent]] = dict(self._sent)
+        known: Dict[Instrument, Any] = dict(self._sent)
         for past in reversed(self._journal):
             if past.begins and past.position[0] > position[0]:
                 known = dict(past.sent)
@@ -121,7 +119,7 @@ class Publisher:
                 break
             else:
                 known.update(past.sent)
-        self._merged.update(_states(known))
+        self._merged.update(_told(known))
         self._sent = {}
         self._journal.clear()
         self._states = self._flushes = 0
@@ -138,7 +136,7 @@ class Publisher:
             self._whole = _WHOLE
         self._last = now
         parts: List[bytes] = []
-        changes: List[Tuple[Instrument, _Sent | None]] = []
+        changes: List[Tuple[Instrument, Any]] = []
         size = 0
         if not self._sequence:
             parts.append(records.hello(self._hello))
@@ -146,8 +144,8 @@ class Publisher:
             for place, record in enumerate(told):
                 if size and (size + len(record) > FRAME or len(changes) >= SERIES):
                     yield self._frame(now, 0, parts)
-                    if place and sent is not None and metric not in self._sent:
-                        changes.append((metric, _Sent(sent.number, None)))
+                    if place and metric not in self._sent:
+                        changes.append((metric, NAMED))
                     self._note(changes, ends=False)
                     self._next = metric
                     parts, changes, size = [], [], 0
@@ -158,8 +156,10 @@ class Publisher:
         self._note(changes, ends=True)
         self._next = None
 
-    def _changes(self, registry: Registry, now: float) -> Iterator[Tuple[Instrument, List[bytes], _Sent | None]]:
-        """Yield each metric of which something has to be told, with the records and what is known after that.
+    def _changes(self, registry: Registry, now: float) -> Iterator[Tuple[Instrument, List[bytes], Any]]:
+        """Yield each metric of which something has to be told, with the records and the numbers known after that.
+
+        These are None of a metric that was removed.
 
         It begins where a flush has ended that was not finished: otherwise, with an aggregator that never takes all, it
         would never be told the rest.
@@ -167,31 +167,38 @@ class Publisher:
         metrics = [metric for metric in registry if not is_internal(metric.name)]
         there = set(metrics)
         for metric in self._sent.keys() - there:
-            yield metric, [records.removed(self._sent[metric].number)], None
+            yield metric, [records.removed(self._numbers[metric])], None
         for metric in self._merged.keys() - there:
             del self._merged[metric]
         if len(self._numbers) > len(there):
-            self._numbers = {metric: number for metric, number in self._numbers.items() if metric in there}
+            there_or_told = there | self._sent.keys()
+            self._numbers = {metric: number for metric, number in self._numbers.items() if metric in there_or_told}
         if self._next in there:
             start = metrics.index(self._next)
             metrics = metrics[start:] + metrics[:start]
         for metric in metrics:
-            state = metric.committed(now)
+            numbers = metric.committed(now)
             sent = self._sent.get(metric)
             codec = CODECS[metric.kind]
-            merged = self._merged.get(metric)
             if sent is None:
                 number = self._number_of(metric)
                 merge = getattr(metric, "merge", "sum")
                 new = records.series(Series(number, metric.kind, merge, metric.name, metric.tags))
-                told = state if merged is None else state.less(merged)
-                first, *others = codec.states(number, told, None)
-                yield metric, [new + first, *others], _Sent(number, state)
-            elif codec.differ(metric, state, sent.state):
-                told, known = state, sent.state
-                if merged is not None:
-                    told, known = told.less(merged), None if known is None else known.less(merged)
-                yield metric, codec.states(sent.number, told, known), _Sent(sent.number, state)
+                first, *others = codec.states(number, self._state(metric, numbers), None)
+                yield metric, [new + first, *others], numbers
+            elif sent is NAMED:
+                yield metric, codec.states(self._numbers[metric], self._state(metric, numbers), None), numbers
+            elif differ(metric, numbers, sent):
+                if metric in self._merged:
+                    state, known = self._state(metric, numbers), self._state(metric, sent)
+                else:
+                    state, known = metric.states(numbers, sent)
+                yield metric, codec.states(self._numbers[metric], state, known), numbers
+
+    def _state(self, metric: Instrument, numbers: Any) -> Any:
+        """Return the state to tell: what has come since another worker that this one was has told its own."""
+        state = metric.state(numbers)
+        return state.less(metric.state(self._merged[metric])) if metric in self._merged else state
 
     def _number_of(self, metric: Instrument) -> int:
         number = self._numbers.setdefault(metric, self._next_number)
@@ -201,7 +208,7 @@ class Publisher:
     def _frame(self, now: float, flags: int, parts: List[bytes]) -> bytes:
         return frames.encode(Frame(self.worker, self._session, self._sequence, now, flags, frames.join(parts)))
 
-    def _note(self, changes: List[Tuple[Instrument, _Sent | None]], *, ends: bool) -> None:
+    def _note(self, changes: List[Tuple[Instrument, Any]], *, ends: bool) -> None:
         """Take note that a frame with these changes has been sent."""
         before = {metric: self._sent.get(metric) for metric, _ in changes}
         states = sum(sent is not None for sent in before.values())
@@ -228,26 +235,34 @@ class Publisher:
             self._states -= past.states
 
 
-def _states(told: Mapping[Instrument, Optional[_Sent]]) -> Dict[Instrument, Any]:
-    """Return the states that were told to the end."""
-    return {metric: sent.state for metric, sent in told.items() if sent is not None and sent.state is not None}
+def _told(sent: Mapping[Instrument, Any]) -> Dict[Instrument, Any]:
+    """Return what was told to the end."""
+    return {metric: numbers for metric, numbers in sent.items() if numbers is not None and numbers is not NAMED}
 
 
-def has_recorded(metric: Instrument, state: Any, told: Any) -> bool:
-    """Whether a metric has counted something in `state` that is not in the state that was told, if one was.
+def differ(metric: Instrument, numbers: Any, told: Any) -> bool:
+    """Whether a metric has something to tell after it was told, with these numbers each."""
+    if numbers is told:
+        return False
+    differs = CODECS[metric.kind].differ
+    return differs is None or differs(metric, metric.state(numbers), metric.state(told))
+
+
+def has_recorded(metric: Instrument, now: float, told: Any) -> bool:
+    """Whether a metric has counted something that is not in the numbers that were told, if some were.
 
     Gauges do not count: what they say is of this moment.
     """
     if metric.kind == "gauge":
         return False
-    codec = CODECS[metric.kind]
-    return codec.recorded(state) if told is None else codec.differ(metric, state, told)
+    numbers = metric.committed(now)
+    return CODECS[metric.kind].recorded(metric.state(numbers)) if told is None else differ(metric, numbers, told)
 
 
 def has_anything_to_say(registry: Registry) -> bool:
     """Whether anything has been counted in a registry, or a gauge of it has a value."""
     now = registry.clock.monotonic()
-    return any(CODECS[metric.kind].recorded(metric.committed(now)) for metric in registry)
+    return any(CODECS[metric.kind].recorded(metric.read(now)) for metric in registry)
 
 
 def hello(interval: float, *, settles: bool) -> Hello:

@@ -299,8 +299,8 @@ class Codec(NamedTuple):
 
     pieces: Optional[Callable[[Any, Any], List[bytes]]] = None
     """Writes the same in several parts, each an update by itself, of which those after the first are changes."""
-    differ: Callable[[Any, Any, Any], bool] = lambda _, state, known: state is not known
-    """Whether the state of a metric is another one than the one that the receiver knows."""
+    differ: Optional[Callable[[Any, Any, Any], bool]] = None
+    """Whether two states of a metric, made of other numbers, say something else; None if they always do."""
     whole: Callable[[Any], Any] = lambda update: update
     """Returns the state that an update tells of which is not of a change."""
     recorded: Callable[[Any], bool] = lambda update: bool(update.count)
@@ -353,8 +353,8 @@ def _read_gauge(reader: Reader) -> GaugeState:
 
 def _gauges_differ(metric: Any, state: GaugeState, known: GaugeState) -> bool:
     """Whether there is something to tell. One with a producer has a new state each time, mostly of the same value."""
-    if state is known or (metric.merge == "last" and state.last_at != known.last_at):
-        return state is not known
+    if metric.merge == "last" and state.last_at != known.last_at:
+        return True
     return _write_gauge(state, None)[_GAUGE.size :] != _write_gauge(known, None)[_GAUGE.size :]
 
 

@@ -121,7 +121,7 @@ class DistributedRegistry(Registry):
         if publisher is not None and not told:
             return  # no aggregator has ever been there, which its reporter has said when it was closed
         now = self.clock.monotonic()
-        if any(has_recorded(metric, metric.committed(now), told.get(metric)) for metric in self):
+        if any(has_recorded(metric, now, told.get(metric)) for metric in self):
             self._said = True
             import logging
 

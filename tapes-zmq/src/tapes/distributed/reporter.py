@@ -83,7 +83,7 @@ class ZmqReporter(ScheduledReporter):
         self._has_something = False
 
     def told(self) -> Mapping[Instrument, Any]:
-        """Return the states that this process has told the aggregator, by their metrics."""
+        """Return the numbers that this process has told the aggregator, by their metrics."""
         publisher = (self.registry.notes or {}).get(_note(self))
         return {} if publisher is None else publisher.told()
 
