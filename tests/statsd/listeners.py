@@ -74,15 +74,23 @@ class Stream:
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._listener.bind(str(self._path))
         self._listener.listen(8)
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        # Closing the one end wakes the thread that waits for the other.
+        self._closing, closing = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, args=(self._listener, closing), daemon=True)
+        self._thread.start()
 
-    def _accept(self, listener: socket.socket) -> None:
-        # One thread for all, which is there before a test looks at the threads of a reporter.
+    def _serve(self, listener: socket.socket, closing: socket.socket) -> None:
+        # One thread for all, which is there before a test looks at the threads of a reporter. It closes what it waits
+        # for by itself: if another did, the next connection might get a number that the selector still knows.
         unfinished: Dict[socket.socket, bytes] = {}
-        with contextlib.suppress(OSError, ValueError), selectors.DefaultSelector() as selector:
+        with listener, closing, selectors.DefaultSelector() as selector:
+            selector.register(closing, selectors.EVENT_READ)
             selector.register(listener, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select():
+                    if key.fileobj is closing:
+                        self._hang_up()
+                        return
                     if key.fileobj is listener:
                         connection, _ = listener.accept()
                         self.connections.append(connection)
@@ -91,6 +99,14 @@ class Stream:
                             selector.register(connection, selectors.EVENT_READ)
                     elif not self._take(key.fileobj, unfinished):  # type: ignore[arg-type]  # all are sockets
                         selector.unregister(key.fileobj)
+
+    def _hang_up(self) -> None:
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                if self.reading:
+                    connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        self.connections = []
 
     def _take(self, connection: socket.socket, unfinished: Dict[socket.socket, bytes]) -> bool:
         """Read what is there, and keep the whole lines; False at the end, where a line that is cut off is dropped."""
@@ -110,15 +126,9 @@ class Stream:
 
     def close(self) -> None:
         """Be down. Whoever is connected gets to know: in good order if all was read, and else by a reset."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in self.connections:
-            with contextlib.suppress(OSError):
-                if self.reading:  # which wakes the thread that reads
-                    connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
-        self.connections = []
+        self._closing.close()
+        self._thread.join(TIMEOUT)
+        assert not self._thread.is_alive()
 
 
 def counted(lines: List[str]) -> Dict[str, float]:
