@@ -161,7 +161,7 @@ def difference(counts: dict[str, int]) -> str | None:
 
 def delivery(statsd: Destination, log: str, total: int) -> str:
     """Say how the reports to a StatsD have fared, by the log of the shop. The counters have come to `total`."""
-    failure = re.search(rf"{re.escape(f'udp://{statsd}')}: .+$", log, re.MULTILINE)
+    failure = re.search(rf"{re.escape(f'udp://{statsd}')}: .+?(?=\. [A-Z]|$)", log, re.MULTILINE)
     if failure:
         return f"Not every report reached the StatsD ({failure[0]}). Is it running at {statsd}?"
     return (

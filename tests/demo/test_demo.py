@@ -28,10 +28,8 @@ KILLED = r"requests are counted: (.+)\.\nWorker (\d+) was killed and replaced by
 STOCKS = r"Its gauges are gone: ([\d,]+) of ([\d,]+) articles in stock .* with its successor's there are ([\d,]+)\."
 
 LOG = """\
-StatsdReporter(interval=1, udp://[::1]:8125, prefix='demo') could not report; it will try again.
-Traceback (most recent call last):
-  File "scheduled.py", line 99, in attempt
-ConnectionRefusedError: [Errno 111] udp://[::1]:8125: Connection refused
+StatsdReporter(interval=1, udp://[::1]:8125, prefix='demo') could not report: [Errno 111] udp://[::1]:8125: \
+Connection refused. Start what listens there, or correct the address. It will try again.
 """
 
 

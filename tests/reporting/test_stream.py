@@ -197,6 +197,8 @@ def test_a_full_disk_does_not_change_the_exit_status(run_script: RunScript) -> N
 
     assert done.returncode == 0
     assert done.stderr.count("could not report") == 1
+    assert "No space left on device. Make room on the disk." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 class Disk(LogFile):

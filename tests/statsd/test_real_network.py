@@ -53,8 +53,12 @@ def test_what_is_refused_later_is_sent_again(
     server.settle()
 
     assert (taken, refused) == ((1, 0), (1, 3))
+    where = f"udp://{machine.host}:{server.port}"
     assert [record.getMessage() for record in caplog.records] == [
-        f"StatsdReporter(interval=10, udp://{machine.host}:{server.port}) could not report; it will try again."
+        (
+            f"StatsdReporter(interval=10, {where}) could not report: [Errno 111] {where}: Connection refused. "
+            "Start what listens there, or correct the address. It will try again."
+        )
     ]
     assert server.totals() == {"orders.value": 8}
 

@@ -402,7 +402,12 @@ def test_trouble_is_logged_once_a_streak(
         clock.settle()
 
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert f"udp://127.0.0.1:{statsd.port}" in caplog.records[0].getMessage()
+    where = f"udp://127.0.0.1:{statsd.port}"
+    assert caplog.records[0].getMessage() == (
+        f"StatsdReporter(interval=10, {where}) could not report: [Errno {errno.ECONNREFUSED}] {where}: "
+        f"{os.strerror(errno.ECONNREFUSED)}. Start what listens there, or correct the address. It will try again."
+    )
+    assert caplog.records[0].exc_info is None
     assert (reporter.failures, reporter.reports) == (5, 2)
     assert statsd.read() == ["hits.value:+3|c"]
 

@@ -136,7 +136,7 @@ def test_the_books_are_those_of_the_outer_one(
     assert (reporter.failures, reporter.last_error) == (2, error)
     assert told == [(reporter, error, 1), (reporter, error, 2)]
     assert [record.getMessage() for record in caplog.records] == [
-        "Inner(interval=3600) could not report; it will try again."
+        "Inner(interval=3600) could not report: gone. It will try again."
     ]
 
 

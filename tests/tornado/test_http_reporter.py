@@ -598,7 +598,10 @@ def test_a_thread_that_cannot_be_started_is_tried_again(
     assert fetch(reporter.port) == 200
     assert len(refused) == 3
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "Counting could not start a thread to make its page in; it keeps trying."
+        (
+            "Counting could not make its page, and keeps trying. No thread could be started (can't start new thread). "
+            "Raise the limit of threads (ulimit -u), or run fewer."
+        )
     ]
 
 

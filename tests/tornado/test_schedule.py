@@ -183,7 +183,7 @@ def test_a_failing_coroutine_is_a_failed_report(leaping: LeapingLoop, caplog: py
     assert times == [0, 10]
     assert (reporter.reports, reporter.failures, reporter.last_error) == (0, 2, error)
     assert [record.getMessage() for record in caplog.records] == [
-        "Timed(interval=10) could not report; it will try again."
+        "Timed(interval=10) could not report: the far end has gone. It will try again."
     ]
     reporter.stop()
 

@@ -11,13 +11,13 @@ from tapes.errors import ReporterError
 from tapes.reporting.connections import GRACE, RETRY, Connections
 from tapes.reporting.descriptors import OwnSocket, own
 from tapes.reporting.page import PageReporter
-from tapes.reporting.renderings import Renderings
+from tapes.reporting.renderings import MORE_THREADS, NO_THREAD, Renderings
 
 if TYPE_CHECKING:
     from tapes.reporting.run import Run
 
 _TICK = 1.0  # seconds between looks at the deadlines of connections, and whether the sockets are still there
-_LOST = "has stopped serving, because the program has closed its sockets: start it after that."
+_LOST = "The program has closed its sockets: start the reporter after that."
 
 
 class HTTPReporter(PageReporter):
@@ -63,7 +63,7 @@ class HTTPReporter(PageReporter):
                 ready = selector.select(_TICK)
                 if listener.lost or wake[0].lost:
                     with suppress(Exception):  # by a logging handler or an observer
-                        self.failed(ReporterError("The program has closed its sockets."), _LOST)
+                        self.failed(ReporterError(_LOST), "has stopped serving.")
                     break
                 if any(key.fileobj is listener for key, _ in ready):
                     self._accept(run, listener, connections)
@@ -100,8 +100,8 @@ class HTTPReporter(PageReporter):
             return
         try:
             connections.add(client, address)
-        except RuntimeError as error:  # no more threads
-            self._cannot_accept(run, error)
+        except RuntimeError as error:
+            self._cannot_accept(run, ReporterError(f"{NO_THREAD} ({error}). {MORE_THREADS}"))
 
     def _cannot_accept(self, run: Run, error: Exception) -> None:
         self.could_not_accept(error)

@@ -18,6 +18,9 @@ PATIENCE = 15.0
 BREATH = 1.0
 """Seconds between two pages at most. It is as long as the first of them took, so half of the time is left to others."""
 
+NO_THREAD = "No thread could be started"
+MORE_THREADS = "Raise the limit of threads (ulimit -u), or run fewer."
+
 AT_ONCE = 4
 """How many pages are made at a time when all of them take longer than that."""
 
@@ -80,8 +83,7 @@ class Renderings:
                 rendering.counted = rendering.counted or counted
                 self._renderings[asker] = rendering
         except RuntimeError as error:
-            problem = "could not start a thread to make its page in; it keeps trying."
-            self._streak.failed(problem, error)
+            self._streak.failed(f"could not make its page, and keeps trying. {NO_THREAD} ({error}). {MORE_THREADS}")
             return False
         self._streak.succeeded()
         return True

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Optional, Set, TypeVar
 
 import tapes.snapshot.quantiles  # noqa: F401  who reads imports it, and the threads of reporters import nothing
 from tapes import forking, observers
-from tapes.errors import ReporterError, ReporterStateError
+from tapes.errors import ReporterStateError
 from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.reporting.exits import prepare_exit
 from tapes.reporting.run import Run, alive
+from tapes.reporting.trouble import explained
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
@@ -175,16 +176,22 @@ class Reporter(ABC):
     def failed(self, error: BaseException, problem: Optional[str] = None) -> None:
         """Take note of a report that could not be made: count it, tell the observers, log the first in a row.
 
-        `problem` goes on from the name of the reporter: what is wrong and what becomes of it. A ReporterError says
-        that itself, in one line; any other error is logged with its traceback.
+        `problem` goes on from the name of the reporter: what is wrong and what becomes of it. A ReporterError or an
+        OSError is trouble from around the program, and is logged in one line; any other error with its traceback.
         """
-        explained = isinstance(error, ReporterError)
-        if problem is None:
-            problem = f"could not report: {error}" if explained else "could not report; it will try again."
+        reason = explained(error)
+        if problem is not None:
+            line = problem if reason is None else f"{problem} {reason}"
+        elif reason is None:
+            line = "could not report; it will try again."
+        else:
+            line = f"could not report: {reason}"
+            if isinstance(error, OSError):
+                line += " It will try again."
         with self._lock:
             self.failures += 1
             self.last_error = error
-        length = self._streak.failed(problem, None if explained else error)
+        length = self._streak.failed(line, error if reason is None else None)
         for observer in list(observers.report_failed):
             observer(self, error, length)
 
@@ -298,8 +305,10 @@ class Reporter(ABC):
     def _log_error(self, problem: str, error: BaseException) -> None:
         import logging
 
+        reason = explained(error)
+        line = problem if reason is None else f"{problem} {reason}"
         with suppress(Exception):  # by handlers
-            logging.getLogger(LOGGER_NAME).error("%r %s", self, problem, exc_info=error)
+            logging.getLogger(LOGGER_NAME).error("%r %s", self, line, exc_info=error if reason is None else None)
 
 
 class _Thread(threading.Thread):

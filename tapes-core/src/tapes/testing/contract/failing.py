@@ -28,17 +28,30 @@ class FailureContract(Bench):
         self._assert_survives(SystemExit(3))
 
     def test_failures_are_logged_once_a_streak(self) -> None:
-        """Of failures in a row only the first is logged, naming the reporter; so is the first after a success."""
+        """Of failures in a row only the first is logged, in one line; so is the first after a success."""
         self.scheduled_only()
         with self.reporter() as (reporter, clock), log_records() as records:
-            outcomes = [OSError("1"), OSError("2"), OSError("3"), None, OSError("5"), OSError("6")]
+            first = OSError("the far end has gone")
+            outcomes = [first, OSError("2"), OSError("3"), None, OSError("5"), OSError("6")]
             self._script(reporter, outcomes)
             reporter.start()
             self._go_on(reporter, clock, len(outcomes))
             lines = [record.getMessage() for record in records]
             assert len(lines) == 2, f"6 reports, of which 1-3 and 5-6 failed, were logged as {lines}."
             assert type(reporter).__name__ in lines[0], f"The line does not name the reporter: {lines[0]}"
-            assert records[0].exc_info is not None, "The error is not logged."
+            assert str(first) in lines[0], f"The line does not say what is wrong: {lines[0]}"
+            assert not records[0].exc_info, "Trouble that is expected is logged with a traceback."
+
+    def test_an_error_that_nobody_expects_is_logged_with_its_traceback(self) -> None:
+        """An error that is neither one of tapes nor of the system is a bug, and its traceback is logged."""
+        self.scheduled_only()
+        with self.reporter() as (reporter, clock), log_records() as records:
+            error = ZeroDivisionError("a bug")
+            self._script(reporter, [error])
+            reporter.start()
+            self._go_on(reporter, clock, 1)
+            logged = [record.exc_info[1] for record in records if record.exc_info]
+            assert logged == [error], f"The errors that are logged with a traceback are {logged}, not {[error]}."
 
     def test_observers_are_told_of_every_failure(self) -> None:
         """Observers of failed reports get the reporter, the error and the length of the streak, every time."""

@@ -186,7 +186,9 @@ class Connection:
         except (OSError, UnicodeError) as error:
             if not self._known:
                 self._in_trouble = True
-                raise OSError(f"{self._destination}: the host {host!r} cannot be found: {error}") from error
+                reason = f"the host {host!r} cannot be found: {error}"
+                remedy = "Correct host, or see why names are not found here."
+                raise OSError(f"{self._destination}: {reason}. {remedy}") from error
         else:
             # The original StatsD listens on IPv4 alone unless it is told otherwise.
             in_order = sorted(found, key=lambda entry: entry[0] != socket.AF_INET)

@@ -1,0 +1,61 @@
+"""Trouble that comes from around a program, such as files and networks, said in one line with a remedy."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Optional
+
+from tapes.errors import ReporterError
+
+_FAR_END = "Start what listens there, or correct the address."
+_NETWORK = "See whether the network and the address are those that are meant."
+_SLOW = "See why the far end takes nothing, or takes so long."
+_RIGHTS = "Give the user of this process the right to it, or choose another place."
+_ROOM = "Make room on the disk."
+_LIMIT = "Raise the limit (ulimit -n), or open less."
+
+_REMEDIES = {
+    errno.ECONNREFUSED: _FAR_END,
+    errno.ECONNRESET: _FAR_END,
+    errno.EPIPE: "Start what reads there.",
+    errno.ENXIO: "Start what reads there.",
+    errno.EHOSTUNREACH: _NETWORK,
+    errno.ENETUNREACH: _NETWORK,
+    errno.ENETDOWN: _NETWORK,
+    errno.EADDRNOTAVAIL: _NETWORK,
+    errno.ETIMEDOUT: _SLOW,
+    errno.EAGAIN: _SLOW,
+    errno.ENOENT: "See that it is there, or correct the path.",
+    errno.ENOTDIR: "Correct the path.",
+    errno.EISDIR: "Name a file, and not a folder.",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: "Choose a place that can be written to.",
+    errno.ENOSPC: _ROOM,
+    errno.EFBIG: _ROOM,
+    errno.EMFILE: _LIMIT,
+    errno.ENFILE: _LIMIT,
+    errno.EBADF: "Start the reporter after the program has closed what it closes.",
+}
+if hasattr(errno, "EDQUOT"):
+    _REMEDIES[errno.EDQUOT] = _ROOM
+
+
+def explained(error: BaseException) -> Optional[str]:
+    """Return one line that says what is wrong, and what to do about it; None for an error that only a bug can cause."""
+    if isinstance(error, ReporterError):
+        return " ".join(str(error).split())
+    if not isinstance(error, OSError):
+        return None
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return f"{said}. {remedy(error)}".rstrip()
+
+
+def remedy(error: OSError) -> str:
+    """Return a sentence that says what to do about an error of the system; an empty one if that is not known."""
+    if isinstance(error, socket.gaierror):
+        return "Correct the name of the host, or see why names are not found here."
+    if error.errno is None and isinstance(error, (socket.timeout, TimeoutError, BlockingIOError)):
+        return _SLOW
+    return _REMEDIES.get(error.errno or 0, "")
