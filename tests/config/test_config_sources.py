@@ -56,7 +56,9 @@ def test_pyproject_without_a_table(tmp_path: Path, content: str) -> None:
     file = tmp_path / "pyproject.toml"
     file.write_text(content)
 
-    assert fault(file) == f"{file} has 1 fault, nothing was started:\n  - it has no table [tool.tapes]"
+    assert fault(file) == (
+        f"{file} has 1 fault, nothing was started:\n  - it has no table [tool.tapes]: put the tables of tapes below it"
+    )
 
 
 def test_environment_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

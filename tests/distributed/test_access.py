@@ -57,7 +57,7 @@ def test_who_may_connect(group: Any, mode: Any, expected: Access) -> None:
 @pytest.mark.parametrize(
     ("group", "mode", "message"),
     [
-        ("no such group", None, "this system has no group 'no such group'"),
+        ("no such group", None, "this system has no group 'no such group': make it, or name one"),
         (-1, None, "this system has no group -1"),
         (1 << 70, None, "this system has no group"),
         ("a\0b", None, "this system has no group"),

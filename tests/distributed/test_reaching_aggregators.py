@@ -233,7 +233,7 @@ def test_a_user_that_is_trusted(folder: Path, registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ("no such user", "trust: this system has no user 'no such user'."),
+        ("no such user", "trust: this system has no user 'no such user': name one that it has, or give a number."),
         (True, "trust is the name or the number of a user, or a list of them, not True."),
         ([1.5], "trust is the name or the number of a user, or a list of them, not 1.5."),
     ],

@@ -328,7 +328,7 @@ def test_a_producer_can_be_called(registry: Registry, producer: Any) -> None:
 
     assert str(caught.value) == (
         "The producer of the gauge 'g' is called without arguments for the value, "
-        f"but {producer!r} ({type(producer).__name__}) cannot be called."
+        f"but {producer!r} ({type(producer).__name__}) cannot be called: give a function, or use set()."
     )
     assert "g" not in registry.get_stats()
 

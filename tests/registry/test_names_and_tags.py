@@ -37,11 +37,11 @@ def registry() -> Registry:
         (".a", "The metric name '.a' has an empty segment: put one '.' between words, and none around."),
         ("a.", "The metric name 'a.' has an empty segment: put one '.' between words, and none around."),
         ("a..b", "The metric name 'a..b' has an empty segment: put one '.' between words, and none around."),
-        (None, "A metric name is a str, not None (NoneType)."),
-        (3, "A metric name is a str, not 3 (int)."),
-        (b"a", "A metric name is a str, not b'a' (bytes)."),
-        (["a"], "A metric name is a str, not ['a'] (list)."),
-        ({"a": "b"}, "A metric name is a str, not {'a': 'b'} (dict)."),
+        (None, "A metric name is a str, like 'shop.orders', not None (NoneType)."),
+        (3, "A metric name is a str, like 'shop.orders', not 3 (int)."),
+        (b"a", "A metric name is a str, like 'shop.orders', not b'a' (bytes)."),
+        (["a"], "A metric name is a str, like 'shop.orders', not ['a'] (list)."),
+        ({"a": "b"}, "A metric name is a str, like 'shop.orders', not {'a': 'b'} (dict)."),
     ],
 )
 def test_names_that_are_none(registry: Registry, kind: str, name: Any, message: str) -> None:
@@ -61,7 +61,9 @@ def test_a_tuple_is_no_name(registry: Registry) -> None:
     registry.counter("b", {})
 
     for name in (("a", "k", "v"), ("b",)):
-        with pytest.raises(InvalidNameError, match=re.escape(f"A metric name is a str, not {name!r} (tuple).")):
+        with pytest.raises(
+            InvalidNameError, match=re.escape(f"A metric name is a str, like 'shop.orders', not {name!r} (tuple).")
+        ):
             registry.counter(name)  # type: ignore[arg-type]  # on purpose
 
 
@@ -153,9 +155,12 @@ def test_tags_that_are_too_many_or_too_long(registry: Registry, kind: str, tags:
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ((("", "v"),), "The tags of 'm' have an empty key, with the value 'v'."),
-        ((("k", "v"), ("k", "w")), "The tags of 'm' have the key 'k' twice."),
-        ((("l", "v"), ("k", "w")), "The tags of 'm' are not sorted by their keys: (('l', 'v'), ('k', 'w'))."),
+        ((("", "v"),), "The tags of 'm' have an empty key, with the value 'v': name the key, or leave it out."),
+        ((("k", "v"), ("k", "w")), "The tags of 'm' have the key 'k' twice: leave one out."),
+        (
+            (("l", "v"), ("k", "w")),
+            "The tags of 'm' are not sorted: sort them by their keys, not (('l', 'v'), ('k', 'w')).",
+        ),
     ],
 )
 def test_tags_that_no_registry_has_made(tags: Tags, message: str) -> None:
@@ -174,7 +179,10 @@ def test_tags_that_are_no_mapping(registry: Registry, kind: str, tags: Any) -> N
         with pytest.raises(InvalidTagsError) as caught:
             getattr(registry, kind)("m", tags=tags)
 
-        assert str(caught.value) == f"The tags of 'm' are a mapping of str to str, not {tags!r}."
+        assert str(caught.value) == (
+            "The tags of 'm' are a mapping of str to str, like {'queue': 'mail'}, "
+            f"not {tags!r} ({type(tags).__name__})."
+        )
         assert names(registry) in ([], ["m", "m"])
         getattr(registry, kind)("m")
         getattr(registry, kind)("m", tags={"k": "v"})
@@ -213,7 +221,7 @@ def names(registry: Registry) -> List[str]:
             {None: "v"},
             "The tags of 'm' are a mapping of str to str, but None (NoneType) is mapped to 'v' (str): use str().",
         ),
-        ({"": "v"}, "The tags of 'm' have an empty key, with the value 'v'."),
+        ({"": "v"}, "The tags of 'm' have an empty key, with the value 'v': name the key, or leave it out."),
     ],
 )
 def test_tags_that_are_not_of_str(registry: Registry, kind: str, tags: Any, message: str) -> None:
@@ -268,7 +276,7 @@ def test_a_subclass_of_str_is_its_characters(registry: Registry, kind: str, firs
 
 def test_equal_keys_that_are_two_objects(registry: Registry) -> None:
     """A mapping that has the same characters twice says two things of one tag."""
-    with pytest.raises(InvalidTagsError, match=re.escape("The tags of 'm' have the key 'k' twice.")):
+    with pytest.raises(InvalidTagsError, match=re.escape("The tags of 'm' have the key 'k' twice: leave one out.")):
         registry.counter("m", {Loud("k"): "v", "k": "w"})
 
 

@@ -124,7 +124,7 @@ def test_a_series_that_was_called_so_by_the_program(registry: Registry, caplog: 
     assert len(messages(caplog)) == 1
 
 
-@pytest.mark.parametrize("limit", [0, -1, "3", 2.5, None])
+@pytest.mark.parametrize("limit", [0, -1, "3", 2.5, None, True])
 def test_a_limit_that_is_none(limit: Any) -> None:
     """It is refused where it is given, and not when the first tags come."""
     with pytest.raises(InvalidValueError) as caught:

@@ -32,7 +32,9 @@ def check_name(name: object) -> str:
     A `str` of a subclass is returned as the plain `str` of the same characters. Raises InvalidNameError.
     """
     if not isinstance(name, str):
-        raise InvalidNameError(f"A metric name is a str, not {shown(name)} ({type(name).__name__}).")
+        raise InvalidNameError(
+            f"A metric name is a str, like 'shop.orders', not {shown(name)} ({type(name).__name__})."
+        )
     name = str.__str__(name)
     if not name:
         raise InvalidNameError("A metric name is not empty: name it after what it measures, like 'shop.orders'.")
@@ -64,7 +66,10 @@ def check_tags(name: str, tags: object) -> Dict[str, str]:
     if tags is None:
         return checked
     if not isinstance(tags, Mapping):
-        raise InvalidTagsError(f"The tags of {shown(name)} are a mapping of str to str, not {shown(tags)}.")
+        raise InvalidTagsError(
+            f"The tags of {shown(name)} are a mapping of str to str, like {{'queue': 'mail'}}, not {shown(tags)} "
+            f"({type(tags).__name__})."
+        )
     for key, value in tags.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise InvalidTagsError(
@@ -93,15 +98,18 @@ def check_series(name: str, tags: Tags) -> None:
         _check_tag(name, key, value, checked)
     _check_number(name, checked)
     if canonical_tags(checked) != tags:
-        raise InvalidTagsError(f"The tags of {shown(name)} are not sorted by their keys: {shown(tags)}.")
+        raise InvalidTagsError(f"The tags of {shown(name)} are not sorted: sort them by their keys, not {shown(tags)}.")
 
 
 def _check_tag(name: str, key: str, value: str, others: Dict[str, str]) -> None:
     """Put a tag into `others` if it is within the limits."""
     if not key:
-        raise InvalidTagsError(f"The tags of {shown(name)} have an empty key, with the value {shown(value)}.")
+        raise InvalidTagsError(
+            f"The tags of {shown(name)} have an empty key, with the value {shown(value)}: "
+            "name the key, or leave it out."
+        )
     if key in others:
-        raise InvalidTagsError(f"The tags of {shown(name)} have the key {shown(key)} twice.")
+        raise InvalidTagsError(f"The tags of {shown(name)} have the key {shown(key)} twice: leave one out.")
     if _size(key) > MAX_KEY_BYTES:
         raise _too_long(name, "key", key, MAX_KEY_BYTES)
     if _size(value) > MAX_VALUE_BYTES:

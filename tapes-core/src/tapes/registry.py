@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Optional, Tuple
 from tapes import forking, observers, portable
 from tapes.catalogue import TAGGED, Catalogue
 from tapes.clock import SYSTEM_CLOCK, Clock
-from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError
+from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError, shown
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
 from tapes.name_tree import OVERFLOW
 from tapes.naming import Tags, canonical_tags, check_name, check_tags
@@ -44,8 +44,10 @@ class Registry:
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, max_tag_sets: int = 2000) -> None:
         limit: Any = max_tag_sets
-        if not isinstance(limit, int) or limit < 1:
-            raise InvalidValueError(f"max_tag_sets is how many tag sets a name may have, an int from 1, not {limit!r}.")
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+            raise InvalidValueError(
+                f"max_tag_sets is how many tag sets a name may have, an int from 1, not {shown(limit)}."
+            )
         self.clock = clock
         self.max_tag_sets = max_tag_sets
         self.notes: Optional[Dict[Hashable, Any]] = {}
@@ -92,12 +94,12 @@ class Registry:
                 pass
         if merge not in MERGES:
             raise InvalidValueError(
-                f"The gauge {name!r} cannot be merged by {merge!r}: use one of {', '.join(MERGES)}."
+                f"The gauge {shown(name)} cannot be merged by {shown(merge)}: use one of {', '.join(MERGES)}."
             )
         if producer is not None and not callable(producer):
             raise InvalidTypeError(
-                f"The producer of the gauge {name!r} is called without arguments for the value, "
-                f"but {producer!r} ({type(producer).__name__}) cannot be called."
+                f"The producer of the gauge {shown(name)} is called without arguments for the value, "
+                f"but {shown(producer)} ({type(producer).__name__}) cannot be called: give a function, or use set()."
             )
 
         merge = str.__str__(merge)
@@ -305,7 +307,7 @@ class Registry:
 
 def _mismatch(name: str, there: type, wanted: type) -> KindMismatchError:
     return KindMismatchError(
-        f"{name!r} is a {there.__name__} of this registry, so it cannot be a {wanted.__name__}: "
+        f"{shown(name)} is a {there.__name__} of this registry, so it cannot be a {wanted.__name__}: "
         f"ask for it as a {there.__name__}, or choose another name."
     )
 

@@ -101,8 +101,11 @@ def test_a_state_that_can_never_be_written_is_refused(site: Site) -> None:
     refusals = [site.aggregator(state=state).refusal() for state in (nowhere, folder)]
 
     assert refusals == [
-        f"state_path: {nowhere} cannot be written: {os.strerror(errno.ENOENT)}.\n",
-        f"state_path: {folder} cannot be read: it is a folder.\n",
+        (
+            f"state_path: {nowhere} cannot be written: {os.strerror(errno.ENOENT)}. "
+            "See that it is there, or correct the path.\n"
+        ),
+        f"state_path: {folder} cannot be read: it is a folder. Choose another file.\n",
     ]
 
 

@@ -55,7 +55,7 @@ def _read_file(path: str, name: str) -> Source:
     tool = table.get("tool")
     ours = tool.get("tapes") if isinstance(tool, dict) else None
     if not isinstance(ours, dict):
-        raise ConfigError(name, ["it has no table [tool.tapes]"])
+        raise ConfigError(name, ["it has no table [tool.tapes]: put the tables of tapes below it"])
     return Source(f"[tool.tapes] in {name}", ours)
 
 

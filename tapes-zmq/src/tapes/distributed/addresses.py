@@ -83,7 +83,10 @@ def access(address: Address, group: object, mode: object) -> Access:
     if group is None and mode is None:
         return PRIVATE
     if address.path is None:
-        raise ReporterOptionError(f"group and mode are for the file of an ipc:// address, and not for {address}.")
+        raise ReporterOptionError(
+            f"group and mode are for the file of an ipc:// address, and not for {address}: leave them out. "
+            "Over tcp:// keys say who may connect."
+        )
     number = None if group is None else _group(group)
     if mode is None:
         return Access(0o660, number)
@@ -109,7 +112,9 @@ def _group(group: object) -> int:
 
         known = grp.getgrnam(group) if isinstance(group, str) else grp.getgrgid(group)
     except (ImportError, KeyError, OverflowError, ValueError):
-        raise ReporterOptionError(f"group: this system has no group {group!r}.") from None
+        raise ReporterOptionError(
+            f"group: this system has no group {group!r}: make it, or name one that it has."
+        ) from None
     if os.geteuid() != 0 and known.gr_gid not in (os.getegid(), *os.getgroups()):
         raise ReporterOptionError(
             f"group: the user {getpass.getuser()!r} is not in the group {group!r}, and cannot share a file with it: "

@@ -329,7 +329,9 @@ def _state_lock(path: str, program: claims.Program) -> claims.FileLock:
         taken = f"state_path: {path} is kept by another aggregator{{who}}: stop it, or choose another file."
         return claims.FileLock(f"{path}.lock", taken, program)
     except OSError as error:
-        raise ReporterError(f"state_path: {path} cannot be written: {error.strerror}.") from error
+        from tapes.distributed.keeper import reason
+
+        raise ReporterError(f"state_path: {path} cannot be written: {reason(error)}") from error
 
 
 def _log(level: str, what: str, *arguments: object) -> None:

@@ -99,7 +99,7 @@ class ForkedProcess:
         content = b""
         while not content.endswith(b"\n"):
             if not select.select([self._readable], [], [], max(deadline - time.monotonic(), 0.0))[0]:
-                raise ReporterError(f"The aggregator was not ready within {_READY:g} s, and was ended.")
+                raise ReporterError(f"The aggregator was not ready within {_READY:g} s, and was ended: see its log.")
             read = os.read(self._readable, 65536)
             if not read:
                 raise ReporterError("The aggregator has ended before it was ready: see what it has written.")

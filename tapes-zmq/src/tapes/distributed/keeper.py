@@ -17,6 +17,7 @@ from tapes.distributed.journal import Journal
 from tapes.distributed.keeping import Kept, decode, encode, fill
 from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
 from tapes.errors import ReporterError
+from tapes.reporting.trouble import remedy
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Keeper:
             self._put_in_place(content, self._generation)
         except OSError as error:
             if error.errno not in _FULL:
-                raise ReporterError(f"state_path: {self.path} cannot be written: {error.strerror}.") from error
+                raise ReporterError(f"state_path: {self.path} cannot be written: {reason(error)}") from error
             self._failed(error)
         self._next = time.monotonic() + _INTERVAL
         return is_kept
@@ -126,7 +127,7 @@ class Keeper:
         except FileNotFoundError:
             return None  # nothing has been kept yet
         except OSError as error:
-            raise ReporterError(f"state_path: {self.path} cannot be read: {error.strerror}.") from error
+            raise ReporterError(f"state_path: {self.path} cannot be read: {reason(error)}") from error
         try:
             return self._gone_on_with(decode(content), registry)
         except FrameError as error:
@@ -134,7 +135,7 @@ class Keeper:
                 f"state_path: {self.path} cannot be used: {error} Move it away to begin from zero."
             ) from error
         except OSError as error:
-            raise ReporterError(f"state_path: {error.filename} cannot be read: {error.strerror}.") from error
+            raise ReporterError(f"state_path: {error.filename} cannot be read: {reason(error)}") from error
 
     def _gone_on_with(self, kept: Kept, counting: UnifiedRegistry) -> Kept:
         """Return what is known after the frames in the journals. Raises OSError."""
@@ -189,7 +190,7 @@ class Keeper:
 
     def _failed(self, error: OSError) -> None:
         hope = "" if self._is_over else " It will be tried again."
-        self._streak.failed(f"cannot be written: {error.strerror}.{hope}")
+        self._streak.failed(f"cannot be written: {reason(error)}{hope}")
 
     def _close_journal(self) -> None:
         closed, self._journal = self._journal, None
@@ -230,3 +231,8 @@ class _Then:
     def wait(self, wakeup: Waitable, timeout: float) -> bool:
         """Return at once."""
         return wakeup.wait(0.0)
+
+
+def reason(error: OSError) -> str:
+    """Say why the file of a state cannot be used, and what to do about it."""
+    return f"{error.strerror}. {remedy(error) or 'Choose another file.'}"

@@ -48,7 +48,9 @@ def generate(folder: Folder, name: str = "") -> Path:
     ReporterOptionError where 0MQ was built without CURVE.
     """
     if name and (os.path.basename(name) != name or name == AGGREGATOR):
-        raise ReporterOptionError(f"The workers' name is part of a file name, and not {AGGREGATOR!r}; it is {name!r}.")
+        raise ReporterOptionError(
+            f"The name of workers is the start of a file's name, like 'site', and not {name!r}: choose another."
+        )
     if not zmq.has("curve"):
         raise ReporterOptionError(
             "This 0MQ was built without CURVE: install pyzmq from a wheel, or libzmq with libsodium."
@@ -82,7 +84,8 @@ def of_aggregator(folder: Folder) -> AggregatorKeys:
     admitted = {_public(folder, name): name for name in names if name != AGGREGATOR}
     if not admitted:
         raise ReporterOptionError(
-            f"{os.fspath(folder)!r} has no key of a worker, like worker.key: nobody could connect."
+            f"keys: {os.fspath(folder)!r} has no key of a worker, and nobody could connect: "
+            "copy one there, like worker.key."
         )
     return AggregatorKeys(public, secret, admitted)
 
@@ -105,10 +108,15 @@ def _pair(folder: Folder, name: str) -> tuple[bytes, bytes]:
     path = Path(folder) / f"{name}{_SECRET}"
     status = _status(path)
     if status is not None and stat.S_IMODE(status.st_mode) & 0o077:
-        raise ReporterOptionError(f"{path} can be read by others: chmod 600 {path}, or make new keys if others have.")
+        raise ReporterOptionError(
+            f"keys: {path} can be read by others: chmod 600 {path}, or make new keys if others have."
+        )
     public, secret = _load(path)
     if secret is None:
-        raise ReporterOptionError(f"{path} has no secret key in it.")
+        raise ReporterOptionError(
+            f"keys: {path} has no secret key in it: copy the file again, or make keys with "
+            "`python -m tapes.distributed keygen DIR`."
+        )
     return public, secret
 
 

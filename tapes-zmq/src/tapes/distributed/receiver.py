@@ -95,7 +95,10 @@ class Receiver:
         threading.Thread(target=self._run, name="tapes-aggregator", daemon=True).start()
         self._ready.wait()
         if self.error is not None:
-            raise ReporterError(f"An aggregator cannot be at {self._address}: {self.error}.") from self.error
+            raise ReporterError(
+                f"An aggregator cannot be at {self._address}: {self.error}. Stop what is there, or choose another "
+                "socket_addr."
+            ) from self.error
 
     def use_keys(self, keys: AggregatorKeys) -> None:
         """Go on with other keys. Whose key is not among them any more is cut off; the others connect again."""

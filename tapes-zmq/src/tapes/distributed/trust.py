@@ -88,4 +88,6 @@ def _number(user: object) -> int:
     try:
         return pwd.getpwnam(user).pw_uid
     except (KeyError, NameError, ValueError):
-        raise ReporterOptionError(f"trust: this system has no user {user!r}.") from None
+        raise ReporterOptionError(
+            f"trust: this system has no user {user!r}: name one that it has, or give a number."
+        ) from None
