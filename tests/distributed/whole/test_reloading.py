@@ -103,9 +103,10 @@ def test_a_config_with_faults_changes_nothing(place: Place, content: str, part: 
     assert seen == {"served.value": 7}
     assert status == 0
     (line,) = program.lines()
-    assert "The aggregator keeps its config" in line
-    assert "nothing was started" not in line
+    assert "The aggregator keeps its config, and reporters and keys stay as they are, because of " in line
     assert part in line
+    assert line.endswith(" Mend that, and send SIGHUP again.")
+    assert "nothing was started" not in line
 
 
 def test_what_needs_another_start_is_said(place: Place) -> None:
@@ -124,9 +125,10 @@ def test_what_needs_another_start_is_said(place: Place) -> None:
     status = program.terminated()
 
     assert status == 0
-    assert "another start is needed for by_worker, lease in [aggregator]" in program.lines()[0]
+    assert "another start is needed for by_worker, lease in [aggregator], which stay as they were" in program.lines()[0]
     assert "does not start" in program.lines()[1]
     assert "in use" in program.lines()[1]
+    assert program.lines()[1].endswith(". The others run. SIGHUP tries again.")
 
 
 def test_the_first_reporter_of_tornado_needs_another_start(place: Place) -> None:

@@ -63,9 +63,11 @@ class ConfiguredAggregator(RegistryAggregator):
         try:
             new = ConfiguredAggregator(self._config)
         except (TapesError, OSError) as error:
-            faults = "; ".join(error.faults) if isinstance(error, ConfigError) else str(error)
-            faults = " ".join(faults.split())
-            self._say(f"The aggregator keeps its config, as the one in {self.source} has faults: {faults}")
+            why = f"{error.source}: {'; '.join(error.faults)}" if isinstance(error, ConfigError) else str(error)
+            self._say(
+                "The aggregator keeps its config, and reporters and keys stay as they are, because of "
+                f"{' '.join(why.split()).rstrip('.')}. Mend that, and send SIGHUP again."
+            )
             return Change()
         changed = {
             name for name in {*self._options, *new._options} if self._options.get(name) != new._options.get(name)
@@ -74,7 +76,10 @@ class ConfiguredAggregator(RegistryAggregator):
             changed.discard(_KEYS)
             self._keys_folder = new._keys_folder
         if changed:
-            self._say(f"{self.source}: another start is needed for {', '.join(sorted(changed))} in [aggregator].")
+            self._say(
+                f"{self.source}: another start is needed for {', '.join(sorted(changed))} in [aggregator], "
+                "which stay as they were until then."
+            )
         super().reload()
         return self._follow(new)
 
@@ -84,7 +89,10 @@ class ConfiguredAggregator(RegistryAggregator):
         same = {key for key, table in new._tables.items() if key in running and self._tables.get(key) == table}
         begins = {key: reporter for key, reporter in new._made.items() if key not in same}
         if needs_a_loop(begins.values()) and not needs_a_loop(self.reporters):
-            self._say(f"{self.source}: another start is needed for the first reporter of Tornado.")
+            self._say(
+                f"{self.source}: another start is needed for the first reporter of Tornado. All reporters stay as they "
+                "were until then."
+            )
             return Change()
         ends = tuple(reporter for key, reporter in self._made.items() if key not in same)
         self._made = {key: self._made[key] if key in same else reporter for key, reporter in new._made.items()}

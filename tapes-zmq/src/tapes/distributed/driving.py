@@ -50,7 +50,9 @@ class Reporters:
             except Exception as error:  # noqa: BLE001, PERF203 -- whatever it is, the others start
                 import logging
 
-                logging.getLogger(LOGGER_NAME).error("%r does not start: %s", reporter, error)
+                logging.getLogger(LOGGER_NAME).error(
+                    "%r does not start: %s. The others run. SIGHUP tries again.", reporter, str(error).rstrip(".")
+                )
 
     def stop_pages(self) -> None:
         """Stop those that have no last report to make, which lets go of their ports."""
