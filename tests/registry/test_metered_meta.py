@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import abc
 import enum
+import types
+import typing
+from collections import UserDict
 from dataclasses import dataclass
 from typing import Any, ClassVar, List
 
@@ -119,6 +122,77 @@ def test_a_metaclass_that_takes_arguments(registry: Registry) -> None:
     ]
     assert Cart.prepared is True  # type: ignore[attr-defined]  # made by the metaclass
     assert Cart.errors is registry.meter("http.Cart.errors")  # type: ignore[attr-defined]  # likewise
+
+
+@pytest.mark.parametrize("kind", [enum.Enum, enum.IntEnum, enum.Flag])
+def test_an_enum_has_metrics_that_are_no_members(registry: Registry, kind: Any) -> None:
+    """They are attributes of the class and of its members, however the class is made."""
+    meta: Any = metered_meta(definitions(registry), base=type(kind))
+    base: Any = meta("Base", (kind,), meta.__prepare__("Base", (kind,)))
+
+    class Colour(base):  # type: ignore[misc]  # mypy has to see its definition
+        RED = 1
+        BLUE = 2
+
+    colour: Any = Colour
+    made = base("Shape", "ROUND FLAT")
+
+    assert [(member.name, member.value) for member in colour] == [("RED", 1), ("BLUE", 2)]
+    assert list(colour.__members__) == ["RED", "BLUE"]
+    assert list(made.__members__) == ["ROUND", "FLAT"]
+    assert colour.latency is colour.RED.latency is registry.timer("http.Colour.latency")
+    assert made.errors is registry.meter("http.Shape.errors")
+    assert colour(2) is colour.BLUE
+
+
+def test_a_member_of_an_enum_is_not_replaced(registry: Registry) -> None:
+    """It is an attribute of the class like any other."""
+    meta: Any = metered_meta(definitions(registry), base=type(enum.Enum))
+
+    with pytest.raises(InvalidTypeError, match="'Colour' has an attribute 'latency' of its own"):
+
+        class Colour(enum.Enum, metaclass=meta):  # type: ignore[metaclass]  # mypy has to see its definition
+            latency = 1
+
+
+class Special(dict):  # type: ignore[type-arg]  # of whatever a class has
+    """A namespace of a class of its own."""
+
+
+class Foreign(UserDict):  # type: ignore[type-arg]  # of whatever a class has
+    """A namespace that is no dict."""
+
+
+@pytest.mark.parametrize("kind", [Special, Foreign])
+def test_a_metaclass_with_namespaces_of_its_own(registry: Registry, kind: Any) -> None:
+    """It finds the metrics in them."""
+
+    class Own(type):
+        @classmethod
+        def __prepare__(cls, name: str, bases: Any, /, **options: Any) -> Any:
+            return kind()
+
+        def __new__(cls, name: str, bases: Any, namespace: Any) -> Any:
+            assert isinstance(namespace, kind)
+            return super().__new__(cls, name, bases, dict(namespace))
+
+    meta: Any = metered_meta(definitions(registry), base=Own)
+
+    class Handler(metaclass=meta):  # type: ignore[metaclass]  # mypy has to see its definition
+        size = 3
+
+    made: Any = Handler
+    assert made.latency is registry.timer("http.Handler.latency")
+    assert made.size == 3
+
+
+@pytest.mark.parametrize("base", [typing.Protocol, abc.ABC])
+def test_the_metaclasses_of_typing(registry: Registry, base: Any) -> None:
+    """Their classes have metrics, too."""
+    meta: Any = metered_meta(definitions(registry), base=type(base))
+    made: Any = types.new_class("Handler", (base,), {"metaclass": meta})
+
+    assert made.errors is registry.meter("http.Handler.errors")
 
 
 def test_arguments_of_classes_without_a_base(registry: Registry) -> None:

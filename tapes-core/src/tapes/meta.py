@@ -22,7 +22,7 @@ def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type
     `metrics` are triples: the name of the attribute, a template of the metric's name, and a factory that takes the name
     and returns a metric, such as `registry.timer`. The class and every subclass get each attribute anew, named
     `template.format(name of the class)`. `base` is the metaclass to derive from, for classes that have one already,
-    like `abc.ABCMeta`.
+    like `abc.ABCMeta`. The metrics of an Enum are attributes of it, and no members.
 
         class Handler(metaclass=metered_meta([("latency", "http.{}.latency", tapes.timer)])): ...
         class Cart(Handler): ...                # Cart.latency is http.Cart.latency
