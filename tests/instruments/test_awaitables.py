@@ -11,7 +11,7 @@ import types
 import warnings
 from collections.abc import Awaitable as AbstractAwaitable
 from collections.abc import Coroutine as AbstractCoroutine
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Generator, Iterator
+from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Generator, Iterator, List
 
 import pytest
 
@@ -228,25 +228,6 @@ def test_a_future_stays_the_same_object(bench: Bench) -> None:
 
     assert bench.durations() == [2, 4, 0, 4]
     assert bench.inside() == 0
-
-
-@pytest.mark.parametrize("fault", [ValueError("not here"), TypeError("another signature")])
-def test_what_is_only_like_a_future_is_measured_until_the_call_returns(bench: Bench, fault: Exception) -> None:
-    """The caller has it, whatever it does when it is asked to say that it is done."""
-
-    class Alike:
-        _asyncio_future_blocking = False
-
-        def done(self) -> bool:
-            return False
-
-        def add_done_callback(self, _: object) -> None:
-            raise fault
-
-    made = Alike()
-
-    assert bench.decorated(lambda: made)() is made
-    assert (bench.durations()[0], bench.inside(), bench.marked()) == (1, 0, 0)
 
 
 def test_an_exception_of_a_future_that_nobody_asks_for_is_still_logged(
@@ -481,6 +462,99 @@ def test_results_of_strange_classes(bench: Bench, kind: Any) -> None:
 
     assert bench.decorated(lambda: result)() is result
     assert (bench.durations()[0], bench.inside()) == (1, 0)
+
+
+class Strange:
+    """Looks like a future of asyncio, and is none."""
+
+    _asyncio_future_blocking = False
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+        self.callbacks: List[Any] = []
+
+    def done(self) -> bool:
+        """Return whether it is done."""
+        if self.fault == "done raises":
+            raise RuntimeError(self.fault)
+        return False
+
+    def cancelled(self) -> bool:
+        """Return whether it was cancelled."""
+        if self.fault == "cancelled raises":
+            raise RuntimeError(self.fault)
+        return False
+
+    def add_done_callback(self, callback: Any) -> None:
+        """Fail, before or after it has taken the callback."""
+        if self.fault == "raises before":
+            raise RuntimeError(self.fault)
+        self.callbacks.append(callback)
+        if self.fault == "raises after":
+            raise RuntimeError(self.fault)
+        if self.fault == "calls at once":
+            callback(self)
+
+
+class WithoutCallbacks:
+    """Looks like a future that takes no callback."""
+
+    _asyncio_future_blocking = False
+
+    def done(self) -> bool:
+        """Return whether it is done."""
+        return False
+
+
+class WithAnotherSignature(WithoutCallbacks):
+    """Looks like a future that takes callbacks in another way."""
+
+    def add_done_callback(self, kind: str, callback: Any) -> None:
+        """Not be called."""
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Strange("done raises"),
+        Strange("raises before"),
+        Strange("raises after"),
+        Strange("calls at once"),
+        WithoutCallbacks(),
+        WithAnotherSignature(),
+    ],
+    ids=lambda result: f"{type(result).__name__} {getattr(result, 'fault', '')}",
+)
+def test_futures_that_do_not_say_when_they_are_done(bench: Bench, result: Any) -> None:
+    """What was called gets its result, and is measured until it has returned, once."""
+
+    def function() -> Any:
+        bench.clock.advance(2)
+        return result
+
+    returned = bench.decorated(function)()
+    bench.clock.advance(5)
+    for callback in getattr(result, "callbacks", []):
+        callback(result)
+
+    assert returned is result
+    assert bench.durations() == [1, 2, 2, 2]
+    assert (bench.inside(), bench.marked()) == (0, 0)
+
+
+@pytest.mark.parametrize("arguments", [0, 1, 2])
+@pytest.mark.parametrize("fault", ["", "cancelled raises"])
+def test_futures_that_call_back_in_a_way_of_their_own(bench: Bench, fault: str, arguments: int) -> None:
+    """They are measured until then, and nothing is raised into whoever calls back."""
+    result = Strange(fault)
+    bench.decorated(lambda: result)()
+    bench.clock.advance(3)
+
+    for callback in result.callbacks:
+        callback(*[result] * arguments)
+
+    assert bench.durations() == [1, 3, 3, 3]
+    assert (bench.inside(), bench.marked()) == (0, 0)
 
 
 def test_what_frameworks_ask_of_a_decorated_callable(bench: Bench) -> None:

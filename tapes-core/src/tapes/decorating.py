@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import lru_cache, partial, wraps
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Set, cast
@@ -161,16 +162,19 @@ def _until_done(scope: Scope, result: Any, inside: Scope) -> Any:
 def _until_future_done(future: Any, inside: Scope) -> None:
     if future.done():
         return
-    later = inside.handed_on()
+    entered = [inside.handed_on()]
 
-    def done(future: Any) -> None:
-        error = _error_of(future)
-        later.__exit__(None if error is None else type(error), error, None)
+    def leave(error: Optional[BaseException]) -> None:
+        with suppress(IndexError):  # once, whatever calls this how often
+            entered.pop().__exit__(None if error is None else type(error), error, None)
+
+    def done(*_: object) -> None:  # with whatever a future of somebody else's calls it
+        leave(_error_of(future))
 
     try:
         future.add_done_callback(done)
-    except BaseException:  # it is like a future, and is none
-        later.__exit__(None, None, None)
+    except BaseException:
+        leave(None)  # it will not say when it is done, so the call is what can be measured
         raise
 
 
@@ -244,8 +248,12 @@ def _makes_awaitable_generators(function: Any) -> bool:
 
 
 def _error_of(future: Any) -> Optional[BaseException]:
-    """Return what a future has ended with, if it is an exception."""
-    if future.cancelled():
+    """Return what a future has ended with, if it is an exception. Raises nothing."""
+    try:
+        cancelled = future.cancelled()
+    except Exception:  # noqa: BLE001  a future of somebody else's may raise anything
+        return None
+    if cancelled:
         from asyncio import CancelledError
 
         return CancelledError()
