@@ -193,7 +193,10 @@ def test_a_new_pair_of_the_aggregator_is_for_those_who_know_it(hub: Hub, folder:
     second = hub.worker(folder)
     second.counter("served").increment(10)
     hub.await_total(11)
-    until(lambda: hub.registry.get_stats()["tapes"]["aggregator"]["refused"]["value"], "the old one is refused")
+    until(
+        lambda: hub.registry.get_stats()["tapes"]["aggregator"]["refused"]["why=other_aggregator"].value,
+        "the old one is refused",
+    )
     first.counter("served").increment(100)
     second.counter("served").increment(10)
     hub.await_total(21)

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
-from typing import Iterator
+from typing import Dict, Iterator
 
 import pytest
 
 from tapes.distributed import receiver as receivers
 from tapes.distributed.addresses import checked
-from tapes.distributed.receiver import Receiver
+from tapes.distributed.receiver import NO_KEY, NOT_0MQ, REASONS, UNFINISHED, Receiver
 from tapes.distributed.unified import UnifiedRegistry
 from tests.distributed.faults.processes import site
 from tests.distributed.servers.serving import accepts
@@ -33,13 +33,23 @@ time.sleep(600)
 """
 
 
+GREETING = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0"
+"""How a peer that speaks 0MQ begins, by ZeroMQ RFC 23. The mechanism of its security follows, in twenty bytes."""
+
+
 @pytest.fixture
-def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def registry() -> UnifiedRegistry:
+    """Return what is received into."""
+    return UnifiedRegistry()
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch, registry: UnifiedRegistry) -> Iterator[str]:
     """Receive at an address, with less patience than usual, and return it."""
     for name, milliseconds in (("_STRANGER", 300), ("_BEAT", 100), ("_BEATEN", 300)):
         monkeypatch.setattr(receivers, name, milliseconds)
     made = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
-    receiver = Receiver(UnifiedRegistry(), made)
+    receiver = Receiver(registry, made)
     receiver.start()
     yield made.text
     receiver.stop(PATIENCE)
@@ -54,6 +64,34 @@ def test_who_says_nothing_is_cut_off(address: str) -> None:
             pass
 
     assert greeting[:1] == b"\xff"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (GREETING + b"CURVE".ljust(52, b"\0"), NO_KEY),
+        (GREETING + b"NULL".ljust(52, b"\0") + b"\x04\x05NONE?", NOT_0MQ),
+        (b"", UNFINISHED),
+        (GREETING, UNFINISHED),
+    ],
+    ids=["keys", "damaged", "nothing", "half a greeting"],
+)
+def test_why_somebody_was_turned_away_is_counted(
+    registry: UnifiedRegistry, address: str, said: bytes, why: str
+) -> None:
+    """By a tag with few values; those that have not occurred are there, too."""
+    host, port = address[len("tcp://") :].split(":")
+
+    def counted() -> Dict[str, int]:
+        return {tags: node.value for tags, node in registry.get_stats()["tapes"]["aggregator"]["refused"].items()}
+
+    before = counted()
+    with socket.create_connection((host, int(port)), PATIENCE) as stranger:
+        stranger.sendall(said)
+        until(lambda: counted() != before, "it is counted")
+
+    assert before == {f"why={reason}": 0 for reason in REASONS}
+    assert counted() == {**before, f"why={why}": 1}
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="The descriptors are counted by the means of Linux.")

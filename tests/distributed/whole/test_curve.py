@@ -10,6 +10,7 @@ from typing import Iterator, Union
 import pytest
 
 from tapes.distributed import keys
+from tapes.distributed.receiver import REASONS
 from tests.distributed.whole.programs import Place, Program
 from tests.servers.network import OtherMachine
 from tests.servers.processes import free_port, until
@@ -22,7 +23,7 @@ noted("seen")
 """
 
 WORKERS = "tapes.aggregator.workers.value"
-REFUSED = "tapes.aggregator.refused.value"
+REFUSED = "tapes.aggregator.refused.why={}.value"
 
 
 class Hub:
@@ -80,28 +81,29 @@ def test_the_right_keys_come_in(place: Place, machine: OtherMachine, folder: Pat
         shutil.copy(folder / name, shop)
     hub = Hub(place, machine, f'keys = "{folder}"')
     workers = [hub.worker(folder, 3), hub.worker(shop, 40)]
-    seen = hub.report.await_last({"served.value": 43, WORKERS: 2, REFUSED: 0})
+    expected = {"served.value": 43, WORKERS: 2, **{REFUSED.format(why): 0 for why in REASONS}}
+    seen = hub.report.await_last(expected)
     place.note("seen")
     statuses = [worker.ended() for worker in workers]
     status = hub.process.terminated()
 
-    assert seen == {"served.value": 43, WORKERS: 2, REFUSED: 0}
+    assert seen == expected
     assert (statuses, [worker.said() for worker in workers]) == ([0, 0], ["", ""])
     assert (status, hub.process.said()) == (0, "")
     assert hub.report.last("served.value") == {"served.value": 43}
 
 
 @pytest.mark.parametrize(
-    ("stranger", "reason"),
+    ("stranger", "reason", "why"),
     [
-        ("another-worker", "with a key that is not in the folder of its keys"),
-        ("another-aggregator", "another aggregator's"),
-        ("", "has no key"),
+        ("another-worker", "with a key that is not in the folder of its keys", "unknown_key"),
+        ("another-aggregator", "another aggregator's", "other_aggregator"),
+        ("", "has no key", "no_key"),
     ],
     ids=["another-worker", "another-aggregator", "no-key"],
 )
 def test_no_other_comes_in(
-    place: Place, machine: OtherMachine, folder: Path, strangers: Path, stranger: str, reason: str
+    place: Place, machine: OtherMachine, folder: Path, strangers: Path, stranger: str, reason: str, why: str
 ) -> None:
     """It is logged and counted, nothing that it tells is, and it says itself that nobody has confirmed it."""
     hub = Hub(place, machine, f'keys = "{folder}"')
@@ -109,7 +111,8 @@ def test_no_other_comes_in(
     hub.report.await_last({"served.value": 3})
     other = hub.worker(stranger and strangers / stranger, 40)
     until(lambda: "turned away" in hub.process.said(), "the aggregator has logged it")
-    until(lambda: hub.report.last(REFUSED)[REFUSED], "it is counted")
+    counted = REFUSED.format(why)
+    until(lambda: hub.report.last(counted)[counted], "it is counted")
     seen = hub.report.last("served.value", WORKERS)
     place.note("seen")
     statuses = [friend.ended(), other.ended()]

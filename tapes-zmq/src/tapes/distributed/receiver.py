@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Callable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
 
 import zmq
 from zmq.utils import z85
@@ -46,6 +46,16 @@ _EVENTS = 64  # requests and refusals that are dealt with at a time
 
 _RELEASE = 1.0  # seconds in which an aggregator whose program was killed lets go of its port
 
+UNKNOWN_KEY, OTHER_AGGREGATOR, NO_KEY = "unknown_key", "other_aggregator", "no_key"
+NOT_0MQ, UNFINISHED = "not_0mq", "unfinished"
+REASONS = (UNKNOWN_KEY, OTHER_AGGREGATOR, NO_KEY, NOT_0MQ, UNFINISHED)
+"""Why somebody was turned away: the values of the tag `why`, which docs/distributed.md explains."""
+
+_FAULTS_OF_PEERS: Dict[int, str] = {
+    zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: OTHER_AGGREGATOR,
+    zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: NO_KEY,
+}
+
 _ZAP = "inproc://zeromq.zap.01"
 _HANDSHAKES = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -72,7 +82,7 @@ class Receiver:
         self._keys = keys
         self._keeper = keeper
         self._access = access
-        self._refused = registry.counter("tapes.aggregator.refused")
+        self._refused = {why: registry.counter("tapes.aggregator.refused", {"why": why}) for why in REASONS}
         self._refusals: dict[str, None] = {}
         self._leaving: List[Worker] = []
         self._tidied = 0.0
@@ -320,7 +330,8 @@ class Receiver:
         _, number, _, address, _, mechanism, key = request[:7]
         admitted = mechanism == b"CURVE" and z85.encode(key) in self._keys.admitted
         if not admitted:
-            self._refuse(f"{address.decode('ascii', 'replace')}, with a key that is not in the folder of its keys")
+            whom = f"{address.decode('ascii', 'replace')}, with a key that is not in the folder of its keys"
+            self._refuse(UNKNOWN_KEY, whom)
         status = (b"200", b"OK") if admitted else (b"400", b"This key may not come")
         zap.send_multipart([b"1.0", number, *status, b"", b""])
 
@@ -333,11 +344,13 @@ class Receiver:
         if hung_up and self._keys is None:
             return  # as a worker does that is killed; where there are keys, most likely because it has none
         if kind != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            self._refuse("somebody who does not speak 0MQ, or has no key or another aggregator's")
+            fault = _FAULTS_OF_PEERS.get(number, NOT_0MQ)
+            why = UNFINISHED if kind == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL else fault
+            self._refuse(why, "somebody who does not speak 0MQ, or has no key or another aggregator's")
 
-    def _refuse(self, whom: str) -> None:
+    def _refuse(self, why: str, whom: str) -> None:
         """Count somebody who was turned away, and log it once for each reason."""
-        self._refused.increment()
+        self._refused[why].increment()
         if whom not in self._refusals and len(self._refusals) < 1000:
             self._refusals[whom] = None
             import logging
