@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
+import sys
 from typing import Dict, List
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from tapes.recording.counting import distributed
 from tapes.state.counts import Lanes, in_lanes
-from tapes.state.distribution import EMPTY, Distribution, union
+from tapes.state.distribution import EMPTY, Distribution, union, unpacked
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 
@@ -146,6 +148,40 @@ def test_what_was_merged_and_taken_out_again_does_not_add_up_to_more(repetitions
         result = union([result.less(part), part])
 
     assert_alike(result, whole)
+
+
+@pytest.mark.parametrize("scale", [1e150, 1e154, 1e155, 1e200, 1e300, 1e307])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.0, 2.0],
+        [-17.9, 17.9],
+        [1.0] * 99 + [17.0],
+        [float(number) / 100 for number in range(1, 1700)],
+        [float(number) / 100 for number in range(-1700, 1700, 3)],
+        [0.0, 1e-300, 17.0],
+    ],
+    ids=["two", "both ends", "one apart", "many", "of both signs", "near zero"],
+)
+def test_the_deviation_of_values_whose_squares_overflow(values: List[float], scale: float) -> None:
+    """It is that of the values for all that, however they are put together, and taken apart again."""
+    scaled = [value * scale for value in values]
+    expected = statistics.pstdev(values) * scale
+    whole = distributed(scaled, EMPTY)
+    half = len(scaled) // 2
+    first, second = distributed(scaled[:half], EMPTY), distributed(scaled[half:], EMPTY)
+    again = union([first, whole.less(first)])
+
+    largest = max(map(abs, scaled))
+    for found in (whole, first.merge(second), union([second, first]), unpacked(whole.packed()), again):
+        assert abs(found.stddev - expected) <= 0.0079 * largest
+
+
+def test_the_deviation_of_equal_values_is_none_however_large() -> None:
+    """They are their own mean."""
+    largest = distributed([sys.float_info.max] * 10, EMPTY)
+
+    assert largest.merge(largest).stddev == 0.0
 
 
 def test_a_union_of_lanes_is_in_lanes() -> None:

@@ -6,9 +6,15 @@ import math
 from struct import Struct
 from typing import Optional, Sequence
 
+from tapes.state.buckets import representative
 from tapes.state.counts import Buckets, PackedBuckets, packed, summed, without
-from tapes.state.numbers import added, saturated
+from tapes.state.numbers import LARGEST, added, saturated
 from tapes.state.numbers import total as total_of
+
+_SQUARABLE = math.sqrt(LARGEST)
+"""The largest deviation whose square is a number."""
+
+_SMALL = 2.0**-640  # makes of any number one whose squares can be added
 
 
 class Distribution:
@@ -88,8 +94,23 @@ class Distribution:
 
     @property
     def stddev(self) -> float:
-        """The standard deviation of these very values (not an estimate from a sample), 0 if there are none."""
-        return math.sqrt(self.deviations / self.count) if self.count else 0.0
+        """The standard deviation of these very values (not an estimate from a sample), 0 if there are none.
+
+        Where their squares are beyond the largest number it is that of the buckets: within 0.8 % of the largest value.
+        """
+        if not self.count or self.minimum == self.maximum:
+            return 0.0
+        if (self.maximum / 2 - self.minimum / 2) * math.sqrt(self.count) < _SQUARABLE / 2:
+            return math.sqrt(self.deviations / self.count)
+        return self._stddev_of_buckets()
+
+    def _stddev_of_buckets(self) -> float:
+        least, most = self.minimum * _SMALL, self.maximum * _SMALL
+        scaled = [(min(max(representative(key) * _SMALL, least), most), number) for key, number in self.buckets.items()]
+        count = sum([number for _, number in scaled]) or 1  # of a sender that is not of tapes there might be none
+        mean = math.fsum([value * number for value, number in scaled]) / count
+        variance = math.fsum([(value - mean) * (value - mean) * number for value, number in scaled]) / count
+        return min(math.sqrt(variance), LARGEST * _SMALL) / _SMALL
 
     def __repr__(self) -> str:
         return f"<Distribution of {self.count} values, sum {self.sum}>"
