@@ -846,16 +846,19 @@ def test_it_says_where_it_reports_to(options: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"host": ""}, "host is the name or the address of a host, like 'localhost', not ''."),
-        ({"host": None}, "host is the name or the address of a host, like 'localhost', not None."),
-        ({"port": 0}, "port is an int from 1 to 65535, not 0."),
-        ({"port": "8125"}, "port is an int from 1 to 65535, not '8125'."),
-        ({"port": True}, "port is an int from 1 to 65535, not True."),
-        ({"prefix": ""}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not ''."),
-        ({"prefix": "a."}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 'a.'."),
-        ({"prefix": "a:b"}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 'a:b'."),
-        ({"prefix": 7}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 7."),
-        ({"protocol": "http"}, "protocol is 'udp', 'tcp' or 'unix', not 'http'."),
+        ({"host": ""}, "host is the name or the address of a host, like 'localhost', not '' (str)."),
+        ({"host": None}, "host is the name or the address of a host, like 'localhost', not None (NoneType)."),
+        ({"port": 0}, "port is an int from 1 to 65535, not 0 (int)."),
+        ({"port": "8125"}, "port is an int from 1 to 65535, not '8125' (str)."),
+        ({"port": True}, "port is an int from 1 to 65535, not True (bool)."),
+        ({"prefix": ""}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not '' (str)."),
+        ({"prefix": "a."}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 'a.' (str)."),
+        (
+            {"prefix": "a:b"},
+            "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 'a:b' (str).",
+        ),
+        ({"prefix": 7}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 7 (int)."),
+        ({"protocol": "http"}, "protocol is 'udp', 'tcp' or 'unix', not 'http' (str)."),
         (
             {"protocol": "unix"},
             "protocol='unix' needs the path of the socket: give path='/run/statsd.sock' or the like.",
@@ -867,22 +870,22 @@ def test_it_says_where_it_reports_to(options: Any, text: str) -> None:
         (
             {"protocol": "unix", "path": "/" + "x" * 120},
             (
-                f"path is '/{'x' * 120}', of 121 bytes. The path of a unix socket has at most 107 bytes and no NUL: "
+                f"path is '/{'x' * 120}', of 121 bytes. The path of a unix socket has at most 107 bytes: "
                 "choose a shorter one, like one in /run or /tmp."
             ),
         ),
         (
             {"protocol": "unix", "path": "/s\0"},
-            (
-                "path is '/s\\x00', of 3 bytes. The path of a unix socket has at most 107 bytes and no NUL: "
-                "choose a shorter one, like one in /run or /tmp."
-            ),
+            "path is a path that is not empty, of at most 4,096 bytes and without NUL, not '/s\\x00' (str).",
         ),
         ({"protocol": "unix", "path": 7}, "path is a str or a path object, not 7 (int)."),
-        ({"tags": "graphite"}, "tags is 'name' or 'datadog', not 'graphite'."),
-        ({"tags": []}, "tags is 'name' or 'datadog', not []."),
-        ({"max_packet": 63}, "max_packet is how many bytes a packet may have, an int from 64 to 65507, not 63."),
-        ({"max_packet": 1e3}, "max_packet is how many bytes a packet may have, an int from 64 to 65507, not 1000.0."),
+        ({"tags": "graphite"}, "tags is 'name' or 'datadog', not 'graphite' (str)."),
+        ({"tags": []}, "tags is 'name' or 'datadog', not [] (list)."),
+        ({"max_packet": 63}, "max_packet is how many bytes a packet may have, an int from 64 to 65507, not 63 (int)."),
+        (
+            {"max_packet": 1e3},
+            "max_packet is how many bytes a packet may have, an int from 64 to 65507, not 1000.0 (float).",
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: Any, message: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, List, Optional, Tuple, Type
 import pytest
 
 from tapes import observers
+from tapes.errors import ReporterError
 from tapes.registry import Registry
 from tapes.reporting import Reporter
 from tapes.reporting.http import HTTPReporter
@@ -221,6 +222,25 @@ class LogsEverything(MemoryReporter):
             logging.getLogger("tapes.reporting").warning("again")
 
 
+class HidesTracebacks(MemoryReporter):
+    """Takes each error for trouble from around the program."""
+
+    def failed(self, error: BaseException, problem: Optional[str] = None) -> None:
+        """Count and log."""
+        super().failed(ReporterError(str(error)))
+
+
+class ShowsTracebacks(MemoryReporter):
+    """Takes each error for a bug."""
+
+    def failed(self, error: BaseException, problem: Optional[str] = None) -> None:
+        """Count and log."""
+        if not self._streak.length:
+            logging.getLogger("tapes.reporting").warning("%r has failed: %s", self, error, exc_info=error)
+        self._streak.length += 1
+        self.failures += 1
+
+
 class TellsNobody(MemoryReporter):
     """Does not call observers."""
 
@@ -408,6 +428,8 @@ BROKEN: List[Tuple[str, Type[Reporter], str]] = [
     ("test_a_report_that_raises_does_not_end_the_reporting", DiesOfAnError, "waiting for the clock|were tried"),
     ("test_not_even_a_system_exit_ends_the_reporting", DiesOfAnExit, "waiting for the clock|were tried"),
     ("test_failures_are_logged_once_a_streak", LogsEverything, "were logged as"),
+    ("test_failures_are_logged_once_a_streak", ShowsTracebacks, "with a traceback"),
+    ("test_an_error_that_nobody_expects_is_logged_with_its_traceback", HidesTracebacks, "with a traceback are"),
     ("test_observers_are_told_of_every_failure", TellsNobody, "were told"),
     ("test_a_failing_observer_does_not_end_the_reporting", TrustsObservers, "waiting for the clock|were tried"),
     ("test_a_hanging_report_does_not_hold_up_a_stop", WaitsForEver, "within its deadline"),

@@ -52,5 +52,10 @@ class SystemClock:
         return "SystemClock()"
 
 
+def is_clock(value: object) -> bool:
+    """Whether `value` has all methods of a clock."""
+    return all(callable(getattr(value, method, None)) for method in ("monotonic", "time", "wait"))
+
+
 SYSTEM_CLOCK = SystemClock()
 """The clock that is used where none is given."""

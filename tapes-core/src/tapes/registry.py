@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Optional, Tuple
 
 from tapes import forking, observers, portable
 from tapes.catalogue import TAGGED, Catalogue
-from tapes.clock import SYSTEM_CLOCK, Clock
+from tapes.clock import SYSTEM_CLOCK, Clock, is_clock
 from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError, shown
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
 from tapes.name_tree import OVERFLOW
@@ -39,7 +39,8 @@ class Registry:
 
     `clock` is where all times come from. `max_tag_sets` is how many different tags a metric name may have, 2,000 unless
     told; further ones share the series tagged `overflow=true`, so that totals stay true while memory stays bounded.
-    That is logged once for each name. Raises InvalidValueError for anything but an int from 1.
+    That is logged once for each name. Raises InvalidValueError for anything but an int from 1,
+    and InvalidTypeError for a clock that is none.
     """
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, max_tag_sets: int = 2000) -> None:
@@ -47,6 +48,10 @@ class Registry:
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
             raise InvalidValueError(
                 f"max_tag_sets is how many tag sets a name may have, an int from 1, not {shown(limit)}."
+            )
+        if not is_clock(clock):
+            raise InvalidTypeError(
+                f"clock is an object with monotonic(), time() and wait(), not {shown(clock)} ({type(clock).__name__})."
             )
         self.clock = clock
         self.max_tag_sets = max_tag_sets

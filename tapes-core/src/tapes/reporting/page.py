@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Callable, FrozenSet, Mapping, Optional, Sequen
 
 from tapes.encoding import Format
 from tapes.encoding.json import JsonFormat
-from tapes.errors import ReporterOptionError
+from tapes.errors import ReporterOptionError, shown
 from tapes.registry import Registry
+from tapes.reporting import checked
 from tapes.reporting.exchange import host_of
 from tapes.reporting.listening import is_loopback, listen, location, overlap
 from tapes.reporting.reporter import Reporter
@@ -56,9 +57,9 @@ class PageReporter(Reporter):
         `start()` raises OSError if it cannot listen there.
         """
         super().__init__(registry)
-        self._port = _checked_port(port)
-        self._host = _checked_str("host", host, "an address, like '127.0.0.1'")
-        self._format = format_named(_checked_str("format", format, "the name of a format, like 'json'"))
+        self._port = checked.integer("port", port, 0, 65535, "an int from 0, which is any free one, to 65535")
+        self._host = checked.host("host", host, "an address of this machine, like '127.0.0.1', or '0.0.0.0' for all")
+        self._format = format_named(_checked_format(format))
         self._allowed_hosts = _checked_hosts(allowed_hosts)
         self._is_private = True  # reached from this machine only
         self._listener: Optional[OwnSocket] = None
@@ -129,7 +130,7 @@ class PageReporter(Reporter):
 def _checked_hosts(hosts: object) -> FrozenSet[str]:
     if isinstance(hosts, (list, tuple, set, frozenset)) and all(isinstance(host, str) and host for host in hosts):
         return frozenset(map(host_of, hosts))
-    raise ReporterOptionError(f"allowed_hosts is a list of names, like ['metrics.example.org'], not {hosts!r}.")
+    raise ReporterOptionError(f"allowed_hosts is a list of names, like ['metrics.example.org'], not {shown(hosts)}.")
 
 
 def format_named(name: str) -> Format:
@@ -141,13 +142,7 @@ def format_named(name: str) -> Format:
     return plugins.format_named(name)
 
 
-def _checked_port(port: object) -> int:
-    if isinstance(port, int) and not isinstance(port, bool) and 0 <= port <= 65535:
-        return port
-    raise ReporterOptionError(f"port is an int from 0, which is any free one, to 65535, not {port!r}.")
-
-
-def _checked_str(option: str, value: object, meaning: str) -> str:
-    if isinstance(value, str):
-        return value
-    raise ReporterOptionError(f"{option} is {meaning}, not {value!r} ({type(value).__name__}).")
+def _checked_format(name: object) -> str:
+    if isinstance(name, str):
+        return name
+    raise checked.refusal("format", "the name of a format, like 'json'", name)

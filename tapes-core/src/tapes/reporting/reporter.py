@@ -12,6 +12,7 @@ import tapes.snapshot.quantiles  # noqa: F401  who reads imports it, and the thr
 from tapes import forking, observers
 from tapes.errors import ReporterStateError
 from tapes.registry import DEFAULT_REGISTRY, Registry
+from tapes.reporting import checked
 from tapes.reporting.exits import prepare_exit
 from tapes.reporting.run import Run, alive
 from tapes.reporting.trouble import explained
@@ -48,8 +49,11 @@ class Reporter(ABC):
     """Whether a reporter that is running goes on by itself in a forked child, with resources of its own."""
 
     def __init__(self, registry: Optional[Registry] = None) -> None:
-        """Report on `registry`, by default on the one that `tapes.timer()` and the like put their metrics into."""
-        self.registry: Registry = DEFAULT_REGISTRY if registry is None else registry
+        """Report on `registry`, by default on the one that `tapes.timer()` and the like put their metrics into.
+
+        Raises ReporterOptionError for what is no registry.
+        """
+        self.registry: Registry = DEFAULT_REGISTRY if registry is None else checked.registry("registry", registry)
         """What is reported. Left as it is when the reporter stops."""
         self.reports = 0
         """How many reports have been made."""
@@ -108,7 +112,7 @@ class Reporter(ABC):
         """Report on another registry, from the next start on. Raises ReporterStateError if it is running."""
         if self.running:
             raise ReporterStateError(f"{self!r} is running: stop() it before it reports on another registry.")
-        self.registry = registry
+        self.registry = checked.registry("registry", registry)
 
     def __enter__(self: Self) -> Self:
         """Start."""

@@ -1,6 +1,6 @@
 """Reporters that report at intervals."""
 
-# ruff: noqa: TC001 -- the annotations of constructors are evaluated, by tapes.config for one
+# ruff: noqa: TC001, TC003 -- the annotations of constructors are evaluated, by tapes.config for one
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from types import CoroutineType
 from typing import Optional, Union
 
 from tapes.clock import Clock
-from tapes.errors import ReporterError, ReporterOptionError
+from tapes.errors import ReporterError
 from tapes.registry import Registry
+from tapes.reporting import checked
 from tapes.reporting.reporter import Reporter
 from tapes.reporting.run import Run
 
@@ -45,12 +46,12 @@ class ScheduledReporter(Reporter):
         """Report on `registry` (by default the process-wide one) every `interval`, a timedelta or seconds.
 
         `clock` says when an interval has passed; by default it is that of the registry. Raises ReporterOptionError for
-        an interval that is not a positive, finite time.
+        an interval below a millisecond, and one that is not finite.
         """
         super().__init__(registry)
-        self.interval: float = _seconds(interval)
+        self.interval: float = checked.seconds("interval", interval)
         """Seconds from one report to the next."""
-        self.clock: Clock = self.registry.clock if clock is None else clock
+        self.clock: Clock = self.registry.clock if clock is None else checked.clock("clock", clock)
         self._has_own_clock = clock is not None
 
     def report_on(self, registry: Registry) -> None:
@@ -144,17 +145,3 @@ class Schedule:
         """
         self._number = max(self._number + 1, math.ceil((now - self._start) / self._interval))
         return self._start + self._number * self._interval
-
-
-def _seconds(interval: object) -> float:
-    if isinstance(interval, timedelta):
-        seconds = interval.total_seconds()
-    elif isinstance(interval, (int, float)) and not isinstance(interval, bool):
-        seconds = float(interval)
-    else:
-        raise ReporterOptionError(
-            f"interval is a timedelta or a number of seconds, not {interval!r} ({type(interval).__name__})."
-        )
-    if not 0 < seconds < math.inf:
-        raise ReporterOptionError(f"interval is more than 0 seconds and finite, not {interval!r}.")
-    return seconds

@@ -17,8 +17,9 @@ from typing import Iterator, Mapping, Optional, Protocol, Sequence, TextIO, Unio
 
 from tapes.clock import Clock
 from tapes.encoding.json import encode_line
-from tapes.errors import ReporterError, ReporterOptionError
+from tapes.errors import ReporterError, ReporterOptionError, shown
 from tapes.registry import Registry
+from tapes.reporting import checked
 from tapes.reporting.logfile import LogFile
 from tapes.reporting.reporter import Reporter
 from tapes.reporting.scheduled import ScheduledReporter
@@ -63,15 +64,13 @@ class ThreadedStreamReporter(ScheduledReporter):
         """
         super().__init__(interval, registry, clock=clock)
         if stream is not None and path is not None:
-            raise ReporterOptionError(f"Give either stream ({stream!r}) or path ({path!r}), not both.")
-        if stream is not None and not hasattr(stream, "write"):
+            raise ReporterOptionError(f"Give either stream ({shown(stream)}) or path ({shown(path)}), not both.")
+        if stream is not None and not callable(getattr(stream, "write", None)):
             raise ReporterOptionError(
-                f"stream is a text stream to write to, not {stream!r}: use path for a file's name."
+                f"stream is a text stream to write to, not {shown(stream)}: use path for a file's name."
             )
-        if path is not None and not isinstance(path, (str, os.PathLike)):
-            raise ReporterOptionError(f"path is a str or a path object, not {path!r} ({type(path).__name__}).")
         self._stream = stream
-        self._file = None if path is None else LogFile(os.path.abspath(os.fspath(path)))
+        self._file = None if path is None else LogFile(os.path.abspath(checked.path("path", path)))
         self._in_child = False
         self._cut_off = False
 

@@ -11,13 +11,14 @@ import stat
 from typing import NamedTuple, Optional
 
 from tapes.distributed import files
-from tapes.errors import ReporterOptionError
+from tapes.errors import ReporterOptionError, shown
+from tapes.reporting import checked as options
 
 DEFAULT = "ipc://tapes_metrics.ipc"
 """Where an aggregator is unless it is told otherwise: a file in the working directory."""
 
 _LONGEST = 107  # bytes of the path of a socket, on Linux; a little less elsewhere
-_TCP = re.compile(r"tcp://(?P<host>\[[^\]]+\]|[^:\[\]]+):(?P<port>\d+)")
+_TCP = re.compile(r"tcp://(?P<host>\[[^\]\s\0]+\]|[^:\[\]\s\0]+):(?P<port>[0-9]{1,5})")
 
 
 class Address(NamedTuple):
@@ -38,28 +39,29 @@ def checked(address: object, *, keys: object, insecure: bool) -> Address:
     user of the host can reach a port on loopback, too.
     """
     if not isinstance(address, str):
-        raise ReporterOptionError(
-            f"socket_addr is a str like 'ipc://metrics.ipc' or 'tcp://10.0.0.1:5550', not {address!r}."
-        )
-    if address.startswith("ipc://") and len(address) > len("ipc://"):
+        raise options.refusal("socket_addr", "a str like 'ipc://metrics.ipc' or 'tcp://10.0.0.1:5550'", address)
+    options.flag("insecure", insecure)
+    if keys is not None:
+        options.path("keys", keys)
+    if address.startswith("ipc://") and len(address) > len("ipc://") and "\0" not in address:
         path = os.path.abspath(address[len("ipc://") :])
         length = len(os.fsencode(path))
         if length > _LONGEST:
             raise ReporterOptionError(
-                f"socket_addr is {address!r}, whose path {path!r} has {length} bytes. The system takes {_LONGEST}: "
-                "choose a shorter one, like one in /run or /tmp."
+                f"socket_addr is {shown(address)}, whose path {shown(path)} has {length} bytes. "
+                f"The system takes {_LONGEST}: choose a shorter one, like one in /run or /tmp."
             )
         return Address(f"ipc://{path}", path)
     found = _TCP.fullmatch(address)
     if not found or int(found["port"]) > 65535:
         raise ReporterOptionError(
-            f"socket_addr is 'ipc://PATH' or 'tcp://HOST:PORT', not {address!r}. Use tcp:// between hosts only."
+            f"socket_addr is 'ipc://PATH' or 'tcp://HOST:PORT', not {shown(address)}. Use tcp:// between hosts only."
         )
-    if not keys and not insecure:
+    if keys is None and not insecure:
         raise ReporterOptionError(
-            f"socket_addr {address!r} lets in whoever reaches the port, other users of this host too, and encrypts "
-            "nothing. Make keys with `python -m tapes.distributed keygen DIR` and give keys=DIR, use an ipc:// address "
-            "within the host, or say insecure=True."
+            f"socket_addr {shown(address)} lets in whoever reaches the port, other users of this host too, and "
+            "encrypts nothing. Make keys with `python -m tapes.distributed keygen DIR` and give keys=DIR, use an "
+            "ipc:// address within the host, or say insecure=True."
         )
     return Address(address, None)
 
@@ -91,8 +93,8 @@ def access(address: Address, group: object, mode: object) -> Access:
     if mode is None:
         return Access(0o660, number)
     if isinstance(mode, bool) or not isinstance(mode, int) or mode & ~0o777 or mode & 0o600 != 0o600:
-        shown = oct(mode) if isinstance(mode, int) and not isinstance(mode, bool) else repr(mode)
-        raise ReporterOptionError(f"mode is that of a file which its owner can use, like 0o660, not {shown}.")
+        said = oct(mode) if isinstance(mode, int) and not isinstance(mode, bool) else shown(mode)
+        raise ReporterOptionError(f"mode is that of a file which its owner can use, like 0o660, not {said}.")
     for who, bits in (("group", mode >> 3 & 7), ("others", mode & 7)):
         if bits and not bits & 2:
             raise ReporterOptionError(
@@ -106,14 +108,14 @@ def access(address: Address, group: object, mode: object) -> Access:
 
 def _group(group: object) -> int:
     if isinstance(group, bool) or not isinstance(group, (str, int)):
-        raise ReporterOptionError(f"group is the name or the number of a group, not {group!r}.")
+        raise ReporterOptionError(f"group is the name or the number of a group, not {shown(group)}.")
     try:
         import grp  # only on POSIX
 
         known = grp.getgrnam(group) if isinstance(group, str) else grp.getgrgid(group)
     except (ImportError, KeyError, OverflowError, ValueError):
         raise ReporterOptionError(
-            f"group: this system has no group {group!r}: make it, or name one that it has."
+            f"group: this system has no group {shown(group)}: make it, or name one that it has."
         ) from None
     if os.geteuid() != 0 and known.gr_gid not in (os.getegid(), *os.getgroups()):
         raise ReporterOptionError(

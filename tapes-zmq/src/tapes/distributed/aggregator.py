@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from tapes.distributed.processes import machine, processes
 from tapes.distributed.unified import LEASE, LOGGER_NAME, MAX_SERIES, MAX_TAG_SETS, UnifiedRegistry
 from tapes.errors import ReporterError, ReporterOptionError, ReporterStateError
 from tapes.reporting import Reporter
+from tapes.reporting import checked as options
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -79,15 +81,16 @@ class RegistryAggregator:
         Raises ReporterOptionError for options that cannot be.
         """
         reporters: Any = [reporter] if isinstance(reporter, Reporter) else reporter
-        seconds: Any = lease
-        if not isinstance(reporters, Sequence) or not all(isinstance(each, Reporter) for each in reporters):
-            raise ReporterOptionError(f"An aggregator takes a reporter or a list of reporters, not {reporter!r}.")
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-            raise ReporterOptionError(f"lease is a number of seconds above 0, not {lease!r}.")
+        if (
+            not isinstance(reporters, Sequence)
+            or isinstance(reporters, (str, bytes))
+            or not all(isinstance(each, Reporter) for each in reporters)
+        ):
+            raise options.refusal("reporter", "a reporter or a list of reporters", reporter)
+        lease = options.seconds("lease", lease)
+        options.flag("by_worker", by_worker)
         for option, most in (("max_series", max_series), ("max_tag_sets", max_tag_sets)):
-            limit: Any = most
-            if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-                raise ReporterOptionError(f"{option} is how many series there may be, an int from 1, not {most!r}.")
+            options.integer(option, most, 1, sys.maxsize, "how many series there may be, an int from 1")
         self.reporters: Tuple[Reporter, ...] = tuple(reporters)
         self.address = addresses.checked(socket_addr, keys=keys, insecure=insecure)
         """Where it is."""
@@ -102,7 +105,7 @@ class RegistryAggregator:
         self.registry.identity = hashlib.sha256(place.encode()).digest()[:16]
         self._keys_folder = None if keys is None else os.path.abspath(os.fspath(keys))
         self._keys = None if keys is None else curve.of_aggregator(keys)
-        self._state_path = None if state_path is None else os.path.abspath(os.fspath(state_path))
+        self._state_path = None if state_path is None else os.path.abspath(options.path("state_path", state_path))
         self._here = Here()
         self._child: Optional[ForkedProcess] = None
         self._receiver: Optional[Receiver] = None

@@ -14,6 +14,7 @@ from tapes.distributed.publishing import has_recorded
 from tapes.distributed.trust import Trust, users
 from tapes.distributed.unified import LOGGER_NAME
 from tapes.registry import Registry
+from tapes.reporting import checked
 from tapes.reporting.exits import prepare_exit
 from tapes.reporting.run import after_last_reports
 
@@ -55,7 +56,7 @@ class DistributedRegistry(Registry):
         super().__init__(clock=clock, max_tag_sets=max_tag_sets)
         self.address = addresses.checked(socket_addr, keys=keys, insecure=insecure)
         """Where the aggregator is."""
-        self._interval = interval
+        self._interval = checked.seconds("interval", interval)
         self._keys: Optional[str] = None
         if keys is not None:
             from tapes.distributed.keys import of_worker

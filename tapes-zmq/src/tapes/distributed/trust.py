@@ -11,13 +11,15 @@ from contextlib import suppress
 from typing import FrozenSet, List, NamedTuple, Optional, Union
 
 from tapes.distributed import files
-from tapes.errors import ReporterOptionError
+from tapes.errors import ReporterOptionError, shown
 
 if os.name == "posix":
     import pwd
 
 Trust = Union[str, int, List[Union[str, int]], None]
 """A user, by name or number, or several."""
+
+_NOBODY = 2**32 - 1  # no user has this number, which says that there is none
 
 _CREDENTIALS = struct.Struct("iII")
 
@@ -82,12 +84,12 @@ def _is_trusted(user: int, trusted: FrozenSet[int]) -> bool:
 
 def _number(user: object) -> int:
     if isinstance(user, bool) or not isinstance(user, (str, int)):
-        raise ReporterOptionError(f"trust is the name or the number of a user, or a list of them, not {user!r}.")
-    if isinstance(user, int):
+        raise ReporterOptionError(f"trust is the name or the number of a user, or a list of them, not {shown(user)}.")
+    if isinstance(user, int) and 0 <= user < _NOBODY:
         return user
     try:
-        return pwd.getpwnam(user).pw_uid
+        return pwd.getpwnam(str(user)).pw_uid
     except (KeyError, NameError, ValueError):
         raise ReporterOptionError(
-            f"trust: this system has no user {user!r}: name one that it has, or give a number."
+            f"trust: this system has no user {shown(user)}: name one that it has, or give a number."
         ) from None

@@ -11,20 +11,20 @@ import socket
 import time
 from collections import deque
 from datetime import timedelta
-from typing import Deque, Dict, Iterable, Iterator, List, Literal, Optional, Union
+from typing import Deque, Dict, Iterable, Iterator, List, Literal, Optional, Tuple, Union
 
 from tapes.clock import Clock
-from tapes.errors import ReporterOptionError
+from tapes.errors import ReporterOptionError, shown
 from tapes.registry import Registry
-from tapes.reporting import ScheduledReporter
-from tapes.reporting.statsd.connection import LONGEST_PATH, Connection, Destination
+from tapes.reporting import ScheduledReporter, checked
+from tapes.reporting.statsd.connection import LONGEST_PATH, Connection, Destination, Protocol
 from tapes.reporting.statsd.deliveries import Change, Deliveries, deliveries
 from tapes.reporting.statsd.lines import COUNTER, Names, counters, gauges, names
-from tapes.reporting.statsd.names import STYLES, TagStyle, safe_name
+from tapes.reporting.statsd.names import STYLES, safe_name
 from tapes.reporting.statsd.packets import Packer
 from tapes.snapshot import Snapshot
 
-_PROTOCOLS = ("udp", "tcp", "unix")
+_PROTOCOLS: Tuple[Protocol, ...] = ("udp", "tcp", "unix")
 _LARGEST_DATAGRAM = 65507
 _SMALLEST_PACKET = 64
 
@@ -77,9 +77,14 @@ class StatsdReporter(ScheduledReporter):
         """
         super().__init__(interval, registry, clock=clock)
         self._destination = _destination(protocol, host, port, path)
-        self._prefix = _checked_prefix(prefix)
-        self._style = _checked_style(tags)
-        self._max_packet = _checked_size(max_packet)
+        self._max_packet = checked.integer(
+            "max_packet",
+            max_packet,
+            *(_SMALLEST_PACKET, _LARGEST_DATAGRAM),
+            f"how many bytes a packet may have, an int from {_SMALLEST_PACKET} to {_LARGEST_DATAGRAM}",
+        )
+        self._prefix = _checked_prefix(prefix, self._max_packet)
+        self._style = checked.choice("tags", tags, tuple(STYLES))
         self._connection = Connection(self._destination, self.clock)
         self._sleep = time.sleep
         self._unconfirmed: List[Change] = []
@@ -199,62 +204,42 @@ class StatsdReporter(ScheduledReporter):
 
 
 def _destination(protocol: object, host: object, port: object, path: object) -> Destination:
-    if protocol not in _PROTOCOLS:
-        raise ReporterOptionError(f"protocol is 'udp', 'tcp' or 'unix', not {protocol!r}.")
-    if (protocol == "unix") != (path is not None):
+    chosen = checked.choice("protocol", protocol, _PROTOCOLS)
+    if (chosen == "unix") != (path is not None):
         raise ReporterOptionError(
-            f"path ({path!r}) is the socket of a StatsD and goes with protocol='unix', not with {protocol!r}."
+            f"path ({shown(path)}) is the socket of a StatsD and goes with protocol='unix', not with {chosen!r}."
             if path is not None
             else "protocol='unix' needs the path of the socket: give path='/run/statsd.sock' or the like."
         )
-    if protocol == "unix":
-        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-            raise ReporterOptionError(f"path is a str or a path object, not {path!r} ({type(path).__name__}).")
-        return Destination("unix", "", 0, _checked_socket(os.path.abspath(os.fspath(path))))
-    if not isinstance(host, str) or not host:
-        raise ReporterOptionError(f"host is the name or the address of a host, like 'localhost', not {host!r}.")
-    if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
-        raise ReporterOptionError(f"port is an int from 1 to 65535, not {port!r}.")
-    return Destination("udp" if protocol == "udp" else "tcp", host, port, "")
+    if chosen == "unix":
+        return Destination("unix", "", 0, _checked_socket(os.path.abspath(checked.path("path", path))))
+    return Destination(
+        chosen,
+        checked.host("host", host, "the name or the address of a host, like 'localhost'"),
+        checked.integer("port", port, 1, 65535, "an int from 1 to 65535"),
+        "",
+    )
 
 
 def _checked_socket(path: str) -> str:
     if not hasattr(socket, "AF_UNIX"):
         raise ReporterOptionError("protocol='unix' needs unix sockets, which this system has not: use 'udp' or 'tcp'.")
     length = len(os.fsencode(path))
-    if length > LONGEST_PATH or "\0" in path:
+    if length > LONGEST_PATH:
         raise ReporterOptionError(
-            f"path is {path!r}, of {length} bytes. The path of a unix socket has at most {LONGEST_PATH} bytes and no "
-            "NUL: choose a shorter one, like one in /run or /tmp."
+            f"path is {shown(path)}, of {length} bytes. The path of a unix socket has at most {LONGEST_PATH} bytes: "
+            "choose a shorter one, like one in /run or /tmp."
         )
     return path
 
 
-def _checked_prefix(prefix: object) -> str:
+def _checked_prefix(prefix: object, max_packet: int) -> str:
     if prefix is None:
         return ""
     if not isinstance(prefix, str) or "" in prefix.split(".") or safe_name(prefix) != prefix:
-        raise ReporterOptionError(
-            f"prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not {prefix!r}."
+        raise checked.refusal("prefix", "a dotted name of letters, digits, '_' and '-', like 'shop.web'", prefix)
+    if len(prefix) > max_packet // 2:
+        raise checked.refusal(
+            "prefix", f"at most half as long as a packet, which has max_packet={max_packet} bytes", prefix
         )
     return f"{prefix}."
-
-
-def _checked_style(tags: object) -> TagStyle:
-    for style in STYLES:
-        if tags == style:
-            return style
-    raise ReporterOptionError(f"tags is 'name' or 'datadog', not {tags!r}.")
-
-
-def _checked_size(max_packet: object) -> int:
-    if (
-        isinstance(max_packet, int)
-        and not isinstance(max_packet, bool)
-        and _SMALLEST_PACKET <= max_packet <= _LARGEST_DATAGRAM
-    ):
-        return max_packet
-    raise ReporterOptionError(
-        f"max_packet is how many bytes a packet may have, an int from {_SMALLEST_PACKET} to {_LARGEST_DATAGRAM}, "
-        f"not {max_packet!r}."
-    )

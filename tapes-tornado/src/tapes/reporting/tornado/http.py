@@ -15,8 +15,8 @@ from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from tapes.encoding import Format
-from tapes.errors import ReporterOptionError
 from tapes.registry import DEFAULT_REGISTRY, Registry
+from tapes.reporting import checked
 from tapes.reporting.exchange import METHODS, SERVER, TEXT, headers_of, text_of
 from tapes.reporting.page import CANNOT_MAKE, Page, PageReporter, format_named
 from tapes.reporting.renderings import Renderings
@@ -54,7 +54,7 @@ class MetricsHandler(RequestHandler):
         """
         self._registry = DEFAULT_REGISTRY if registry is None else registry
         if not isinstance(self._registry, Registry):
-            raise ReporterOptionError(f"registry is a tapes.Registry, not {registry!r} ({type(registry).__name__}).")
+            raise checked.refusal("registry", "a tapes.Registry", registry)
         self._mounted = _mounted.setdefault(self._registry, {}).setdefault(format, _Mounted(self._registry, format))
         self._page: Optional[asyncio.Future[Page]] = None
         self._gone = False

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Callable, List, Optional
 
 from tornado.ioloop import IOLoop
 
-from tapes.errors import ReporterOptionError, ReporterStateError
+from tapes.errors import ReporterStateError
+from tapes.reporting import checked
 from tapes.reporting.reporter import LOGGER_NAME
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ def when_running(io_loop: Optional[IOLoop], run: Run, begin: Begin, name: str) -
 def checked_loop(io_loop: object) -> Optional[IOLoop]:
     """Return `io_loop` if it is an IOLoop or None. Raises ReporterOptionError for anything else."""
     if io_loop is not None and not isinstance(io_loop, IOLoop):
-        raise ReporterOptionError(
-            f"io_loop is an IOLoop of Tornado, like IOLoop.current(), not {io_loop!r} ({type(io_loop).__name__})."
-        )
+        raise checked.refusal("io_loop", "an IOLoop of Tornado, like IOLoop.current()", io_loop)
     return io_loop
 
 

@@ -1,0 +1,92 @@
+"""Options of reporters, checked when they are given. Each error names the option, its value and what it may be."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Sequence, TypeVar
+
+from tapes.clock import Clock, is_clock
+from tapes.errors import ReporterOptionError, shown
+from tapes.registry import Registry
+from tapes.state.numbers import LARGEST
+
+if TYPE_CHECKING:
+    Choice = TypeVar("Choice", bound=str)
+
+SHORTEST = 0.001
+"""The shortest interval, in seconds."""
+
+_LONGEST_PATH = 4096  # bytes
+_LONGEST_HOST = 255  # characters
+
+
+def refusal(option: str, meaning: str, value: object) -> ReporterOptionError:
+    """Return the error for an option that cannot be: `meaning` says what it is, and goes on from its name."""
+    return ReporterOptionError(f"{option} is {meaning}, not {shown(value)} ({type(value).__name__}).")
+
+
+def seconds(option: str, value: object, *, least: float = SHORTEST) -> float:
+    """Return a timedelta or a finite number of seconds as seconds."""
+    number: Any = value
+    if isinstance(value, timedelta):
+        number = value.total_seconds()
+    elif not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise refusal(option, "a timedelta or a number of seconds", value)
+    if not least <= number <= LARGEST:
+        raise refusal(option, f"{least:g} seconds or more, and finite", value)
+    return float(number)
+
+
+def integer(option: str, value: object, least: int, most: int, meaning: str) -> int:
+    """Return an int from `least` to `most`. `meaning` says what it is, with these."""
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    raise refusal(option, meaning, value)
+
+
+def flag(option: str, value: object) -> bool:
+    """Return True or False. Nothing else is taken for one of them: the text `false` would be True."""
+    if isinstance(value, bool):
+        return value
+    raise refusal(option, "True or False", value)
+
+
+def choice(option: str, value: object, choices: Sequence[Choice]) -> Choice:
+    """Return the one of `choices` that the value is."""
+    for each in choices:
+        if isinstance(value, str) and value == each:
+            return each
+    said = " or ".join([", ".join(map(repr, choices[:-1])), repr(choices[-1])])
+    raise refusal(option, said, value)
+
+
+def path(option: str, value: object) -> str:
+    """Return the path of a file or a folder as a str, as it was given."""
+    name = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(name, str):
+        raise refusal(option, "a str or a path object", value)
+    if not name or "\0" in name or len(os.fsencode(name)) > _LONGEST_PATH:
+        raise refusal(option, f"a path that is not empty, of at most {_LONGEST_PATH:,} bytes and without NUL", value)
+    return name
+
+
+def host(option: str, value: object, meaning: str) -> str:
+    """Return what may be the name or the address of a host. Whether there is one is not looked up."""
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_HOST and value.isprintable() and " " not in value:
+        return value
+    raise refusal(option, meaning, value)
+
+
+def registry(option: str, value: object) -> Registry:
+    """Return a registry."""
+    if isinstance(value, Registry):
+        return value
+    raise refusal(option, "a tapes.Registry", value)
+
+
+def clock(option: str, value: Clock) -> Clock:
+    """Return a clock."""
+    if is_clock(value):
+        return value
+    raise refusal(option, "an object with monotonic(), time() and wait(), like tapes.clock.SYSTEM_CLOCK", value)
