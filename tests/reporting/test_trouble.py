@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 from typing import List, Optional
@@ -10,8 +11,10 @@ from typing import List, Optional
 import pytest
 
 from tapes.errors import ReporterError
+from tapes.registry import Registry
 from tapes.reporting import ScheduledReporter
 from tapes.reporting.trouble import explained
+from tapes.testing import ManualClock
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/var/log/report")
 
@@ -45,6 +48,32 @@ def test_what_only_a_bug_can_cause(error: BaseException) -> None:
     assert explained(error) is None
 
 
+class Own(ScheduledReporter):
+    """A reporter of a user, who looks for what cannot be opened."""
+
+    def report(self) -> None:
+        """Fail."""
+        self.open_what_is_not_there()
+
+    def open_what_is_not_there(self) -> None:
+        """Fail."""
+        raise FULL
+
+
+def test_trouble_can_be_located(caplog: pytest.LogCaptureFixture) -> None:
+    """The traceback of the first of a row is logged at the level DEBUG, after the line."""
+    caplog.set_level(logging.DEBUG, "tapes.reporting")
+    with Own(10, Registry(clock=ManualClock())):
+        pass  # a first report and a last one
+
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", f"Own(interval=10) could not report: {explained(FULL)} It will try again."),
+        ("DEBUG", "Own(interval=10) has failed here:"),
+    ]
+    assert [record.exc_info and record.exc_info[1] for record in caplog.records] == [None, FULL]
+    assert "open_what_is_not_there" in caplog.text
+
+
 class Failing(ScheduledReporter):
     """Cannot close what it has opened."""
 
@@ -67,11 +96,15 @@ class Failing(ScheduledReporter):
 )
 def test_a_close_that_fails(caplog: pytest.LogCaptureFixture, error: BaseException, line: str) -> None:
     """It is logged like a report that fails: with a traceback for a bug alone."""
+    caplog.set_level(logging.DEBUG, "tapes.reporting")
     reporter = Failing(10)
     reporter.errors = [error]
 
     with reporter:
         pass
 
-    assert [record.getMessage() for record in caplog.records] == [line]
-    assert bool(caplog.records[0].exc_info) is isinstance(error, ZeroDivisionError)
+    warned = [record for record in caplog.records if record.levelno > logging.DEBUG]
+    assert [record.getMessage() for record in warned] == [line]
+    assert bool(warned[0].exc_info) is isinstance(error, ZeroDivisionError)
+    located = [record.exc_info for record in caplog.records if record.exc_info]
+    assert [info[1] for info in located] == [error]

@@ -181,7 +181,8 @@ class Reporter(ABC):
         """Take note of a report that could not be made: count it, tell the observers, log the first in a row.
 
         `problem` goes on from the name of the reporter: what is wrong and what becomes of it. A ReporterError or an
-        OSError is trouble from around the program, and is logged in one line; any other error with its traceback.
+        OSError is trouble from around the program, and is logged in one line, with the traceback in a second one at the
+        level DEBUG; any other error is logged with its traceback.
         """
         reason = explained(error)
         if problem is not None:
@@ -196,6 +197,8 @@ class Reporter(ABC):
             self.failures += 1
             self.last_error = error
         length = self._streak.failed(line, error if reason is None else None)
+        if reason is not None and length == 1:
+            self._log_origin(error)
         for observer in list(observers.report_failed):
             observer(self, error, length)
 
@@ -313,6 +316,13 @@ class Reporter(ABC):
         line = problem if reason is None else f"{problem} {reason}"
         with suppress(Exception):  # by handlers
             logging.getLogger(LOGGER_NAME).error("%r %s", self, line, exc_info=error if reason is None else None)
+            if reason is not None:
+                self._log_origin(error)
+
+    def _log_origin(self, error: BaseException) -> None:
+        import logging
+
+        logging.getLogger(LOGGER_NAME).debug("%r has failed here:", self, exc_info=error)
 
 
 class _Thread(threading.Thread):
