@@ -56,7 +56,7 @@ DURATIONS: List[Any] = [
     timedelta(-1),
     None,
 ]
-HOSTS: List[Any] = [*OBJECTS, *NUMBERS, *TEXTS, " ", "a b", "a\nb", "\udcff", True, None, ["x"]]
+HOSTS: List[Any] = [*OBJECTS, *NUMBERS, "a\0b", LONG, " ", "a b", "a\nb", "\udcff", True, None, ["x"]]
 PORTS: List[Any] = [*OBJECTS, *NUMBERS, *TEXTS, "80", 80.0, True, None, 65536]
 PATHS: List[Any] = [*OBJECTS, *NUMBERS, *TEXTS, True, ["x"], 0]
 FLAGS: List[Any] = [*OBJECTS, *NUMBERS, *TEXTS, "false", 0, 1, None]
@@ -97,7 +97,7 @@ def statsd(cls: Any) -> List[Option]:
     given = {"interval": 1}
     return [
         *scheduled(cls),
-        Option(cls, given, "host", HOSTS),
+        Option(cls, given, "host", [*HOSTS, ""]),
         Option(cls, given, "port", [*PORTS, 0]),
         Option(cls, given, "prefix", [*OBJECTS, *NUMBERS, *TEXTS, True, "a.", "a b"]),
         Option(cls, given, "protocol", NAMES),
@@ -111,6 +111,7 @@ def addressed(cls: Any, others: Dict[str, Any]) -> List[Option]:
     """Return the options of both ends of what goes to an aggregator."""
     addresses = [
         *HOSTS,
+        "",
         "ipc://",
         "tcp://",
         "ipc://a\0b",
@@ -175,6 +176,27 @@ def test_what_an_option_cannot_be(option: Option) -> None:
         assert option.name in message
         assert len(message) < 700
         assert "\n" not in message
+
+
+@pytest.mark.parametrize("cls", [HTTPReporter, TornadoHTTPReporter])
+def test_an_empty_host_of_a_page(cls: Any) -> None:
+    """It stands for all addresses of the machine, as it does in Python's own servers."""
+    assert cls(8889, host="").url == "http://0.0.0.0:8889/"
+
+
+@pytest.mark.parametrize("interval", [timedelta.resolution, 1e-6, 1])
+def test_the_shortest_interval(interval: Any) -> None:
+    """Whatever a timedelta can be above zero is one."""
+    assert MemoryReporter(interval).interval in (1e-6, 1.0)
+
+
+@pytest.mark.parametrize("cls", [StatsdReporter, TornadoStatsdReporter])
+def test_the_longest_prefix(cls: Any) -> None:
+    """A prefix is refused where no metric at all would fit into a packet besides."""
+    cls(1, prefix="x" * 52, max_packet=64)
+
+    with pytest.raises(ReporterOptionError, match="prefix is short enough to leave room for a metric in a packet"):
+        cls(1, prefix="x" * 53, max_packet=64)
 
 
 def is_said_in_toml(value: Any) -> bool:

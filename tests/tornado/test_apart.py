@@ -372,11 +372,11 @@ def test_errors_name_the_reporter_that_the_user_knows(
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (lambda: TornadoStreamReporter(0), "interval is 0.001 seconds or more"),
+        (lambda: TornadoStreamReporter(0), "interval is a microsecond or more"),
         (lambda: TornadoStreamReporter(1, io.StringIO(), path="x"), "either stream"),
         (lambda: TornadoStreamReporter(1, cast("Any", "stats.json")), "use path"),
         (lambda: TornadoStreamReporter(1, io_loop=cast("Any", "current")), "io_loop is an IOLoop"),
-        (lambda: TornadoStatsdReporter(-1), "interval is 0.001 seconds or more"),
+        (lambda: TornadoStatsdReporter(-1), "interval is a microsecond or more"),
         (lambda: TornadoStatsdReporter(1, protocol=cast("Any", "sctp")), "protocol"),
         (lambda: TornadoStatsdReporter(1, io_loop=cast("Any", 1)), "io_loop is an IOLoop"),
     ],

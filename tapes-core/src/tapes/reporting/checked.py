@@ -14,9 +14,7 @@ from tapes.state.numbers import LARGEST
 if TYPE_CHECKING:
     Choice = TypeVar("Choice", bound=str)
 
-SHORTEST = 0.001
-"""The shortest interval, in seconds."""
-
+_SHORTEST = 1e-6  # seconds, as of a timedelta
 _LONGEST_PATH = 4096  # bytes
 _LONGEST_HOST = 255  # characters
 
@@ -26,15 +24,15 @@ def refusal(option: str, meaning: str, value: object) -> ReporterOptionError:
     return ReporterOptionError(f"{option} is {meaning}, not {shown(value)} ({type(value).__name__}).")
 
 
-def seconds(option: str, value: object, *, least: float = SHORTEST) -> float:
-    """Return a timedelta or a finite number of seconds as seconds."""
+def seconds(option: str, value: object) -> float:
+    """Return a timedelta or a finite number of seconds, from a microsecond, as seconds."""
     number: Any = value
     if isinstance(value, timedelta):
         number = value.total_seconds()
     elif not isinstance(value, (int, float)) or isinstance(value, bool):
         raise refusal(option, "a timedelta or a number of seconds", value)
-    if not least <= number <= LARGEST:
-        raise refusal(option, f"{least:g} seconds or more, and finite", value)
+    if not _SHORTEST <= number <= LARGEST:
+        raise refusal(option, "a microsecond or more, and finite", value)
     return float(number)
 
 
@@ -71,9 +69,9 @@ def path(option: str, value: object) -> str:
     return name
 
 
-def host(option: str, value: object, meaning: str) -> str:
-    """Return what may be the name or the address of a host. Whether there is one is not looked up."""
-    if isinstance(value, str) and 0 < len(value) <= _LONGEST_HOST and value.isprintable() and " " not in value:
+def host(option: str, value: object, meaning: str, *, least: int = 1) -> str:
+    """Return what may be the name or the address of a host, of `least` characters. It is not looked up."""
+    if isinstance(value, str) and least <= len(value) <= _LONGEST_HOST and value.isprintable() and " " not in value:
         return value
     raise refusal(option, meaning, value)
 

@@ -58,7 +58,8 @@ class PageReporter(Reporter):
         """
         super().__init__(registry)
         self._port = checked.integer("port", port, 0, 65535, "an int from 0, which is any free one, to 65535")
-        self._host = checked.host("host", host, "an address of this machine, like '127.0.0.1', or '0.0.0.0' for all")
+        meaning = "an address of this machine, like '127.0.0.1', or '0.0.0.0' for all"
+        self._host = checked.host("host", host, meaning, least=0) or "0.0.0.0"  # as "" is to bind()
         self._format = format_named(_checked_format(format))
         self._allowed_hosts = _checked_hosts(allowed_hosts)
         self._is_private = True  # reached from this machine only

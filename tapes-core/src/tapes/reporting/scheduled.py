@@ -46,7 +46,7 @@ class ScheduledReporter(Reporter):
         """Report on `registry` (by default the process-wide one) every `interval`, a timedelta or seconds.
 
         `clock` says when an interval has passed; by default it is that of the registry. Raises ReporterOptionError for
-        an interval below a millisecond, and one that is not finite.
+        an interval below a microsecond, and one that is not finite.
         """
         super().__init__(registry)
         self.interval: float = checked.seconds("interval", interval)

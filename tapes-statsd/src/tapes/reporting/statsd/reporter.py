@@ -27,6 +27,7 @@ from tapes.snapshot import Snapshot
 _PROTOCOLS: Tuple[Protocol, ...] = ("udp", "tcp", "unix")
 _LARGEST_DATAGRAM = 65507
 _SMALLEST_PACKET = 64
+_SHORTEST_LINE = "x.value:0|g"
 
 # As many packets as a socket holds that nobody has made larger (212,992 bytes on Linux, where such a packet is counted
 # as 2,304), with room for other senders; and seconds for a StatsD to take them out. Faster ones are lost unnoticed.
@@ -238,8 +239,8 @@ def _checked_prefix(prefix: object, max_packet: int) -> str:
         return ""
     if not isinstance(prefix, str) or "" in prefix.split(".") or safe_name(prefix) != prefix:
         raise checked.refusal("prefix", "a dotted name of letters, digits, '_' and '-', like 'shop.web'", prefix)
-    if len(prefix) > max_packet // 2:
+    if len(f"{prefix}.{_SHORTEST_LINE}") > max_packet:
         raise checked.refusal(
-            "prefix", f"at most half as long as a packet, which has max_packet={max_packet} bytes", prefix
+            "prefix", f"short enough to leave room for a metric in a packet of max_packet={max_packet} bytes", prefix
         )
     return f"{prefix}."
