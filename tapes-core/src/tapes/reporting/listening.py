@@ -20,7 +20,7 @@ def listen(host: str, port: int, listener: object) -> OwnSocket:
     address at all, and OSError, with its `errno`, for one that is not of this machine and for a port that is taken.
     """
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise ReporterOptionError(
             f"{listener!r} cannot listen on host {host!r}: {error}. Use an address of this machine, "
@@ -63,7 +63,7 @@ def is_loopback(listener: socket.socket) -> bool:
 
 
 def _first(host: str) -> Tuple[int, str]:
-    found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return found[0][0], str(found[0][4][0])
 
 
