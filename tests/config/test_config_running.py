@@ -14,6 +14,7 @@ import tapes
 from tapes.config import Configuration, configure
 from tapes.errors import ConfigError, ReporterError
 from tapes.reporting import Reporter
+from tapes.testing import ManualClock
 from tests.reporting.lines import statistics
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 class Recording(Reporter):
     """Writes down with which timeouts it is stopped, and can be made to hang or to raise."""
 
-    def __init__(self, takes: float = 0.0, error: Exception | None = None) -> None:
+    def __init__(self, clock: ManualClock, takes: float = 0.0, error: Exception | None = None) -> None:
         super().__init__(tapes.Registry())
+        self.clock = clock
         self.takes = takes
         self.error = error
         self.timeouts: list[float] = []
@@ -40,7 +42,7 @@ class Recording(Reporter):
         self.timeouts.append(timeout)
         if self.error is not None:
             raise self.error
-        threading.Event().wait(min(timeout, self.takes))
+        self.clock.advance(min(timeout, self.takes))
 
 
 def lines(path: Path) -> list[Any]:
@@ -107,6 +109,7 @@ def test_failed_start_stops_what_was_started(tmp_path: Path) -> None:
     """If a reporter cannot be started, those before it are stopped and the error names it and has the reason."""
     registry = tapes.Registry()
     path = tmp_path / "stats.jsonl"
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config = {
@@ -128,7 +131,7 @@ def test_failed_start_stops_what_was_started(tmp_path: Path) -> None:
     assert len(lines(path)) == 2
     assert not (tmp_path / "never").exists()
     assert registry.max_tag_sets == 2000
-    assert not [thread for thread in threading.enumerate() if thread.name == "tapes-ThreadedStreamReporter"]
+    assert not [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("tapes-")]
 
 
 def test_stopping_twice() -> None:
@@ -141,20 +144,20 @@ def test_stopping_twice() -> None:
     assert not configuration.reporters["http"].running
 
 
-def test_hanging_reporter_leaves_time_for_the_others() -> None:
+def test_hanging_reporter_leaves_time_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """All reporters share one deadline: one that hangs takes its share, what others do not need is passed on."""
-    quick, hanging, last = Recording(), Recording(takes=60), Recording()
+    clock = ManualClock()
+    monkeypatch.setattr("tapes.config.configuration.time", clock)
+    quick, hanging, last = Recording(clock), Recording(clock, takes=60), Recording(clock)
 
-    Configuration(tapes.Registry(), {"quick": quick, "hanging": hanging, "last": last}).stop(timeout=0.3)
+    Configuration(tapes.Registry(), {"quick": quick, "hanging": hanging, "last": last}).stop(timeout=3)
 
-    assert quick.timeouts == [pytest.approx(0.1, abs=0.01)]
-    assert hanging.timeouts == [pytest.approx(0.15, abs=0.01)]
-    assert last.timeouts == [pytest.approx(0.15, abs=0.1)]
+    assert (quick.timeouts, hanging.timeouts, last.timeouts) == ([1.0], [1.5], [1.5])
 
 
 def test_reporter_that_cannot_be_stopped(caplog: pytest.LogCaptureFixture) -> None:
     """A reporter whose stop() raises is logged with its key, and the others are stopped all the same."""
-    bad, good = Recording(error=OSError("no")), Recording()
+    bad, good = Recording(ManualClock(), error=OSError("no")), Recording(ManualClock())
 
     Configuration(tapes.Registry(), {"bad": bad, "good": good}).stop()
 
@@ -169,7 +172,7 @@ def test_reporters_cannot_be_replaced() -> None:
     configuration = configure({"reporters": {}}, registry=tapes.Registry())
 
     with pytest.raises(TypeError):
-        configuration.reporters["http"] = Recording()  # type: ignore[index]  # that it cannot be assigned is the point
+        configuration.reporters["http"] = Recording(ManualClock())  # type: ignore[index]  # that it cannot be assigned is the point
 
 
 def test_third_party_reporter_without_a_registry(distributions: Distributions) -> None:
