@@ -100,17 +100,18 @@ def test_a_client_that_trickles_loses_its_connection(
     reporter: PageReporter, connect: Connect, monkeypatch: pytest.MonkeyPatch, start: bytes
 ) -> None:
     """A request has one deadline as a whole: a byte now and then does not put it off."""
-    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.3)
-    client = connect()
-    client.sendall(start)
 
     def trickle() -> None:
+        client = connect()
+        client.sendall(start)
         for _ in range(3000):
             client.sendall(b"x")
             time.sleep(0.01)
 
-    with pytest.raises(ConnectionError):
-        trickle()
+    with monkeypatch.context() as patch:
+        patch.setattr(connections, "REQUEST_TIMEOUT", 0.3)
+        with pytest.raises(ConnectionError):
+            trickle()
     assert fetch(reporter.port) == 200
 
 

@@ -287,7 +287,6 @@ def test_of_a_server_that_hangs_until_nothing_more_goes_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """When the buffers on the way to a StatsD that stands still are full, the rest is kept, and no line is cut off."""
-    monkeypatch.setattr("tapes.reporting.statsd.connection.SEND_TIMEOUT", 0.05)
     counters = [registry.counter(f"orders.{number:0200d}") for number in range(2000)]
     reporter = make_reporter(protocol, max_packet=max_packet)
     reporter.report()
@@ -305,8 +304,10 @@ def test_of_a_server_that_hangs_until_nothing_more_goes_in(
             reporter.report()
 
     server.pause()
-    with pytest.raises(TimeoutError, match="takes nothing"):
-        fill()
+    with monkeypatch.context() as patch:
+        patch.setattr("tapes.reporting.statsd.connection.SEND_TIMEOUT", 0.05)
+        with pytest.raises(TimeoutError, match="takes nothing"):
+            fill()
     server.resume()
     reporter.report()
     expected = {f"{counter.name}.value": rounds for counter in counters}
