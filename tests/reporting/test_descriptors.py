@@ -135,29 +135,34 @@ class Lines:
         self.received = b""
         if self._is_stream:
             self._listener.listen()
-        threading.Thread(target=self._work, daemon=True).start()
+        self._closing = threading.Event()
+        self._threads = [threading.Thread(target=self._work, daemon=True)]
+        self._threads[0].start()
 
     def clients(self) -> Set[int]:
         """Return the descriptors of this process that are connected to it."""
         return {descriptor for descriptor in open_descriptors() if address(descriptor, "getpeername") == self.address}
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listen no more. Each thread closes what it reads, as the number may be that of something else at once."""
+        self._closing.set()
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+            self._listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread that waits for it
+        for thread in self._threads:
+            thread.join(PATIENCE)
 
     def _work(self) -> None:
-        with suppress(OSError):
-            while True:
+        with self._listener, suppress(OSError):
+            while not self._closing.is_set():
                 if self._is_stream:
                     client, _ = self._listener.accept()
-                    threading.Thread(target=self._read, args=(client,), daemon=True).start()
+                    self._threads.append(threading.Thread(target=self._read, args=(client,), daemon=True))
+                    self._threads[-1].start()
                 else:
                     self.received += self._listener.recv(65536)
 
     def _read(self, client: socket.socket) -> None:
-        with client:
+        with client, suppress(OSError):
             while data := client.recv(65536):
                 self.received += data
 
