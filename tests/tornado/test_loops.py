@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Set
 
 import pytest
 from tornado.ioloop import IOLoop
@@ -37,13 +37,14 @@ def child_run() -> Iterator[Run]:
 @pytest.fixture(autouse=True)
 def _nothing_waits_afterwards(until: Until) -> Iterator[None]:
     """Every lookout ends with what it looks for, or with its run."""
+    before = lookouts()
     yield
-    until(lambda: lookouts() == [])
+    until(lambda: lookouts() <= before)
 
 
-def lookouts() -> List[str]:
-    """Return the names of the lookouts that there are."""
-    return [thread.name for thread in threading.enumerate() if thread.name.endswith("-lookout")]
+def lookouts() -> Set[threading.Thread]:
+    """Return the lookouts that there are."""
+    return {thread for thread in threading.enumerate() if thread.name.endswith("-lookout")}
 
 
 def test_a_loop_that_is_given_begins(run: Run, loop_thread: LoopThread, until: Until) -> None:

@@ -175,12 +175,13 @@ def test_a_producer_that_blocks_does_not_block_the_application(
             self.finish("hello")
 
     handlers: List[Any] = [("/metrics", MetricsHandler, {"registry": registry}), ("/", Hello)]
+    before = set(threading.enumerate())
     with application(handlers) as (_, port), socket.create_connection(("127.0.0.1", port), 30) as client:
         client.sendall(REQUEST)
         until(lambda: blocked.reads == 1)
 
         assert ask(port, "GET", "/")[2] == b"hello"
-        pages = [thread for thread in threading.enumerate() if thread.name == "tapes-MetricsHandler-page"]
+        pages = [thread for thread in set(threading.enumerate()) - before if thread.name == "tapes-MetricsHandler-page"]
         assert [thread.daemon for thread in pages] == [True]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Set
 
 import pytest
 
@@ -41,6 +42,17 @@ def started() -> Iterator[List[RegistryAggregator]]:
     yield aggregators
     for aggregator in aggregators:
         aggregator.stop()
+
+
+@pytest.fixture
+def earlier() -> List[int]:
+    """Return the child processes that this one had before the test, which others may have left."""
+    return children()
+
+
+def descriptors() -> Set[str]:
+    """Return those of this process, and with them the lowest that was free, by which they are listed."""
+    return set(os.listdir("/proc/self/fd"))
 
 
 def children() -> List[int]:
@@ -249,7 +261,7 @@ def test_starting_twice_in_this_process_is_an_error(place: Place) -> None:
     assert not thread.is_alive()
 
 
-def test_stopping_twice_or_without_a_start_does_nothing(place: Place) -> None:
+def test_stopping_twice_or_without_a_start_does_nothing(place: Place, earlier: List[int]) -> None:
     """Each `stop()` returns, and the last report is made once."""
     aggregator = RegistryAggregator(stream(place), place.address)
 
@@ -259,7 +271,7 @@ def test_stopping_twice_or_without_a_start_does_nothing(place: Place) -> None:
     aggregator.stop()
 
     assert len(place.report().documents()) == 2, "the first report and the last"
-    assert children() == []
+    assert set(children()) <= set(earlier)
 
 
 def test_start_after_stop_begins_again(place: Place) -> None:
@@ -290,7 +302,9 @@ def test_with_stops_also_after_an_error(place: Place) -> None:
     assert len(place.report().documents()) == 2
 
 
-def test_stop_returns_in_time_when_a_reporter_hangs(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+def test_stop_returns_in_time_when_a_reporter_hangs(
+    place: Place, earlier: List[int], caplog: pytest.LogCaptureFixture
+) -> None:
     """What has not ended by then is killed, which is logged; nothing of it is left."""
     aggregator = RegistryAggregator([HangingReporter(HOUR), stream(place)], place.address)
     aggregator.start()
@@ -303,7 +317,7 @@ def test_stop_returns_in_time_when_a_reporter_hangs(place: Place, caplog: pytest
 
     assert took < 30
     assert not is_there(pid)
-    assert children() == []
+    assert set(children()) <= set(earlier)
     assert [
         record.getMessage().partition(" has not stopped within 0.5 s and was killed")[1] != ""
         for record in caplog.records
@@ -394,11 +408,12 @@ def test_a_child_may_run_another_one(place: Place) -> None:
     assert place.report("other").last("served.value") == {"served.value": 2}
 
 
-def test_starting_and_stopping_leaves_nothing_open(place: Place) -> None:
+def test_starting_and_stopping_leaves_nothing_open(place: Place, earlier: List[int]) -> None:
     """Whether the start has worked or not, this process has as many open files as before."""
     aggregator = RegistryAggregator(stream(place), place.address)
     refused = RegistryAggregator(stream(place), f"ipc://{place.folder}/missing/a")
-    before = len(os.listdir("/proc/self/fd"))
+    gc.collect()  # what other tests have left behind
+    before = descriptors()
 
     for _ in range(3):
         with aggregator, pytest.raises(OSError, match="missing"):
@@ -408,8 +423,8 @@ def test_starting_and_stopping_leaves_nothing_open(place: Place) -> None:
         os.kill(aggregator.pid, signal.SIGKILL)
         until(lambda: aggregator.pid is None, "it has ended")
 
-    assert len(os.listdir("/proc/self/fd")) == before
-    assert children() == []
+    assert descriptors() <= before
+    assert set(children()) <= set(earlier)
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing(place: Place) -> None:
