@@ -22,6 +22,7 @@ from tapes.reporting.tornado.apart import ApartReporter
 from tapes.reporting.tornado.statsd import TornadoStatsdReporter
 from tapes.reporting.tornado.stream import TornadoStreamReporter
 from tapes.testing import ManualClock, ReporterContract
+from tests.servers.processes import free_port
 from tests.tornado.conftest import ClockedLoop, LoopThread
 
 
@@ -351,9 +352,7 @@ class TestTornadoStatsdReporter(Apart):
         """Listen."""
         super().setup_method()
         self.statsd: Optional[socket.socket] = None
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as chosen:
-            chosen.bind(("127.0.0.1", 0))
-            self.port: int = chosen.getsockname()[1]
+        self.port = free_port()  # which nobody is given while it is closed
         self.packets = 0
         self.mend_far_end()
 
