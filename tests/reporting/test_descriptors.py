@@ -101,10 +101,15 @@ class Application:
             peer.close()
 
 
-def open_descriptors() -> Set[int]:
-    """Return those of this process."""
-    found = {int(name) for name in os.listdir("/proc/self/fd")}
-    return {descriptor for descriptor in found if identity(descriptor) is not None}
+def open_descriptors() -> Dict[int, object]:
+    """Return those of this process, and what each stands for."""
+    found = {int(name): identity(int(name)) for name in os.listdir("/proc/self/fd")}
+    return {descriptor: what for descriptor, what in found.items() if what is not None}
+
+
+def opened_since(before: Dict[int, object]) -> Set[int]:
+    """Return which descriptors stand for something new, also where a thread of another test has just closed one."""
+    return {descriptor for descriptor, what in open_descriptors().items() if before.get(descriptor) != what}
 
 
 @pytest.fixture
@@ -200,7 +205,7 @@ def test_a_file_is_opened_again_and_the_application_left_alone(
     before = open_descriptors()
     with STREAM[driver](0.02, registry=registry, path=path) as reporter:
         reports(reporter, until)
-        application.takes(open_descriptors() - before)
+        application.takes(opened_since(before))
         registry.counter("orders").increment()
         reports(reporter, until)
 
@@ -240,7 +245,7 @@ def test_a_page_ends_and_the_application_is_left_alone(
     before = open_descriptors()
     reporter = HTTP[driver](0, Registry())
     reporter.start()
-    own_ones = open_descriptors() - before
+    own_ones = opened_since(before)
     served = ("127.0.0.1", reporter.port)
     with closing(HTTPConnection(*served, timeout=PATIENCE)) as client:
         client.request("GET", "/")
