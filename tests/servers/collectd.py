@@ -17,12 +17,14 @@ from tests.servers.processes import PATIENCE, ServerProcess, free_port, send_dat
 ATTEMPTS = 5  # at a start, each with another port
 HOST = "tests"
 
+# It forgets a value that has not been read again for so many intervals, which is a moment for a busy machine.
 CONFIGURATION = """
 BaseDir "{folder}"
 PIDFile "{folder}/pid"
 Hostname "{host}"
 FQDNLookup false
 Interval 0.1
+Timeout 36000
 ReadThreads 1
 WriteThreads 1
 LoadPlugin logfile
