@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from typing import Callable
+from typing import Callable, Iterator
 
 import pytest
 from hypothesis import settings
@@ -27,6 +28,22 @@ PATIENCE = 60.0
 
 Until = Callable[[Callable[[], object]], None]
 RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+LATE = 5.0
+"""Seconds for which the threads that a test has left are waited for. One that hangs by intent may take longer."""
+
+
+@pytest.fixture(autouse=True)
+def _threads_end_with_their_test() -> Iterator[None]:
+    """Wait for what is about to end: what it logs and closes as the last thing is no matter of the next test."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + LATE
+    while any(thread.name.startswith("tapes-") for thread in set(threading.enumerate()) - before):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.002)
 
 
 @pytest.fixture
