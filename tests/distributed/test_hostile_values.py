@@ -370,8 +370,8 @@ class Scene:
             for statistic in ("value", "count"):
                 assert page["remote"][key].get(statistic) == wanted.get(statistic)
         named = names(snapshot, "", "name")
-        changes = self.deliveries.changes([each for each in snapshot.readings if each.kind == "counter"])
-        for line in [*counters(changes, snapshot, named), *gauges(snapshot, named)]:
+        changes = self.deliveries.changes(snapshot.readings)
+        for line in [*counters(changes, named), *gauges(snapshot, named)]:
             assert "nan" not in line
             assert "inf" not in line
 

@@ -55,8 +55,7 @@ def written(snapshot: Snapshot) -> Any:
     """Return what is written of a snapshot as JSON, after a look at what is written of it for StatsD."""
     named = names(snapshot, "", "name")
     deliveries = Deliveries()
-    told = [reading for reading in snapshot.readings if reading.kind == "counter"]
-    lines = [*counters(deliveries.changes(told), snapshot, named), *gauges(snapshot, named)]
+    lines = [*counters(deliveries.changes(snapshot.readings), named), *gauges(snapshot, named)]
     for line in "\n".join(lines).splitlines():
         number = line.partition(":")[2].partition("|")[0]
         assert math.isfinite(float(number)), line

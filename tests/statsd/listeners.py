@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from tests.servers.processes import free_port
+
 TIMEOUT = 30.0
 
 
@@ -16,8 +18,8 @@ class Datagrams:
     """A UDP socket that can be closed and opened again at the same port."""
 
     def __init__(self) -> None:
-        self._socket = self._listening(0)
-        self.port: int = self._socket.getsockname()[1]
+        self.port = free_port()  # and none that the system would give to another while this is down
+        self._socket = self._listening(self.port)
         self.packets: List[str] = []
         """Everything that was received."""
 
@@ -53,7 +55,7 @@ class Stream:
 
     def __init__(self, path: Optional[Path] = None, *, reading: bool = True) -> None:
         self._path = path
-        self.port = 0
+        self.port = free_port()
         self.reading = reading
         self.lines: List[str] = []
         """Every whole line that was received."""
@@ -68,7 +70,6 @@ class Stream:
             if not self.reading:
                 self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             self._listener.bind(("127.0.0.1", self.port))
-            self.port = self._listener.getsockname()[1]
         else:
             self._path.unlink(missing_ok=True)
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -10,7 +10,7 @@ from typing import Iterator, List
 import pytest
 
 from tapes.registry import Registry
-from tapes.reporting.statsd.deliveries import Change, Deliveries, deliveries
+from tapes.reporting.statsd.deliveries import Changes, Deliveries, deliveries
 from tapes.snapshot import Reading
 
 
@@ -27,7 +27,7 @@ def book(registry: Registry) -> Deliveries:
     return told
 
 
-def changes(told: Deliveries, registry: Registry) -> List[Change]:
+def changes(told: Deliveries, registry: Registry) -> Changes:
     """Look at what is to be told."""
     return told.changes(registry.snapshot().readings)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tapes.registry import Registry
 from tapes.reporting.statsd.deliveries import Deliveries
-from tapes.reporting.statsd.lines import COUNTER, counters, gauges, names
+from tapes.reporting.statsd.lines import counters, gauges, names
 from tapes.snapshot import Reading, Snapshot
 from tapes.testing import ManualClock
 
@@ -27,8 +27,8 @@ def lines_of(registry: Registry, prefix: str = "", style: Literal["name", "datad
 def written(snapshot: Snapshot, prefix: str = "", style: Literal["name", "datadog"] = "name") -> List[str]:
     """Write a snapshot: the changes of counters first."""
     named = names(snapshot, prefix, style)
-    changes = Deliveries().changes(reading for reading in snapshot.readings if reading.kind == COUNTER)
-    return [*counters(changes, snapshot, named), *gauges(snapshot, named)]
+    changes = Deliveries().changes(snapshot.readings)
+    return [*counters(changes, named), *gauges(snapshot, named)]
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import select
 import socket
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -435,6 +437,37 @@ def test_a_stream_that_takes_everything_costs_no_waiting(
     reporting.join(30)
 
     assert not reporting.is_alive()
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="This is about CPython's collector of garbage.")
+@pytest.mark.parametrize("kind", ["counter", "gauge", "meter", "histogram", "timer"])
+def test_a_report_gives_no_cause_to_look_through_everything(
+    make: Make, registry: Registry, statsd: Datagrams, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Not even where the collector runs after each burst: next to nothing of a report outlives it."""
+    metrics, rounds, kept = 400, 20, 0
+
+    def collect(seconds: Any = 0.0) -> None:
+        nonlocal kept
+        statsd.read()
+        before = len(gc.get_objects(generation=2))
+        gc.collect(1)
+        kept += len(gc.get_objects(generation=2)) - before
+
+    monkeypatch.setattr("tapes.reporting.statsd.reporter._BURST", 8)
+    reporter = make(statsd.port)
+    reporter._sleep = collect
+    method = {"counter": "increment", "gauge": "set", "meter": "mark"}.get(kind, "update")
+    for turn in range(5 + rounds):
+        for number in range(metrics):
+            getattr(getattr(registry, kind)(f"metric{number}"), method)(turn + 1)
+        clock.advance(1.0)
+        reporter.report()
+        collect()
+        if turn < 5:
+            kept = 0
+
+    assert kept < metrics * rounds / 2
 
 
 def test_a_unix_socket_gets_every_change_once(registry: Registry, tmp_path: Path, until: Until) -> None:

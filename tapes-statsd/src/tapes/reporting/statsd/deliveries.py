@@ -8,44 +8,79 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Dict, Hashable, Iterable, List, NamedTuple, Optional, Tuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Dict, Hashable, Iterable, List, NamedTuple, Optional, Tuple, Union, overload
+
+from tapes.reporting.statsd.lines import COUNTER
 
 if TYPE_CHECKING:
-    from tapes.naming import Tags
     from tapes.registry import Registry
     from tapes.snapshot import Reading
 
-Series = Tuple[str, "Tags"]
-
-
-class Counts(NamedTuple):
-    """What a counter had counted at one moment."""
-
-    increments: float
-    decrements: float
+Counts = Tuple[float, float]
+"""What a counter had counted at one moment: what was added, and what was taken away. A plain tuple, see `Changes`."""
 
 
 class Change(NamedTuple):
     """What a counter has counted since its destination was told of it."""
 
-    series: Series
+    place: int
+    """That of the counter among the readings."""
     origin: object
+    """What these were readings of."""
     before: Counts
     after: Counts
 
     @property
     def value(self) -> float:
         """What the counter has changed by."""
-        before, after = self.before, self.after
-        return (after.increments - before.increments) - (after.decrements - before.decrements)
+        return _between(self.before, self.after)
 
 
-class _Told(NamedTuple):
-    origin: object
-    counts: Counts
+class Changes(Sequence[Change]):
+    """Changes that are made when they are asked for.
+
+    What they are made of is kept in lists, and so is what was told, as plain numbers: of many thousands of objects that
+    live for as long as a report CPython would take notice, see `tapes.recording.buffer.Numbers`.
+    """
+
+    def __init__(self) -> None:
+        self._places: List[int] = []
+        self._origins: List[object] = []
+        self._befores: List[Counts] = []
+        self._afters: List[Counts] = []
+
+    def append(self, place: int, origin: object, before: Counts, after: Counts) -> None:
+        """Put in a change."""
+        self._places.append(place)
+        self._origins.append(origin)
+        self._befores.append(before)
+        self._afters.append(after)
+
+    def clear(self) -> None:
+        """Take out all of them."""
+        for each in (self._places, self._origins, self._befores, self._afters):
+            each.clear()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, number: int) -> Change: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Changes: ...
+
+    def __getitem__(self, number: Union[int, slice]) -> Union[Change, Changes]:
+        if isinstance(number, slice):
+            part = Changes()
+            for each in range(*number.indices(len(self))):
+                part.append(*self[each])
+            return part
+        return Change(self._places[number], self._origins[number], self._befores[number], self._afters[number])
 
 
-_NOTHING = Counts(0, 0)
+_NOTHING: Counts = (0, 0)
 
 
 class Deliveries:
@@ -54,51 +89,46 @@ class Deliveries:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         """Held from the look at the changes until they have been delivered, so that nobody else sends the same."""
-        self._told: Dict[Series, _Told] = {}
+        self._told: Dict[object, Counts] = {}  # by the origin, which is another one once a counter was made again
 
-    def changes(self, readings: Iterable[Reading]) -> List[Change]:
-        """Return what is to be told: a change for each of these readings of counters that has one.
+    def changes(self, readings: Iterable[Reading]) -> Changes:
+        """Return what is to be told: a change for each of these readings that is of a counter and has one.
 
         Counters that are not among them any more are forgotten.
         """
-        now_told: Dict[Series, _Told] = {}
-        found = []
-        for reading in readings:
-            series = reading.name, reading.tags
-            counts = Counts(reading.state.increments, reading.state.decrements)
-            told = self._told.get(series)
-            if told is None or told.origin is not reading.origin or _less(counts, told.counts):
-                told = _Told(reading.origin, _NOTHING)
-            now_told[series] = told
-            change = Change(series, told.origin, told.counts, counts)
-            if change.value:
-                found.append(change)
+        now_told: Dict[object, Counts] = {}
+        found = Changes()
+        for place, reading in enumerate(readings):
+            if reading.kind != COUNTER:
+                continue
+            state, origin = reading.state, reading.origin
+            after = state.increments, state.decrements
+            before = self._told.get(origin, _NOTHING)
+            if after[0] < before[0] or after[1] < before[1]:  # it has begun anew: both only grow
+                before = _NOTHING
+            now_told[origin] = before
+            if _between(before, after):
+                found.append(place, origin, before, after)
         self._told = now_told
         return found
 
     def delivered(self, change: Change) -> None:
         """Take note that the destination has been told of a change."""
-        self._told[change.series] = _Told(change.origin, change.after)
+        self._told[change.origin] = change.after
 
     def take_back(self, changes: Iterable[Change]) -> None:
         """Take note that the destination was not told of these after all."""
-        for change in changes:
-            told = self._told.get(change.series)
-            if told is None or told.origin is not change.origin:
+        for _, origin, before, after in changes:
+            told = self._told.get(origin)
+            if told is None:
                 continue
-            if told.counts == change.after:
-                counts = change.before
-            else:  # another reporter has told it of more since
-                counts = Counts(
-                    told.counts.increments - (change.after.increments - change.before.increments),
-                    told.counts.decrements - (change.after.decrements - change.before.decrements),
-                )
-            self._told[change.series] = _Told(told.origin, counts)
+            if told != after:  # another reporter has told it of more since
+                before = told[0] - (after[0] - before[0]), told[1] - (after[1] - before[1])
+            self._told[origin] = before
 
 
-def _less(counts: Counts, others: Counts) -> bool:
-    """Whether a counter has begun anew in between: both of its counts only grow."""
-    return counts.increments < others.increments or counts.decrements < others.decrements
+def _between(before: Counts, after: Counts) -> float:
+    return (after[0] - before[0]) - (after[1] - before[1])
 
 
 def deliveries(registry: Registry, destination: Hashable) -> Optional[Deliveries]:

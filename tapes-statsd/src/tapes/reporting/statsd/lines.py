@@ -61,18 +61,9 @@ def names(snapshot: Snapshot, prefix: str, style: TagStyle) -> Names:
     return found
 
 
-def counters(changes: Iterable[Change], snapshot: Snapshot, named: Names) -> List[str]:
+def counters(changes: Iterable[Change], named: Names) -> List[str]:
     """Write one line for each change of a counter."""
-    numbers = {
-        (reading.name, reading.tags): number
-        for number, reading in enumerate(snapshot.readings)
-        if reading.kind == COUNTER
-    }
-    lines = []
-    for change in changes:
-        number = numbers[change.series]
-        lines.append(f"{named.paths[number]}.value:{signed(change.value)}|c{named.suffixes[number]}")
-    return lines
+    return [f"{named.paths[each.place]}.value:{signed(each.value)}|c{named.suffixes[each.place]}" for each in changes]
 
 
 def gauges(snapshot: Snapshot, named: Names) -> Iterator[str]:

@@ -9,17 +9,16 @@ import logging
 import os
 import socket
 import time
-from collections import deque
 from datetime import timedelta
-from typing import Deque, Dict, Iterable, Iterator, List, Literal, Optional, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, Literal, Optional, Tuple, Union
 
 from tapes.clock import Clock
 from tapes.errors import ReporterOptionError, shown
 from tapes.registry import Registry
 from tapes.reporting import ScheduledReporter, checked
 from tapes.reporting.statsd.connection import LONGEST_PATH, Connection, Destination, Protocol
-from tapes.reporting.statsd.deliveries import Change, Deliveries, deliveries
-from tapes.reporting.statsd.lines import COUNTER, Names, counters, gauges, names
+from tapes.reporting.statsd.deliveries import Changes, Deliveries, deliveries
+from tapes.reporting.statsd.lines import Names, counters, gauges, names
 from tapes.reporting.statsd.names import STYLES, safe_name
 from tapes.reporting.statsd.packets import Packer
 from tapes.snapshot import Snapshot
@@ -88,7 +87,7 @@ class StatsdReporter(ScheduledReporter):
         self._style = checked.choice("tags", tags, tuple(STYLES))
         self._connection = Connection(self._destination, self.clock)
         self._sleep = time.sleep
-        self._unconfirmed: List[Change] = []
+        self._unconfirmed = Changes()
         self._unconfirmed_by: Optional[Deliveries] = None
         self._mentioned: Dict[str, None] = {}
 
@@ -97,7 +96,7 @@ class StatsdReporter(ScheduledReporter):
         self.close()  # what a run that hung has left open
         self._connection = Connection(self._destination, self.clock)
         self._sleep = time.sleep  # that of this moment, like what the connection waits with
-        self._unconfirmed = []
+        self._unconfirmed = Changes()
 
     def report(self) -> None:
         """Send what there is to tell."""
@@ -112,9 +111,9 @@ class StatsdReporter(ScheduledReporter):
             if self._told() is not told:
                 return  # an isolation has begun or ended meanwhile, and the snapshot may be of both sides
             named = names(snapshot, self._prefix, self._style)
-            changes = told.changes(reading for reading in snapshot.readings if reading.kind == COUNTER)
+            changes = told.changes(snapshot.readings)
             self._mention_clashes(snapshot, named)
-            self._send(connection, told, changes, counters(changes, snapshot, named), gauges(snapshot, named))
+            self._send(connection, told, changes, counters(changes, named), gauges(snapshot, named))
 
     def close(self) -> None:
         """Close the connection."""
@@ -138,34 +137,36 @@ class StatsdReporter(ScheduledReporter):
             if told is not None:
                 with told.lock:
                     told.take_back(self._unconfirmed)
-                    self._unconfirmed = []
+                    self._unconfirmed = Changes()
 
     def _send(
         self,
         connection: Connection,
         told: Deliveries,
-        changes: List[Change],
+        changes: Changes,
         counter_lines: List[str],
         gauge_lines: Iterator[str],
     ) -> None:
         is_stream = self._destination.protocol != "udp"
         lines: Iterator[str] = itertools.chain(counter_lines, gauge_lines)
         if not is_stream:
-            changes = [change for change, line in zip(changes, counter_lines) if len(line) <= self._max_packet]
+            fitting = Changes()
+            for change, line in zip(changes, counter_lines):
+                if len(line) <= self._max_packet:
+                    fitting.append(*change)
+            changes = fitting
             lines = self._fitting(lines)
         # Of the lines that are sent these are the first. The others are gauges, which are sent each time in any case.
-        left: Deque[Change] = deque(changes)
-        sent: List[Change] = []
+        sent = Changes()
         self._unconfirmed, self._unconfirmed_by = sent, told
         numbers = itertools.count(1)
 
         def deliver(packet: str) -> None:
             data = packet.encode("ascii") + b"\n" * is_stream
             taken = connection.send(data)
-            for _ in range(min(len(left), data.count(b"\n", 0, taken) + (not is_stream))):
-                change = left.popleft()
+            for change in changes[len(sent) : len(sent) + data.count(b"\n", 0, taken) + (not is_stream)]:
                 told.delivered(change)
-                sent.append(change)
+                sent.append(*change)
             if taken < len(data):
                 raise TimeoutError(f"{self._destination} takes nothing more.")
             if not is_stream and next(numbers) % _BURST == 0:
