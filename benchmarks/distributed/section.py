@@ -70,9 +70,9 @@ memory and that whoever collects reads.
 - A loop records to one timer after the other, without a pause. Its registry is published, sent to a StatsD and
   fetched as a page by another process, all three each second, with all timers having changed. What counts is the
   longest time between two records, in {results.pauses.seconds:g} s.
-- The threads that publish and report take turns with it every 5 ms. What is longer is what does not let go of the
-  interpreter, as a look for garbage among all objects of the program. The first 12 s are left out, in which the
-  program grows.
+- The threads that publish and report give up their turn every 2 ms, but there are three of them, and the interpreter
+  looks for garbage among what is new. It would take much longer to look through all objects of the program, for which
+  tapes gives no cause. The first 12 s are left out, in which the program grows.
 
 ### Workers that have ended
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Sequence
 
 from tapes.encoding.tree import OWN, outline, path_of
+from tapes.turns import in_turns
 
 if TYPE_CHECKING:
     from tapes.snapshot import Reading, Snapshot
@@ -41,8 +43,12 @@ def encode_line(snapshot: Snapshot, *, host: str, pid: int) -> bytes:
 
 
 def _encoded(readings: Sequence[Reading], facts: Optional[Dict[str, Any]] = None) -> bytes:
-    return "".join(_parts(readings, outline(readings), facts)).encode("ascii")
+    parts = in_turns(_parts(readings, outline(readings), facts))
+    # To let go of all parts at once would keep every other thread from running.
+    return b"".join(iter(lambda: "".join(islice(parts, _AT_ONCE)).encode("ascii"), b""))
 
+
+_AT_ONCE = 1_000
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 

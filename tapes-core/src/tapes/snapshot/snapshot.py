@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Union, overload
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple, Union, overload
+
+from tapes.turns import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
 Statistics = dict[str, Optional[Union[int, float]]]
 """The statistics of one series by key, in the order in which they are shown. None where there is no value."""
+
+
+_AT_ONCE = 1_000
 
 
 class Reading:
@@ -72,7 +77,8 @@ class Readings(Sequence[Reading]):
     """Readings that are made when they are asked for. Immutable.
 
     What they are made of is kept in lists, and no new object for each. Of many thousands of these CPython would take
-    notice: it would look for garbage among all objects of the program, and nothing else runs meanwhile.
+    notice: it would look for garbage among all objects of the program, and nothing else runs meanwhile. Whoever goes
+    through them gives up its turn now and then, see `tapes.turns`.
     """
 
     __slots__ = ("_ends", "_keys", "_kinds", "_names", "_numbers", "_origins", "_tags", "_values")
@@ -88,7 +94,7 @@ class Readings(Sequence[Reading]):
         self._numbers: List[Any] = []
         self._origins: List[Optional[Instrument]] = []
         known: Dict[Tuple[str, ...], Tuple[str, ...]] = {}
-        for reading in readings:
+        for reading in in_turns(readings):
             self._names.append(reading.name)
             self._tags.append(reading.tags)
             self._kinds.append(reading.kind)
@@ -101,6 +107,9 @@ class Readings(Sequence[Reading]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def __iter__(self) -> Iterator[Reading]:
+        return in_turns(map(self.__getitem__, range(len(self))))
 
     @overload
     def __getitem__(self, place: int) -> Reading: ...
@@ -120,6 +129,12 @@ class Readings(Sequence[Reading]):
             numbers=self._numbers[place],
             origin=self._origins[place],
         )
+
+    def __del__(self) -> None:
+        # To let go of hundreds of thousands of numbers at once would keep every other thread from running.
+        for numbers in (self._values, self._numbers):
+            while numbers:
+                del numbers[-_AT_ONCE:]
 
     def __reduce__(self) -> Tuple[Any, ...]:
         return Readings, (list(self),)

@@ -1,0 +1,95 @@
+"""Who reads thousands of series gives up its turn now and then."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, List
+
+import pytest
+
+from tapes import turns
+from tapes.encoding.json import JsonFormat
+from tapes.registry import Registry
+from tapes.snapshot.snapshot import Readings
+from tapes.turns import PIECE, in_turns
+
+
+class Time:
+    """A clock that goes on by itself at each look, and notes when others have their turn."""
+
+    def __init__(self, step: float) -> None:
+        self.step = step
+        self.now = 0.0
+        self.breaths: List[float] = []
+
+    def look(self) -> float:
+        """Return the time."""
+        self.now += self.step
+        return self.now
+
+    def breathe(self, seconds: float) -> None:
+        """Note when."""
+        self.breaths.append(self.now)
+
+
+def timed(monkeypatch: pytest.MonkeyPatch, step: float) -> Time:
+    """Let each piece of work take `step` seconds."""
+    time = Time(step)
+    monkeypatch.setattr(turns, "perf_counter", time.look)
+    monkeypatch.setattr(turns, "sleep", time.breathe)
+    return time
+
+
+def test_others_have_their_turn_after_each_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No piece is longer than it may be by more than one item, and there is no turn for nothing."""
+    time = timed(monkeypatch, PIECE / 8)
+
+    assert list(in_turns(range(1000))) == list(range(1000))
+
+    lengths = [after - before for before, after in zip(time.breaths, time.breaths[1:])]
+    assert 1000 / 10 <= len(time.breaths) <= 1000 / 8
+    assert all(PIECE * 0.99 <= length <= PIECE * 1.26 for length in lengths)
+
+
+def test_whoever_makes_or_writes_a_snapshot_gives_up_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a metric takes as long as a piece, it does so after each."""
+    registry = Registry()
+    for number in range(100):
+        registry.counter(f"counter{number}").increment(number)
+    time = timed(monkeypatch, PIECE)
+
+    snapshot = registry.snapshot()
+    made = len(time.breaths)
+    assert [reading.state.increments for reading in snapshot.readings] == list(range(100))
+    read = len(time.breaths)
+    JsonFormat().encode(snapshot)
+
+    assert (made, read) == (100, 200)
+    assert len(time.breaths) >= 400  # it goes through the names, and then through what is written
+
+
+def test_a_long_page_is_what_get_stats_shows() -> None:
+    """Wherever the parts are cut that it is put together of."""
+    registry = Registry()
+    for number in range(1_500):
+        registry.timer(f"timer.number{number}").update(number)
+
+    assert json.loads(JsonFormat().encode(registry.snapshot())) == registry.get_stats().to_dict()
+
+
+def test_a_snapshot_lets_go_of_its_numbers_bit_by_bit() -> None:
+    """To free hundreds of thousands at once keeps every other thread from running."""
+
+    class Watched(List[Any]):
+        def __delitem__(self, which: Any) -> None:
+            before = len(self)
+            super().__delitem__(which)
+            sizes.append(before - len(self))
+
+    sizes: List[int] = []
+    readings = Readings(())
+    readings._values, readings._numbers = Watched([1.0] * 25_000), Watched([()] * 2_500)
+    del readings
+
+    assert sum(sizes) == 27_500
+    assert max(sizes) <= 1_000
