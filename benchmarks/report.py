@@ -103,9 +103,7 @@ One report of 10,000 timers in a Tornado application that does nothing else.
 {reported}
 
 - The loop is asked to run every millisecond, and the longest time in which it did not is what counts; of several runs
-  the median. The work is done in another thread, which the interpreter makes take turns with the loop every 5 ms.
-- Now and then the interpreter collects all garbage meanwhile, in which no thread runs. With so many metrics that takes
-  some 40 ms, as after anything else that makes so many objects.
+  the median. The work is done in another thread, which gives up its turn every 2 ms.
 - The first row is what it takes to read all metrics if that is done on the loop, as a reporter of one's own may.
 - The page is fetched by another process, over HTTP.
 
