@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any, List, Optional
 
 import pytest
 
+from tapes import turns
 from tapes.distributed import link as links
 from tapes.distributed import upstream
+from tapes.distributed.driving import _in_long_turns
 from tapes.distributed.link import Link
 from tapes.distributed.publishing import Publisher, hello
 from tapes.registry import Registry
 from tapes.testing import ManualClock
+from tapes.turns import PIECE
 
 
 class FakeConnection:
@@ -79,3 +84,20 @@ def test_an_aggregator_that_confirms_nothing_does_not_answer(monkeypatch: pytest
     assert link.flush(registry)
     assert not link.take_leave(registry, run)
     assert link.fault == "it does not answer: it is held still, or has too much to do"
+
+
+def test_only_an_aggregator_with_a_process_of_its_own_makes_pages_without_a_break() -> None:
+    """In a thread there is an application beside it, which waits for its turn."""
+    seen: List[float] = []
+
+    def look() -> None:
+        with _in_long_turns():
+            seen.append(turns.piece)
+
+    look()
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+
+    assert seen == [math.inf, PIECE]
+    assert turns.piece == PIECE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -484,6 +485,23 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         Keeper(tmp_path / "no" / "metrics.state").restore(Asking(ManualClock()))
     with pytest.raises(ReporterError, match="cannot be read: it is a folder"):
         Keeper(tmp_path).restore(Asking(ManualClock()))
+
+
+def test_a_folder_that_cannot_be_read_is_none_without_a_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or an aggregator would begin from zero, and replace the state that it has not seen."""
+    path = tmp_path / "metrics.state"
+    Keeper(path).keep(Asking(ManualClock()))
+    before = path.read_bytes()
+
+    def newest(state: str) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tapes.distributed.journal.newest", newest)
+        with pytest.raises(ReporterError, match=r"the folder of .* cannot be read: Permission denied"):
+            Keeper(path).restore(Asking(ManualClock()))
+
+    assert path.read_bytes() == before
 
 
 def test_what_cannot_be_written_is_logged_once(

@@ -10,8 +10,11 @@ from __future__ import annotations
 from time import perf_counter, sleep
 from typing import Iterable, Iterator, TypeVar
 
-PIECE = 0.002
-"""Seconds of work after which others have their turn. With shorter ones a busy application would hold up each page."""
+piece = PIECE = 0.002
+"""Seconds of work after which others have their turn. With shorter ones a busy application would hold up each page.
+
+`piece` may be set to infinity in a process that does nothing else, such as that of an aggregator.
+"""
 
 _BREATH = 0.0001  # seconds in which whoever waits is sure to be woken
 
@@ -20,9 +23,9 @@ Item = TypeVar("Item")
 
 def in_turns(items: Iterable[Item]) -> Iterator[Item]:
     """Yield `items`, and let other threads run after each piece of what is done with them. For any thread."""
-    until = perf_counter() + PIECE
+    until = perf_counter() + piece
     for item in items:
         yield item
         if perf_counter() >= until:
             sleep(_BREATH)
-            until = perf_counter() + PIECE
+            until = perf_counter() + piece

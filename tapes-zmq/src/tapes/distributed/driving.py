@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, NamedTuple, Tuple
 
+from tapes import turns
 from tapes.distributed.unified import LOGGER_NAME
 from tapes.reporting import Reporter, ScheduledReporter
 
@@ -98,7 +101,7 @@ def needs_a_loop(reporters: Iterable[Reporter]) -> bool:
 
 def drive(course: Course, *, on_a_loop: bool) -> None:
     """Begin, wait for as long as it is wanted, and end. If need be on a loop that Tornado knows."""
-    with _collecting_seldom():
+    with _collecting_seldom(), _in_long_turns():
         if on_a_loop:
             import asyncio
 
@@ -126,6 +129,19 @@ async def _drive_on_a_loop(course: Course) -> None:
         await asyncio.sleep(LOOK)
     # Not on the loop, which reporters need for what they have begun.
     await loop.run_in_executor(None, course.end)
+
+
+@contextmanager
+def _in_long_turns() -> Iterator[None]:
+    """Give up no turns while a page is made, where there is no application that waits for them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before, turns.piece = turns.piece, math.inf
+    try:
+        yield
+    finally:
+        turns.piece = before
 
 
 @contextmanager

@@ -119,8 +119,10 @@ class Keeper:
         """Return what was kept, None if nothing was, and count what is damaged. Raises ReporterError."""
         try:
             self._generation = journal.newest(self.path)
-        except OSError:
-            return None  # the folder is not there, which is said when something is to be written to it
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # which is said when something is to be written there
+        except OSError as error:
+            raise ReporterError(f"state_path: the folder of {self.path} cannot be read: {reason(error)}") from error
         try:
             with open(files.opened(self.path, os.O_RDONLY), "rb") as file:
                 content = file.read()
