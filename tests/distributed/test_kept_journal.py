@@ -340,7 +340,7 @@ def test_a_full_disk_does_not_keep_it_from_starting(
     assert other.get_stats().hits["count"] == 5 * 6
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert said == caplog.messages
-    assert "No space left on device. It will be tried again." in caplog.text
+    assert "No space left on device. Make room on the disk. It will be tried again." in caplog.text
     place.renew()
     place.assert_kept()
     assert len(caplog.records) == 2

@@ -453,7 +453,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(place: Place) -> None:
 @pytest.mark.parametrize("wanted", [1, "x", None, [1], [HTTPReporter(1), None], HTTPReporter])
 def test_only_reporters_are_taken(wanted: Any, place: Place) -> None:
     """The message shows what was given instead."""
-    with pytest.raises(ReporterError, match="takes a reporter or a list of reporters"):
+    with pytest.raises(ReporterError, match="is a reporter or a list of reporters, not "):
         RegistryAggregator(wanted, place.address)
 
 

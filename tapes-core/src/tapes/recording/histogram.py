@@ -131,7 +131,7 @@ class Memo(List[Any]):
         """Return the slice that `packed` holds from `start` on; None if there is none."""
         if len(packed) == start:
             return None
-        last, buckets = self
+        last, buckets = self[:]  # by one operation
         return unpacked(packed[start:], buckets if last is packed else None)
 
     def packed(self, part: Slice, before: bytes = b"") -> bytes:

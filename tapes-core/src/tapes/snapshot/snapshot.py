@@ -17,9 +17,6 @@ Statistics = dict[str, Optional[Union[int, float]]]
 """The statistics of one series by key, in the order in which they are shown. None where there is no value."""
 
 
-_AT_ONCE = 1_000
-
-
 class Reading:
     """One series of one metric at one moment. Immutable."""
 
@@ -130,11 +127,11 @@ class Readings(Sequence[Reading]):
             origin=self._origins[place],
         )
 
-    def __del__(self) -> None:
+    def __del__(self, at_once: int = 1_000) -> None:  # an argument is there at the exit of the interpreter, too
         # To let go of hundreds of thousands of numbers at once would keep every other thread from running.
         for numbers in (self._values, self._numbers):
             while numbers:
-                del numbers[-_AT_ONCE:]
+                del numbers[-at_once:]
 
     def __reduce__(self) -> Tuple[Any, ...]:
         return Readings, (list(self),)
