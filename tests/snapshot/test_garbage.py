@@ -89,6 +89,10 @@ def test_readings_are_a_sequence() -> None:
     assert readings[-1].statistics["max"] == 4.0
     assert [reading.kind for reading in readings[3:6]] == ["timer", "counter", "timer"]
     assert [reading.origin for reading in copy.deepcopy(readings)] == list(registry)
-    assert [each.statistics for each in pickle.loads(pickle.dumps(readings))] == [each.statistics for each in readings]
+    sent = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(readings))))
+    assert [each.statistics for each in sent] == [each.statistics for each in readings]
+    assert [repr(each.state) for each in sent] == [repr(each.state) for each in readings]
+    assert sent[2].state.increments == 1
+    assert sent[-1].state.durations.sum == 4.0
     with pytest.raises(IndexError):
         readings[10]

@@ -68,6 +68,21 @@ def test_whoever_makes_or_writes_a_snapshot_gives_up_its_turn(monkeypatch: pytes
     assert len(time.breaths) >= 400  # it goes through the names, and then through what is written
 
 
+def test_where_nobody_can_wait_there_are_no_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a callback of gevent's loop, where its `sleep` raises."""
+    timed(monkeypatch, PIECE)
+    tried: List[float] = []
+
+    def refuse(seconds: float) -> None:
+        tried.append(seconds)
+        raise AssertionError("Nobody can wait here.")
+
+    monkeypatch.setattr(turns, "sleep", refuse)
+
+    assert list(in_turns(range(10))) == list(range(10))
+    assert len(tried) >= 4
+
+
 def test_a_long_page_is_what_get_stats_shows() -> None:
     """Wherever the parts are cut that it is put together of."""
     registry = Registry()

@@ -7,6 +7,7 @@ several times as long. So what reads thousands of series gives up its turn by it
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import perf_counter, sleep
 from typing import Iterable, Iterator, TypeVar
 
@@ -27,5 +28,6 @@ def in_turns(items: Iterable[Item]) -> Iterator[Item]:
     for item in items:
         yield item
         if perf_counter() >= until:
-            sleep(_BREATH)
+            with suppress(Exception):  # of gevent, in a callback of its loop, where nobody can wait
+                sleep(_BREATH)
             until = perf_counter() + piece

@@ -99,7 +99,8 @@ class Readings(Sequence[Reading]):
             self._keys.append(known.setdefault(keys, keys))
             self._values.extend(reading.statistics.values())
             self._ends.append(len(self._values))
-            self._numbers.append(reading.numbers)
+            # What has come from another process has a state, and nothing that makes it.
+            self._numbers.append(reading.state if reading.origin is None else reading.numbers)
             self._origins.append(reading.origin)
 
     def __len__(self) -> int:
@@ -118,18 +119,16 @@ class Readings(Sequence[Reading]):
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
         keys, end = self._keys[place], self._ends[place]
-        return Reading(
-            self._names[place],
-            self._tags[place],
-            self._kinds[place],
-            dict(zip(keys, self._values[end - len(keys) : end])),
-            numbers=self._numbers[place],
-            origin=self._origins[place],
-        )
+        statistics = dict(zip(keys, self._values[end - len(keys) : end]))
+        series = self._names[place], self._tags[place], self._kinds[place]
+        origin, numbers = self._origins[place], self._numbers[place]
+        if origin is None:
+            return Reading(*series, statistics, numbers)
+        return Reading(*series, statistics, numbers=numbers, origin=origin)
 
     def __del__(self, at_once: int = 1_000) -> None:  # an argument is there at the exit of the interpreter, too
         # To let go of hundreds of thousands of numbers at once would keep every other thread from running.
-        for numbers in (self._values, self._numbers):
+        for numbers in (getattr(self, "_values", []), getattr(self, "_numbers", [])):
             while numbers:
                 del numbers[-at_once:]
 
