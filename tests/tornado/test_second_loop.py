@@ -55,6 +55,19 @@ def drive(main: Callable[[], Any]) -> Any:
     return asyncio.run(asyncio.wait_for(run(), PATIENCE))
 
 
+def fetching(reporter: TornadoHTTPReporter) -> Callable[[], Any]:
+    """Return a coroutine function that fetches the page, while the loop that runs it goes on."""
+
+    def fetch() -> Any:
+        with urllib.request.urlopen(reporter.url, timeout=PATIENCE) as answer:
+            return json.load(answer)
+
+    async def main() -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, fetch)
+
+    return main
+
+
 @pytest.mark.parametrize("started", ["before the loop", "on the loop"])
 @pytest.mark.parametrize("kind", MAKE)
 def test_it_reports_on_the_next_loop(kind: str, started: str) -> None:
@@ -85,13 +98,7 @@ def test_a_page_is_served_by_the_next_loop(monkeypatch: pytest.MonkeyPatch) -> N
     reporter = TornadoHTTPReporter(0, Registry())
     reporter.start()
 
-    def fetch() -> Any:
-        with urllib.request.urlopen(reporter.url, timeout=PATIENCE) as answer:
-            return json.load(answer)
-
-    async def main() -> Any:
-        return await asyncio.get_running_loop().run_in_executor(None, fetch)
-
+    main = fetching(reporter)
     pages = [drive(main) for _ in range(3)]
     reporter.stop()
 
@@ -104,13 +111,7 @@ def test_a_page_is_served_by_a_loop_that_runs_again() -> None:
     reporter = TornadoHTTPReporter(0, Registry())
     reporter.start()
 
-    def fetch() -> Any:
-        with urllib.request.urlopen(reporter.url, timeout=PATIENCE) as answer:
-            return json.load(answer)
-
-    async def main() -> Any:
-        return await asyncio.get_running_loop().run_in_executor(None, fetch)
-
+    main = fetching(reporter)
     first = IOLoop(make_current=False)
     pages = [first.run_sync(main, PATIENCE), drive(main), first.run_sync(main, PATIENCE)]
     reporter.stop()

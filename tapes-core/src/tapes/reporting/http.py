@@ -11,7 +11,7 @@ from tapes.errors import ReporterError
 from tapes.reporting.connections import GRACE, RETRY, Connections
 from tapes.reporting.descriptors import OwnSocket, own
 from tapes.reporting.page import PageReporter
-from tapes.reporting.renderings import MORE_THREADS, NO_THREAD, Renderings
+from tapes.reporting.renderings import Renderings, no_thread
 
 if TYPE_CHECKING:
     from tapes.reporting.run import Run
@@ -101,7 +101,7 @@ class HTTPReporter(PageReporter):
         try:
             connections.add(client, address)
         except RuntimeError as error:
-            self._cannot_accept(run, ReporterError(f"{NO_THREAD} ({error}). {MORE_THREADS}"))
+            self._cannot_accept(run, ReporterError(no_thread(error)))
 
     def _cannot_accept(self, run: Run, error: Exception) -> None:
         self.could_not_accept(error)

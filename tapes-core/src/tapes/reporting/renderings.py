@@ -18,9 +18,6 @@ PATIENCE = 15.0
 BREATH = 1.0
 """Seconds between two pages at most. It is as long as the first of them took, so half of the time is left to others."""
 
-NO_THREAD = "No thread could be started"
-MORE_THREADS = "Raise the limit of threads (ulimit -u), or run fewer."
-
 AT_ONCE = 4
 """How many pages are made at a time when all of them take longer than that."""
 
@@ -83,7 +80,7 @@ class Renderings:
                 rendering.counted = rendering.counted or counted
                 self._renderings[asker] = rendering
         except RuntimeError as error:
-            self._streak.failed(f"could not make its page, and keeps trying. {NO_THREAD} ({error}). {MORE_THREADS}")
+            self._streak.failed(f"could not make its page, and keeps trying. {no_thread(error)}")
             return False
         self._streak.succeeded()
         return True
@@ -142,3 +139,8 @@ class Renderings:
         while len(self._held) >= MAX_HELD and sum(held.size for held in self._held) > SMALL:
             dropped += self._held.pop(0).askers
         return dropped
+
+
+def no_thread(error: RuntimeError) -> str:
+    """Say that no thread could be started, and what to do about it."""
+    return f"No thread could be started ({error}). Raise the limit of threads (ulimit -u), or run fewer."

@@ -52,9 +52,7 @@ class MetricsHandler(RequestHandler):
 
         Raises ReporterOptionError for a registry that is none.
         """
-        self._registry = DEFAULT_REGISTRY if registry is None else registry
-        if not isinstance(self._registry, Registry):
-            raise checked.refusal("registry", "a tapes.Registry", registry)
+        self._registry = DEFAULT_REGISTRY if registry is None else checked.registry("registry", registry)
         self._mounted = _mounted.setdefault(self._registry, {}).setdefault(format, _Mounted(self._registry, format))
         self._page: Optional[asyncio.Future[Page]] = None
         self._gone = False
