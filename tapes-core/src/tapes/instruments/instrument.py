@@ -38,7 +38,7 @@ class Instrument:
         """Return its statistics at `now`, a time of the clock that it was made with. Safe in any thread."""
         numbers = self.numbers(now)
         statistics = self._statistics(self.state(numbers), now)
-        return Reading(self.name, self.tags, self.kind, statistics, numbers=numbers, origin=self)
+        return Reading(self.name, self.tags, self.kind, statistics, numbers, self)
 
     def read(self, now: float) -> Any:
         """Return its cumulative state, with everything that was recorded before."""

@@ -4,7 +4,9 @@ This is the only part of tapes in which speed decides how the code is written. T
 and nothing else of it, so that a compiled twin can take its place:
 
 - one buffer a kind, made from a name, tags and a clock function, with the recording methods of its kind;
-- of each, `read(now)` for its state, `restart()` for a child process, `exchange(content)` for isolated tests;
+- of each, `numbers(now)` and `committed(now)` for what it has counted, `state(numbers)` for the state that is made of
+  it, and `read(now)` for both at once; of histograms and timers `states(numbers, known)` for what a change is told by;
+- of each, `restart()` for a child process, `exchange(content)` for isolated tests;
 - `Timing`, the scope that a timer's `time()` returns;
 - `exact(value)`, which makes whatever can be recorded an int or a float.
 

@@ -96,10 +96,6 @@ class Buffer(Generic[State]):
         """Return the state that `numbers` of this metric stand for."""
         raise NotImplementedError
 
-    def states(self, numbers: Numbers, known: Numbers) -> Tuple[State, State]:
-        """Return the states of two moments, without what is the very same in both."""
-        return self.state(numbers), self.state(known)
-
     def restart(self) -> None:
         """Forget everything and begin at zero. For a child process, where no other thread can be recording."""
         self._pid = getpid()

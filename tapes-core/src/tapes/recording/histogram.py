@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, List, Optional, SupportsFloat, Tuple
 
-from tapes.recording.buffer import CAPACITY, Buffer
+from tapes.recording.buffer import CAPACITY, Buffer, State
 from tapes.recording.counting import distributed
 from tapes.state.histogram import (
     NOTHING_SETTLED,
@@ -28,7 +28,20 @@ _STRIDE = 256  # records between two looks at the clock, at the most
 _HURRY = 0.001  # seconds between two looks below which the stride is lengthened
 
 
-class HistogramBuffer(Buffer[HistogramState]):
+class SlicedBuffer(Buffer[State]):
+    """What histograms and timers share: their numbers are the newest slice, packed, and what is settled."""
+
+    __slots__ = ()
+
+    _memo: Memo
+
+    def states(self, numbers: Numbers, known: Numbers) -> Tuple[State, State]:
+        """Return the states of two moments, without the slices that are the very same in both."""
+        numbers, known = without_common(numbers, known)
+        return self.state(numbers), self.state(known)
+
+
+class HistogramBuffer(SlicedBuffer[HistogramState]):
     """Takes values.
 
     To read the clock for each would cost a third of the call, so it is read for each only while they are rare. `_seen`
@@ -101,11 +114,6 @@ class HistogramBuffer(Buffer[HistogramState]):
         """Return the state that `numbers` of this histogram stand for."""
         newest, settled = numbers
         return with_newest(settled, self._memo.slice(newest))
-
-    def states(self, numbers: Numbers, known: Numbers) -> Tuple[HistogramState, HistogramState]:
-        """Return the states of two moments, without the slices that are the very same in both."""
-        numbers, known = without_common(numbers, known)
-        return self.state(numbers), self.state(known)
 
     def _zero(self, now: float) -> Numbers:
         return b"", NOTHING_SETTLED

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from struct import Struct
-from typing import TYPE_CHECKING, Any, List, SupportsFloat, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, SupportsFloat, Union
 
 from tapes.recording.exact import exact
-from tapes.recording.histogram import Memo, with_values
+from tapes.recording.histogram import Memo, SlicedBuffer, with_values
 from tapes.recording.meter import TickingBuffer, with_events
 from tapes.recording.timing import SharedTiming, Timing
 from tapes.scope import without_parentheses
-from tapes.state.histogram import NOTHING_SETTLED, with_newest, without_common
+from tapes.state.histogram import NOTHING_SETTLED, with_newest
 from tapes.state.rates import of_numbers, started
 from tapes.state.timer import TimerState
 
@@ -39,7 +39,7 @@ _LOGGED = -1
 _EVENTS = Struct("=3q3d")  # the numbers of the meter of a timer, in front of the newest slice
 
 
-class TimerBuffer(TickingBuffer[TimerState]):
+class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
     """Takes durations, each of which is an event too."""
 
     __slots__ = ("_began", "_below_zero", "_idle", "_memo")
@@ -79,11 +79,6 @@ class TimerBuffer(TickingBuffer[TimerState]):
         newest, settled = numbers
         durations = with_newest(settled, self._memo.slice(newest, _EVENTS.size))
         return TimerState(of_numbers(_EVENTS.unpack_from(newest)), durations)
-
-    def states(self, numbers: Numbers, known: Numbers) -> Tuple[TimerState, TimerState]:
-        """Return the states of two moments, without the slices that are the very same in both."""
-        numbers, known = without_common(numbers, known)
-        return self.state(numbers), self.state(known)
 
     def time(self, function: None = None) -> Timing:
         """Return a scope that records the duration from entering it to leaving it, however it is left.

@@ -20,7 +20,7 @@ Statistics = dict[str, Optional[Union[int, float]]]
 class Reading:
     """One series of one metric at one moment. Immutable."""
 
-    __slots__ = ("_state", "kind", "name", "numbers", "origin", "statistics", "tags")
+    __slots__ = ("kind", "name", "numbers", "origin", "statistics", "tags")
 
     def __init__(
         self,
@@ -28,9 +28,7 @@ class Reading:
         tags: Tags,
         kind: str,
         statistics: Statistics,
-        state: Any = None,
-        *,
-        numbers: Any = None,
+        numbers: Any,
         origin: Optional[Instrument] = None,
     ) -> None:
         self.name = name
@@ -42,19 +40,16 @@ class Reading:
         self.statistics = statistics
         """What the metric's keys in `get_stats()` hold."""
         self.numbers = numbers
-        """What `origin` makes the state of, which is kept without a cost."""
+        """What `origin` makes the state of, which is kept without a cost; the state itself, if there is no origin."""
         self.origin = origin
         """What it is a reading of: the same object each time, and another one once the metric was removed and made
-        again, so that a state is not compared with one that began elsewhere."""
-        self._state = state
+        again, so that a state is not compared with one that began elsewhere. None of what is from another process."""
 
     @property
     def state(self) -> Any:
         """The cumulative state that the statistics were taken from (`tapes.state`), for those who want differences or
         buckets."""
-        if self._state is None and self.origin is not None:
-            self._state = self.origin.state(self.numbers)
-        return self._state
+        return self.numbers if self.origin is None else self.origin.state(self.numbers)
 
     def __copy__(self) -> Reading:
         return self
@@ -99,8 +94,7 @@ class Readings(Sequence[Reading]):
             self._keys.append(known.setdefault(keys, keys))
             self._values.extend(reading.statistics.values())
             self._ends.append(len(self._values))
-            # What has come from another process has a state, and nothing that makes it.
-            self._numbers.append(reading.state if reading.origin is None else reading.numbers)
+            self._numbers.append(reading.numbers)
             self._origins.append(reading.origin)
 
     def __len__(self) -> int:
@@ -119,12 +113,14 @@ class Readings(Sequence[Reading]):
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
         keys, end = self._keys[place], self._ends[place]
-        statistics = dict(zip(keys, self._values[end - len(keys) : end]))
-        series = self._names[place], self._tags[place], self._kinds[place]
-        origin, numbers = self._origins[place], self._numbers[place]
-        if origin is None:
-            return Reading(*series, statistics, numbers)
-        return Reading(*series, statistics, numbers=numbers, origin=origin)
+        return Reading(
+            self._names[place],
+            self._tags[place],
+            self._kinds[place],
+            dict(zip(keys, self._values[end - len(keys) : end])),
+            self._numbers[place],
+            self._origins[place],
+        )
 
     def __del__(self, at_once: int = 1_000) -> None:  # an argument is there at the exit of the interpreter, too
         # To let go of hundreds of thousands of numbers at once would keep every other thread from running.
