@@ -11,6 +11,7 @@ import pytest
 from tapes.instruments import Gauge
 from tapes.recording import counter, gauge, histogram, meter, timer
 from tapes.registry import Registry
+from tapes.state.buckets import key_of
 from tapes.testing import ManualClock
 from tests.concurrency.kinds import KINDS, recording
 from tests.conftest import Until
@@ -90,6 +91,24 @@ def test_it_is_the_same_object_for_as_long_as_nothing_is_recorded(kind: str) -> 
     record(metric, 3)
 
     assert metric.committed(clock.monotonic()) is not state
+
+
+@pytest.mark.parametrize("kind", ["histogram", "timer"])
+def test_numbers_stand_for_the_state_of_their_moment(kind: str) -> None:
+    """Whatever has been recorded, and however often it has been read, since."""
+    clock = ManualClock(1000.0)
+    metric = getattr(Registry(clock=clock), kind)("metric")
+    moments = []
+    for value in range(1, 30):
+        record(metric, value)
+        moments.append(metric.committed(clock.monotonic()))
+        clock.advance(7)
+
+    for count, numbers in enumerate(moments, start=1):
+        state = getattr(metric.state(numbers), "durations", metric.state(numbers))
+        parts = [state.closed, *[part.values for part in state.slices]]
+        buckets = [key for part in parts for key, times in part.buckets.items() for _ in range(times)]
+        assert sorted(buckets) == sorted(map(key_of, range(1, count + 1)))
 
 
 @pytest.mark.parametrize("kind", BUFFERS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from time import perf_counter, sleep
-from typing import Iterable, Iterator, TypeVar
 
 piece = PIECE = 0.002
 """Seconds of work after which others have their turn. With shorter ones a busy application would hold up each page.
@@ -19,15 +18,18 @@ piece = PIECE = 0.002
 
 _BREATH = 0.0001  # seconds in which whoever waits is sure to be woken
 
-Item = TypeVar("Item")
 
+class Turns:
+    """When whoever does a long piece of work has given up its turn last. For any thread."""
 
-def in_turns(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield `items`, and let other threads run after each piece of what is done with them. For any thread."""
-    until = perf_counter() + piece
-    for item in items:
-        yield item
-        if perf_counter() >= until:
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until = perf_counter() + piece
+
+    def go_on(self) -> None:
+        """Let other threads run, if a piece of work has been done since they have. To be called often."""
+        if perf_counter() >= self._until:
             with suppress(Exception):  # of gevent, in a callback of its loop, where nobody can wait
                 sleep(_BREATH)
-            until = perf_counter() + piece
+            self._until = perf_counter() + piece

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Sequence
 
 from tapes.encoding.tree import OWN, outline, path_of
-from tapes.turns import in_turns
 
 if TYPE_CHECKING:
     from tapes.snapshot import Reading, Snapshot
@@ -43,7 +42,7 @@ def encode_line(snapshot: Snapshot, *, host: str, pid: int) -> bytes:
 
 
 def _encoded(readings: Sequence[Reading], facts: Optional[Dict[str, Any]] = None) -> bytes:
-    parts = in_turns(_parts(readings, outline(readings), facts))
+    parts = _parts(readings, outline(readings), facts)
     # To let go of all parts at once would keep every other thread from running.
     return b"".join(iter(lambda: "".join(islice(parts, _AT_ONCE)).encode("ascii"), b""))
 

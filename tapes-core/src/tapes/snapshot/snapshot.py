@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple, Union, overload
 
-from tapes.turns import in_turns
+from tapes.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,7 +73,7 @@ class Readings(Sequence[Reading]):
     through them gives up its turn now and then, see `tapes.turns`.
     """
 
-    __slots__ = ("_ends", "_keys", "_kinds", "_names", "_numbers", "_origins", "_tags", "_values")
+    __slots__ = ("_ends", "_keys", "_kinds", "_names", "_numbers", "_origins", "_tags", "_turns", "_values")
 
     def __init__(self, readings: Iterable[Reading]) -> None:
         """Take in these, one after the other."""
@@ -86,7 +86,9 @@ class Readings(Sequence[Reading]):
         self._numbers: List[Any] = []
         self._origins: List[Optional[Instrument]] = []
         known: Dict[Tuple[str, ...], Tuple[str, ...]] = {}
-        for reading in in_turns(readings):
+        self._turns = Turns()
+        for reading in readings:
+            self._turns.go_on()
             self._names.append(reading.name)
             self._tags.append(reading.tags)
             self._kinds.append(reading.kind)
@@ -101,7 +103,7 @@ class Readings(Sequence[Reading]):
         return len(self._names)
 
     def __iter__(self) -> Iterator[Reading]:
-        return in_turns(map(self.__getitem__, range(len(self))))
+        return map(self.__getitem__, range(len(self)))
 
     @overload
     def __getitem__(self, place: int) -> Reading: ...
@@ -112,6 +114,7 @@ class Readings(Sequence[Reading]):
     def __getitem__(self, place: Union[int, slice]) -> Union[Reading, List[Reading]]:
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
+        self._turns.go_on()
         keys, end = self._keys[place], self._ends[place]
         return Reading(
             self._names[place],
