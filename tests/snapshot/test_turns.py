@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from typing import Any, List
+import sys
+from threading import get_ident
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 
@@ -12,7 +15,14 @@ from tapes.encoding.json import JsonFormat
 from tapes.registry import Registry
 from tapes.snapshot.snapshot import Readings
 from tapes.testing import ManualClock
-from tapes.turns import PIECE, Turns
+from tapes.turns import _PATIENCE, _REST, PIECE, Turns
+
+KINDS = ("counter", "gauge", "meter", "histogram", "timer")
+
+cpython = pytest.mark.skipif(
+    sys.implementation.name != "cpython" or "free-threading" in sys.version,
+    reason="Others look for garbage in other ways.",
+)
 
 
 class Time:
@@ -29,13 +39,15 @@ class Time:
         return self.now
 
     def breathe(self, seconds: float) -> None:
-        """Note when."""
+        """Note when, and let the time pass."""
         self.breaths.append(self.now)
+        self.now += seconds
 
 
 def timed(monkeypatch: pytest.MonkeyPatch, step: float) -> Time:
     """Let each piece of work take `step` seconds."""
     time = Time(step)
+    monkeypatch.setattr(turns, "_free_at", 0.0)
     monkeypatch.setattr(turns, "perf_counter", time.look)
     monkeypatch.setattr(turns, "sleep", time.breathe)
     return time
@@ -49,9 +61,63 @@ def test_others_have_their_turn_after_each_piece(monkeypatch: pytest.MonkeyPatch
     for _ in range(1000):
         work.go_on()
 
-    lengths = [after - before for before, after in zip(time.breaths, time.breaths[1:])]
-    assert 1000 / 10 <= len(time.breaths) <= 1000 / 8
-    assert all(PIECE * 0.99 <= length <= PIECE * 1.26 for length in lengths)
+    lengths = [after - before - _REST for before, after in zip(time.breaths, time.breaths[1:])]
+    assert 1000 / 11 <= len(time.breaths) <= 1000 / 8
+    assert all(PIECE * 0.99 <= length <= PIECE * 1.51 for length in lengths)
+
+
+def test_those_who_do_long_work_take_turns_with_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one is at a piece, no other begins one, and there is a rest for the application after each."""
+    time = timed(monkeypatch, 0.0)
+    pieces: List[Tuple[float, float]] = []
+    others = [Turns() for _ in range(3)]
+
+    def wait(seconds: float) -> None:
+        """Let others try, as the application does while one waits."""
+        time.now += seconds
+        if others:
+            work(others.pop())
+
+    def work(turn: Turns) -> None:
+        for _ in range(5):
+            time.now = max(time.now, turn._until)
+            turn.go_on()
+            pieces.append((time.now, turn._until))
+
+    monkeypatch.setattr(turns, "sleep", wait)
+    work(Turns())
+
+    pieces.sort()
+    assert len(pieces) == 20
+    assert all(before[1] + _REST <= after[0] + 1e-9 for before, after in zip(pieces, pieces[1:]))
+
+
+def test_nobody_waits_for_one_that_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its piece is over when it ought to be: a thread may never come back, as when a producer hangs."""
+    time = timed(monkeypatch, 0.0)
+    hangs, goes_on = Turns(), Turns()
+    time.now = PIECE
+    hangs.go_on()
+    begun = time.now
+    goes_on.go_on()
+
+    assert time.now == pytest.approx(begun + PIECE + _REST)
+
+
+def test_nobody_makes_room_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others there are, who always come first."""
+    time = timed(monkeypatch, 0.0)
+    turn = Turns()
+    begun = time.now = PIECE
+
+    def wait(seconds: float) -> None:
+        time.now += seconds
+        turns._free_at = time.now + PIECE
+
+    monkeypatch.setattr(turns, "sleep", wait)
+    turn.go_on()
+
+    assert begun + _PATIENCE <= time.now <= begun + _PATIENCE + 2 * PIECE
 
 
 def test_whoever_makes_or_writes_a_snapshot_gives_up_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +153,55 @@ def test_where_nobody_can_wait_there_are_no_turns(monkeypatch: pytest.MonkeyPatc
         work.go_on()
 
     assert len(tried) >= 4
+
+
+@cpython
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_new_is_looked_at_a_few_at_a_time(kind: str) -> None:
+    """Next to nothing of a snapshot is left for whatever looks next, which may be in the midst of a request."""
+    registry = Registry(clock=ManualClock())
+    metrics = [getattr(registry, kind)(f"{kind}.{number}") for number in range(10_500)]
+    record = {"counter": "increment", "gauge": "set", "meter": "mark"}.get(kind, "update")
+    for number in range(2):
+        for metric in metrics:
+            getattr(metric, record)(1 + number)
+        gc.collect()
+        snapshot = registry.snapshot()
+
+    assert len(snapshot.readings) == 10_500
+    assert len(gc.get_objects(generation=0)) < 10_500 / 10
+
+
+@cpython
+@pytest.mark.parametrize(
+    ("threshold", "looks"), [(0, 0), (100, 10), (2_000, 4), (1_000_000, 0), (None, 0)], ids=lambda value: str(value)
+)
+def test_the_interpreter_looks_no_more_often_than_the_program_lets_it(threshold: Optional[int], looks: int) -> None:
+    """A program that has turned it off, or has it look seldom, has its reasons. None stands for off."""
+    here, seen = get_ident(), []
+    before, was_on = gc.get_threshold(), gc.isenabled()
+
+    def note(phase: str, info: Dict[str, int]) -> None:
+        if phase == "start" and get_ident() == here:
+            seen.append(info["generation"])
+
+    work = Turns()
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        if threshold is None:
+            gc.disable()
+        else:
+            gc.set_threshold(threshold)
+        for _ in range(10_000):
+            work.go_on()
+    finally:
+        gc.callbacks.remove(note)
+        gc.set_threshold(*before)
+        if was_on:
+            gc.enable()
+
+    assert seen == [0] * looks
 
 
 def test_a_long_page_is_what_get_stats_shows() -> None:

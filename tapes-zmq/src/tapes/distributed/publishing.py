@@ -14,6 +14,7 @@ from tapes.distributed import frames, records
 from tapes.distributed.frames import Frame
 from tapes.distributed.processes import machine, processes, started
 from tapes.distributed.records import CODECS, Hello, Series, is_internal
+from tapes.turns import Turns
 
 if TYPE_CHECKING:
     from tapes.instruments import Instrument
@@ -23,11 +24,11 @@ FRAME = 1 << 15
 """Bytes of records that a frame has at most, unless it has a single one. With the high-water marks of the sockets it
 bounds what waits to be sent and to be taken in."""
 
-SERIES = 40
+SERIES = 200
 """Series of which a frame tells at most.
 
-With each frame the states that were told before make room for the new ones. So there are never as many new objects that
-Python looks for garbage, for which it would stop the whole program: some ten for each timer, and it does so after 700.
+With each frame the states that were told before make room for the new ones: with fewer series in it, there is less that
+is new at once. With fewer frames there are fewer moments in which a busy application takes the turn.
 """
 
 _UNCERTAIN = 10.0  # seconds of flushes that may not have arrived although they were sent, as when a network fails
@@ -176,7 +177,9 @@ class Publisher:
         if self._next in there:
             start = metrics.index(self._next)
             metrics = metrics[start:] + metrics[:start]
+        turns = Turns()
         for metric in metrics:
+            turns.go_on()
             numbers = metric.committed(now)
             sent = self._sent.get(metric)
             codec = CODECS[metric.kind]
