@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from typing import List, NamedTuple, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
 import pytest
 
@@ -13,6 +13,7 @@ from tapes.distributed.frames import END, ENDING, LEAVING, Frame
 from tapes.distributed.processes import processes
 from tapes.distributed.publishing import Publisher, hello
 from tapes.distributed.unified import UnifiedRegistry
+from tapes.distributed.workers import Worker
 from tapes.testing import ManualClock
 from tests.distributed.simulated import HERE, Asking, Simulated, apply, assert_alike, buckets_of, stats_of, told
 
@@ -750,7 +751,7 @@ def test_an_aggregator_that_does_not_keep_up_says_so(caplog: pytest.LogCaptureFi
     staleness = []
     for _ in range(40):
         clock.advance(1)
-        for number in range(50):
+        for number in range(publishing.SERIES + 10):
             worker.registry.counter(f"orders.{number}").increment()
         flush = worker.publisher.flush(worker.registry)
         aggregator.apply(next(flush))
@@ -783,6 +784,32 @@ def test_a_worker_that_is_not_heard_is_no_sign_of_too_much_work(caplog: pytest.L
 
     assert aggregator.get_stats().tapes.aggregator.staleness.value == 0
     assert caplog.records == []
+
+
+def test_what_is_shown_of_a_worker_is_right_from_the_first_moment() -> None:
+    """A page may be made in the moment in which the aggregator takes note of a worker."""
+    clock = ManualClock(1000.0)
+    worker = Simulated(clock)
+    aggregator = Asking(clock, [worker])
+    shown: List[Any] = []
+
+    class Workers(Dict[bytes, Worker]):
+        def __setitem__(self, identity: bytes, noted: Worker) -> None:
+            super().__setitem__(identity, noted)
+            shown.append(aggregator.get_stats().tapes.aggregator.to_dict())
+
+    aggregator.workers = Workers()
+    clock.advance(7)
+    worker.tell(aggregator)
+    lost = Simulated(clock, 2)
+    aggregator.introduce(lost)
+    for frame in [*lost.publisher.flush(lost.registry), *lost.publisher.flush(lost.registry)][-1:]:
+        aggregator.apply(frame)
+
+    assert len(shown) == 2
+    for figures in shown:
+        assert figures["staleness"] == {"value": 0.0}
+        assert figures["lag"] == {"value": 0.0}
 
 
 def test_a_worker_known_from_before_a_restart_is_stale_since_then() -> None:

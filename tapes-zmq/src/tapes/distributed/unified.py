@@ -241,12 +241,12 @@ class UnifiedRegistry(Registry):
                     self._dismiss(frame.worker, position)
                 return False
             if frame.sequence:
-                worker = Worker(frame.worker, _UNKNOWN)
+                worker = Worker(frame.worker, _UNKNOWN, self.clock.monotonic())
                 worker.session = frame.session
                 self.workers[frame.worker] = worker
             else:
                 hello = self._hello_of(frame)
-                worker = self.workers[frame.worker] = Worker(frame.worker, hello)
+                worker = self.workers[frame.worker] = Worker(frame.worker, hello, self.clock.monotonic())
         try:
             self._heed(worker, frame)
         except FrameError:
@@ -260,7 +260,6 @@ class UnifiedRegistry(Registry):
     def _heed(self, worker: Worker, frame: Frame) -> None:
         """Take in what a worker says."""
         worker.heard = self.clock.monotonic()
-        worker.complete = min(worker.complete, worker.heard)
         worker.present = not worker.left  # a frame of one that has left is an old one, unless it begins a session
         if frame.session < worker.session:
             return
@@ -427,8 +426,7 @@ class UnifiedRegistry(Registry):
 
     def expect(self, identity: bytes, hello: Hello) -> Worker:
         """Take note of a worker that is known from before a restart, and return it."""
-        worker = Worker(identity, hello, 0.0 if hello.machine == self._machine else None)
-        worker.heard = worker.complete = self.clock.monotonic()
+        worker = Worker(identity, hello, self.clock.monotonic(), 0.0 if hello.machine == self._machine else None)
         worker.present = False
         self.workers[identity] = worker
         return worker

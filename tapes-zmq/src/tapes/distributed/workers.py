@@ -28,7 +28,7 @@ _A_WHILE = 300.0  # seconds over which the least shift is looked for
 class Worker:
     """A process that publishes a registry."""
 
-    def __init__(self, identity: bytes, hello: Hello, shift: Optional[float] = None) -> None:
+    def __init__(self, identity: bytes, hello: Hello, heard: float, shift: Optional[float] = None) -> None:
         self.identity = identity
         self.hello = hello
         self.present = True
@@ -43,9 +43,9 @@ class Worker:
         """The time, by its own clock, up to which its last frame told what it had recorded."""
         self.settled = NEVER
         """The time up to which it has told everything."""
-        self.heard = 0.0
+        self.heard = heard
         """When the last of its frames came."""
-        self.complete = math.inf
+        self.complete = heard
         """Up to when everything that it has recorded is known, by the clock here; at first since when it is known."""
         self.lag = 0.0
         """How old the states of its last flush were when they had been merged, in seconds."""
