@@ -296,6 +296,7 @@ def test_an_aggregator_that_never_takes_all_is_told_of_every_series(
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="Others look for garbage in other ways.")
+@pytest.mark.usefixtures("collector")
 @pytest.mark.parametrize("kind", ["meter", "histogram", "timer"])
 def test_a_flush_gives_no_cause_to_look_for_garbage(bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """However many series have changed, the program is not stopped for it, once as many have been told before."""
