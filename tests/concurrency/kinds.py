@@ -25,7 +25,7 @@ def recording(metric: Any) -> Callable[[int], None]:
 
 def counted(metric: Any) -> int:
     """Return how many records of 1 `metric` has counted."""
-    statistics = metric.reading(metric._now()).statistics
+    statistics = metric.reading(metric.now()).statistics
     total: int = statistics[_METHODS[metric.kind][1]]
     return total
 

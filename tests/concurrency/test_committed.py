@@ -53,7 +53,7 @@ def held_up(monkeypatch: pytest.MonkeyPatch, metric: Any, until: Until) -> Itera
         return absorbed(self, *arguments)
 
     monkeypatch.setattr(buffer, "_absorbed", slowly)
-    folder = threading.Thread(target=lambda: metric.read(metric._now()))
+    folder = threading.Thread(target=lambda: metric.read(metric.now()))
     folder.start()
     until(begun.is_set)
     try:

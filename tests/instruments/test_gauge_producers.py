@@ -7,7 +7,7 @@ import logging
 import math
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Iterator, List
+from typing import Any, Callable, Iterator, List
 
 import pytest
 
@@ -189,6 +189,16 @@ def test_a_gauge_with_a_producer_is_not_set(registry: Registry, record: Any, wha
     assert str(caught.value) == (
         f"The gauge 'g' has the producer {dict!r}, which {what} would contradict: make one without a producer."
     )
+
+
+def test_what_is_no_number_is_refused_before_a_producer_is_mentioned(registry: Registry) -> None:
+    """The value is the mistake that is nearer, and stays one when the producer is gone."""
+    gauge = registry.gauge("g", dict)
+    records: List[Callable[[Any], None]] = [gauge.set, gauge.increment, gauge.decrement]
+
+    for record in records:
+        with pytest.raises(InvalidTypeError, match="takes a finite number"):
+            record("x")
 
 
 def test_the_same_gauge_again(registry: Registry) -> None:
