@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import SupportsFloat
 
     from tapes.naming import Tags
-    from tapes.recording.buffer import Numbers
+    from tapes.recording import Numbers
     from tapes.snapshot.snapshot import Statistics
     from tapes.streak import Streak
 
