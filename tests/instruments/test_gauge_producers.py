@@ -330,6 +330,16 @@ def test_the_series_of_an_overflow_can_be_set(registry: Registry) -> None:
     assert limited.get_stats().g["overflow=true"].value == 1
 
 
+def test_whoever_publishes_asks_the_producer_too(registry: Registry) -> None:
+    """There is nothing to fold: what is committed is of this moment."""
+    values = iter([1, 2, 3])
+    gauge = registry.gauge("g", lambda: next(values))
+
+    states = [gauge.state(gauge.committed(now)) for now in (5.0, 7.5, 9.0)]
+
+    assert [(state.last, state.last_at) for state in states] == [(1, 5.0), (2, 7.5), (3, 9.0)]
+
+
 @pytest.mark.parametrize("producer", [3, "x", {"k": "v"}, 0, ""])
 def test_a_producer_can_be_called(registry: Registry, producer: Any) -> None:
     """What cannot is refused, and no gauge is made."""
