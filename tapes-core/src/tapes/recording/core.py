@@ -93,10 +93,10 @@ class Buffer(Readable[State], Resettable, Protocol[State]):
 
 
 class Sliced(Protocol[State]):
-    """What histograms and timers have besides, whose states consist of slices."""
+    """What histograms and timers have as well, whose states consist of slices."""
 
     def states(self, numbers: Numbers, known: Numbers) -> Tuple[State, State]:
-        """Return the states of two moments, without the slices that are the very same in both."""
+        """Return the states of two moments, for their difference: slices that are the same in both may be left out."""
         ...
 
 
