@@ -71,3 +71,21 @@ def in_child(work: Callable[[], int]) -> NoReturn:
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def forked(work: Callable[[], Any]) -> int:
+    """Fork, do `work` in the child, and return what it returns there, an int."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+
+        def tell() -> int:
+            os.write(writing, b"%d" % work())
+            return 0
+
+        in_child(tell)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        told = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0, "the child failed or hung"
+    return int(told)

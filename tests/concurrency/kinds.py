@@ -6,9 +6,6 @@ from typing import Any, Callable, Dict, Tuple
 
 KINDS = ("counter", "meter", "histogram", "timer")
 
-OVERFULL = 150_000
-"""More records than any metric may have left unfolded when it folds again."""
-
 _METHODS: Dict[str, Tuple[str, str]] = {
     "counter": ("increment", "value"),
     "meter": ("mark", "count"),
@@ -25,11 +22,6 @@ def recording(metric: Any) -> Callable[[int], None]:
 
 def counted(metric: Any) -> int:
     """Return how many records of 1 `metric` has counted."""
-    statistics = metric.reading(metric._now()).statistics
+    statistics = metric.reading(metric.now()).statistics
     total: int = statistics[_METHODS[metric.kind][1]]
     return total
-
-
-def backlog(metric: Any) -> int:
-    """Return how many records `metric` has not folded yet."""
-    return len(metric._pending) - 1

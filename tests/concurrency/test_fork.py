@@ -12,33 +12,14 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from tapes import forking
 from tapes.registry import Registry
-from tests.concurrency.alone import alone, in_child
+from tests.concurrency.alone import alone, forked
 from tests.concurrency.kinds import KINDS, counted, recording
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 THREADS = 8
 FORKS = 200
-
-
-def forked(work: Callable[[], Any]) -> int:
-    """Fork, do `work` in the child, and return what it returns there, an int."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-
-        def tell() -> int:
-            os.write(writing, b"%d" % work())
-            return 0
-
-        in_child(tell)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        told = pipe.read()
-    assert os.waitpid(child, 0)[1] == 0, "the child failed or hung"
-    return int(told)
 
 
 def fork_under_fire() -> Dict[str, List[int]]:
@@ -188,70 +169,6 @@ def test_a_child_of_a_child_begins_at_zero_too() -> None:
         return forked(grandchild) * 1000 + counted(counter)
 
     assert forked(child) == 1010
-
-
-def fork_without_hooks(kind: str) -> List[int]:
-    """Fork where no hook is called, as a C extension may. Return what parent and child count."""
-    registry = Registry()
-    metric = getattr(registry, kind)("m")
-    record = recording(metric)
-    for _ in range(100):
-        record(1)
-    assert counted(metric) == 100, "this folds what came before the fork"
-    forking.registries.clear()
-
-    def work() -> int:
-        for _ in range(5_000):
-            record(1)
-        registry.counter("made.in.the.child").increment()
-        return counted(metric)
-
-    child = forked(work)
-    record(1)
-    return [counted(metric), child]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_fork_that_calls_no_hooks_is_noticed_by_the_pid(kind: str) -> None:
-    """Where no hook runs, the child does not count again what the parent had folded, and loses nothing of its own."""
-    assert alone(fork_without_hooks, kind) == [101, 5_000]
-
-
-def adopt_in_threads() -> List[int]:
-    """Fork where no hook is called, and let threads be the first to record and read in the child."""
-    sys.setswitchinterval(1e-6)
-    registry = Registry()
-    forking.registries.clear()
-    wrong = []
-    for _ in range(60):
-        metric = registry.counter("m")
-        metric.increment(0)
-
-        def work(metric: Any = metric) -> int:
-            gate = threading.Barrier(4)
-
-            def recorder() -> None:
-                gate.wait()
-                for _ in range(10):
-                    metric.increment()
-                    metric.read(0.0)
-
-            threads = [threading.Thread(target=recorder) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            return counted(metric)
-
-        count = forked(work)
-        if count != 40:
-            wrong.append(count)
-    return wrong
-
-
-def test_threads_that_notice_a_fork_together_lose_nothing() -> None:
-    """Where no hook runs, one of the threads begins anew, once, and what the others record in that moment is kept."""
-    assert alone(adopt_in_threads) == []
 
 
 def fork_in_uwsgi(hooks: bool) -> List[int]:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import sys
 import threading
-import time
 from typing import Any, Callable, Dict, List, Set
 
 import pytest
@@ -14,34 +13,14 @@ import pytest
 from tapes.registry import Registry
 from tapes.state.buckets import key_of
 from tests.concurrency.alone import alone
-from tests.concurrency.kinds import KINDS, backlog, counted, recording
+from tests.concurrency.kinds import KINDS, counted, recording
+from tests.concurrency.together import in_threads
 
 THREADS = 8
 UPDATES = 200_000
 
 GROWING = ("count", "sum", "value")
 """The statistics that only grow while nothing but positive numbers is recorded."""
-
-
-def in_threads(*works: Callable[[], None]) -> None:
-    """Do all `works` at once, each in a thread, and raise what one of them has raised."""
-    errors: List[BaseException] = []
-    gate = threading.Barrier(len(works))
-
-    def guarded(work: Callable[[], None]) -> None:
-        try:
-            gate.wait()
-            work()
-        except BaseException as error:  # noqa: BLE001 - raised below
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(work,), daemon=True) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def hammer(kind: str) -> Dict[str, Any]:
@@ -90,80 +69,6 @@ def test_every_update_of_eight_threads_is_counted_once(kind: str) -> None:
     }[kind]
     assert {key: result["statistics"][key] for key in expected} == expected
     assert result["gone back"] == []
-
-
-def record_only(kind: str) -> int:
-    """Do nothing but record, in all threads. Return how many records were waiting to be folded at most."""
-    registry = Registry()
-    metric = getattr(registry, kind)("busy")
-    record = metric.update
-    values = [number * 1.5 + 0.25 for number in range(1_000)]
-    recorders_left = [None] * THREADS
-    deepest = 0
-
-    def recorder() -> None:
-        for _ in range(150):
-            for value in values:
-                record(value)
-        recorders_left.pop()
-
-    def watcher() -> None:
-        nonlocal deepest
-        while recorders_left:
-            deepest = max(deepest, backlog(metric))
-            time.sleep(0.0005)
-
-    in_threads(watcher, *[recorder] * THREADS)
-    return deepest
-
-
-@pytest.mark.parametrize("kind", ["histogram", "timer"])
-def test_threads_that_do_nothing_but_record_do_not_fill_the_memory(kind: str) -> None:
-    """Where eight threads record faster than the one that folds can fold, what waits is bounded nonetheless."""
-    assert alone(record_only, kind) < 120_000
-
-
-class HastyClock:
-    """The clock of the machine, so much faster that a tick passes every few records."""
-
-    def monotonic(self) -> float:
-        """Return seconds of which four hours pass in each."""
-        return time.perf_counter() * 14_400
-
-    def time(self) -> float:
-        """Return the time of the machine."""
-        return time.time()
-
-    def wait(self, wakeup: Any, timeout: float) -> bool:
-        """Wait in real time."""
-        return bool(wakeup.wait(timeout))
-
-
-def hammer_in_haste(kind: str) -> int:
-    """Record from two threads while one reads, with ticks and slices that end all the time."""
-    sys.setswitchinterval(1e-6)
-    registry = Registry(clock=HastyClock())
-    metric = getattr(registry, kind)("hasty")
-    record = recording(metric)
-    recorders_left = [None] * 2
-
-    def recorder() -> None:
-        for _ in range(50_000):
-            record(1)
-        recorders_left.pop()
-
-    def reader() -> None:
-        while recorders_left:
-            registry.get_stats()
-
-    in_threads(reader, recorder, recorder)
-    return counted(metric)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_lost_where_ticks_and_slices_end(kind: str) -> None:
-    """A reader that folds while a recorder is about to, at the end of a tick, costs no record."""
-    assert alone(hammer_in_haste, kind) == 100_000
 
 
 def get_or_create(kind: str) -> Dict[str, int]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tapes.distributed.frames import CLOCK, Frame
 from tapes.distributed.records import CODECS, MOST, HistogramUpdate, Reader, read_number
-from tapes.recording.counting import distributed
+from tapes.recording import distributed
 from tapes.state.buckets import key_of
 from tapes.state.counter import CounterState
 from tapes.state.counts import PackedBuckets, in_lanes, packed

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tapes.distributed.records import HistogramUpdate
 from tapes.distributed.slices import HistogramPool
-from tapes.recording.counting import distributed
+from tapes.recording import distributed
 from tapes.state.buckets import key_of
 from tapes.state.counts import TOGETHER, Lanes
 from tapes.state.distribution import EMPTY, Distribution, union

@@ -7,7 +7,7 @@ import logging
 import math
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Iterator, List
+from typing import Any, Callable, Iterator, List
 
 import pytest
 
@@ -191,6 +191,16 @@ def test_a_gauge_with_a_producer_is_not_set(registry: Registry, record: Any, wha
     )
 
 
+def test_what_is_no_number_is_refused_before_a_producer_is_mentioned(registry: Registry) -> None:
+    """The value is the mistake that is nearer, and stays one when the producer is gone."""
+    gauge = registry.gauge("g", dict)
+    records: List[Callable[[Any], None]] = [gauge.set, gauge.increment, gauge.decrement]
+
+    for record in records:
+        with pytest.raises(InvalidTypeError, match="takes a finite number"):
+            record("x")
+
+
 def test_the_same_gauge_again(registry: Registry) -> None:
     """With the same producer, and without, it is the same gauge."""
 
@@ -318,6 +328,16 @@ def test_the_series_of_an_overflow_can_be_set(registry: Registry) -> None:
     limited.gauge("g", tags={"user": "2"}).set(5)
 
     assert limited.get_stats().g["overflow=true"].value == 1
+
+
+def test_whoever_publishes_asks_the_producer_too(registry: Registry) -> None:
+    """There is nothing to fold: what is committed is of this moment."""
+    values = iter([1, 2, 3])
+    gauge = registry.gauge("g", lambda: next(values))
+
+    states = [gauge.state(gauge.committed(now)) for now in (5.0, 7.5, 9.0)]
+
+    assert [(state.last, state.last_at) for state in states] == [(1, 5.0), (2, 7.5), (3, 9.0)]
 
 
 @pytest.mark.parametrize("producer", [3, "x", {"k": "v"}, 0, ""])

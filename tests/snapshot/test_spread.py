@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tapes.encoding.json import JsonFormat
-from tapes.recording.counting import distributed
+from tapes.recording import distributed
 from tapes.registry import Registry
 from tapes.state.distribution import EMPTY
 from tapes.testing import ManualClock

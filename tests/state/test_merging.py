@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapes.recording.counting import distributed
-from tapes.recording.histogram import with_values
+from tapes.recording import distributed
 from tapes.snapshot.views import (
     counter_statistics,
     gauge_statistics,
@@ -23,7 +22,7 @@ from tapes.state import counter, gauge, histogram, rates
 from tapes.state.counter import CounterState
 from tapes.state.distribution import EMPTY, Distribution
 from tapes.state.gauge import MERGES, UNSET, GaugeState, single
-from tapes.state.histogram import HistogramState, with_newest
+from tapes.state.histogram import HistogramState
 from tapes.state.rates import MeterState, tick_of
 from tapes.state.timer import TimerState
 
@@ -59,9 +58,8 @@ def with_fold(state: HistogramState, records: List[float], time: float) -> Histo
     """Return the state after a fold of some records."""
     if not records:
         return state
-    newest = state.slices[-1] if state.slices else None
-    newest, settled = with_values(newest, state.settled(), records, time, time)
-    return with_newest(settled, newest)
+    into = state.slice_for(time, time)
+    return state.recorded(into, time, distributed(records, into.values))
 
 
 def make_timer(folds: Sequence[Tuple[float, List[float]]]) -> TimerState:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapes.recording.counting import distributed
+from tapes.recording import distributed
 from tapes.snapshot.quantiles import quantiles
 from tapes.snapshot.views import FRACTIONS
 from tapes.state.buckets import key_of

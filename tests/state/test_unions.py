@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapes.recording.counting import distributed
+from tapes.recording import distributed
 from tapes.state.counts import Lanes, in_lanes
 from tapes.state.distribution import EMPTY, Distribution, union, unpacked
 

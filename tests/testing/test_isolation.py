@@ -9,6 +9,7 @@ from typing import Any, Callable, List, Tuple
 import pytest
 
 import tapes
+from tapes.errors import MetricError
 from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.testing import ManualClock, MemoryReporter, isolated_registry
 
@@ -155,6 +156,9 @@ def test_gauges_that_were_made_inside(registry: Registry, caplog: pytest.LogCapt
     with isolated_registry(registry):
         with registry.gauge("g").track_in_progress():
             assert registry.get_stats().g.value == 1
+        with pytest.raises(MetricError):
+            registry.gauge("g").set("x")  # type: ignore[arg-type]  # which is no number, and changes nothing
+        assert registry.get_stats().g.value == 1
         registry.gauge("g").set(5)
         assert registry.get_stats().g.value == 5
 

@@ -54,12 +54,13 @@ class Buffer(Generic[State]):
     memory would be the limit.
     """
 
-    __slots__ = ("_now", "_pending", "_pid", "name", "tags")
+    __slots__ = ("_pending", "_pid", "name", "now", "tags")
 
     def __init__(self, name: str, tags: Tags, now: Callable[[], float]) -> None:
         self.name = name
         self.tags = tags
-        self._now = now
+        self.now = now
+        """The clock that it was made with: seconds, from an arbitrary start."""
         self._pending: List[Any] = [self._zero(now())]
         self._pid = getpid()
 
@@ -102,7 +103,7 @@ class Buffer(Generic[State]):
         _folding.clear()  # the claims of threads that are not here
         # Another list, because a signal handler may have forked in the middle of a record or a fold: that one goes on
         # with the old list here, and is the parent's.
-        now = self._now()
+        now = self.now()
         self._pending = [self._zero(now)]
         self._refolded(now)
 
@@ -111,7 +112,7 @@ class Buffer(Generic[State]):
 
         For tests that want a metric for themselves. Waits for a fold in another thread to end.
         """
-        now = self._now()
+        now = self.now()
         Buffer.numbers(self, now)  # which asks no producer of a gauge
         key, claim = (self, getpid()), [get_ident()]
         while _folding.setdefault(key, claim) is not claim:

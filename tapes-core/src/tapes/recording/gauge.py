@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     _Change = Union[float, Tuple[float, float]]  # something to add, or a value and when it was set
 
 
+_ONE: float = 1
+
+
 class GaugeBuffer(Buffer[GaugeState]):
     """Takes values that are set, with their time, and changes relative to the value before."""
 
@@ -28,22 +31,28 @@ class GaugeBuffer(Buffer[GaugeState]):
 
         Raises InvalidTypeError for what is no number and InvalidValueError for NaN and infinities.
         """
-        self._record((self._checked(value), self._now()))
+        pending = self._pending
+        pending.append((self._checked(value), self.now()))
+        if len(pending) > CAPACITY:
+            self._fold_all()
 
     def increment(self, n: SupportsFloat = 1) -> None:
         """Add `n` to the value, which begins at 0 if none was set. As safe as `set`, and raises the same."""
-        self._record(self._checked(n))
+        pending = self._pending
+        pending.append(n if n is _ONE else self._checked(n))
+        if len(pending) > CAPACITY:
+            self._fold_all()
 
     def decrement(self, n: SupportsFloat = 1) -> None:
         """Take `n` from the value. The same as `increment(-n)`."""
-        self._record(-self._checked(n))
-
-    def _record(self, change: _Change) -> None:
         pending = self._pending
-        pending.append(change)
+        pending.append(-1 if n is _ONE else -self._checked(n))
         if len(pending) > CAPACITY:
-            now = self._now()
-            self._fold(now, now)
+            self._fold_all()
+
+    def _fold_all(self) -> None:
+        now = self.now()
+        self._fold(now, now)
 
     def state(self, numbers: Numbers) -> GaugeState:
         """Return the state that `numbers` of this gauge stand for."""

@@ -92,7 +92,7 @@ class HistogramBuffer(SlicedBuffer[HistogramState]):
 
     def _look(self) -> None:
         """Read the clock after a record, and fold what has to be folded."""
-        now = self._now()
+        now = self.now()
         since = now - self._seen
         self._seen = now
         size = len(self._pending)

@@ -62,7 +62,7 @@ class MeterBuffer(TickingBuffer[MeterState]):
 
         Raises InvalidTypeError for what is no int and InvalidValueError for one out of range.
         """
-        now = self._now()
+        now = self.now()
         self._pending.append(n if n is _ONE else self._events(n))
         if now >= self._until:
             self._settle(now)

@@ -57,7 +57,7 @@ class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
     def restart(self) -> None:
         """Forget everything and begin at zero, in a child process."""
         super().restart()
-        self._began = self._now()
+        self._began = self.now()
         self._idle = self._timing()
 
     def numbers(self, now: float) -> Numbers:
@@ -117,7 +117,7 @@ class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
         # As in a histogram, ints of any size are taken as they are.
         if (type(duration) is not float or duration - duration) and type(duration) is not int:
             duration = self._seconds(duration)
-        now = self._now()
+        now = self.now()
         self._pending.append(duration)
         if now >= self._until:
             self._settle(now)

@@ -65,7 +65,7 @@ class Timing(Scope):
         return timing
 
     def __enter__(self) -> Timing:
-        now = self._timer._now()
+        now = self._timer.now()
         if self._started is None:
             self._started = now
         else:
@@ -79,7 +79,7 @@ class Timing(Scope):
         traceback: Optional[TracebackType],
     ) -> None:
         timer = self._timer
-        now = timer._now()
+        now = timer.now()
         started: Any = self._started
         try:
             duration = now - started
@@ -212,7 +212,7 @@ class SharedTiming(Timing):
 
     def __enter__(self) -> Timing:
         entries: Any = self._started
-        entry: _Entry = [self._timer._now(), None]
+        entry: _Entry = [self._timer.now(), None]
         if entries or entries.setdefault(_FIRST, entry) is not entry:
             self._enter_by_frame(entries, entry, _getframe(0).f_back)
         return self
@@ -224,7 +224,7 @@ class SharedTiming(Timing):
         traceback: Optional[TracebackType],
     ) -> None:
         timer = self._timer
-        now = timer._now()
+        now = timer.now()
         entries: Any = self._started
         only = entries.pop(_FIRST, None) if len(entries) == 1 else None
         started = self._taken(_getframe(0).f_back) if only is None else only[0]

@@ -10,22 +10,24 @@ from typing import Any, List, Set
 
 import pytest
 
-from tapes.registry import Registry
+from tapes.recording.core import Core
 from tapes.testing import ManualClock
 from tests.concurrency.alone import alone
+from tests.recording import cores
+from tests.recording.cores import Subject
 
 SCHEDULES = 600
 
 
-def play(seed: int, rounds: List[int]) -> str:
+def play(core: Core, seed: int, rounds: List[int]) -> str:
     """Let a thread for each of `rounds` enter one timing so often, in an order drawn by `seed`. Return what went wrong.
 
     Threads change where a Python function is called or a builtin one has returned, as they do in CPython from 3.10.
     """
     draw = random.Random(seed)
     clock = ManualClock(1.0)
-    registry = Registry(clock=clock)
-    timing = registry.timer("played").time()
+    subject = Subject(core, "timer", clock.monotonic)
+    timing = subject.buffer.time()
     turns = [threading.Semaphore(0) for _ in rounds]
     playing = set(range(len(rounds)))
     over = threading.Semaphore(0)
@@ -68,19 +70,19 @@ def play(seed: int, rounds: List[int]) -> str:
     over.acquire()
     for thread in threads:
         thread.join()
-    count = registry.get_stats().played.count
+    count = subject.count()
     if count != sum(rounds):
         faults.append(f"{count} durations")
     return f"schedule {seed}: {', '.join(faults)}" if faults else ""
 
 
-def play_all(rounds: List[int]) -> List[str]:
+def play_all(core: str, rounds: List[int]) -> List[str]:
     """Play many schedules and return the different faults of them."""
-    faults: Set[Any] = {play(seed, rounds) for seed in range(SCHEDULES)}
+    faults: Set[Any] = {play(cores.named(core), seed, rounds) for seed in range(SCHEDULES)}
     return sorted(faults - {""})
 
 
 @pytest.mark.parametrize("rounds", [[2, 1], [2, 2, 1]])
-def test_no_schedule_of_threads_confuses_a_shared_timing(rounds: List[int]) -> None:
+def test_no_schedule_of_threads_confuses_a_shared_timing(core: Core, rounds: List[int]) -> None:
     """Wherever threads change while they enter and leave one timing, each leaves what it entered and none raises."""
-    assert alone(play_all, rounds) == []
+    assert alone(play_all, core.name, rounds) == []

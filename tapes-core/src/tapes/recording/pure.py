@@ -1,0 +1,28 @@
+"""The recording core in pure Python, as a module with all that `tapes.recording.core.Core` asks for."""
+
+from __future__ import annotations
+
+from tapes.recording.buffer import CAPACITY
+from tapes.recording.counter import CounterBuffer
+from tapes.recording.counting import distributed
+from tapes.recording.exact import exact
+from tapes.recording.gauge import GaugeBuffer
+from tapes.recording.histogram import HistogramBuffer
+from tapes.recording.meter import MeterBuffer
+from tapes.recording.timer import TimerBuffer
+from tapes.recording.timing import Timing
+
+__all__ = [
+    "CAPACITY",
+    "CounterBuffer",
+    "GaugeBuffer",
+    "HistogramBuffer",
+    "MeterBuffer",
+    "TimerBuffer",
+    "Timing",
+    "distributed",
+    "exact",
+    "name",
+]
+
+name = "pure"

@@ -1,0 +1,68 @@
+"""What a gauge does besides recording."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+import pytest
+
+from tapes.registry import Registry
+from tapes.testing import ManualClock
+
+
+def seen(gauge: Any, clock: ManualClock) -> Any:
+    """Return the gauge's statistics."""
+    return gauge.reading(clock.monotonic()).statistics
+
+
+@pytest.mark.parametrize(("merge", "value"), [("sum", 10), ("min", 3), ("max", 7), ("mean", 5.0), ("last", 3)])
+def test_gauges_of_two_processes(merge: str, value: float) -> None:
+    """Their values are combined as the gauge says; the last is the one that was set last."""
+    clock = ManualClock()
+    one, other = (Registry(clock=clock).gauge("a", merge=merge) for _ in range(2))
+    one.set(7)
+    clock.advance(1)
+    other.set(3)
+    clock.advance(1)
+    now = clock.monotonic()
+
+    assert one.read(now).merge(other.read(now)).value(one.merge) == value
+    assert other.read(now).merge(one.read(now)).value(one.merge) == value
+    assert seen(one, clock) == {"value": 7}
+
+
+def test_progress_is_tracked() -> None:
+    """A gauge tells how many are inside, of blocks and of calls, also when they raise."""
+    clock = ManualClock()
+    gauge = Registry(clock=clock).gauge("a")
+    values: List[Any] = []
+
+    def look() -> None:
+        values.append(seen(gauge, clock)["value"])
+
+    @gauge.track_in_progress()
+    def call(depth: int) -> None:
+        look()
+        if depth:
+            call(depth - 1)
+        else:
+            raise KeyError
+
+    tracking = gauge.track_in_progress()
+    with tracking, tracking:
+        look()
+        with pytest.raises(KeyError):
+            call(2)
+        look()
+    look()
+
+    assert values == [2, 3, 4, 5, 2, 0]
+
+
+def test_progress_is_tracked_beside_other_changes() -> None:
+    """What is set meanwhile is what the leaving ones are taken from."""
+    gauge = Registry().gauge("a")
+    with gauge.track_in_progress():
+        gauge.set(10)
+
+    assert seen(gauge, ManualClock()) == {"value": 9}
