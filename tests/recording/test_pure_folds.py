@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Tuple
 
 import pytest
 
 from tapes.recording import pure
+from tapes.state.histogram import Slice
+from tapes.state.rates import TICK
 from tapes.testing import ManualClock
 from tests.conftest import Until
 from tests.recording.cores import KINDS, Subject
@@ -83,3 +85,87 @@ def test_who_exchanges_waits_for_a_fold_in_another_thread(
     assert subject.count() == empty
     subject.buffer.exchange(taken)
     assert subject.count() == 1
+
+
+FULL = pure.CAPACITY + 1
+"""Records that make a buffer full, so that whoever records folds it."""
+
+
+def is_plain(numbers: Any) -> bool:
+    """Whether these are numbers, bytes and tuples of such, of which CPython's collector takes no notice."""
+    if type(numbers) is tuple:
+        return all(map(is_plain, numbers))
+    return type(numbers) in (int, float, bytes)
+
+
+def full_subject(kind: str, times: int) -> Tuple[Subject, int]:
+    """Return a buffer that has just been full for the last of so many times, with values of all sizes. Nobody read."""
+    clock = ManualClock(NOW)
+    subject = Subject(pure, kind, clock.monotonic)
+    for number in range(FULL * times):
+        subject.record(number % 1000)
+        clock.advance(TICK / (FULL * 6))
+    while subject.backlog():
+        subject.record(1)
+        clock.advance(TICK / (FULL * 6))
+        number += 1
+    return subject, number + 1
+
+
+@pytest.mark.parametrize("kind", ["histogram", "timer"])
+@pytest.mark.parametrize("read", ["numbers", "committed"])
+def test_a_buffer_that_is_full_again_and_again_is_packed_when_it_is_read(
+    kind: str, read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And once only, for as long as nothing is recorded. What is read is what would have been packed each time."""
+    packs: List[Slice] = []
+    pack = Slice.packed
+
+    def packed(part: Slice) -> bytes:
+        packs.append(part)
+        return pack(part)
+
+    monkeypatch.setattr(Slice, "packed", packed)
+    subject, count = full_subject(kind, 4)
+    before = len(packs)
+    numbers = getattr(subject.buffer, read)(subject.buffer.now())
+    again = [subject.buffer.numbers(subject.buffer.now()), subject.buffer.committed(subject.buffer.now())]
+
+    assert (before, len(packs)) == (0, 1)
+    assert is_plain(numbers)
+    assert all(each is numbers for each in again)
+    assert subject.count() == count
+    subject.record(1)
+    assert subject.count() == count + 1
+
+
+@pytest.mark.parametrize("kind", ["histogram", "timer"])
+def test_what_is_not_packed_yet_is_read_while_another_thread_folds(
+    kind: str, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    """It is packed for whoever reads, and the fold goes on with what it found."""
+    for extra in (0, 3):
+        subject, count = full_subject(kind, 2)
+        for _ in range(extra):
+            subject.record(1)
+        with monkeypatch.context() as patch, held_up(patch, subject.buffer, until):
+            numbers = subject.buffer.numbers(subject.buffer.now())
+            seen = subject.count()
+
+        assert is_plain(numbers)
+        assert seen == subject.count() == count + extra
+        assert is_plain(subject.buffer.committed(subject.buffer.now()))
+
+
+@pytest.mark.parametrize("kind", ["histogram", "timer"])
+def test_what_is_not_packed_yet_is_exchanged_and_forgotten_in_a_child(kind: str) -> None:
+    """As all else is that has been recorded."""
+    subject, count = full_subject(kind, 2)
+    other, _ = full_subject(kind, 2)
+    taken = subject.buffer.exchange(None)
+    assert subject.count() == 0
+    subject.buffer.exchange(taken)
+    other.buffer.restart()
+
+    assert subject.count() == count
+    assert other.count() == 0

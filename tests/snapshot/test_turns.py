@@ -80,9 +80,9 @@ def test_those_who_do_long_work_take_turns_with_one_another(monkeypatch: pytest.
 
     def work(turn: Turns) -> None:
         for _ in range(5):
-            time.now = max(time.now, turn._until)
+            time.now = max(time.now, turn.ends)
             turn.go_on()
-            pieces.append((time.now, turn._until))
+            pieces.append((time.now, turn.ends))
 
     monkeypatch.setattr(turns, "sleep", wait)
     work(Turns())

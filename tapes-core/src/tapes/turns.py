@@ -40,11 +40,12 @@ class Turns:
     left for the application. None waits for one that has stopped within its piece, whatever that one waits for.
     """
 
-    __slots__ = ("_unseen", "_until")
+    __slots__ = ("_unseen", "ends")
 
     def __init__(self) -> None:
         self._unseen = 0
-        self._until = perf_counter() + piece
+        self.ends = perf_counter() + piece
+        """When its piece is over."""
 
     def go_on(self) -> None:
         """Let other threads run, if a piece of work has been done since they have. To be called for each series."""
@@ -53,8 +54,8 @@ class Turns:
             if threshold and gc.isenabled() and _looks_at_what_is_new:
                 gc.collect(0)
             self._unseen = 0
-        if perf_counter() >= self._until:
-            self._until = _begun() + piece
+        if perf_counter() >= self.ends:
+            self.ends = _begun() + piece
 
 
 def _begun() -> float:

@@ -42,7 +42,7 @@ very moment would stay taken.
 
 
 class Buffer(Generic[State]):
-    """Records, and the state that earlier ones were folded into, in one list: `[numbers, record, record, ...]`.
+    """Records, and what earlier ones were folded into, in one list: `[content, record, record, ...]`.
 
     Recording appends to the list, which is atomic and waits for nothing. A fold computes the next state from a copy and
     puts it in the place of the old one and of the records it covers by one slice assignment, which is atomic too. So
@@ -74,12 +74,13 @@ class Buffer(Generic[State]):
     def numbers(self, now: float) -> Numbers:
         """Return what `state` makes of it what `read` returns: the same tuple for as long as nothing is recorded."""
         until = self._prepare_read(now)
-        if len(self._pending) > 1 or self._pid != getpid():
+        if len(self._pending) > 1 or type(self._pending[0]) is list or self._pid != getpid():
             self._fold(until, now)
-        pending = self._pending[:]
-        numbers: Numbers = pending[0]
+        content, *records = self._pending[:]
         # Records are left where another thread is folding, or this very one below a signal handler or a finalizer.
-        return self._absorbed(numbers, pending[1:], until, now) if len(pending) > 1 else numbers
+        if records:
+            content = self._absorbed(content, records, until, now)
+        return content if type(content) is tuple else self._packed(content)
 
     def committed(self, now: float) -> Numbers:
         """Return the numbers into which everything recorded before this call has been folded for good.
@@ -88,10 +89,12 @@ class Buffer(Generic[State]):
         same, but may say it in other slices than what that thread is about to put in. Waits for that thread.
         """
         until = self._prepare_read(now)
-        while (len(self._pending) > 1 or self._pid != getpid()) and not self._fold(until, now):
+        while len(self._pending) > 1 or type(self._pending[0]) is list or self._pid != getpid():
+            if self._fold(until, now):
+                break
             sleep(_PAUSE)
-        numbers: Numbers = self._pending[0]
-        return numbers
+        content = self._pending[0]
+        return content if type(content) is tuple else self._packed(content)
 
     def state(self, numbers: Numbers) -> State:
         """Return the state that `numbers` of this metric stand for."""
@@ -132,9 +135,16 @@ class Buffer(Generic[State]):
         """Return the numbers of this kind that has seen nothing up to `now`."""
         raise NotImplementedError
 
-    def _absorbed(self, numbers: Numbers, records: List[Any], until: float, now: float) -> Numbers:
-        """Return `numbers` after `records`, none of which was made after `until`; further ones are made after `now`."""
+    def _absorbed(self, content: Any, records: List[Any], until: float, now: float) -> Any:
+        """Return `content` after `records`, none of which was made after `until`; further ones are made after `now`.
+
+        Both are numbers, or a list of what `_packed` makes numbers of.
+        """
         raise NotImplementedError
+
+    def _packed(self, content: Any) -> Numbers:
+        """Return the numbers of a content, which may be these already."""
+        return content  # type: ignore[no-any-return]  # of kinds that make no lists
 
     def _prepare_read(self, now: float) -> float:
         """Get ready for a read at `now`, and return a time after which none of what is pending was recorded."""
@@ -143,10 +153,10 @@ class Buffer(Generic[State]):
     def _refolded(self, now: float) -> None:
         """Adapt to a fold having been done at `now`."""
 
-    def _fold(self, until: float, now: float, keep: int = 0) -> bool:
+    def _fold(self, until: float, now: float, keep: int = 0, *, packs: bool = True) -> bool:
         """Fold all but the newest `keep` records, unless another fold is at it: then False is returned.
 
-        See `_absorbed` for the times.
+        See `_absorbed` for the times. Who is about to fold again need not have the result packed.
         """
         pid = getpid()
         key, claim = (self, pid), [get_ident()]
@@ -163,7 +173,8 @@ class Buffer(Generic[State]):
                         self._pid = pid
                     # Another thread may have folded the newest records too, since there were some to keep.
                     count = max(len(pending) - keep, 1)
-                    pending[:count] = (self._absorbed(pending[0], pending[1:count], until, now),)
+                    content = self._absorbed(pending[0], pending[1:count], until, now)
+                    pending[:count] = (self._packed(content) if packs else content,)
             finally:
                 _release(key, claim)
         finally:

@@ -29,7 +29,11 @@ _HURRY = 0.001  # seconds between two looks below which the stride is lengthened
 
 
 class SlicedBuffer(Buffer[State]):
-    """What histograms and timers share: their numbers are the newest slice, packed, and what is settled."""
+    """What histograms and timers share: their numbers are the newest slice, packed, and what is settled.
+
+    To pack it takes as long as to take in some hundred values. A buffer that is full again and again does without, as
+    long as nobody reads, and keeps a list with the slice itself.
+    """
 
     __slots__ = ()
 
@@ -101,7 +105,7 @@ class HistogramBuffer(SlicedBuffer[HistogramState]):
         if since > _GAP and size > 2 and self._stride == 1:
             self._fold(now - since, now, keep=1)
         elif size > CAPACITY or now >= self._due:
-            self._fold(now, now)
+            self._fold(now, now, packs=size <= CAPACITY)
         self._stride = min(self._stride * 2, _STRIDE) if since < _HURRY else 1
         self._limit = min(len(self._pending) + self._stride - 1, CAPACITY)
 
@@ -118,12 +122,17 @@ class HistogramBuffer(SlicedBuffer[HistogramState]):
     def _zero(self, now: float) -> Numbers:
         return b"", NOTHING_SETTLED
 
-    def _absorbed(self, numbers: Numbers, records: List[float], until: float, now: float) -> Numbers:
+    def _absorbed(self, content: Any, records: List[float], until: float, now: float) -> Any:
         if not records:
-            return numbers
-        newest, settled = numbers
-        part, settled = with_values(self._memo.slice(newest), settled, records, self._since, until)
-        return self._memo.packed(part), settled
+            return content
+        newest, settled = content
+        if type(newest) is bytes:
+            newest = self._memo.slice(newest)
+        return [*with_values(newest, settled, records, self._since, until)]
+
+    def _packed(self, content: Any) -> Numbers:
+        newest, settled = content
+        return newest if type(newest) is bytes else self._memo.packed(newest), settled
 
 
 class Memo(List[Any]):

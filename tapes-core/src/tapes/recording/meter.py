@@ -41,7 +41,7 @@ class TickingBuffer(Buffer[State]):
             # The newest record is the one that was made after the end of the tick.
             self._fold(self._tick_end, now, keep=1)
         elif len(self._pending) > CAPACITY:
-            self._fold(now, now)
+            self._fold(now, now, packs=False)
         else:
             self._until = min(self._tick_end, now + _LULL)
 

@@ -137,18 +137,27 @@ class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
     def _zero(self, now: float) -> Numbers:
         return _EVENTS.pack(*started(now).numbers()), NOTHING_SETTLED
 
-    def _absorbed(self, numbers: Numbers, records: List[float], until: float, now: float) -> Numbers:
-        newest, settled = numbers
-        events = _EVENTS.pack(*with_events(_EVENTS.unpack_from(newest), len(records), now))
+    def _absorbed(self, content: Any, records: List[float], until: float, now: float) -> Any:
+        if type(content) is tuple:
+            events, settled = content
+            before = self._memo.slice(events, _EVENTS.size)
+        else:
+            events, before, settled = content
+        events = _EVENTS.pack(*with_events(_EVENTS.unpack_from(events), len(records), now))
         if not records:
-            return events + newest[_EVENTS.size :], settled
-        before = self._memo.slice(newest, _EVENTS.size)
+            return [events, before, settled]
         part, after = with_values(before, settled, records, until, until)
         if part.values.minimum < 0 or (after is not settled and with_newest(after, part).minimum < 0):
             if self._below_zero != _LOGGED:
                 self._below_zero = sum([record < 0 for record in records])
             part, after = with_values(before, settled, [max(record, 0.0) for record in records], until, until)
-        return self._memo.packed(part, events), after
+        return [events, part, after]
+
+    def _packed(self, content: Any) -> Numbers:
+        if type(content) is tuple:
+            return content
+        events, newest, settled = content
+        return events if newest is None else self._memo.packed(newest, events), settled
 
     def _log_below_zero(self) -> None:
         """Log that durations were below zero. For who reads: who records must not wait for the locks of a handler."""
