@@ -278,17 +278,24 @@ def test_a_series_that_cannot_be_merged_shows_what_it_showed(monkeypatch: pytest
     assert sorted(each.series.name for each in kept.series if each is not None) == ["level", "orders", "spread"]
 
 
-def test_a_series_that_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And all others are on the page."""
+def test_a_series_that_cannot_be_shown_is_null(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All others are on the page, and there is one log line."""
     bench = Bench()
+    monkeypatch.setattr("tapes.snapshot.snapshot._broken", set())
 
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError
 
     monkeypatch.setattr(MergedMeter, "_statistics", fail)
+    bench.aggregator.get_stats()
     page = json.loads(JsonFormat().encode(bench.aggregator.snapshot()))
 
-    assert "hits" not in page
+    assert page["hits"] == {"count": None, "m1": None, "m5": None, "m15": None}
+    assert [record.getMessage()[:78] for record in caplog.records] == [
+        "The statistics of <MergedMeter 'hits'> cannot be computed: ZeroDivisionError()"
+    ]
     assert {name: page[name] for name in ("orders", "level")} == {"orders": {"value": 3}, "level": {"value": 7}}
 
 

@@ -35,10 +35,12 @@ class Instrument:
     """Pairs of key and value, sorted by key."""
 
     def reading(self, now: float) -> Reading:
-        """Return its statistics at `now`, a time of the clock that it was made with. Safe in any thread."""
-        numbers = self.numbers(now)
-        statistics = self._statistics(self.state(numbers), now)
-        return Reading(self.name, self.tags, self.kind, statistics, numbers, self)
+        """Return what it is at `now`, a time of the clock that it was made with. Safe in any thread."""
+        return Reading(self.name, self.tags, self.kind, None, self.numbers(now), self, now=now)
+
+    def statistics(self, numbers: Any, now: float) -> Statistics:
+        """Return what readers see of `numbers` that were read at `now`."""
+        return self._statistics(self.state(numbers), now)
 
     def read(self, now: float) -> Any:
         """Return its cumulative state, with everything that was recorded before."""

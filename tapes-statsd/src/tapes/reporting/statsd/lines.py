@@ -76,9 +76,10 @@ def gauges(snapshot: Snapshot, named: Names) -> Iterator[str]:
     for reading, path, suffix in zip(snapshot.readings, named.paths, named.suffixes):
         if reading.kind == COUNTER:
             continue
+        statistics = reading.statistics
         # Of kinds that are not known here everything is sent as it is.
-        for name, key, factor in GAUGES.get(reading.kind) or [(key, key, 1) for key in reading.statistics]:
-            value = reading.statistics[key]
+        for name, key, factor in GAUGES.get(reading.kind) or [(key, key, 1) for key in statistics]:
+            value = statistics[key]
             if value is None:
                 continue
             start, end = f"{path}.{name}:", f"|g{suffix}"
