@@ -11,10 +11,10 @@ import pytest
 
 from tapes.distributed import keeping
 from tapes.distributed.frames import END, ENDING, LEAVING
-from tapes.distributed.merging import MergedMeter
 from tapes.distributed.pools import MeterPool
 from tapes.distributed.workers import Worker
 from tapes.encoding.json import JsonFormat
+from tapes.kinds.timer import TIMER, TimerKind
 from tapes.testing import ManualClock
 from tests.distributed import forging
 from tests.distributed.forging import counter, frame, gauge, hello, histogram, meter, number, part, series, timer
@@ -288,13 +288,13 @@ def test_a_series_that_cannot_be_shown_is_null(
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(MergedMeter, "_statistics", fail)
+    monkeypatch.setattr(TimerKind, "view", fail)
     bench.aggregator.get_stats()
     page = json.loads(JsonFormat().encode(bench.aggregator.snapshot()))
 
-    assert page["hits"] == {"count": None, "m1": None, "m5": None, "m15": None}
+    assert page["time"] == dict.fromkeys(TIMER.keys)
     assert [record.getMessage()[:78] for record in caplog.records] == [
-        "The statistics of <MergedMeter 'hits'> cannot be computed: ZeroDivisionError()"
+        "The statistics of <MergedTimer 'time'> cannot be computed: ZeroDivisionError()"
     ]
     assert {name: page[name] for name in ("orders", "level")} == {"orders": {"value": 3}, "level": {"value": 7}}
 

@@ -38,7 +38,7 @@ print(*sorted(set(sys.modules) - before))
         "tapes.meta",
         "tapes.plugins",
         "tapes.reporting",
-        "tapes.snapshot.quantiles",
+        "tapes.state.quantiles",
         "tapes.testing",
         "tomli",
         "tomllib",

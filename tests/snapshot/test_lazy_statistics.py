@@ -11,10 +11,12 @@ import pytest
 from tapes.distributed.merging import MERGED
 from tapes.encoding.json import JsonFormat
 from tapes.instruments import Instrument
+from tapes.kinds.kind import Kind
 from tapes.registry import Registry
 from tapes.reporting.statsd.deliveries import Deliveries
 from tapes.reporting.statsd.lines import gauges, names
-from tapes.snapshot import Reading, Readings, Snapshot, Statistics, quantiles
+from tapes.snapshot import Reading, Readings, Snapshot, Statistics
+from tapes.state import quantiles
 from tapes.state.counter import CounterState
 from tapes.testing import ManualClock
 
@@ -94,6 +96,14 @@ def test_statsd_computes_statistics_only_of_what_it_sends(looks: List[int]) -> N
     assert (before, len(looks)) == (0, 2 * SERIES)
 
 
+def test_what_has_been_recorded_is_found_without_statistics(looks: List[int]) -> None:
+    """As a registry does of each metric that a test has made, whenever it is read."""
+    registry = filled(ManualClock())
+
+    assert [metric.name for metric in registry if metric.is_at_zero(0.0)] == ["counter0"]
+    assert looks == []
+
+
 def test_to_look_twice_gives_one_dict(looks: List[int]) -> None:
     """Of a reading of a snapshot, and of one that a metric gives."""
     registry = filled(ManualClock())
@@ -160,13 +170,24 @@ def test_a_snapshot_that_was_pickled_before_can_be_read() -> None:
     assert JsonFormat().encode(snapshot) == b'{"orders":{"k=v":{"value":3}}}'
 
 
+class BrokenKind(Kind):
+    """A kind that cannot be shown."""
+
+    __slots__ = ()
+
+    keys = ("one", "two")
+
+    def view(self, state: int, now: float, merge: str = "sum") -> Statistics:
+        """Fail."""
+        raise ZeroDivisionError(state)
+
+
 class Broken(Instrument):
-    """A metric of a kind of its own that cannot be shown."""
+    """A metric of that kind."""
 
     __slots__ = ("name", "tags")
 
-    kind = "broken"
-    keys = ("one", "two")
+    kind = BrokenKind("broken")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -175,9 +196,6 @@ class Broken(Instrument):
     def read(self, now: float) -> int:
         """Return what is always the same."""
         return 42
-
-    def _statistics(self, state: int, now: float) -> Statistics:
-        raise ZeroDivisionError(state)
 
 
 def test_a_view_that_raises_costs_one_series(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -211,5 +229,5 @@ def test_metrics_of_many_workers_are_computed_as_late(looks: List[int], kind: st
     snapshot = registry.snapshot()
 
     (reading,) = snapshot.readings
-    assert list(reading.statistics) == list(MERGED[kind].keys)
+    assert list(reading.statistics) == list(MERGED[kind].kind.keys)
     assert looks == []  # of nothing

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tapes.kinds.histogram import FRACTIONS
 from tapes.recording.counting import distributed
-from tapes.snapshot.quantiles import quantiles
-from tapes.snapshot.views import FRACTIONS
 from tapes.state.buckets import key_of
 from tapes.state.distribution import EMPTY, Distribution, unpacked
+from tapes.state.quantiles import quantiles
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 

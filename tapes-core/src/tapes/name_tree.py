@@ -110,7 +110,7 @@ class NameTree:
             if place is None:
                 return
             above = place.kind
-            if above is not None and (segment in above.keys or segment in place.labels):
+            if above is not None and (segment in above.kind.keys or segment in place.labels):
                 raise NameCollisionError(
                     f"{shown(name)} cannot be a metric, because {'.'.join(segments[:number])!r} is a {above.__name__} "
                     f"and {shown(segment)} is one of its own keys: choose another name."
@@ -118,7 +118,7 @@ class NameTree:
             place = place.below.get(segment)
         if place is None:
             return
-        for key in (*kind.keys, tag_label(tags)):
+        for key in (*kind.kind.keys, tag_label(tags)):
             if key in place.below:
                 raise NameCollisionError(
                     f"{shown(name)} cannot be a {kind.__name__}, because {shown(key)} is one of its keys "

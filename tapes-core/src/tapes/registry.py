@@ -115,7 +115,7 @@ class Registry:
         gauge = self._metric(Gauge, self._gauges, name, tags, make)
         # In the series of the overflow there is but one value for all of them, the first.
         problem = None if gauge.tags == OVERFLOW else gauge.asked_for(producer, merge)
-        if problem is not None and self._is_news("gauge", gauge.name):
+        if problem is not None and self._is_news("producer", gauge.name):
             _log("The gauge %r %s If both are meant, tell them apart by tags.", gauge.name, problem)
         return gauge
 
@@ -180,7 +180,7 @@ class Registry:
         with catalogue.changing:
             if tags is None:
                 gone = catalogue.series_of(name)
-                for what in ("gauge", "overflow"):
+                for what in ("producer", "overflow"):
                     self._logged.pop((what, name), None)
             else:
                 gone = [(name, canonical_tags(check_tags(name, tags)))]

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 from tapes import forking, portable
 from tapes.errors import InvalidTypeError, shown
 from tapes.instruments.instrument import Instrument
+from tapes.kinds.gauge import GAUGE
 from tapes.recording import GaugeBuffer, exact
 from tapes.scope import Scope, without_parentheses
-from tapes.snapshot.views import VALUE_KEYS, gauge_statistics
-from tapes.state.gauge import MERGES, UNSET, GaugeState, single
+from tapes.state.gauge import MERGES, UNSET, single
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from tapes.naming import Tags
     from tapes.recording.buffer import Numbers
-    from tapes.snapshot.snapshot import Statistics
     from tapes.streak import Streak
 
     Producer = Callable[[], Any]
@@ -36,8 +35,7 @@ class Gauge(GaugeBuffer, Instrument):
 
     __slots__ = ("__weakref__", "_is_aside", "_settable", "_streak", "merge", "producer")
 
-    kind = "gauge"
-    keys = VALUE_KEYS
+    kind = GAUGE
 
     def __init__(
         self,
@@ -181,9 +179,6 @@ class Gauge(GaugeBuffer, Instrument):
         # What cannot be imported by its name, like the method of an object, is of this process.
         producer = self.producer if portable.importable(self.producer) else None
         return portable.found_gauge, (*series, self.merge, producer)
-
-    def _statistics(self, state: GaugeState, now: float) -> Statistics:
-        return gauge_statistics(state.value(self.merge))
 
 
 def _is_same(producer: Producer, other: object) -> bool:

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Any, Optional, Tuple, Type
 
 from tapes.errors import InvalidTypeError, shown
 from tapes.instruments.instrument import Instrument
+from tapes.kinds.meter import METER
 from tapes.recording import MeterBuffer
 from tapes.scope import Scope
-from tapes.snapshot.views import METER_KEYS, meter_statistics
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from tapes.snapshot.snapshot import Statistics
-    from tapes.state.rates import MeterState
 
 
 class Meter(MeterBuffer, Instrument):
@@ -22,8 +19,7 @@ class Meter(MeterBuffer, Instrument):
 
     __slots__ = ("__weakref__",)
 
-    kind = "meter"
-    keys = METER_KEYS
+    kind = METER
 
     def mark_exceptions(self, *types: Type[BaseException]) -> ExceptionMarking:
         """Return a scope that marks one event for each exception of `types` that leaves it, and lets it pass.
@@ -41,9 +37,6 @@ class Meter(MeterBuffer, Instrument):
                     "needs its parentheses, as in @metric.mark_exceptions()."
                 )
         return ExceptionMarking(self, types or (Exception,))
-
-    def _statistics(self, state: MeterState, now: float) -> Statistics:
-        return meter_statistics(state, now)
 
 
 class ExceptionMarking(Scope):

@@ -11,10 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tapes.instruments import Instrument
+    from tapes.kinds.kind import Statistics
     from tapes.naming import Tags
-
-Statistics = dict[str, Optional[Union[int, float]]]
-"""The statistics of one series by key, in the order in which they are shown. None where there is no value."""
 
 
 class Reading:
@@ -76,10 +74,10 @@ class Reading:
         if origin is None or now is None:
             return {}
         try:
-            return origin.statistics(self.numbers, now)
+            return origin.kind.view(self.state, now, origin.merge)
         except Exception as error:  # noqa: BLE001 -- it is logged
             _log_once(origin, error)
-            return dict.fromkeys(origin.keys)
+            return dict.fromkeys(origin.kind.keys)
 
     def __copy__(self) -> Reading:
         return self
