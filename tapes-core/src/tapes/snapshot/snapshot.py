@@ -9,10 +9,27 @@ from tapes.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Protocol
 
-    from tapes.instruments import Instrument
-    from tapes.kinds.kind import Statistics
+    from tapes.kinds.kind import Kind, Statistics
     from tapes.naming import Tags
+
+    class Origin(Protocol):
+        """What a reading is of, as far as it needs it: a `tapes.instruments.Instrument`."""
+
+        name: str
+        tags: Tags
+
+        @property
+        def kind(self) -> Kind:
+            """Return what kind of a metric it is."""
+
+        @property
+        def merge(self) -> str:
+            """Return how the values of several processes are combined, if it is a gauge."""
+
+        def state(self, numbers: Any) -> Any:
+            """Return the state that numbers of it stand for."""
 
 
 class Reading:
@@ -32,7 +49,7 @@ class Reading:
         kind: str,
         statistics: Optional[Statistics],
         numbers: Any,
-        origin: Optional[Instrument] = None,
+        origin: Optional[Origin] = None,
         *,
         now: Optional[float] = None,
         turns: Optional[Turns] = None,
@@ -97,7 +114,7 @@ _broken: Set[str] = set()
 """Kinds of which statistics could not be computed, as was logged."""
 
 
-def _log_once(origin: Instrument, error: Exception) -> None:
+def _log_once(origin: Origin, error: Exception) -> None:
     if origin.kind not in _broken:
         _broken.add(origin.kind)
         import logging  # here, since a program without trouble need not pay for it
@@ -126,7 +143,7 @@ class Readings(Sequence[Reading]):
         self._kinds: List[str] = []
         self._given: Dict[int, Statistics] = {}  # by place, of those that came with statistics
         self._numbers: List[Any] = []
-        self._origins: List[Optional[Instrument]] = []
+        self._origins: List[Optional[Origin]] = []
         self._nows: List[Optional[float]] = []
         self._turns = Turns()
         for place, reading in enumerate(readings):
