@@ -9,9 +9,23 @@ from tapes.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Protocol
 
-    from tapes.instruments import Instrument
     from tapes.naming import Tags
+
+    class Origin(Protocol):
+        """What a reading is of, as far as it needs it: a `tapes.instruments.Instrument`."""
+
+        name: str
+        tags: Tags
+
+        @property
+        def kind(self) -> str:
+            """Return what kind of a metric it is, such as `counter`."""
+
+        def state(self, numbers: Any) -> Any:
+            """Return the state that numbers of it stand for."""
+
 
 Statistics = dict[str, Optional[Union[int, float]]]
 """The statistics of one series by key, in the order in which they are shown. None where there is no value."""
@@ -29,7 +43,7 @@ class Reading:
         kind: str,
         statistics: Statistics,
         numbers: Any,
-        origin: Optional[Instrument] = None,
+        origin: Optional[Origin] = None,
     ) -> None:
         self.name = name
         """The dotted name."""
@@ -84,7 +98,7 @@ class Readings(Sequence[Reading]):
         self._values: List[Optional[Union[int, float]]] = []  # of all statistics
         self._ends: List[int] = []  # of those of each series
         self._numbers: List[Any] = []
-        self._origins: List[Optional[Instrument]] = []
+        self._origins: List[Optional[Origin]] = []
         known: Dict[Tuple[str, ...], Tuple[str, ...]] = {}
         self._turns = Turns()
         for reading in readings:
