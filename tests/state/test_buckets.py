@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tapes.recording.counting import distributed
+from tapes.recording.counting import distribution_of
 from tapes.state.buckets import (
     LARGEST_NARROW,
     SMALLEST_NARROW,
@@ -99,7 +99,7 @@ def test_ascending_over_all_ranges() -> None:
 @example(value=sys.float_info.max)
 def test_counting_in_bulk_finds_the_same_bucket(repetitions: int, value: float) -> None:
     """A value counted with many others falls into the bucket that it falls into alone."""
-    found = distributed([value] * repetitions, EMPTY)
+    found = distribution_of([value] * repetitions, EMPTY)
 
     assert dict(found.buckets.items()) == {key_of(value): repetitions}
 
@@ -108,13 +108,13 @@ def test_counting_in_bulk_finds_the_same_bucket(repetitions: int, value: float) 
 @given(st.lists(ANY, min_size=8, max_size=60))
 def test_counting_in_bulk_counts_each_value_once(values: List[float]) -> None:
     """Values of all sizes and signs together are counted into the same buckets as one by one."""
-    assert dict(distributed(values, EMPTY).buckets.items()) == Counter(map(key_of, values))
+    assert dict(distribution_of(values, EMPTY).buckets.items()) == Counter(map(key_of, values))
 
 
 def test_both_zeros_share_a_bucket() -> None:
     """0.0 and -0.0 are the same value."""
     assert key_of(-0.0) == key_of(0.0) == 0
-    assert dict(distributed([0.0, -0.0] * 8, EMPTY).buckets.items()) == {0: 16}
+    assert dict(distribution_of([0.0, -0.0] * 8, EMPTY).buckets.items()) == {0: 16}
 
 
 def test_keys_have_not_changed() -> None:
@@ -176,7 +176,7 @@ def test_batches_are_counted_as_all_values_together(seed: int) -> None:
     ]
     found = EMPTY
     for batch in batches:
-        found = distributed(batch, found)
+        found = distribution_of(batch, found)
     values = [value for batch in batches for value in batch]
 
     assert dict(found.buckets.items()) == Counter(map(key_of, values))
@@ -185,6 +185,6 @@ def test_batches_are_counted_as_all_values_together(seed: int) -> None:
 
 def test_what_is_nearly_zero_is_no_zero_after_one() -> None:
     """Single precision makes zero of it, whose bucket is there already."""
-    found = distributed([2.0**-150, 1.0] * 8, distributed([0.0, 1.0] * 8, EMPTY))
+    found = distribution_of([2.0**-150, 1.0] * 8, distribution_of([0.0, 1.0] * 8, EMPTY))
 
     assert dict(found.buckets.items()) == {0: 8, key_of(2.0**-150): 8, key_of(1.0): 16}

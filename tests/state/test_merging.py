@@ -15,7 +15,7 @@ from tapes.kinds.gauge import GAUGE
 from tapes.kinds.histogram import HISTOGRAM
 from tapes.kinds.meter import METER
 from tapes.kinds.timer import TIMER
-from tapes.recording.counting import distributed
+from tapes.recording.counting import distribution_of
 from tapes.recording.histogram import with_values
 from tapes.state import counter, gauge, histogram, rates
 from tapes.state.counter import CounterState
@@ -71,7 +71,7 @@ folds = st.lists(st.tuples(times, st.lists(values, max_size=8)), max_size=4)
 meters = st.lists(st.tuples(times, st.integers(0, 1 << 40)), max_size=6).map(make_meter)
 histograms = folds.map(make_histogram)
 timers = folds.map(make_timer)
-distributions = st.lists(values, max_size=20).map(lambda found: distributed(found, EMPTY) if found else EMPTY)
+distributions = st.lists(values, max_size=20).map(lambda found: distribution_of(found, EMPTY) if found else EMPTY)
 
 
 def distribution_view(state: Distribution) -> Any:
@@ -229,10 +229,10 @@ def test_a_merged_distribution_is_that_of_all_values(parts: List[List[float]]) -
     """Merging the distributions of parts gives the distribution of the whole."""
     total = EMPTY
     for part in parts:
-        total = total.merge(distributed(part, EMPTY))
+        total = total.merge(distribution_of(part, EMPTY))
 
     whole = [value for part in parts for value in part]
-    at_once = distributed(whole, EMPTY)
+    at_once = distribution_of(whole, EMPTY)
     assert total.count == len(whole)
     assert (total.minimum, total.maximum) == (min(whole), max(whole))
     assert dict(total.buckets.items()) == dict(at_once.buckets.items())

@@ -9,9 +9,8 @@ from tapes.errors import InvalidTypeError, shown
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Callable, TypeVar
 
-    Function = TypeVar("Function", bound=Callable[..., Any])
+    from tapes.decorating import Function
 
 
 class Scope:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Callable, FrozenSet, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, FrozenSet, Mapping, Optional, Sequence
 
 from tapes.encoding import Format
 from tapes.encoding.json import JsonFormat
@@ -15,16 +15,11 @@ from tapes.registry import Registry
 from tapes.reporting import checked
 from tapes.reporting.exchange import host_of
 from tapes.reporting.listening import is_loopback, listen, location, overlap
+from tapes.reporting.message import Page
 from tapes.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
     from tapes.reporting.descriptors import OwnSocket
-
-Page = Tuple[str, Optional[bytes]]
-"""A media type and what is of that type; None if it could not be made."""
-
-MakePage = Callable[[bool], Page]
-"""Makes a page, given whether it is asked for by GET and not by HEAD. Called from any thread; raises nothing."""
 
 _ADDRESS = re.compile(r"|localhost|[0-9.]+|\[.*\]")
 

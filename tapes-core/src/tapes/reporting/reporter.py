@@ -28,7 +28,7 @@ LOGGER_NAME = "tapes.reporting"
 """The logger of all reporters."""
 
 STOP_TIMEOUT = 5.0
-"""How many seconds `stop()` waits at most, unless it is told otherwise."""
+"""How many seconds `stop()` and `close()` take at most, unless they are told otherwise."""
 
 
 class Reporter(ABC):

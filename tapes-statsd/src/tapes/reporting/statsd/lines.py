@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
+from tapes.reporting.statsd.deliveries import COUNTER
 from tapes.reporting.statsd.names import STYLES, TagStyle, told_apart
 from tapes.reporting.statsd.numbers import plain, signed
 
@@ -19,8 +20,6 @@ _TOTAL: Tuple[_Statistic, ...] = (("total", "count", 1),)
 _RATES: Tuple[_Statistic, ...] = (("m1_rate", "m1", 1), ("m5_rate", "m5", 1), ("m15_rate", "m15", 1))
 _SPREAD = ("min", "max", "mean", "stddev", "q50", "q75", "q95", "q98", "q99", "q999")
 _MILLISECONDS = 1000
-
-COUNTER = "counter"
 
 GAUGES: Dict[str, Tuple[_Statistic, ...]] = {
     "gauge": (("value", "value", 1),),
