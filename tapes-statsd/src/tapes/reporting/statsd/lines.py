@@ -60,9 +60,10 @@ def names(snapshot: Snapshot, prefix: str, style: TagStyle) -> Names:
     return found
 
 
-def counters(changes: Iterable[Change], named: Names) -> List[str]:
-    """Write one line for each change of a counter."""
-    return [f"{named.paths[each.place]}.value:{signed(each.value)}|c{named.suffixes[each.place]}" for each in changes]
+def counters(changes: Iterable[Change], named: Names) -> Iterator[str]:
+    """Write one line for each change of a counter, one at a time."""
+    for each in changes:
+        yield f"{named.paths[each.place]}.value:{signed(each.value)}|c{named.suffixes[each.place]}"
 
 
 def gauges(snapshot: Snapshot, named: Names) -> Iterator[str]:
