@@ -15,9 +15,11 @@ from pathlib import Path
 from benchmarks.accuracy import worst_errors
 from benchmarks.distributed.measuring import measure
 from benchmarks.distributed.section import PICTURE, picture, section
+from benchmarks.encoders import encoders
 from benchmarks.footprint import bytes_each, import_milliseconds
 from benchmarks.operations import floors, pairs
 from benchmarks.report import Row, comparison, page
+from benchmarks.report import encoders as encoder_table
 from benchmarks.report import floors as floor_table
 from benchmarks.report import reports as report_table
 from benchmarks.reporting import costs as costs_of_reports
@@ -57,6 +59,7 @@ def main() -> None:
         comparison(rows),
         section(distributed),
         report_table(costs_of_reports(runs=1 if options.quick else 7)),
+        encoder_table(encoders(runs=1 if options.quick else 7)),
         floor_table({floor.name: costs[floor.name] for floor in floors()}),
     )
     print(results)

@@ -69,7 +69,35 @@ def reports(measured: dict[str, Report]) -> str:
     return "\n".join(lines)
 
 
-def page(machine: str, compared: str, distributed: str, reported: str, floor: str) -> str:
+class Encoders(NamedTuple):
+    """What a snapshot of many metrics costs with the work of an encoder, in seconds of processor time."""
+
+    snapshot: float
+    """The snapshot alone."""
+    json: float
+    """With that of `json`, which computes all statistics."""
+    states: float
+    """With that of an encoder that reads only states."""
+
+
+STATES = 1 / 5
+"""The part of what `json` takes that an encoder may take that reads only states."""
+
+
+def encoders(measured: Encoders) -> str:
+    """Return the table of what encoders cost. They are compared to `json`."""
+    lines = ["| | processor time | ratio | target | met |", "|---|---:|---:|---:|---|"]
+    for what, seconds, target in (
+        ("`json`", measured.json, None),
+        ("an encoder that reads only states", measured.states, STATES),
+        ("the snapshot alone", measured.snapshot, None),
+    ):
+        met = f"| <= 1/{1 / target:g} | {verdict(seconds <= target * measured.json)} |" if target else "| | |"
+        lines.append(f"| {what} | {seconds * 1e3:,.0f} ms | 1/{measured.json / seconds:.1f} {met}")
+    return "\n".join(lines)
+
+
+def page(machine: str, compared: str, distributed: str, reported: str, encoded: str, floor: str) -> str:
     """Return the page with the results."""
     return f"""\
 # What tapes costs
@@ -106,6 +134,15 @@ One report of 10,000 timers in a Tornado application that does nothing else.
   the median. The work is done in another thread, which gives up its turn every 2 ms.
 - The first row is what it takes to read all metrics if that is done on the loop, as a reporter of one's own may.
 - The page is fetched by another process, over HTTP.
+
+## Encoders
+
+A snapshot of 10,000 timers, and what an encoder makes of it.
+
+{encoded}
+
+- Statistics are computed when somebody looks at them, so an encoder that reads only states pays for no quantiles.
+- The least of several runs counts. Everything has been folded before.
 
 ## Floors
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tapes.distributed.frames import CLOCK, Frame
 from tapes.distributed.records import CODECS, MOST, HistogramUpdate, Reader, read_number
-from tapes.recording import distributed
+from tapes.recording import distribution_of
 from tapes.state.buckets import key_of
 from tapes.state.counter import CounterState
 from tapes.state.counts import PackedBuckets, in_lanes, packed
@@ -78,7 +78,7 @@ def _made(buckets: Dict[int, int], sums: Tuple[float, float, float, float], how:
 
 distributions = st.one_of(
     st.lists(st.one_of(finite, st.floats(-100, 100)), max_size=20).map(
-        lambda values: distributed(values, EMPTY) if values else EMPTY
+        lambda values: distribution_of(values, EMPTY) if values else EMPTY
     ),
     st.builds(_made, _buckets, st.tuples(finite, finite, finite, finite), st.integers(0, 2)),
 )

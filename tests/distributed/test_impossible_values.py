@@ -11,10 +11,10 @@ import pytest
 
 from tapes.distributed import keeping
 from tapes.distributed.frames import END, ENDING, LEAVING
-from tapes.distributed.merging import MergedMeter
 from tapes.distributed.pools import MeterPool
 from tapes.distributed.workers import Worker
 from tapes.encoding.json import JsonFormat
+from tapes.kinds.timer import TIMER, TimerKind
 from tapes.testing import ManualClock
 from tests.distributed import forging
 from tests.distributed.forging import counter, frame, gauge, hello, histogram, meter, number, part, series, timer
@@ -278,17 +278,24 @@ def test_a_series_that_cannot_be_merged_shows_what_it_showed(monkeypatch: pytest
     assert sorted(each.series.name for each in kept.series if each is not None) == ["level", "orders", "spread"]
 
 
-def test_a_series_that_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And all others are on the page."""
+def test_a_series_that_cannot_be_shown_is_null(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All others are on the page, and there is one log line."""
     bench = Bench()
+    monkeypatch.setattr("tapes.snapshot.snapshot._broken", set())
 
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(MergedMeter, "_statistics", fail)
+    monkeypatch.setattr(TimerKind, "view", fail)
+    bench.aggregator.get_stats()
     page = json.loads(JsonFormat().encode(bench.aggregator.snapshot()))
 
-    assert "hits" not in page
+    assert page["time"] == dict.fromkeys(TIMER.keys)
+    assert [record.getMessage()[:78] for record in caplog.records] == [
+        "The statistics of <MergedTimer 'time'> cannot be computed: ZeroDivisionError()"
+    ]
     assert {name: page[name] for name in ("orders", "level")} == {"orders": {"value": 3}, "level": {"value": 7}}
 
 

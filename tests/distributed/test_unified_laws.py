@@ -17,8 +17,8 @@ import pytest
 from tapes.distributed import processes, publishing, unified
 from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.publishing import Publisher
+from tapes.kinds.histogram import FRACTIONS
 from tapes.registry import Registry
-from tapes.snapshot.views import FRACTIONS
 from tapes.state.buckets import key_of
 from tapes.testing import ManualClock
 from tests.distributed.simulated import (

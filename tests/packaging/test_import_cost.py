@@ -39,7 +39,7 @@ print(*sorted(set(sys.modules) - before))
         "tapes.plugins",
         "tapes.recording.core",
         "tapes.reporting",
-        "tapes.snapshot.quantiles",
+        "tapes.state.quantiles",
         "tapes.testing",
         "tomli",
         "tomllib",

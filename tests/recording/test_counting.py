@@ -37,7 +37,7 @@ LAW = settings(derandomize=True, deadline=None, database=None, max_examples=150)
 @example(value=sys.float_info.max)
 def test_counting_in_bulk_finds_the_same_bucket(core: Core, repetitions: int, value: float) -> None:
     """A value counted with many others falls into the bucket that it falls into alone."""
-    found = core.distributed([value] * repetitions, EMPTY)
+    found = core.distribution_of([value] * repetitions, EMPTY)
 
     assert dict(found.buckets.items()) == {key_of(value): repetitions}
 
@@ -46,13 +46,13 @@ def test_counting_in_bulk_finds_the_same_bucket(core: Core, repetitions: int, va
 @given(st.lists(ANY, min_size=8, max_size=60))
 def test_counting_in_bulk_counts_each_value_once(core: Core, values: List[float]) -> None:
     """Values of all sizes and signs together are counted into the same buckets as one by one."""
-    assert dict(core.distributed(values, EMPTY).buckets.items()) == Counter(map(key_of, values))
+    assert dict(core.distribution_of(values, EMPTY).buckets.items()) == Counter(map(key_of, values))
 
 
 def test_both_zeros_share_a_bucket(core: Core) -> None:
     """0.0 and -0.0 are the same value."""
     assert key_of(-0.0) == key_of(0.0) == 0
-    assert dict(core.distributed([0.0, -0.0] * 8, EMPTY).buckets.items()) == {0: 16}
+    assert dict(core.distribution_of([0.0, -0.0] * 8, EMPTY).buckets.items()) == {0: 16}
 
 
 NEAR = [0.0, -0.0, 2.0**-140, 1.0, 1.0000001, 1.01, -1.0, 2.0**-127, 2.0**-126, 3.4e38, 1e300, 7]
@@ -71,7 +71,7 @@ def test_batches_are_counted_as_all_values_together(core: Core, seed: int) -> No
     ]
     found = EMPTY
     for batch in batches:
-        found = core.distributed(batch, found)
+        found = core.distribution_of(batch, found)
     values = [value for batch in batches for value in batch]
 
     assert dict(found.buckets.items()) == Counter(map(key_of, values))
@@ -80,6 +80,6 @@ def test_batches_are_counted_as_all_values_together(core: Core, seed: int) -> No
 
 def test_what_is_nearly_zero_is_no_zero_after_one(core: Core) -> None:
     """Single precision makes zero of it, whose bucket is there already."""
-    found = core.distributed([2.0**-150, 1.0] * 8, core.distributed([0.0, 1.0] * 8, EMPTY))
+    found = core.distribution_of([2.0**-150, 1.0] * 8, core.distribution_of([0.0, 1.0] * 8, EMPTY))
 
     assert dict(found.buckets.items()) == {0: 8, key_of(2.0**-150): 8, key_of(1.0): 16}

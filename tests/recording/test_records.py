@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapes.recording.core import Core
-from tapes.snapshot.quantiles import quantiles
 from tapes.state.distribution import Distribution
+from tapes.state.quantiles import quantiles
 from tapes.testing import ManualClock
 from tests.recording.cores import KINDS, Subject
 

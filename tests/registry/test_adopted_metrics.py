@@ -11,19 +11,31 @@ from tapes import observers
 from tapes.errors import InvalidNameError, KindMismatchError, MetricError, NameCollisionError
 from tapes.instruments import Counter
 from tapes.instruments.instrument import Instrument
+from tapes.kinds.kind import Kind
 from tapes.registry import Registry
 from tapes.snapshot import Statistics
 
 KINDS = ("counter", "gauge", "histogram", "meter", "timer")
 
 
+class AnswerKind(Kind):
+    """A kind of its own."""
+
+    __slots__ = ()
+
+    keys = ("value",)
+
+    def view(self, state: int, now: float, merge: str = "sum") -> Statistics:
+        """Return the answer."""
+        return {"value": state}
+
+
 class Answer(Instrument):
-    """A metric of a kind of its own."""
+    """A metric of that kind."""
 
     __slots__ = ("name", "tags")
 
-    kind = "answer"
-    keys = ("value",)
+    kind = AnswerKind("answer")
 
     def __init__(self, name: str, tags: Tuple[Tuple[str, str], ...] = ()) -> None:
         self.name = name
@@ -32,9 +44,6 @@ class Answer(Instrument):
     def read(self, now: float) -> int:
         """Return what is always the same."""
         return 42
-
-    def _statistics(self, state: int, now: float) -> Statistics:
-        return {"value": state}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import List
 import pytest
 
 from tapes.reporting import renderings
-from tapes.reporting.page import Page
+from tapes.reporting.message import Page
 from tapes.reporting.renderings import AT_ONCE, Renderings
 from tapes.testing import ManualClock
 from tests.conftest import Until

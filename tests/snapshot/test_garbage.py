@@ -59,6 +59,26 @@ def test_a_read_gives_no_cause_to_look_for_garbage(kind: str, read: Callable[[Re
     assert set(looks) <= {0}
 
 
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="Others look for garbage in other ways.")
+@pytest.mark.parametrize("kind", ["counter", "meter", "histogram", "timer"])
+def test_a_snapshot_that_is_held_is_nothing_to_look_through(kind: str) -> None:
+    """Also after somebody has looked at all statistics: no reading is kept, and no dict."""
+    registry = Registry(clock=ManualClock(1000.0))
+    record = {"counter": "increment", "meter": "mark"}.get(kind, "update")
+    for number in range(SERIES):
+        getattr(getattr(registry, kind)(f"shop.route{number}.{kind}"), record)(1)
+    registry.get_stats()
+    gc.collect()
+    before = len(gc.get_objects())
+
+    snapshot = registry.snapshot()
+    looked = sum(len(reading.statistics) for reading in snapshot.readings)
+    gc.collect()
+
+    assert looked >= SERIES
+    assert len(gc.get_objects()) - before < SERIES / 10
+
+
 @pytest.mark.parametrize(
     "made",
     list(

@@ -106,7 +106,7 @@ def test_merged_states_saturate(first: List[Any], second: List[Any]) -> None:
 
 def reading_of(metric: Instrument, state: Any, now: float) -> Reading:
     """Return the reading of a state that a metric of this kind might have had."""
-    return Reading(metric.name, metric.tags, metric.kind, metric._statistics(state, now), state)
+    return Reading(metric.name, metric.tags, metric.kind, metric.kind.view(state, now), state)
 
 
 def test_what_is_largest_is_shown_as_that() -> None:
@@ -133,11 +133,11 @@ def test_what_is_largest_is_shown_as_that() -> None:
 
 def test_a_rate_near_the_largest_number() -> None:
     """The averages of states that no single process could have made are finite, too."""
-    from tapes.snapshot.views import METER_KEYS, meter_statistics
+    from tapes.kinds.meter import METER
     from tapes.state.rates import MeterState
 
     state = MeterState(int(LARGEST), 5, int(LARGEST), (LARGEST, LARGEST, LARGEST))
-    shown = meter_statistics(state.merge(state).marked(10**400), 8 * TICK)
+    shown = METER.view(state.merge(state).marked(10**400), 8 * TICK)
 
-    assert list(shown) == list(METER_KEYS)
+    assert list(shown) == list(METER.keys)
     assert all(0 <= number <= LARGEST for number in shown.values() if number is not None)

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tapes.encoding.json import JsonFormat
-from tapes.recording import distributed
+from tapes.recording import distribution_of
 from tapes.registry import Registry
 from tapes.state.distribution import EMPTY
 from tapes.testing import ManualClock
@@ -135,7 +135,7 @@ def test_statistics_are_always_numbers_of_json(values: Any) -> None:
 @given(st.lists(st.lists(ANY, min_size=1, max_size=10), min_size=1, max_size=6))
 def test_merged_distributions_stay_finite(parts: List[List[float]]) -> None:
     """Sums and deviations that overflow are the largest number there is, in any order of merging."""
-    states = [distributed(list(map(float, part)), EMPTY) for part in parts]
+    states = [distribution_of(list(map(float, part)), EMPTY) for part in parts]
     forward, backward = EMPTY, EMPTY
     for state in states:
         forward = forward.merge(state)

@@ -137,6 +137,22 @@ def test_whoever_makes_or_writes_a_snapshot_gives_up_its_turn(monkeypatch: pytes
     assert len(time.breaths) >= 400  # it goes through the names, and then through what is written
 
 
+def test_whoever_looks_at_statistics_gives_up_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are computed then: an encoder that has sorted all readings before holds up nobody else either."""
+    registry = Registry()
+    for number in range(100):
+        registry.timer(f"timer{number}").update(number)
+    time = timed(monkeypatch, PIECE)
+    readings = list(registry.snapshot().readings)
+    made = len(time.breaths)
+
+    assert [reading.statistics["max"] for reading in readings] == list(range(100))
+    looked = len(time.breaths)
+    assert [reading.statistics["max"] for reading in readings] == list(range(100))
+    assert looked - made == 100
+    assert len(time.breaths) == looked  # nothing is left to do
+
+
 def test_where_nobody_can_wait_there_are_no_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a callback of gevent's loop, where its `sleep` raises."""
     timed(monkeypatch, PIECE)
@@ -225,7 +241,7 @@ def test_a_snapshot_lets_go_of_its_numbers_bit_by_bit() -> None:
 
     sizes: List[int] = []
     readings = Readings(())
-    readings._values, readings._numbers = Watched([1.0] * 25_000), Watched([()] * 2_500)
+    readings._numbers = Watched([()] * 27_500)
     del readings
 
     assert sum(sizes) == 27_500

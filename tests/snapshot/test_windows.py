@@ -8,9 +8,9 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 import pytest
 
 from tapes.instruments import Histogram, Timer
+from tapes.kinds.histogram import HISTOGRAM, SPREAD_KEYS
 from tapes.registry import Registry
 from tapes.snapshot import Statistics
-from tapes.snapshot.views import HISTOGRAM_KEYS, SPREAD_KEYS
 from tapes.testing import ManualClock
 
 KINDS = ("histogram", "timer")
@@ -187,7 +187,7 @@ def test_after_an_hour_without_values_the_window_is_empty(kind: str, burst: int,
 
     seen = found.statistics()
 
-    assert {key: seen[key] for key in HISTOGRAM_KEYS} == {
+    assert {key: seen[key] for key in HISTOGRAM.keys} == {
         "count": burst,
         "sum": burst * (burst + 1) / 2,
         **dict.fromkeys(SPREAD_KEYS, 0),

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tapes.snapshot.quantiles import quantiles
 from tapes.state.buckets import WIDE, key_of, representative
 from tapes.state.counts import Buckets, Lanes, PackedBuckets, in_lanes, packed, summed
 from tapes.state.distribution import Distribution
+from tapes.state.quantiles import quantiles
 from tests.state.bucket_counts import added, as_dict
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)

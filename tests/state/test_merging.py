@@ -10,14 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapes.recording import distributed
-from tapes.snapshot.views import (
-    counter_statistics,
-    gauge_statistics,
-    histogram_statistics,
-    meter_statistics,
-    timer_statistics,
-)
+from tapes.kinds.counter import COUNTER
+from tapes.kinds.gauge import GAUGE
+from tapes.kinds.histogram import HISTOGRAM
+from tapes.kinds.meter import METER
+from tapes.kinds.timer import TIMER
+from tapes.recording import distribution_of
 from tapes.state import counter, gauge, histogram, rates
 from tapes.state.counter import CounterState
 from tapes.state.distribution import EMPTY, Distribution
@@ -59,7 +57,7 @@ def with_fold(state: HistogramState, records: List[float], time: float) -> Histo
     if not records:
         return state
     into = state.slice_for(time, time)
-    return state.recorded(into, time, distributed(records, into.values))
+    return state.recorded(into, time, distribution_of(records, into.values))
 
 
 def make_timer(folds: Sequence[Tuple[float, List[float]]]) -> TimerState:
@@ -71,7 +69,7 @@ folds = st.lists(st.tuples(times, st.lists(values, max_size=8)), max_size=4)
 meters = st.lists(st.tuples(times, st.integers(0, 1 << 40)), max_size=6).map(make_meter)
 histograms = folds.map(make_histogram)
 timers = folds.map(make_timer)
-distributions = st.lists(values, max_size=20).map(lambda found: distributed(found, EMPTY) if found else EMPTY)
+distributions = st.lists(values, max_size=20).map(lambda found: distribution_of(found, EMPTY) if found else EMPTY)
 
 
 def distribution_view(state: Distribution) -> Any:
@@ -88,24 +86,24 @@ def distribution_view(state: Distribution) -> Any:
 
 def histogram_view(state: HistogramState) -> Any:
     """Return what is seen of a histogram now, later, and since the start."""
-    return [histogram_statistics(state, now) for now in (READ_AT, READ_AT + 250, READ_AT + 1000)] + [
+    return [HISTOGRAM.view(state, now) for now in (READ_AT, READ_AT + 250, READ_AT + 1000)] + [
         distribution_view(state.cumulative())
     ]
 
 
 def meter_view(state: MeterState) -> Any:
     """Return what is seen of a meter now and later."""
-    return [meter_statistics(state, now) for now in (READ_AT, READ_AT + 7, READ_AT + 1000)]
+    return [METER.view(state, now) for now in (READ_AT, READ_AT + 7, READ_AT + 1000)]
 
 
 def timer_view(state: TimerState) -> Any:
     """Return what is seen of a timer now, and of its histogram later."""
-    return [timer_statistics(state, READ_AT), meter_view(state.events), histogram_view(state.durations)]
+    return [TIMER.view(state, READ_AT), meter_view(state.events), histogram_view(state.durations)]
 
 
 def gauge_view(state: GaugeState) -> Any:
     """Return the value in each mode."""
-    return [gauge_statistics(state.value(merge)) for merge in MERGES]
+    return [GAUGE.view(state, READ_AT, merge) for merge in MERGES]
 
 
 def counter_view(state: CounterState) -> Any:
@@ -197,7 +195,7 @@ def test_merged_counters_are_their_sum(parts: List[CounterState]) -> None:
 
     assert total.increments == sum(part.increments for part in parts)
     assert total.decrements == sum(part.decrements for part in parts)
-    assert counter_statistics(total) == {"value": total.increments - total.decrements}
+    assert COUNTER.view(total, READ_AT) == {"value": total.increments - total.decrements}
 
 
 @LAW
@@ -229,10 +227,10 @@ def test_a_merged_distribution_is_that_of_all_values(parts: List[List[float]]) -
     """Merging the distributions of parts gives the distribution of the whole."""
     total = EMPTY
     for part in parts:
-        total = total.merge(distributed(part, EMPTY))
+        total = total.merge(distribution_of(part, EMPTY))
 
     whole = [value for part in parts for value in part]
-    at_once = distributed(whole, EMPTY)
+    at_once = distribution_of(whole, EMPTY)
     assert total.count == len(whole)
     assert (total.minimum, total.maximum) == (min(whole), max(whole))
     assert dict(total.buckets.items()) == dict(at_once.buckets.items())
@@ -253,7 +251,7 @@ def test_merged_meters_are_the_meter_of_all_events(
     together = make_meter(one + other)
 
     for now in (READ_AT, READ_AT + 4.9, READ_AT + 5, READ_AT + 3600):
-        found, wanted = meter_statistics(merged, now), meter_statistics(together, now)
+        found, wanted = METER.view(merged, now), METER.view(together, now)
         assert found["count"] == wanted["count"]
         assert [found[key] for key in ("m1", "m5", "m15")] == pytest.approx(
             [wanted[key] for key in ("m1", "m5", "m15")], rel=1e-9, abs=1e-12

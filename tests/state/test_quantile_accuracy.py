@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapes.recording import distributed
-from tapes.snapshot.quantiles import quantiles
-from tapes.snapshot.views import FRACTIONS
+from tapes.kinds.histogram import FRACTIONS
+from tapes.recording import distribution_of
 from tapes.state.buckets import key_of
 from tapes.state.distribution import EMPTY, Distribution, unpacked
+from tapes.state.quantiles import quantiles
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 
@@ -58,7 +58,7 @@ def test_quantiles_of_one_state(shape: str, count: int) -> None:
     source = random.Random(f"{shape} {count}")
     values = [SHAPES[shape](source) for _ in range(count)]
 
-    check(distributed(values, EMPTY), values)
+    check(distribution_of(values, EMPTY), values)
 
 
 @pytest.mark.parametrize("parts", [2, 7, 64])
@@ -70,7 +70,7 @@ def test_quantiles_of_merged_states(shape: str, parts: int) -> None:
     merged = EMPTY
     for number in range(parts):
         share = [SHAPES[shape](source) for _ in range(0 if number == 1 else source.choice([1, 5, 20, 100]))]
-        part = distributed(share, EMPTY) if share else EMPTY
+        part = distribution_of(share, EMPTY) if share else EMPTY
         merged = merged.merge(unpacked(part.packed()) if number % 2 else part)
         values += share
 
@@ -85,7 +85,7 @@ def test_quantiles_of_many_folds(shape: str) -> None:
     found = EMPTY
     for size in (1, 7, 8, 2048, 3, 500, 2049):
         batch = [SHAPES[shape](source) for _ in range(size)]
-        found = distributed(batch, found)
+        found = distribution_of(batch, found)
         values += batch
 
     check(found, values)
@@ -95,7 +95,7 @@ def test_quantiles_of_many_folds(shape: str) -> None:
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=60))
 def test_quantiles_of_anything(values: List[float]) -> None:
     """There are no values for which the promise does not hold."""
-    check(distributed(values, EMPTY), values)
+    check(distribution_of(values, EMPTY), values)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 10, 19, 20, 21, 49, 50, 51, 100, 999, 1000, 1001, 2000, 5000, 9973])
@@ -104,7 +104,7 @@ def test_the_rank_of_a_quantile_is_exact(count: int) -> None:
     # Each value has a bucket of its own.
     values = [2.0 ** (number // 64 - 60) * (1 + number % 64 / 64) for number in range(count)]
 
-    found = quantiles(distributed(values, EMPTY), FRACTIONS)
+    found = quantiles(distribution_of(values, EMPTY), FRACTIONS)
 
     assert [key_of(quantile) for quantile in found] == [key_of(exact(values, fraction)) for fraction in FRACTIONS]
 
@@ -116,13 +116,13 @@ def test_quantiles_of_nothing() -> None:
 
 def test_quantiles_of_one_value_are_that_value() -> None:
     """Being clamped to the extremes, they are exact."""
-    assert quantiles(distributed([0.3], EMPTY), FRACTIONS) == [0.3] * 6
+    assert quantiles(distribution_of([0.3], EMPTY), FRACTIONS) == [0.3] * 6
 
 
 def test_quantiles_ascend() -> None:
     """A larger fraction never has a smaller quantile."""
     source = random.Random("ascending")
-    found = distributed([source.gauss(0, 1e3) for _ in range(999)], EMPTY)
+    found = distribution_of([source.gauss(0, 1e3) for _ in range(999)], EMPTY)
     fractions = [number / 1000 for number in range(1, 1001)]
 
     assert quantiles(found, fractions) == sorted(quantiles(found, fractions))

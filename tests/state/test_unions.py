@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapes.recording import distributed
+from tapes.recording import distribution_of
 from tapes.state.counts import Lanes, in_lanes
 from tapes.state.distribution import EMPTY, Distribution, union, unpacked
 
@@ -24,7 +24,7 @@ parts = st.lists(st.lists(values, max_size=12), max_size=8)
 
 def distribution(found: List[float]) -> Distribution:
     """Return the distribution of some values."""
-    return distributed(found, EMPTY) if found else EMPTY
+    return distribution_of(found, EMPTY) if found else EMPTY
 
 
 def laned(part: Distribution) -> Distribution:
@@ -167,9 +167,9 @@ def test_the_deviation_of_values_whose_squares_overflow(values: List[float], sca
     """It is that of the values for all that, however they are put together, and taken apart again."""
     scaled = [value * scale for value in values]
     expected = statistics.pstdev(values) * scale
-    whole = distributed(scaled, EMPTY)
+    whole = distribution_of(scaled, EMPTY)
     half = len(scaled) // 2
-    first, second = distributed(scaled[:half], EMPTY), distributed(scaled[half:], EMPTY)
+    first, second = distribution_of(scaled[:half], EMPTY), distribution_of(scaled[half:], EMPTY)
     again = union([first, whole.less(first)])
 
     largest = max(map(abs, scaled))
@@ -179,7 +179,7 @@ def test_the_deviation_of_values_whose_squares_overflow(values: List[float], sca
 
 def test_the_deviation_of_equal_values_is_none_however_large() -> None:
     """They are their own mean."""
-    largest = distributed([sys.float_info.max] * 10, EMPTY)
+    largest = distribution_of([sys.float_info.max] * 10, EMPTY)
 
     assert largest.merge(largest).stddev == 0.0
 

@@ -19,6 +19,7 @@ __path__ = __import__("pkgutil").extend_path(__path__, __name__)
 from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, Type, Union
 
 from tapes.registry import DEFAULT_REGISTRY, Registry
+from tapes.version import VERSION
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -32,7 +33,7 @@ if any(hasattr(finder, "archive") for finder in list(sys.path_importer_cache.val
 
     add_archives(__path__, __name__)
 
-__version__ = "1.0.0"
+__version__ = VERSION
 
 counter = DEFAULT_REGISTRY.counter
 gauge = DEFAULT_REGISTRY.gauge

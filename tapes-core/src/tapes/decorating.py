@@ -7,14 +7,16 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from functools import lru_cache, partial, wraps
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Set, cast
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Protocol, Set, cast
 
 from tapes.errors import InvalidTypeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
+    from types import TracebackType
+    from typing import TypeVar
 
-    from tapes.scope import Function, Scope
+    Function = TypeVar("Function", bound=Callable[..., Any])
 
 _AT_ONCE = frozenset([bool, int, float, str, bytes, list, tuple, dict, set])
 """Types of results that need no closer look."""
@@ -46,7 +48,32 @@ _OF_ANY_CLASS = frozenset(
 _ITERABLE_COROUTINE = 0x100  # inspect.CO_ITERABLE_COROUTINE
 
 
-def decorated(scope: Scope, function: Function) -> Function:
+class Measuring(Protocol):
+    """What measures calls, and is entered for each of them: a `tapes.scope.Scope`."""
+
+    def again(self) -> Measuring:
+        """Return one that measures the same, for one call."""
+
+    def forget(self) -> None:
+        """Measure nothing of what was entered last, when it is left."""
+
+    def handed_on(self) -> Measuring:
+        """Return an entered one that goes on with the last entry of this one."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None: ...
+
+    def __call__(self, function: Function) -> Function:
+        """Return `function` with each of its calls measured."""
+
+
+def decorated(scope: Measuring, function: Function) -> Function:
     """Return `function` with each of its calls in a scope of its own. See `tapes.scope.Scope`."""
     candidate: Any = function
     if isinstance(candidate, (staticmethod, classmethod)):
@@ -69,7 +96,7 @@ def decorated(scope: Scope, function: Function) -> Function:
     return cast("Function", wraps(function)(wrapper))
 
 
-def _around_function(scope: Scope, function: Callable[..., Any]) -> Callable[..., Any]:
+def _around_function(scope: Measuring, function: Callable[..., Any]) -> Callable[..., Any]:
     again = scope.again
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -88,7 +115,7 @@ def _around_function(scope: Scope, function: Callable[..., Any]) -> Callable[...
     return call
 
 
-def _around_coroutine_function(scope: Scope, function: Callable[..., Any]) -> Callable[..., Any]:
+def _around_coroutine_function(scope: Measuring, function: Callable[..., Any]) -> Callable[..., Any]:
     again = scope.again
 
     async def call(*args: Any, **kwargs: Any) -> Any:
@@ -98,7 +125,7 @@ def _around_coroutine_function(scope: Scope, function: Callable[..., Any]) -> Ca
     return call
 
 
-def _around_generator_function(scope: Scope, function: Callable[..., Any]) -> Callable[..., Any]:
+def _around_generator_function(scope: Measuring, function: Callable[..., Any]) -> Callable[..., Any]:
     again = scope.again
 
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
@@ -108,7 +135,7 @@ def _around_generator_function(scope: Scope, function: Callable[..., Any]) -> Ca
     return call
 
 
-def _around_async_generator_function(scope: Scope, function: Callable[..., Any]) -> Callable[..., Any]:
+def _around_async_generator_function(scope: Measuring, function: Callable[..., Any]) -> Callable[..., Any]:
     again = scope.again
 
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
@@ -134,7 +161,7 @@ def _around_async_generator_function(scope: Scope, function: Callable[..., Any])
     return call
 
 
-def _until_done(scope: Scope, result: Any, inside: Scope) -> Any:
+def _until_done(scope: Measuring, result: Any, inside: Measuring) -> Any:
     """Return what a call has returned, or what stands for it and is measured until it is done.
 
     `inside` was entered for the call. What has a first step is measured from there, as it may never come to that.
@@ -159,7 +186,7 @@ def _until_done(scope: Scope, result: Any, inside: Scope) -> Any:
     return around(scope, lambda: result)()
 
 
-def _until_future_done(future: Any, inside: Scope) -> None:
+def _until_future_done(future: Any, inside: Measuring) -> None:
     if future.done():
         return
     entered = [inside.handed_on()]
@@ -183,7 +210,7 @@ class _Awaitable:
 
     __slots__ = ("_awaitable", "_scope")
 
-    def __init__(self, awaitable: Any, scope: Scope) -> None:
+    def __init__(self, awaitable: Any, scope: Measuring) -> None:
         object.__setattr__(self, "_awaitable", awaitable)
         object.__setattr__(self, "_scope", scope)
 

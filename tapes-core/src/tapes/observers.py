@@ -7,15 +7,15 @@ An observer must not raise: `tapes.plugins` wraps each hook so that it does not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
     from tapes.instruments import Instrument
-    from tapes.registry import Registry
-    from tapes.reporting import Reporter
 
-metric_created: list[Callable[[Registry, Instrument], None]] = []
-"""Called with the registry and each new metric, by the thread that made it."""
+metric_created: list[Callable[[Any, Instrument], None]] = []
+"""Called with the `tapes.Registry` and each new metric, by the thread that made it."""
 
-report_failed: list[Callable[[Reporter, BaseException, int], None]] = []
-"""Called with the reporter, the error and how many reports in a row have failed by now, by the reporter's thread."""
+report_failed: list[Callable[[Any, BaseException, int], None]] = []
+"""Called with the `tapes.reporting.Reporter`, the error and how many reports in a row have failed by now.
+
+By the reporter's thread."""

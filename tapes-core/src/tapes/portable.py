@@ -11,13 +11,26 @@ from typing import TYPE_CHECKING, Any, Callable, Container, Dict, Optional, Tupl
 from tapes.errors import NotPortableError
 
 if TYPE_CHECKING:
-    from tapes.instruments import Gauge, Instrument
+    from typing import Protocol
+
+    from tapes.naming import Tags
+
+    class Series(Protocol):
+        """A metric, as far as it is pickled: a `tapes.instruments.Instrument`."""
+
+        name: str
+        tags: Tags
+
+        @property
+        def kind(self) -> str:
+            """Return the method of a registry that makes such metrics."""
+
 
 default_registry: Any = None
 """The registry of the process. `tapes.registry` puts it here, since nothing below it may import it."""
 
 
-def reduced(metric: Instrument) -> Tuple[Callable[..., Any], Tuple[Any, ...]]:
+def reduced(metric: Series) -> Tuple[Callable[..., Any], Tuple[Any, ...]]:
     """Return what `pickle` makes of a metric: a function, and the arguments to call it with where it arrives.
 
     Raises NotPortableError for a metric that is not in the default registry.
@@ -32,18 +45,19 @@ def reduced(metric: Instrument) -> Tuple[Callable[..., Any], Tuple[Any, ...]]:
     return found, (metric.kind, metric.name, dict(metric.tags))
 
 
-def found(kind: str, name: str, tags: Dict[str, str]) -> Instrument:
+def found(kind: str, name: str, tags: Dict[str, str]) -> Series:
     """Return the metric of the default registry that was pickled in this or in another process."""
-    metric: Instrument = getattr(default_registry, kind)(name, tags=tags or None)
+    metric: Series = getattr(default_registry, kind)(name, tags=tags or None)
     return metric
 
 
-def found_gauge(name: str, tags: Dict[str, str], merge: str, producer: Optional[Callable[[], Any]]) -> Gauge:
+def found_gauge(name: str, tags: Dict[str, str], merge: str, producer: Optional[Callable[[], Any]]) -> Series:
     """Return the gauge of the default registry. If it is there already, it is what this process has made it."""
-    gauge: Gauge = default_registry.gauge(name, tags=tags or None, merge=merge)
+    gauge = default_registry.gauge(name, tags=tags or None, merge=merge)
     if gauge.is_at_zero(default_registry.clock.monotonic()):  # it has just been made, or does nothing yet
         gauge.producer = producer
-    return gauge
+    made: Series = gauge
+    return made
 
 
 def importable(function: Any) -> bool:

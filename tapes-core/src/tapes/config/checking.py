@@ -12,6 +12,10 @@ from tapes.plugins.loading import describe
 from tapes.registry import DEFAULT_REGISTRY, Registry
 
 if TYPE_CHECKING:
+    # Tools that freeze programs look for imports, and would leave out what core provides by name (plugins/core.py).
+    import tapes.encoding.json
+    import tapes.reporting.http
+    import tapes.reporting.stream  # noqa: F401
     from tapes.reporting import Reporter
 
 _KEYS = {

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Dict
 
 from tapes.errors import ReporterError
+from tapes.reporting.reporter import STOP_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from tapes.config.source import ConfigSource
     from tapes.registry import Registry
     from tapes.reporting import Reporter
-
-STOP_TIMEOUT = 5.0
-"""How many seconds `Configuration.stop` takes at most, unless it is told otherwise."""
 
 
 class Configuration:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tapes.instruments.instrument import Instrument
+from tapes.kinds.counter import COUNTER
 from tapes.recording import CounterBuffer
-from tapes.snapshot.views import VALUE_KEYS, counter_statistics
-
-if TYPE_CHECKING:
-    from tapes.snapshot.snapshot import Statistics
-    from tapes.state.counter import CounterState
 
 
 class Counter(CounterBuffer, Instrument):
@@ -18,8 +12,4 @@ class Counter(CounterBuffer, Instrument):
 
     __slots__ = ("__weakref__",)
 
-    kind = "counter"
-    keys = VALUE_KEYS
-
-    def _statistics(self, state: CounterState, now: float) -> Statistics:
-        return counter_statistics(state)
+    kind = COUNTER

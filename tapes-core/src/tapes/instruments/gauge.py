@@ -7,12 +7,12 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 
 from tapes import forking, portable
-from tapes.errors import InvalidTypeError, shown
+from tapes.errors import InvalidTypeError, quoted
 from tapes.instruments.instrument import Instrument
+from tapes.kinds.gauge import GAUGE
 from tapes.recording import GaugeBuffer, exact
 from tapes.scope import Scope, without_parentheses
-from tapes.snapshot.views import VALUE_KEYS, gauge_statistics
-from tapes.state.gauge import MERGES, UNSET, GaugeState, single
+from tapes.state.gauge import MERGES, UNSET, single
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from tapes.naming import Tags
     from tapes.recording import Numbers
-    from tapes.snapshot.snapshot import Statistics
     from tapes.streak import Streak
 
     Producer = Callable[[], Any]
@@ -37,8 +36,7 @@ class Gauge(GaugeBuffer, Instrument):
 
     __slots__ = ("__weakref__", "_is_aside", "_settable", "_streak", "merge", "producer")
 
-    kind = "gauge"
-    keys = VALUE_KEYS
+    kind = GAUGE
 
     def __init__(
         self,
@@ -103,9 +101,11 @@ class Gauge(GaugeBuffer, Instrument):
         is_set = before is None and self._is_set(self.now())
         self.producer = producer
         if before is not None:
-            return f"has another producer: {shown(producer)} is asked from now on, and not {shown(before)}."
+            return f"has another producer: {quoted(producer)} is asked from now on, and not {quoted(before)}."
         if is_set:
-            return f"has been set by the program: {shown(producer)} is asked from now on, and what is set is not shown."
+            return (
+                f"has been set by the program: {quoted(producer)} is asked from now on, and what is set is not shown."
+            )
         return problem
 
     def track_in_progress(self, function: None = None) -> ProgressTracking:
@@ -178,7 +178,7 @@ class Gauge(GaugeBuffer, Instrument):
         try:
             value = producer()
         except Exception as error:  # noqa: BLE001  a producer is foreign code, and costs only its own value
-            problem = f"cannot be read, its producer {shown(producer)} raised: it is reported as null."
+            problem = f"cannot be read, its producer {quoted(producer)} raised: it is reported as null."
             self._failures().failed(problem, error)
             return None
         finally:
@@ -186,7 +186,7 @@ class Gauge(GaugeBuffer, Instrument):
         number = exact(value)
         if number is None:
             self._failures().failed(
-                f"cannot be read, its producer {shown(producer)} returned {shown(value)}, which is no finite number: "
+                f"cannot be read, its producer {quoted(producer)} returned {quoted(value)}, which is no finite number: "
                 "it is reported as null."
             )
         elif self._streak is not None:
@@ -202,7 +202,7 @@ class Gauge(GaugeBuffer, Instrument):
 
     def _produced(self, what: str) -> InvalidTypeError:
         return InvalidTypeError(
-            f"The gauge {self.name!r} has the producer {shown(self.producer)}, which {what} would contradict: "
+            f"The gauge {self.name!r} has the producer {quoted(self.producer)}, which {what} would contradict: "
             "make one without a producer."
         )
 
@@ -211,9 +211,6 @@ class Gauge(GaugeBuffer, Instrument):
         # What cannot be imported by its name, like the method of an object, is of this process.
         producer = self.producer if portable.importable(self.producer) else None
         return portable.found_gauge, (*series, self.merge, producer)
-
-    def _statistics(self, state: GaugeState, now: float) -> Statistics:
-        return gauge_statistics(state.value(self.merge))
 
 
 def _is_same(producer: Producer, other: object) -> bool:

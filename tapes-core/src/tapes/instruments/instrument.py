@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, List, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, List, Tuple
 
 from tapes import portable
-from tapes.errors import shown
+from tapes.errors import quoted
 from tapes.naming import Tags, tag_label
-from tapes.snapshot.snapshot import Reading, Statistics
+from tapes.snapshot.snapshot import Reading
+
+if TYPE_CHECKING:
+    from tapes.kinds.kind import Kind
 
 _LONG = 200  # characters of tags that a representation shows: there may be 64 of 4 kB each
 
@@ -15,8 +18,8 @@ _LONG = 200  # characters of tags that a representation shows: there may be 64 o
 class Instrument:
     """A metric: one series of values with a name and tags.
 
-    Each kind is a class that derives from this and from the buffer that it records into. The kind is data of its class
-    and the statistics are its method, so that nobody has to ask what kind a metric is.
+    Each kind is a class that derives from this and from the buffer that it records into. The kind is a value of its
+    class, which has all that depends on it, so that nobody has to ask what kind a metric is.
 
     A copy of a metric is the metric itself. One that is pickled is the metric of the same name and tags in the default
     registry of the process where it arrives; pickling one of another registry raises NotPortableError.
@@ -24,10 +27,10 @@ class Instrument:
 
     __slots__ = ()
 
-    kind: ClassVar[str]
-    """What it is called in errors and readings, in lower case."""
-    keys: ClassVar[Tuple[str, ...]]
-    """The keys of its statistics."""
+    kind: ClassVar[Kind]
+    """What it is called in readings, and what its states mean."""
+    merge: str = "sum"
+    """How the values of several processes are combined, if it is a gauge."""
 
     name: str
     """The dotted name."""
@@ -35,10 +38,13 @@ class Instrument:
     """Pairs of key and value, sorted by key."""
 
     def reading(self, now: float) -> Reading:
-        """Return its statistics at `now`, a time of the clock that it was made with. Safe in any thread."""
-        numbers = self.numbers(now)
-        statistics = self._statistics(self.state(numbers), now)
-        return Reading(self.name, self.tags, self.kind, statistics, numbers, self)
+        """Return what it is at `now`, a time of the clock that it was made with. Safe in any thread."""
+        return Reading(self.name, self.tags, self.kind, None, self.numbers(now), self, now=now)
+
+    @property
+    def keys(self) -> Tuple[str, ...]:
+        """The keys of its statistics."""
+        return self.kind.keys
 
     def read(self, now: float) -> Any:
         """Return its cumulative state, with everything that was recorded before."""
@@ -62,7 +68,7 @@ class Instrument:
 
     def is_at_zero(self, now: float) -> bool:
         """Whether nothing has been recorded since it began, or what was has come to nothing."""
-        return not any(self.reading(now).statistics.values())
+        return self.kind.is_empty(self.read(now))
 
     def restart(self) -> None:
         """Begin at zero in a child process."""
@@ -74,9 +80,6 @@ class Instrument:
 
     def put_aside(self) -> None:
         """Be ready to be asked for as if it were new: the test that has made it is over."""
-
-    def _statistics(self, state: Any, now: float) -> Statistics:
-        raise NotImplementedError
 
     def __copy__(self) -> Instrument:
         return self
@@ -92,4 +95,4 @@ class Instrument:
         if len(label) > _LONG:
             label = f"{label[:_LONG]}..."
         tags = f" {{{label}}}" if label else ""
-        return f"<{type(self).__name__} {shown(self.name)}{tags}>"
+        return f"<{type(self).__name__} {quoted(self.name)}{tags}>"

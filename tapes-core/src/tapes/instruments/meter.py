@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional, Tuple, Type
 
-from tapes.errors import InvalidTypeError, shown
+from tapes.errors import InvalidTypeError, quoted
 from tapes.instruments.instrument import Instrument
+from tapes.kinds.meter import METER
 from tapes.recording import MeterBuffer
 from tapes.scope import Scope
-from tapes.snapshot.views import METER_KEYS, meter_statistics
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from tapes.snapshot.snapshot import Statistics
-    from tapes.state.rates import MeterState
 
 
 class Meter(MeterBuffer, Instrument):
@@ -22,8 +19,7 @@ class Meter(MeterBuffer, Instrument):
 
     __slots__ = ("__weakref__",)
 
-    kind = "meter"
-    keys = METER_KEYS
+    kind = METER
 
     def mark_exceptions(self, *types: Type[BaseException]) -> ExceptionMarking:
         """Return a scope that marks one event for each exception of `types` that leaves it, and lets it pass.
@@ -37,13 +33,10 @@ class Meter(MeterBuffer, Instrument):
         for kind in kinds:
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):
                 raise InvalidTypeError(
-                    f"mark_exceptions() of {self.name!r} takes exception classes, not {shown(kind)}: as a decorator it "
-                    "needs its parentheses, as in @metric.mark_exceptions()."
+                    f"mark_exceptions() of {self.name!r} takes exception classes, not {quoted(kind)}: as a decorator "
+                    "it needs its parentheses, as in @metric.mark_exceptions()."
                 )
         return ExceptionMarking(self, types or (Exception,))
-
-    def _statistics(self, state: MeterState, now: float) -> Statistics:
-        return meter_statistics(state, now)
 
 
 class ExceptionMarking(Scope):

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tapes.instruments.instrument import Instrument
+from tapes.kinds.timer import TIMER
 from tapes.recording import TimerBuffer
-from tapes.snapshot.views import TIMER_KEYS, timer_statistics
-
-if TYPE_CHECKING:
-    from tapes.snapshot.snapshot import Statistics
-    from tapes.state.timer import TimerState
 
 
 class Timer(TimerBuffer, Instrument):
@@ -18,8 +12,4 @@ class Timer(TimerBuffer, Instrument):
 
     __slots__ = ("__weakref__",)
 
-    kind = "timer"
-    keys = TIMER_KEYS
-
-    def _statistics(self, state: TimerState, now: float) -> Statistics:
-        return timer_statistics(state, now)
+    kind = TIMER

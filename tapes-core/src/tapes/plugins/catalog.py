@@ -7,12 +7,12 @@ import os
 import threading
 from typing import TYPE_CHECKING, ContextManager, Dict, List, Mapping, NamedTuple, Set, Tuple
 
-import tapes
 from tapes.errors import PluginError
 from tapes.plugins import core
 from tapes.plugins.discovery import Found, find_plugins
 from tapes.plugins.loading import Loaded, Plugin, left_out, load_plugin, new_manager
 from tapes.plugins.observing import Audience, Observer
+from tapes.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ class Catalog:
 
 def core_plugin() -> Found:
     """Return the plugin of core, which is imported like the rest of it: it is there in a frozen program too."""
-    return Found("core", core.__name__, CORE, tapes.__version__, lambda: core)
+    return Found("core", core.__name__, CORE, VERSION, lambda: core)
 
 
 def _claims(loaded: Tuple[Loaded, ...], *, warn: bool) -> Installed:

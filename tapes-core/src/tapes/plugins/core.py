@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict
+from typing import Dict
 
 from tapes.plugins.hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    # Tools that freeze programs look for imports, and would leave out what is only named in a string.
-    import tapes.encoding.json
-    import tapes.reporting.http
-    import tapes.reporting.stream  # noqa: F401
 
 
 @hookimpl

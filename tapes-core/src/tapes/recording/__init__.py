@@ -16,7 +16,7 @@ from tapes.recording.pure import (
     MeterBuffer,
     TimerBuffer,
     Timing,
-    distributed,
+    distribution_of,
     exact,
 )
 
@@ -29,6 +29,6 @@ __all__ = [
     "Numbers",
     "TimerBuffer",
     "Timing",
-    "distributed",
+    "distribution_of",
     "exact",
 ]

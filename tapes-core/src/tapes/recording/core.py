@@ -211,6 +211,6 @@ class Core(Protocol):
         """Return the int or float that `value` is recorded as; None for what is no finite real number."""
         ...
 
-    def distributed(self, values: List[float], onto: Distribution) -> Distribution:
+    def distribution_of(self, values: List[float], onto: Distribution) -> Distribution:
         """Return the distribution of the values in `onto` and of `values`, of which there is at least one."""
         ...

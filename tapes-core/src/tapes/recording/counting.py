@@ -27,7 +27,7 @@ _LEAST_ORDINARY, _GREATEST_ORDINARY = 0x0082, 0x7F7C
 _NEGATIVE_ZERO = 0x8000
 
 
-def distributed(values: List[float], onto: Distribution) -> Distribution:
+def distribution_of(values: List[float], onto: Distribution) -> Distribution:
     """Return the distribution of the values in `onto` and of `values`, of which there is at least one.
 
     Costs about 80 ns a value, and ten microseconds for the call. `values` may be ints and whatever else computes as

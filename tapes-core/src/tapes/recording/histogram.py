@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, List, Optional, SupportsFloat, Tuple
 
 from tapes.recording.buffer import CAPACITY, Buffer, State
-from tapes.recording.counting import distributed
+from tapes.recording.counting import distribution_of
 from tapes.state.histogram import (
     NOTHING_SETTLED,
     SPAN,
@@ -176,6 +176,6 @@ def with_values(
 
 def _distributed(records: List[float], onto: Distribution) -> Distribution:
     try:
-        return distributed(records, onto)
+        return distribution_of(records, onto)
     except OverflowError:  # of an int that is too large for a float
-        return distributed([saturated(record) for record in records], onto)
+        return distribution_of([saturated(record) for record in records], onto)

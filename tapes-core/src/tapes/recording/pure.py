@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tapes.recording.buffer import CAPACITY
 from tapes.recording.counter import CounterBuffer
-from tapes.recording.counting import distributed
+from tapes.recording.counting import distribution_of
 from tapes.recording.exact import exact
 from tapes.recording.gauge import GaugeBuffer
 from tapes.recording.histogram import HistogramBuffer
@@ -20,7 +20,7 @@ __all__ = [
     "MeterBuffer",
     "TimerBuffer",
     "Timing",
-    "distributed",
+    "distribution_of",
     "exact",
     "name",
 ]

@@ -10,8 +10,23 @@ from tapes.scope import Scope
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
+    from typing import Protocol
 
-    from tapes.recording.timer import TimerBuffer
+    class _Stopwatch(Protocol):
+        """What a scope knows of the timer that it measures for: a `tapes.recording.timer.TimerBuffer`."""
+
+        name: str
+        _pending: List[Any]
+        _began: float
+        _until: float
+
+        def now(self) -> float: ...
+
+        def _settle(self, now: float) -> None: ...
+
+        def _timing(self) -> Timing: ...
+
+        def time(self) -> Timing: ...
 
     # When it was entered, and the frame of who entered with how often it was inside already; None once it was left, so
     # as to keep no frame alive.
@@ -43,7 +58,7 @@ class Timing(Scope):
 
     __slots__ = ("_started", "_timer")
 
-    _timer: TimerBuffer
+    _timer: _Stopwatch
     _started: Union[float, Dict[Any, _Entry], None]
     """When it was entered; None while it is not. Once it has been shared, a dict with all entries, or with none."""
 

@@ -27,7 +27,7 @@ from tapes.reporting.exchange import (
 if TYPE_CHECKING:
     from http import HTTPStatus
 
-    from tapes.reporting.page import Page
+    from tapes.reporting.message import Page
     from tapes.reporting.renderings import Renderings
 
 MAX_CONNECTIONS = 32

@@ -6,25 +6,20 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Callable, FrozenSet, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, FrozenSet, Mapping, Optional, Sequence
 
 from tapes.encoding import Format
 from tapes.encoding.json import JsonFormat
-from tapes.errors import ReporterOptionError, shown
+from tapes.errors import ReporterOptionError, quoted
 from tapes.registry import Registry
 from tapes.reporting import checked
 from tapes.reporting.exchange import host_of
 from tapes.reporting.listening import is_loopback, listen, location, overlap
+from tapes.reporting.message import Page
 from tapes.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
     from tapes.reporting.descriptors import OwnSocket
-
-Page = Tuple[str, Optional[bytes]]
-"""A media type and what is of that type; None if it could not be made."""
-
-MakePage = Callable[[bool], Page]
-"""Makes a page, given whether it is asked for by GET and not by HEAD. Called from any thread; raises nothing."""
 
 _ADDRESS = re.compile(r"|localhost|[0-9.]+|\[.*\]")
 
@@ -131,7 +126,7 @@ class PageReporter(Reporter):
 def _checked_hosts(hosts: object) -> FrozenSet[str]:
     if isinstance(hosts, (list, tuple, set, frozenset)) and all(isinstance(host, str) and host for host in hosts):
         return frozenset(map(host_of, hosts))
-    raise ReporterOptionError(f"allowed_hosts is a list of names, like ['metrics.example.org'], not {shown(hosts)}.")
+    raise ReporterOptionError(f"allowed_hosts is a list of names, like ['metrics.example.org'], not {quoted(hosts)}.")
 
 
 def format_named(name: str) -> Format:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Optional, Set, TypeVar
 
-import tapes.snapshot.quantiles  # noqa: F401  who reads imports it, and the threads of reporters import nothing
+import tapes.state.quantiles  # noqa: F401  who reads imports it, and the threads of reporters import nothing
 from tapes import forking, observers
 from tapes.errors import ReporterStateError
 from tapes.registry import DEFAULT_REGISTRY, Registry
@@ -28,7 +28,7 @@ LOGGER_NAME = "tapes.reporting"
 """The logger of all reporters."""
 
 STOP_TIMEOUT = 5.0
-"""How many seconds `stop()` waits at most, unless it is told otherwise."""
+"""How many seconds `stop()` and `close()` take at most, unless they are told otherwise."""
 
 
 class Reporter(ABC):

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Optional
 from tapes.reporting.wakeup import Wakeup
 
 if TYPE_CHECKING:
-    from tapes.reporting.reporter import Reporter
+    from typing import Protocol
+
+    class Runner(Protocol):
+        """What runs, as far as the end of the process needs it: a `tapes.reporting.Reporter`."""
+
+        def start(self) -> None:
+            """Begin a run."""
+
+        def stop(self, timeout: float) -> None:
+            """End the run within `timeout` seconds."""
 
 
 class Run:
@@ -70,7 +79,7 @@ class Run:
 EXIT_TIMEOUT = 5.0
 """How many seconds all reporters together may take for their last reports when the interpreter exits."""
 
-alive: Dict[Run, Reporter] = {}
+alive: Dict[Run, Runner] = {}
 """The runs that have not ended, and whose they are. It keeps a running reporter alive that nobody else refers to."""
 
 after_last_reports: List[Callable[[], None]] = []

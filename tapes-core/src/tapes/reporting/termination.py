@@ -18,7 +18,7 @@ from tapes.reporting.run import EXIT_TIMEOUT, alive, stop_all
 if TYPE_CHECKING:
     from types import FrameType
 
-    from tapes.reporting.reporter import Reporter
+    from tapes.reporting.run import Runner
 
 
 class _End:
@@ -28,7 +28,7 @@ class _End:
         self.pid = os.getpid()
         self.over = False
         """Whether the last reports have been made, or have had their time."""
-        self.stopped: List[Reporter] = [
+        self.stopped: List[Runner] = [
             reporter for run, reporter in list(alive.items()) if run.pid == self.pid and not run.stopping.is_set()
         ]
 

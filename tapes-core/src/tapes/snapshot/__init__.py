@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tapes.snapshot.snapshot import Reading, Readings, Snapshot, Statistics
+from tapes.kinds.kind import Statistics
+from tapes.snapshot.snapshot import Reading, Readings, Snapshot
 
 __all__ = ["Reading", "Readings", "Snapshot", "Statistics"]

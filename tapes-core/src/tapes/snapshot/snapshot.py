@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple, Union, overload
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set, Tuple, Union, overload
 
 from tapes.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Protocol
 
-    from tapes.instruments import Instrument
+    from tapes.kinds.kind import Kind, Statistics
     from tapes.naming import Tags
 
-Statistics = dict[str, Optional[Union[int, float]]]
-"""The statistics of one series by key, in the order in which they are shown. None where there is no value."""
+    class Origin(Protocol):
+        """What a reading is of, as far as it needs it: a `tapes.instruments.Instrument`."""
+
+        name: str
+        tags: Tags
+
+        @property
+        def kind(self) -> Kind:
+            """Return what kind of a metric it is."""
+
+        @property
+        def merge(self) -> str:
+            """Return how the values of several processes are combined, if it is a gauge."""
+
+        def state(self, numbers: Any) -> Any:
+            """Return the state that numbers of it stand for."""
 
 
 class Reading:
-    """One series of one metric at one moment. Immutable."""
+    """One series of one metric at one moment. Immutable.
 
-    __slots__ = ("kind", "name", "numbers", "origin", "statistics", "tags")
+    It may be made with its `statistics`. If these are None, as in a snapshot, `origin` computes them of `numbers` and
+    `now`, a time of its clock, when somebody looks at them. So an encoder that reads only states pays for no quantiles.
+    `turns` lets other threads run before that.
+    """
+
+    __slots__ = ("_now", "_statistics", "_turns", "kind", "name", "numbers", "origin", "tags")
 
     def __init__(
         self,
         name: str,
         tags: Tags,
         kind: str,
-        statistics: Statistics,
+        statistics: Optional[Statistics],
         numbers: Any,
-        origin: Optional[Instrument] = None,
+        origin: Optional[Origin] = None,
+        *,
+        now: Optional[float] = None,
+        turns: Optional[Turns] = None,
     ) -> None:
         self.name = name
         """The dotted name."""
@@ -37,19 +60,41 @@ class Reading:
         """Pairs of key and value, sorted by key; empty for a series without tags."""
         self.kind = kind
         """`counter`, `gauge`, `meter`, `histogram` or `timer`."""
-        self.statistics = statistics
-        """What the metric's keys in `get_stats()` hold."""
         self.numbers = numbers
         """What `origin` makes the state of, which is kept without a cost; the state itself, if there is no origin."""
         self.origin = origin
         """What it is a reading of: the same object each time, and another one once the metric was removed and made
         again, so that a state is not compared with one that began elsewhere. None of what is from another process."""
+        self._statistics = statistics
+        self._now = now
+        self._turns = turns
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the metric's keys in `get_stats()` hold: the same dict each time. None for each key if that fails."""
+        statistics = self._statistics
+        if statistics is None:
+            if self._turns is not None:
+                self._turns.go_on()
+            statistics = self._statistics = self._computed()
+        return statistics
 
     @property
     def state(self) -> Any:
-        """The cumulative state that the statistics were taken from (`tapes.state`), for those who want differences or
+        """The cumulative state that the statistics are taken from (`tapes.state`), for those who want differences or
         buckets."""
         return self.numbers if self.origin is None else self.origin.state(self.numbers)
+
+    def _computed(self) -> Statistics:
+        """Return the statistics of the origin. A series that cannot be shown takes no other one along."""
+        origin, now = self.origin, self._now
+        if origin is None or now is None:
+            return {}
+        try:
+            return origin.kind.view(self.state, now, origin.merge)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            _log_once(origin, error)
+            return dict.fromkeys(origin.kind.keys)
 
     def __copy__(self) -> Reading:
         return self
@@ -65,39 +110,52 @@ class Reading:
         return f"<Reading of the {self.kind} {self.name!r}: {self.statistics}>"
 
 
+_broken: Set[str] = set()
+"""Kinds of which statistics could not be computed, as was logged."""
+
+
+def _log_once(origin: Origin, error: Exception) -> None:
+    if origin.kind not in _broken:
+        _broken.add(origin.kind)
+        import logging  # here, since a program without trouble need not pay for it
+
+        logging.getLogger("tapes.registry").warning(
+            "The statistics of %r cannot be computed: %r. They are reported as null, and so are those of others of its "
+            "kind that fail. All other series are reported.",
+            *(origin, error),
+        )
+
+
 class Readings(Sequence[Reading]):
     """Readings that are made when they are asked for. Immutable.
 
     What they are made of is kept in lists, and no new object for each. Of many thousands of these CPython would take
     notice: it would look for garbage among all objects of the program, and nothing else runs meanwhile. Whoever goes
-    through them gives up its turn now and then, see `tapes.turns`.
+    through them, or through their statistics, gives up its turn now and then, see `tapes.turns`.
     """
 
-    __slots__ = ("_ends", "_keys", "_kinds", "_names", "_numbers", "_origins", "_tags", "_turns", "_values")
+    __slots__ = ("_given", "_kinds", "_names", "_nows", "_numbers", "_origins", "_tags", "_turns")
 
     def __init__(self, readings: Iterable[Reading]) -> None:
         """Take in these, one after the other."""
         self._names: List[str] = []
         self._tags: List[Tags] = []
         self._kinds: List[str] = []
-        self._keys: List[Tuple[str, ...]] = []
-        self._values: List[Optional[Union[int, float]]] = []  # of all statistics
-        self._ends: List[int] = []  # of those of each series
+        self._given: Dict[int, Statistics] = {}  # by place, of those that came with statistics
         self._numbers: List[Any] = []
-        self._origins: List[Optional[Instrument]] = []
-        known: Dict[Tuple[str, ...], Tuple[str, ...]] = {}
+        self._origins: List[Optional[Origin]] = []
+        self._nows: List[Optional[float]] = []
         self._turns = Turns()
-        for reading in readings:
+        for place, reading in enumerate(readings):
             self._turns.go_on()
             self._names.append(reading.name)
             self._tags.append(reading.tags)
             self._kinds.append(reading.kind)
-            keys = tuple(reading.statistics)
-            self._keys.append(known.setdefault(keys, keys))
-            self._values.extend(reading.statistics.values())
-            self._ends.append(len(self._values))
             self._numbers.append(reading.numbers)
             self._origins.append(reading.origin)
+            self._nows.append(reading._now)
+            if reading._now is None:
+                self._given[place] = reading.statistics
 
     def __len__(self) -> int:
         return len(self._names)
@@ -115,21 +173,23 @@ class Readings(Sequence[Reading]):
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
         self._turns.go_on()
-        keys, end = self._keys[place], self._ends[place]
+        now = self._nows[place]
         return Reading(
             self._names[place],
             self._tags[place],
             self._kinds[place],
-            dict(zip(keys, self._values[end - len(keys) : end])),
+            dict(self._given[place % len(self)]) if now is None else None,
             self._numbers[place],
             self._origins[place],
+            now=now,
+            turns=self._turns,
         )
 
     def __del__(self, at_once: int = 1_000) -> None:  # an argument is there at the exit of the interpreter, too
         # To let go of hundreds of thousands of numbers at once would keep every other thread from running.
-        for numbers in (getattr(self, "_values", []), getattr(self, "_numbers", [])):
-            while numbers:
-                del numbers[-at_once:]
+        numbers = getattr(self, "_numbers", [])
+        while numbers:
+            del numbers[-at_once:]
 
     def __reduce__(self) -> Tuple[Any, ...]:
         return Readings, (list(self),)

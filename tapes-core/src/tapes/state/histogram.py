@@ -78,7 +78,7 @@ class HistogramState:
     @property
     def count(self) -> int:
         """How many values there were since the start."""
-        return self.closed.count + sum(part.values.count for part in self.slices)
+        return self.closed.count + sum([part.values.count for part in self.slices])
 
     @property
     def sum(self) -> float:
@@ -158,6 +158,8 @@ class HistogramState:
 
 def with_newest(settled: Settled, newest: Optional[Slice]) -> HistogramState:
     """Return the state of what is settled and of the newest slice, if there is one."""
+    if settled is NOTHING_SETTLED:
+        return HistogramState(EMPTY, NEVER, () if newest is None else (newest,))
     through, closed, *slices = settled
     parts = tuple(map(unpacked, slices))
     return HistogramState(distribution(closed), through, parts if newest is None else (*parts, newest))

@@ -22,6 +22,7 @@ from tapes.distributed.unified import LEASE, LOGGER_NAME, MAX_SERIES, MAX_TAG_SE
 from tapes.errors import ReporterError, ReporterOptionError, ReporterStateError
 from tapes.reporting import Reporter
 from tapes.reporting import checked as options
+from tapes.reporting.reporter import STOP_TIMEOUT
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from tapes.distributed.receiver import Receiver
 
 Self = TypeVar("Self", bound="RegistryAggregator")
-
-STOP_TIMEOUT = 5.0
-"""How many seconds `stop()` waits at most, unless it is told otherwise."""
 
 _SUCCESSION = 2 * LOOK  # seconds in which one that stands by sees that its own program is gone too, if it is
 _STAY = 1 / 3  # of the time that workers have to leave: if none has by then, it is plain that they go on

@@ -8,28 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Tuple, Ty
 from tapes.distributed.pools import CounterPool, GaugePool, MeterPool, Pool
 from tapes.distributed.slices import HistogramPool, TimerPool
 from tapes.instruments.instrument import Instrument
-from tapes.snapshot.views import (
-    HISTOGRAM_KEYS,
-    METER_KEYS,
-    TIMER_KEYS,
-    VALUE_KEYS,
-    counter_statistics,
-    gauge_statistics,
-    histogram_statistics,
-    meter_statistics,
-    timer_statistics,
-)
+from tapes.kinds.counter import COUNTER
+from tapes.kinds.gauge import GAUGE
+from tapes.kinds.histogram import HISTOGRAM
+from tapes.kinds.meter import METER
+from tapes.kinds.timer import TIMER
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
     from tapes.distributed.pools import Source
     from tapes.naming import Tags
-    from tapes.snapshot.snapshot import Statistics
-    from tapes.state.counter import CounterState
-    from tapes.state.gauge import GaugeState
-    from tapes.state.histogram import HistogramState
-    from tapes.state.rates import MeterState
-    from tapes.state.timer import TimerState
 
 
 _FAULTS = Streak("tapes.distributed", "The aggregator")
@@ -41,8 +29,6 @@ class Merged(Instrument):
     __slots__ = ("__weakref__", "_lock", "_pool", "_shown", "_state", "merge", "name", "tags")
 
     pool: ClassVar[Type[Pool[Any, Any]]]
-    lasts: ClassVar[bool] = True
-    """Whether anything is left of it when all of its workers are gone."""
 
     def __init__(self, name: str, tags: Tags, merge: str = "sum") -> None:
         self.name = name
@@ -54,10 +40,18 @@ class Merged(Instrument):
         self._pool: Pool[Any, Any] = self.pool()
         self._lock = Lock()
 
+    @property
+    def lasts(self) -> bool:
+        """Whether anything is left of it when all of its workers are gone."""
+        return self.kind.lasts
+
     def read(self, now: float) -> Any:
-        """Return the state of all workers together: the same object for as long as nobody has told anything."""
+        """Return the state of all workers together: the same object for as long as nobody has told anything.
+
+        Of what does not last it is that of the workers that are present, which may be others than before.
+        """
         with self._lock:
-            if self._state is None:
+            if self._state is None or not self.kind.lasts:
                 self._state = self._together(now)
             return self._state
 
@@ -131,12 +125,8 @@ class MergedCounter(Merged):
 
     __slots__ = ()
 
-    kind = "counter"
-    keys = VALUE_KEYS
+    kind = COUNTER
     pool = CounterPool
-
-    def _statistics(self, state: CounterState, now: float) -> Statistics:
-        return counter_statistics(state)
 
 
 class MergedGauge(Merged):
@@ -144,19 +134,8 @@ class MergedGauge(Merged):
 
     __slots__ = ()
 
-    kind = "gauge"
-    keys = VALUE_KEYS
+    kind = GAUGE
     pool = GaugePool
-    lasts = False
-
-    def read(self, now: float) -> GaugeState:
-        """Return the state of the workers that are present, which may be others than before."""
-        with self._lock:
-            state: GaugeState = self._together(now)
-        return state
-
-    def _statistics(self, state: GaugeState, now: float) -> Statistics:
-        return gauge_statistics(state.value(self.merge))
 
 
 class MergedMeter(Merged):
@@ -164,12 +143,8 @@ class MergedMeter(Merged):
 
     __slots__ = ()
 
-    kind = "meter"
-    keys = METER_KEYS
+    kind = METER
     pool = MeterPool
-
-    def _statistics(self, state: MeterState, now: float) -> Statistics:
-        return meter_statistics(state, now)
 
 
 class MergedHistogram(Merged):
@@ -177,12 +152,8 @@ class MergedHistogram(Merged):
 
     __slots__ = ()
 
-    kind = "histogram"
-    keys = HISTOGRAM_KEYS
+    kind = HISTOGRAM
     pool = HistogramPool
-
-    def _statistics(self, state: HistogramState, now: float) -> Statistics:
-        return histogram_statistics(state, now)
 
 
 class MergedTimer(Merged):
@@ -190,12 +161,8 @@ class MergedTimer(Merged):
 
     __slots__ = ()
 
-    kind = "timer"
-    keys = TIMER_KEYS
+    kind = TIMER
     pool = TimerPool
-
-    def _statistics(self, state: TimerState, now: float) -> Statistics:
-        return timer_statistics(state, now)
 
 
 MERGED: Dict[str, Type[Merged]] = {

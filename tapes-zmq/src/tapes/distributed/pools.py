@@ -8,13 +8,18 @@ twice, and what is told again replaces itself.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Generic, List, Optional, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Dict, Generic, List, Optional, Protocol, TypeVar
 
-from tapes.state.counter import ZERO, CounterState
-from tapes.state.gauge import UNSET, GaugeState
+from tapes.kinds.counter import COUNTER
+from tapes.kinds.gauge import GAUGE
+from tapes.kinds.meter import METER
+from tapes.state.counter import CounterState
+from tapes.state.gauge import GaugeState
 from tapes.state.histogram import NEVER
-from tapes.state.numbers import saturated, total
 from tapes.state.rates import TICK, MeterState, tick_of
+
+if TYPE_CHECKING:
+    from tapes.kinds.kind import Kind
 
 State = TypeVar("State")
 Update = TypeVar("Update")
@@ -98,11 +103,11 @@ class Pool(Generic[State, Update]):
 class _SumPool(Pool[State, State]):
     """A pool of states that are replaced as a whole."""
 
-    _zero: ClassVar[Any]
+    kind: ClassVar[Kind]
 
     def __init__(self) -> None:
         self._told: Dict[Source, State] = {}
-        self._gone: State = self._zero
+        self._gone: State = self.kind.zero(0.0)
 
     def sources(self) -> List[Source]:
         return list(self._told)
@@ -126,7 +131,7 @@ class _SumPool(Pool[State, State]):
 class CounterPool(_SumPool[CounterState]):
     """What is known of a counter."""
 
-    _zero = ZERO
+    kind = COUNTER
 
     def retire(self, source: Source) -> None:
         told = self._told.pop(source, None)
@@ -134,30 +139,27 @@ class CounterPool(_SumPool[CounterState]):
             self._gone = self._gone.merge(told)
 
     def state(self, now: float) -> CounterState:
-        told = [self._gone, *self._told.values()]
-        return CounterState(total([each.increments for each in told]), total([each.decrements for each in told]))
+        return COUNTER.merge([self._gone, *self._told.values()])
 
 
 class GaugePool(_SumPool[GaugeState]):
     """What is known of a gauge. Nothing of it is left of a worker that is gone."""
 
-    _zero = UNSET
+    kind = GAUGE
 
     def retire(self, source: Source) -> None:
         self._told.pop(source, None)
 
     def state(self, now: float) -> GaugeState:
-        together = UNSET
-        for source, told in self._told.items():
-            if source.present:
-                together = together.merge(_moved(told, source))
+        present = [_moved(told, source) for source, told in self._told.items() if source.present]
+        together: GaugeState = GAUGE.merge([GAUGE.zero(now), *present])
         return together
 
 
 class MeterPool(_SumPool[MeterState]):
     """What is known of a meter."""
 
-    _zero = MeterState(0, 0, 0, (0.0, 0.0, 0.0))
+    kind = METER
 
     def retire(self, source: Source) -> None:
         told = self._told.pop(source, None)
@@ -165,33 +167,11 @@ class MeterPool(_SumPool[MeterState]):
             self._gone = self._gone.merge(_at_tick_of(told, source))
 
     def state(self, now: float) -> MeterState:
-        by_tick: Dict[int, List[MeterState]] = {}
-        for source, told in self._told.items():
-            is_right = source.shift == 0 and told.tick * TICK <= source.heard
-            here = told if is_right else _at_tick_of(told, source)
-            if here.tick in by_tick:
-                by_tick[here.tick].append(here)
-            else:
-                by_tick[here.tick] = [here]
-        together = self._gone.advanced(min(by_tick)) if by_tick else self._gone
-        for tick in sorted(by_tick):
-            together = together.merge(_added(by_tick[tick]))
-        return together
-
-
-def _added(states: List[MeterState]) -> MeterState:
-    """Return the sum of states of the same tick."""
-    if len(states) == 1:
-        return states[0]
-    m1 = m5 = m15 = 0.0
-    for each in states:
-        one, five, fifteen = each.rates
-        m1 += one
-        m5 += five
-        m15 += fifteen
-    count, current = total([each.count for each in states]), total([each.current for each in states])
-    rates = saturated(m1), saturated(m5), saturated(m15)
-    return MeterState(count, states[0].tick, current, rates)  # type: ignore[arg-type]  # whole, unless saturated
+        here = [
+            told if source.shift == 0 and told.tick * TICK <= source.heard else _at_tick_of(told, source)
+            for source, told in self._told.items()
+        ]
+        return METER.merge([self._gone, *here])
 
 
 def _moved(state: GaugeState, source: Source) -> GaugeState:

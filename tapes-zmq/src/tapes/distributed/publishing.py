@@ -185,8 +185,7 @@ class Publisher:
             codec = CODECS[metric.kind]
             if sent is None:
                 number = self._number_of(metric)
-                merge = getattr(metric, "merge", "sum")
-                new = records.series(Series(number, metric.kind, merge, metric.name, metric.tags))
+                new = records.series(Series(number, metric.kind, metric.merge, metric.name, metric.tags))
                 first, *others = codec.states(number, self._state(metric, numbers), None)
                 yield metric, [new + first, *others], numbers
             elif sent is NAMED:
@@ -254,9 +253,9 @@ def differ(metric: Instrument, numbers: Any, told: Any) -> bool:
 def has_recorded(metric: Instrument, now: float, told: Any) -> bool:
     """Whether a metric has counted something that is not in the numbers that were told, if some were.
 
-    Gauges do not count: what they say is of this moment.
+    Kinds that do not last do not count: what gauges say is of this moment.
     """
-    if metric.kind == "gauge":
+    if not metric.kind.lasts:
         return False
     numbers = metric.committed(now)
     return CODECS[metric.kind].recorded(metric.state(numbers)) if told is None else differ(metric, numbers, told)

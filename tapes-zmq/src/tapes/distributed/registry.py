@@ -16,13 +16,11 @@ from tapes.distributed.unified import LOGGER_NAME
 from tapes.registry import Registry
 from tapes.reporting import checked
 from tapes.reporting.exits import prepare_exit
+from tapes.reporting.reporter import STOP_TIMEOUT
 from tapes.reporting.run import after_last_reports
 
 if TYPE_CHECKING:
     from tapes.distributed.reporter import ZmqReporter
-
-STOP_TIMEOUT = 5.0
-"""How many seconds `close()` waits at most, unless it is told otherwise."""
 
 
 class DistributedRegistry(Registry):

@@ -11,11 +11,12 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Dict, Hashable, Iterable, List, NamedTuple, Optional, Tuple, Union, overload
 
-from tapes.reporting.statsd.lines import COUNTER
-
 if TYPE_CHECKING:
     from tapes.registry import Registry
     from tapes.snapshot import Reading
+
+COUNTER = "counter"
+"""The kind of metrics of which changes are sent."""
 
 Counts = Tuple[float, float]
 """What a counter had counted at one moment: what was added, and what was taken away. A plain tuple, see `Changes`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
+from tapes.reporting.statsd.deliveries import COUNTER
 from tapes.reporting.statsd.names import STYLES, TagStyle, told_apart
 from tapes.reporting.statsd.numbers import plain, signed
 
@@ -19,8 +20,6 @@ _TOTAL: Tuple[_Statistic, ...] = (("total", "count", 1),)
 _RATES: Tuple[_Statistic, ...] = (("m1_rate", "m1", 1), ("m5_rate", "m5", 1), ("m15_rate", "m15", 1))
 _SPREAD = ("min", "max", "mean", "stddev", "q50", "q75", "q95", "q98", "q99", "q999")
 _MILLISECONDS = 1000
-
-COUNTER = "counter"
 
 GAUGES: Dict[str, Tuple[_Statistic, ...]] = {
     "gauge": (("value", "value", 1),),
@@ -61,9 +60,10 @@ def names(snapshot: Snapshot, prefix: str, style: TagStyle) -> Names:
     return found
 
 
-def counters(changes: Iterable[Change], named: Names) -> List[str]:
-    """Write one line for each change of a counter."""
-    return [f"{named.paths[each.place]}.value:{signed(each.value)}|c{named.suffixes[each.place]}" for each in changes]
+def counters(changes: Iterable[Change], named: Names) -> Iterator[str]:
+    """Write one line for each change of a counter, one at a time."""
+    for each in changes:
+        yield f"{named.paths[each.place]}.value:{signed(each.value)}|c{named.suffixes[each.place]}"
 
 
 def gauges(snapshot: Snapshot, named: Names) -> Iterator[str]:
@@ -76,9 +76,10 @@ def gauges(snapshot: Snapshot, named: Names) -> Iterator[str]:
     for reading, path, suffix in zip(snapshot.readings, named.paths, named.suffixes):
         if reading.kind == COUNTER:
             continue
+        statistics = reading.statistics
         # Of kinds that are not known here everything is sent as it is.
-        for name, key, factor in GAUGES.get(reading.kind) or [(key, key, 1) for key in reading.statistics]:
-            value = reading.statistics[key]
+        for name, key, factor in GAUGES.get(reading.kind) or [(key, key, 1) for key in statistics]:
+            value = statistics[key]
             if value is None:
                 continue
             start, end = f"{path}.{name}:", f"|g{suffix}"

@@ -10,17 +10,17 @@ import os
 import socket
 import time
 from datetime import timedelta
-from typing import Dict, Iterable, Iterator, List, Literal, Optional, Tuple, Union
+from typing import Dict, Iterable, Literal, Optional, Tuple, Union
 
 from tapes.clock import Clock
-from tapes.errors import ReporterOptionError, shown
+from tapes.errors import ReporterOptionError, quoted
 from tapes.registry import Registry
 from tapes.reporting import ScheduledReporter, checked
 from tapes.reporting.statsd.connection import LONGEST_PATH, Connection, Destination, Protocol
-from tapes.reporting.statsd.deliveries import Changes, Deliveries, deliveries
+from tapes.reporting.statsd.deliveries import Change, Changes, Deliveries, deliveries
 from tapes.reporting.statsd.lines import Names, counters, gauges, names
 from tapes.reporting.statsd.names import STYLES, safe_name
-from tapes.reporting.statsd.packets import Packer
+from tapes.reporting.statsd.packer import pack
 from tapes.snapshot import Snapshot
 
 _PROTOCOLS: Tuple[Protocol, ...] = ("udp", "tcp", "unix")
@@ -113,7 +113,9 @@ class StatsdReporter(ScheduledReporter):
             named = names(snapshot, self._prefix, self._style)
             changes = told.changes(snapshot.readings)
             self._mention_clashes(snapshot, named)
-            self._send(connection, told, changes, counters(changes, named), gauges(snapshot, named))
+            of_counters = zip(counters(changes, named), changes)
+            of_gauges = zip(gauges(snapshot, named), itertools.repeat(None))
+            self._send(connection, told, itertools.chain(of_counters, of_gauges))
 
     def close(self) -> None:
         """Close the connection."""
@@ -139,55 +141,31 @@ class StatsdReporter(ScheduledReporter):
                     told.take_back(self._unconfirmed)
                     self._unconfirmed = Changes()
 
-    def _send(
-        self,
-        connection: Connection,
-        told: Deliveries,
-        changes: Changes,
-        counter_lines: List[str],
-        gauge_lines: Iterator[str],
-    ) -> None:
+    def _send(self, connection: Connection, told: Deliveries, lines: Iterable[Tuple[str, Optional[Change]]]) -> None:
         is_stream = self._destination.protocol != "udp"
-        lines: Iterator[str] = itertools.chain(counter_lines, gauge_lines)
-        if not is_stream:
-            fitting = Changes()
-            for change, line in zip(changes, counter_lines):
-                if len(line) <= self._max_packet:
-                    fitting.append(*change)
-            changes = fitting
-            lines = self._fitting(lines)
-        # Of the lines that are sent these are the first. The others are gauges, which are sent each time in any case.
+        packets = pack(lines, self._max_packet, is_stream=is_stream, leave_out=self._mention_too_long)
         sent = Changes()
         self._unconfirmed, self._unconfirmed_by = sent, told
-        numbers = itertools.count(1)
-
-        def deliver(packet: str) -> None:
-            data = packet.encode("ascii") + b"\n" * is_stream
-            taken = connection.send(data)
-            for change in changes[len(sent) : len(sent) + data.count(b"\n", 0, taken) + (not is_stream)]:
-                told.delivered(change)
-                sent.append(*change)
-            if taken < len(data):
-                raise TimeoutError(f"{self._destination} takes nothing more.")
-            if not is_stream and next(numbers) % _BURST == 0:
-                self._sleep(_PAUSE)
-
         try:
-            Packer(self._max_packet - is_stream, deliver).pack(lines)
+            for number, packet in enumerate(packets, 1):
+                taken = connection.send(packet.data)
+                for change in packet.delivered(taken):
+                    told.delivered(change)
+                    sent.append(*change)
+                if taken < len(packet.data):
+                    raise TimeoutError(f"{self._destination} takes nothing more.")
+                if not is_stream and number % _BURST == 0:
+                    self._sleep(_PAUSE)
         except ConnectionError:
             told.take_back(sent)
             sent.clear()
             raise
 
-    def _fitting(self, lines: Iterable[str]) -> Iterator[str]:
-        for line in lines:
-            if len(line) <= self._max_packet:
-                yield line
-            else:
-                self._mention_once(
-                    f"leaves out what does not fit into max_packet={self._max_packet}, as does this line of "
-                    f"{len(line)} bytes: {line[:80]!r}..."
-                )
+    def _mention_too_long(self, line: str) -> None:
+        self._mention_once(
+            f"leaves out what does not fit into max_packet={self._max_packet}, as does this line of "
+            f"{len(line)} bytes: {line[:80]!r}..."
+        )
 
     def _mention_clashes(self, snapshot: Snapshot, named: Names) -> None:
         if named.clashes:
@@ -209,7 +187,7 @@ def _destination(protocol: object, host: object, port: object, path: object) -> 
     chosen = checked.choice("protocol", protocol, _PROTOCOLS)
     if (chosen == "unix") != (path is not None):
         raise ReporterOptionError(
-            f"path ({shown(path)}) is the socket of a StatsD and goes with protocol='unix', not with {chosen!r}."
+            f"path ({quoted(path)}) is the socket of a StatsD and goes with protocol='unix', not with {chosen!r}."
             if path is not None
             else "protocol='unix' needs the path of the socket: give path='/run/statsd.sock' or the like."
         )
@@ -229,7 +207,7 @@ def _checked_socket(path: str) -> str:
     length = len(os.fsencode(path))
     if length > LONGEST_PATH:
         raise ReporterOptionError(
-            f"path is {shown(path)}, of {length} bytes. The path of a unix socket has at most {LONGEST_PATH} bytes: "
+            f"path is {quoted(path)}, of {length} bytes. The path of a unix socket has at most {LONGEST_PATH} bytes: "
             "choose a shorter one, like one in /run or /tmp."
         )
     return path

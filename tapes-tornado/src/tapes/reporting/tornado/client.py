@@ -26,7 +26,7 @@ from tapes.reporting.exchange import (
 if TYPE_CHECKING:
     from http import HTTPStatus
 
-    from tapes.reporting.page import Page
+    from tapes.reporting.message import Page
     from tapes.reporting.renderings import Renderings
 
 _PIECE = 65536  # bytes that are read at once

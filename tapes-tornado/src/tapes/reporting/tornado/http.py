@@ -18,7 +18,8 @@ from tapes.encoding import Format
 from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.reporting import checked
 from tapes.reporting.exchange import METHODS, SERVER, TEXT, headers_of, text_of
-from tapes.reporting.page import CANNOT_MAKE, Page, PageReporter, format_named
+from tapes.reporting.message import Page
+from tapes.reporting.page import CANNOT_MAKE, PageReporter, format_named
 from tapes.reporting.renderings import Renderings
 from tapes.reporting.reporter import LOGGER_NAME
 from tapes.reporting.run import Run

@@ -13,7 +13,7 @@ from tapes.reporting.tornado.loops import asyncio_loop
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-    from tapes.reporting.page import MakePage, Page
+    from tapes.reporting.message import MakePage, Page
 
     Fetched = asyncio.Future[Page]
 
