@@ -90,7 +90,7 @@ class UnknownPluginError(PluginError, LookupError):
     """A reporter or a format that no installed plugin provides."""
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """Return a representation of `value` for a message: not too long, and without raising."""
     try:
         text = repr(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple, Type
 
-from tapes.errors import NameCollisionError, shown
+from tapes.errors import NameCollisionError, quoted
 from tapes.naming import tag_label
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class NameTree:
             above = place.kind
             if above is not None and (segment in above.keys or segment in place.labels):
                 raise NameCollisionError(
-                    f"{shown(name)} cannot be a metric, because {'.'.join(segments[:number])!r} is a {above.__name__} "
-                    f"and {shown(segment)} is one of its own keys: choose another name."
+                    f"{quoted(name)} cannot be a metric, because {'.'.join(segments[:number])!r} is a {above.__name__} "
+                    f"and {quoted(segment)} is one of its own keys: choose another name."
                 )
             place = place.below.get(segment)
         if place is None:
@@ -121,6 +121,6 @@ class NameTree:
         for key in (*kind.keys, tag_label(tags)):
             if key in place.below:
                 raise NameCollisionError(
-                    f"{shown(name)} cannot be a {kind.__name__}, because {shown(key)} is one of its keys "
-                    f"and there are metrics under {shown(f'{name}.{key}')}: choose another name."
+                    f"{quoted(name)} cannot be a {kind.__name__}, because {quoted(key)} is one of its keys "
+                    f"and there are metrics under {quoted(f'{name}.{key}')}: choose another name."
                 )

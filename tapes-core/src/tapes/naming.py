@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Dict
 
-from tapes.errors import InvalidNameError, InvalidTagsError, shown
+from tapes.errors import InvalidNameError, InvalidTagsError, quoted
 
 Tags = tuple[tuple[str, str], ...]
 """Tags in their canonical form: pairs of key and value, sorted by key."""
@@ -33,25 +33,25 @@ def check_name(name: object) -> str:
     """
     if not isinstance(name, str):
         raise InvalidNameError(
-            f"A metric name is a str, like 'shop.orders', not {shown(name)} ({type(name).__name__})."
+            f"A metric name is a str, like 'shop.orders', not {quoted(name)} ({type(name).__name__})."
         )
     name = str.__str__(name)
     if not name:
         raise InvalidNameError("A metric name is not empty: name it after what it measures, like 'shop.orders'.")
     if name[0] == "." or name[-1] == "." or ".." in name:
         raise InvalidNameError(
-            f"The metric name {shown(name)} has an empty segment: put one '.' between words, and none around."
+            f"The metric name {quoted(name)} has an empty segment: put one '.' between words, and none around."
         )
     segments = name.count(".") + 1
     if segments > MAX_SEGMENTS:
         raise InvalidNameError(
-            f"The metric name {shown(name)} has {segments:,} segments, more than {MAX_SEGMENTS}: "
+            f"The metric name {quoted(name)} has {segments:,} segments, more than {MAX_SEGMENTS}: "
             "use fewer, or put what varies into tags."
         )
     size = _size(name)
     if size > MAX_NAME_BYTES:
         raise InvalidNameError(
-            f"The metric name {shown(name)} has {size:,} bytes, more than {MAX_NAME_BYTES:,}: "
+            f"The metric name {quoted(name)} has {size:,} bytes, more than {MAX_NAME_BYTES:,}: "
             "shorten it, or put what varies into tags."
         )
     return name
@@ -67,14 +67,14 @@ def check_tags(name: str, tags: object) -> Dict[str, str]:
         return checked
     if not isinstance(tags, Mapping):
         raise InvalidTagsError(
-            f"The tags of {shown(name)} are a mapping of str to str, like {{'queue': 'mail'}}, not {shown(tags)} "
+            f"The tags of {quoted(name)} are a mapping of str to str, like {{'queue': 'mail'}}, not {quoted(tags)} "
             f"({type(tags).__name__})."
         )
     for key, value in tags.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise InvalidTagsError(
-                f"The tags of {shown(name)} are a mapping of str to str, but {shown(key)} ({type(key).__name__}) "
-                f"is mapped to {shown(value)} ({type(value).__name__}): use str()."
+                f"The tags of {quoted(name)} are a mapping of str to str, but {quoted(key)} ({type(key).__name__}) "
+                f"is mapped to {quoted(value)} ({type(value).__name__}): use str()."
             )
         # An Enum that is a str, for one, has another str() than the characters that it is equal to.
         _check_tag(name, str.__str__(key), str.__str__(value), checked)
@@ -98,18 +98,20 @@ def check_series(name: str, tags: Tags) -> None:
         _check_tag(name, key, value, checked)
     _check_number(name, checked)
     if canonical_tags(checked) != tags:
-        raise InvalidTagsError(f"The tags of {shown(name)} are not sorted: sort them by their keys, not {shown(tags)}.")
+        raise InvalidTagsError(
+            f"The tags of {quoted(name)} are not sorted: sort them by their keys, not {quoted(tags)}."
+        )
 
 
 def _check_tag(name: str, key: str, value: str, others: Dict[str, str]) -> None:
     """Put a tag into `others` if it is within the limits."""
     if not key:
         raise InvalidTagsError(
-            f"The tags of {shown(name)} have an empty key, with the value {shown(value)}: "
+            f"The tags of {quoted(name)} have an empty key, with the value {quoted(value)}: "
             "name the key, or leave it out."
         )
     if key in others:
-        raise InvalidTagsError(f"The tags of {shown(name)} have the key {shown(key)} twice: leave one out.")
+        raise InvalidTagsError(f"The tags of {quoted(name)} have the key {quoted(key)} twice: leave one out.")
     if _size(key) > MAX_KEY_BYTES:
         raise _too_long(name, "key", key, MAX_KEY_BYTES)
     if _size(value) > MAX_VALUE_BYTES:
@@ -119,12 +121,12 @@ def _check_tag(name: str, key: str, value: str, others: Dict[str, str]) -> None:
 
 def _check_number(name: str, tags: Dict[str, str]) -> None:
     if len(tags) > MAX_TAGS:
-        raise InvalidTagsError(f"{shown(name)} has {len(tags):,} tags, more than {MAX_TAGS}: leave some out.")
+        raise InvalidTagsError(f"{quoted(name)} has {len(tags):,} tags, more than {MAX_TAGS}: leave some out.")
 
 
 def _too_long(name: str, what: str, text: str, most: int) -> InvalidTagsError:
     return InvalidTagsError(
-        f"The tags of {shown(name)} have the {what} {shown(text)} of {_size(text):,} bytes, more than {most:,}: "
+        f"The tags of {quoted(name)} have the {what} {quoted(text)} of {_size(text):,} bytes, more than {most:,}: "
         "shorten it. Tags are for few short values each."
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Optional, Tuple
 from tapes import forking, observers, portable
 from tapes.catalogue import TAGGED, Catalogue
 from tapes.clock import SYSTEM_CLOCK, Clock, is_clock
-from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError, shown
+from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError, quoted
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
 from tapes.name_tree import OVERFLOW
 from tapes.naming import Tags, canonical_tags, check_name, check_tags
@@ -47,11 +47,11 @@ class Registry:
         limit: Any = max_tag_sets
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
             raise InvalidValueError(
-                f"max_tag_sets is how many tag sets a name may have, an int from 1, not {shown(limit)}."
+                f"max_tag_sets is how many tag sets a name may have, an int from 1, not {quoted(limit)}."
             )
         if not is_clock(clock):
             raise InvalidTypeError(
-                f"clock is an object with monotonic(), time() and wait(), not {shown(clock)} ({type(clock).__name__})."
+                f"clock is an object with monotonic(), time() and wait(), not {quoted(clock)} ({type(clock).__name__})."
             )
         self.clock = clock
         self.max_tag_sets = max_tag_sets
@@ -99,12 +99,12 @@ class Registry:
                 pass
         if merge not in MERGES:
             raise InvalidValueError(
-                f"The gauge {shown(name)} cannot be merged by {shown(merge)}: use one of {', '.join(MERGES)}."
+                f"The gauge {quoted(name)} cannot be merged by {quoted(merge)}: use one of {', '.join(MERGES)}."
             )
         if producer is not None and not callable(producer):
             raise InvalidTypeError(
-                f"The producer of the gauge {shown(name)} is called without arguments for the value, "
-                f"but {shown(producer)} ({type(producer).__name__}) cannot be called: give a function, or use set()."
+                f"The producer of the gauge {quoted(name)} is called without arguments for the value, "
+                f"but {quoted(producer)} ({type(producer).__name__}) cannot be called: give a function, or use set()."
             )
 
         merge = str.__str__(merge)
@@ -312,7 +312,7 @@ class Registry:
 
 def _mismatch(name: str, there: type, wanted: type) -> KindMismatchError:
     return KindMismatchError(
-        f"{shown(name)} is a {there.__name__} of this registry, so it cannot be a {wanted.__name__}: "
+        f"{quoted(name)} is a {there.__name__} of this registry, so it cannot be a {wanted.__name__}: "
         f"ask for it as a {there.__name__}, or choose another name."
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Optional
 
-from tapes.errors import InvalidTypeError, shown
+from tapes.errors import InvalidTypeError, quoted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -73,6 +73,6 @@ class Scope:
 def without_parentheses(method: str, name: str, function: object) -> InvalidTypeError:
     """Return the error for `@metric.method` in the place of `@metric.method()`."""
     return InvalidTypeError(
-        f"{method}() of {name!r} takes no argument, not {shown(function)}: as a decorator it needs its parentheses, "
+        f"{method}() of {name!r} takes no argument, not {quoted(function)}: as a decorator it needs its parentheses, "
         f"as in @metric.{method}()."
     )

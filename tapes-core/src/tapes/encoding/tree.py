@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Sequence
 
 import addict
 
-from tapes.errors import shown
+from tapes.errors import quoted
 from tapes.naming import tag_label
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class MetricStats(addict.Dict):  # type: ignore[misc]  # addict has no types
 def _unknown(stats: MetricStats, key: object) -> str:
     known = [str(name) for name in stats]
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
-    return f"There is no {shown(key)} in the statistics of a metric that has {', '.join(known[:_MOST_NAMED])}{more}."
+    return f"There is no {quoted(key)} in the statistics of a metric that has {', '.join(known[:_MOST_NAMED])}{more}."
 
 
 _MOST_NAMED = 20  # names that an error lists: more than any kind has statistics

@@ -7,7 +7,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 
 from tapes import forking, portable
-from tapes.errors import InvalidTypeError, shown
+from tapes.errors import InvalidTypeError, quoted
 from tapes.instruments.instrument import Instrument
 from tapes.recording import GaugeBuffer, exact
 from tapes.scope import Scope, without_parentheses
@@ -78,9 +78,11 @@ class Gauge(GaugeBuffer, Instrument):
         is_set = before is None and self._is_set(self._now())
         self.producer = producer
         if before is not None:
-            return f"has another producer: {shown(producer)} is asked from now on, and not {shown(before)}."
+            return f"has another producer: {quoted(producer)} is asked from now on, and not {quoted(before)}."
         if is_set:
-            return f"has been set by the program: {shown(producer)} is asked from now on, and what is set is not shown."
+            return (
+                f"has been set by the program: {quoted(producer)} is asked from now on, and what is set is not shown."
+            )
         return problem
 
     def track_in_progress(self, function: None = None) -> ProgressTracking:
@@ -148,7 +150,7 @@ class Gauge(GaugeBuffer, Instrument):
         try:
             value = producer()
         except Exception as error:  # noqa: BLE001  a producer is foreign code, and costs only its own value
-            problem = f"cannot be read, its producer {shown(producer)} raised: it is reported as null."
+            problem = f"cannot be read, its producer {quoted(producer)} raised: it is reported as null."
             self._failures().failed(problem, error)
             return None
         finally:
@@ -156,7 +158,7 @@ class Gauge(GaugeBuffer, Instrument):
         number = exact(value)
         if number is None:
             self._failures().failed(
-                f"cannot be read, its producer {shown(producer)} returned {shown(value)}, which is no finite number: "
+                f"cannot be read, its producer {quoted(producer)} returned {quoted(value)}, which is no finite number: "
                 "it is reported as null."
             )
         elif self._streak is not None:
@@ -172,7 +174,7 @@ class Gauge(GaugeBuffer, Instrument):
 
     def _produced(self, what: str) -> InvalidTypeError:
         return InvalidTypeError(
-            f"The gauge {self.name!r} has the producer {shown(self.producer)}, which {what} would contradict: "
+            f"The gauge {self.name!r} has the producer {quoted(self.producer)}, which {what} would contradict: "
             "make one without a producer."
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, List, Tuple
 
 from tapes import portable
-from tapes.errors import shown
+from tapes.errors import quoted
 from tapes.naming import Tags, tag_label
 from tapes.snapshot.snapshot import Reading, Statistics
 
@@ -92,4 +92,4 @@ class Instrument:
         if len(label) > _LONG:
             label = f"{label[:_LONG]}..."
         tags = f" {{{label}}}" if label else ""
-        return f"<{type(self).__name__} {shown(self.name)}{tags}>"
+        return f"<{type(self).__name__} {quoted(self.name)}{tags}>"

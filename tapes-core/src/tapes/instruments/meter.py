@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional, Tuple, Type
 
-from tapes.errors import InvalidTypeError, shown
+from tapes.errors import InvalidTypeError, quoted
 from tapes.instruments.instrument import Instrument
 from tapes.recording import MeterBuffer
 from tapes.scope import Scope
@@ -37,8 +37,8 @@ class Meter(MeterBuffer, Instrument):
         for kind in kinds:
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):
                 raise InvalidTypeError(
-                    f"mark_exceptions() of {self.name!r} takes exception classes, not {shown(kind)}: as a decorator it "
-                    "needs its parentheses, as in @metric.mark_exceptions()."
+                    f"mark_exceptions() of {self.name!r} takes exception classes, not {quoted(kind)}: as a decorator "
+                    "it needs its parentheses, as in @metric.mark_exceptions()."
                 )
         return ExceptionMarking(self, types or (Exception,))
 

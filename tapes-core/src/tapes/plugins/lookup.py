@@ -8,7 +8,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Mapping, cast
 
-from tapes.errors import PluginError, UnknownPluginError, shown
+from tapes.errors import PluginError, UnknownPluginError, quoted
 from tapes.plugins.catalog import Catalog, Installed, Provided
 from tapes.plugins.discovery import canonical
 from tapes.plugins.loading import describe
@@ -114,7 +114,7 @@ def _unknown(kind: str, name: str, provided: Mapping[str, Provided], ours: Mappi
     missing = {
         known: requirement for known, requirement in ours.items() if requirement.partition("[")[0] not in present
     }
-    sentences = [f"There is no {kind} {shown(name)}."]
+    sentences = [f"There is no {kind} {quoted(name)}."]
     if name in missing:
         sentences.append(f"It comes with {_pip_install(missing[name])}.")
         if getattr(sys, "frozen", False):

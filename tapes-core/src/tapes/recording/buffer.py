@@ -7,7 +7,7 @@ from os import getpid
 from time import sleep
 from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, List, Tuple, TypeVar
 
-from tapes.errors import InvalidTypeError, InvalidValueError, shown
+from tapes.errors import InvalidTypeError, InvalidValueError, quoted
 from tapes.recording.exact import exact, is_number
 from tapes.state.numbers import LARGEST
 
@@ -186,7 +186,7 @@ class Buffer(Generic[State]):
 
     def _refusal(self, value: object, what: str) -> Exception:
         """Return the error for a value that cannot be recorded; `what` says what can."""
-        problem = f"{self.name!r} takes {what}, not {shown(value)}"
+        problem = f"{self.name!r} takes {what}, not {quoted(value)}"
         if is_number(value):
             return InvalidValueError(f"{problem}: check the value, or leave it out.")
         return InvalidTypeError(f"{problem} ({type(value).__name__}): convert it with int() or float().")

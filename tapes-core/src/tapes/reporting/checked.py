@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Sequence, TypeVar
 
 from tapes.clock import Clock, is_clock
-from tapes.errors import ReporterOptionError, shown
+from tapes.errors import ReporterOptionError, quoted
 from tapes.registry import Registry
 from tapes.state.numbers import LARGEST
 
@@ -21,7 +21,7 @@ _LONGEST_HOST = 255  # characters
 
 def refusal(option: str, meaning: str, value: object) -> ReporterOptionError:
     """Return the error for an option that cannot be: `meaning` says what it is, and goes on from its name."""
-    return ReporterOptionError(f"{option} is {meaning}, not {shown(value)} ({type(value).__name__}).")
+    return ReporterOptionError(f"{option} is {meaning}, not {quoted(value)} ({type(value).__name__}).")
 
 
 def seconds(option: str, value: object) -> float:

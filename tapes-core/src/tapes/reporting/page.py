@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, FrozenSet, Mapping, Optional, Sequence
 
 from tapes.encoding import Format
 from tapes.encoding.json import JsonFormat
-from tapes.errors import ReporterOptionError, shown
+from tapes.errors import ReporterOptionError, quoted
 from tapes.registry import Registry
 from tapes.reporting import checked
 from tapes.reporting.exchange import host_of
@@ -126,7 +126,7 @@ class PageReporter(Reporter):
 def _checked_hosts(hosts: object) -> FrozenSet[str]:
     if isinstance(hosts, (list, tuple, set, frozenset)) and all(isinstance(host, str) and host for host in hosts):
         return frozenset(map(host_of, hosts))
-    raise ReporterOptionError(f"allowed_hosts is a list of names, like ['metrics.example.org'], not {shown(hosts)}.")
+    raise ReporterOptionError(f"allowed_hosts is a list of names, like ['metrics.example.org'], not {quoted(hosts)}.")
 
 
 def format_named(name: str) -> Format:

@@ -17,7 +17,7 @@ from typing import Iterator, Mapping, Optional, Protocol, Sequence, TextIO, Unio
 
 from tapes.clock import Clock
 from tapes.encoding.json import encode_line
-from tapes.errors import ReporterError, ReporterOptionError, shown
+from tapes.errors import ReporterError, ReporterOptionError, quoted
 from tapes.registry import Registry
 from tapes.reporting import checked
 from tapes.reporting.logfile import LogFile
@@ -64,10 +64,10 @@ class ThreadedStreamReporter(ScheduledReporter):
         """
         super().__init__(interval, registry, clock=clock)
         if stream is not None and path is not None:
-            raise ReporterOptionError(f"Give either stream ({shown(stream)}) or path ({shown(path)}), not both.")
+            raise ReporterOptionError(f"Give either stream ({quoted(stream)}) or path ({quoted(path)}), not both.")
         if stream is not None and not callable(getattr(stream, "write", None)):
             raise ReporterOptionError(
-                f"stream is a text stream to write to, not {shown(stream)}: use path for a file's name."
+                f"stream is a text stream to write to, not {quoted(stream)}: use path for a file's name."
             )
         self._stream = stream
         self._file = None if path is None else LogFile(os.path.abspath(checked.path("path", path)))

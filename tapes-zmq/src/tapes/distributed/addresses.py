@@ -11,7 +11,7 @@ import stat
 from typing import NamedTuple, Optional
 
 from tapes.distributed import files
-from tapes.errors import ReporterOptionError, shown
+from tapes.errors import ReporterOptionError, quoted
 from tapes.reporting import checked as options
 
 DEFAULT = "ipc://tapes_metrics.ipc"
@@ -48,18 +48,18 @@ def checked(address: object, *, keys: object, insecure: bool) -> Address:
         length = len(os.fsencode(path))
         if length > _LONGEST:
             raise ReporterOptionError(
-                f"socket_addr is {shown(address)}, whose path {shown(path)} has {length} bytes. "
+                f"socket_addr is {quoted(address)}, whose path {quoted(path)} has {length} bytes. "
                 f"The system takes {_LONGEST}: choose a shorter one, like one in /run or /tmp."
             )
         return Address(f"ipc://{path}", path)
     found = _TCP.fullmatch(address)
     if not found or int(found["port"]) > 65535:
         raise ReporterOptionError(
-            f"socket_addr is 'ipc://PATH' or 'tcp://HOST:PORT', not {shown(address)}. Use tcp:// between hosts only."
+            f"socket_addr is 'ipc://PATH' or 'tcp://HOST:PORT', not {quoted(address)}. Use tcp:// between hosts only."
         )
     if keys is None and not insecure:
         raise ReporterOptionError(
-            f"socket_addr {shown(address)} lets in whoever reaches the port, other users of this host too, and "
+            f"socket_addr {quoted(address)} lets in whoever reaches the port, other users of this host too, and "
             "encrypts nothing. Make keys with `python -m tapes.distributed keygen DIR` and give keys=DIR, use an "
             "ipc:// address within the host, or say insecure=True."
         )
@@ -93,7 +93,7 @@ def access(address: Address, group: object, mode: object) -> Access:
     if mode is None:
         return Access(0o660, number)
     if isinstance(mode, bool) or not isinstance(mode, int) or mode & ~0o777 or mode & 0o600 != 0o600:
-        said = oct(mode) if isinstance(mode, int) and not isinstance(mode, bool) else shown(mode)
+        said = oct(mode) if isinstance(mode, int) and not isinstance(mode, bool) else quoted(mode)
         raise ReporterOptionError(f"mode is that of a file which its owner can use, like 0o660, not {said}.")
     for who, bits in (("group", mode >> 3 & 7), ("others", mode & 7)):
         if bits and not bits & 2:
@@ -108,14 +108,14 @@ def access(address: Address, group: object, mode: object) -> Access:
 
 def _group(group: object) -> int:
     if isinstance(group, bool) or not isinstance(group, (str, int)):
-        raise ReporterOptionError(f"group is the name or the number of a group, not {shown(group)}.")
+        raise ReporterOptionError(f"group is the name or the number of a group, not {quoted(group)}.")
     try:
         import grp  # only on POSIX
 
         known = grp.getgrnam(group) if isinstance(group, str) else grp.getgrgid(group)
     except (ImportError, KeyError, OverflowError, ValueError):
         raise ReporterOptionError(
-            f"group: this system has no group {shown(group)}: make it, or name one that it has."
+            f"group: this system has no group {quoted(group)}: make it, or name one that it has."
         ) from None
     if os.geteuid() != 0 and known.gr_gid not in (os.getegid(), *os.getgroups()):
         raise ReporterOptionError(

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import FrozenSet, List, NamedTuple, Optional, Union
 
 from tapes.distributed import files
-from tapes.errors import ReporterOptionError, shown
+from tapes.errors import ReporterOptionError, quoted
 
 if os.name == "posix":
     import pwd
@@ -84,12 +84,12 @@ def _is_trusted(user: int, trusted: FrozenSet[int]) -> bool:
 
 def _number(user: object) -> int:
     if isinstance(user, bool) or not isinstance(user, (str, int)):
-        raise ReporterOptionError(f"trust is the name or the number of a user, or a list of them, not {shown(user)}.")
+        raise ReporterOptionError(f"trust is the name or the number of a user, or a list of them, not {quoted(user)}.")
     if isinstance(user, int) and 0 <= user < _NOBODY:
         return user
     try:
         return pwd.getpwnam(str(user)).pw_uid
     except (KeyError, NameError, ValueError):
         raise ReporterOptionError(
-            f"trust: this system has no user {shown(user)}: name one that it has, or give a number."
+            f"trust: this system has no user {quoted(user)}: name one that it has, or give a number."
         ) from None

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Dict, Iterable, Iterator, List, Literal, Optional, Tuple, Union
 
 from tapes.clock import Clock
-from tapes.errors import ReporterOptionError, shown
+from tapes.errors import ReporterOptionError, quoted
 from tapes.registry import Registry
 from tapes.reporting import ScheduledReporter, checked
 from tapes.reporting.statsd.connection import LONGEST_PATH, Connection, Destination, Protocol
@@ -209,7 +209,7 @@ def _destination(protocol: object, host: object, port: object, path: object) -> 
     chosen = checked.choice("protocol", protocol, _PROTOCOLS)
     if (chosen == "unix") != (path is not None):
         raise ReporterOptionError(
-            f"path ({shown(path)}) is the socket of a StatsD and goes with protocol='unix', not with {chosen!r}."
+            f"path ({quoted(path)}) is the socket of a StatsD and goes with protocol='unix', not with {chosen!r}."
             if path is not None
             else "protocol='unix' needs the path of the socket: give path='/run/statsd.sock' or the like."
         )
@@ -229,7 +229,7 @@ def _checked_socket(path: str) -> str:
     length = len(os.fsencode(path))
     if length > LONGEST_PATH:
         raise ReporterOptionError(
-            f"path is {shown(path)}, of {length} bytes. The path of a unix socket has at most {LONGEST_PATH} bytes: "
+            f"path is {quoted(path)}, of {length} bytes. The path of a unix socket has at most {LONGEST_PATH} bytes: "
             "choose a shorter one, like one in /run or /tmp."
         )
     return path
