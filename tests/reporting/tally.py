@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
 from typing import Optional
 
@@ -21,7 +22,7 @@ from tapes.plugins import hookimpl
 
 @hookimpl
 def tapes_reporters():
-    return {"tally": "tests.reporting.tally:TallyReporter"}
+    return {reporters!r}
 """
 
 
@@ -58,13 +59,15 @@ class TallyReporter(PushReporter):
     sender = TallySender
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the plugin into a folder, and have it found by this process."""
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, **others: str) -> None:
+    """Install the plugin into a folder, with other reporters besides, and have it found by this process."""
     metadata = folder / "tapes_tally-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: tapes-tally\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[tapes]\ntally = tally_plugin\n")
-    (folder / "tally_plugin.py").write_text(PLUGIN)
+    reporters = {"tally": "tests.reporting.tally:TallyReporter", **others}
+    (folder / "tally_plugin.py").write_text(PLUGIN.format(reporters=reporters))
+    monkeypatch.delitem(sys.modules, "tally_plugin", raising=False)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr("tapes.plugins.lookup._CATALOG", Catalog())
 

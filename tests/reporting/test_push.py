@@ -127,21 +127,26 @@ def test_wrong_arguments_are_type_errors(arguments: Any, options: Any, fault: st
         TallyReporter(*arguments, **options)
 
 
-@pytest.mark.parametrize("name", ["tally"])
+@pytest.mark.parametrize("name", ["tally", "tornado-tally"])
 def test_a_configuration_checks_the_types_of_options(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Types are those of the sender's constructor; what only code can give is refused."""
+    """Types are those of the sender's constructor, whatever drives the reporter; what only code can give is refused."""
     tally.install(tmp_path, monkeypatch)
     with pytest.raises(ConfigError) as caught:
         tally.configured(name, None, interval="often", path=3, width=0.5, clock=1, unti="x")
 
+    cls = "TornadoTallyReporter" if name.startswith("tornado") else "TallyReporter"
+    clock = {
+        "tally": "this cannot be set in a config, it can only be given in code",
+        "tornado-tally": f"unknown option; {cls} takes interval, path, unit, width",
+    }[name]
     assert list(caught.value.faults) == [
         f"reporters.{name}.interval: 'often' (str) is not a number of seconds",
         f"reporters.{name}.path: 3 (int) is not a string",
         f"reporters.{name}.width: 0.5 (float) is not an integer",
-        f"reporters.{name}.clock: this cannot be set in a config, it can only be given in code",
-        f"reporters.{name}.unti: unknown option, did you mean 'unit'?; TallyReporter takes interval, path, unit, width",
+        f"reporters.{name}.clock: {clock}",
+        f"reporters.{name}.unti: unknown option, did you mean 'unit'?; {cls} takes interval, path, unit, width",
     ]
 
 

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 STUBS: Dict[str, str] = {
     "tapes.reporting.stream": "tapes-core",
     "tapes.reporting.statsd.reporter": "tapes-statsd",
+    "tapes.reporting.tornado.stream": "tapes-tornado",
+    "tapes.reporting.tornado.statsd": "tapes-tornado",
 }
 """The modules that have a stub, and the distributions that they belong to."""
 
