@@ -14,7 +14,7 @@ import pytest
 from tapes.clock import Clock
 from tapes.errors import ConfigError
 from tapes.registry import Registry
-from tapes.reporting.push import Context, PushReporter
+from tapes.reporting.push import Context, PushReporter, Sender
 from tapes.reporting.stream import ThreadedStreamReporter
 from tapes.snapshot import Snapshot
 from tapes.testing import ManualClock
@@ -165,6 +165,26 @@ def test_a_sender_has_no_option_that_a_reporter_has() -> None:
         type("Reporter", (PushReporter,), {"sender": Anything})
     with pytest.raises(TypeError, match="Nothing has no sender"):
         type("Nothing", (PushReporter,), {})(10)
+
+
+def test_a_sender_may_derive_from_the_protocol(tmp_path: Path) -> None:
+    """With a constructor or without one."""
+
+    class Bare(Sender):
+        def send(self, snapshot: Snapshot, /) -> None:
+            (tmp_path / "sent").touch()
+
+    class Derived(TallySender, Sender):
+        pass
+
+    bare: Any = type("BareReporter", (PushReporter,), {"sender": Bare})
+    derived = type("DerivedReporter", (PushReporter,), {"sender": Derived})
+    with bare(10, Registry()):
+        pass
+
+    assert (tmp_path / "sent").exists()
+    assert list(inspect.signature(bare).parameters) == ["interval", "registry", "clock"]
+    assert inspect.signature(derived) == inspect.signature(TallyReporter)
 
 
 def test_a_constructor_of_its_own_is_kept(tmp_path: Path) -> None:

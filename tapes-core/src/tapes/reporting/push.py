@@ -183,10 +183,8 @@ class _Order:
 def _constructor(cls: type, sender: Callable[..., Sender]) -> Callable[..., None]:
     """Return the constructor of a reporter, made of that of `ScheduledReporter` and that of its sender."""
     of_reporter = signature_of(ScheduledReporter.__init__).parameters
-    made_by = sender.__init__ if isinstance(sender, type) else sender  # type: ignore[misc]  # of this very class
+    made_by = _made_by(sender)
     of_sender = list(signature_of(made_by).parameters.values())[isinstance(sender, type) :]
-    if made_by is object.__init__:
-        of_sender = []
     for parameter in of_sender:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise TypeError(f"{sender!r} takes options without a name, {parameter}: write down which ones there are.")
@@ -206,3 +204,18 @@ def _constructor(cls: type, sender: Callable[..., Sender]) -> Callable[..., None
         self._set_up(sender(**options))
 
     return constructor(cls, [*parameters, *by_keyword, of_reporter["clock"]], doc, construct, made_by)
+
+
+def _made_by(sender: Callable[..., Sender]) -> Callable[..., Any]:
+    """Return the constructor of a sender. That of a Protocol is none: it would say that anything can be given."""
+    if not isinstance(sender, type):
+        return sender
+    for cls in sender.__mro__[:-1]:
+        found: Optional[Callable[..., Any]] = vars(cls).get("__init__")
+        if found is not None and not vars(cls).get("_is_protocol", False):
+            return found
+    return _nothing
+
+
+def _nothing(self: object) -> None:
+    pass
