@@ -18,7 +18,7 @@ from tapes.reporting.push import Context, PushReporter, Sender
 from tapes.reporting.stream import ThreadedStreamReporter
 from tapes.snapshot import Snapshot
 from tapes.testing import ManualClock
-from tests.conftest import PATIENCE, Until
+from tests.conftest import PATIENCE, RunScript, Until
 from tests.reporting import tally
 from tests.reporting.tally import TallyReporter, TallySender
 
@@ -185,6 +185,17 @@ def test_a_sender_may_derive_from_the_protocol(tmp_path: Path) -> None:
     assert (tmp_path / "sent").exists()
     assert list(inspect.signature(bare).parameters) == ["interval", "registry", "clock"]
     assert inspect.signature(derived) == inspect.signature(TallyReporter)
+
+
+def test_documentation_that_was_left_out_is_not_needed(run_script: RunScript) -> None:
+    """`python -OO` has no docstrings, and none is made of those of others there."""
+    done = run_script("""
+        import subprocess, sys
+        program = "from tapes.reporting.stream import ThreadedStreamReporter as made; print(made(1), made.__doc__)"
+        sys.exit(subprocess.call([sys.executable, "-OO", "-c", program]))
+    """)
+
+    assert (done.stdout, done.stderr) == ("ThreadedStreamReporter(interval=1) None\n", "")
 
 
 def test_a_constructor_of_its_own_is_kept(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,7 +75,6 @@ def _evaluated(annotation: Any, names: Dict[str, Any]) -> Any:
         return annotation
 
 
-def paragraphs(function: object) -> List[str]:
-    """Return the paragraphs of a docstring."""
-    doc: Optional[str] = inspect.getdoc(function)
-    return [each for each in (doc or "").split("\n\n") if each]
+def paragraphs(function: Callable[..., Any]) -> List[str]:
+    """Return the paragraphs of the docstring of this very function, of which there is none with `python -OO`."""
+    return [each for each in inspect.cleandoc(function.__doc__ or "").split("\n\n") if each]
