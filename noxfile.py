@@ -187,6 +187,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def stubs(session: nox.Session) -> None:
+    """Write the stubs of reporters whose constructors are made of those of their senders: see tests/typing/stubs.py."""
+    install_wheels(session, "build")
+    session.run("python", "-m", "tests.typing.stubs")
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Drive an instrumented web application and check its count. Options: -- --seconds N --statsd HOST:PORT."""
     install_wheels(session, "demo")

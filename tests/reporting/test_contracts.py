@@ -17,6 +17,7 @@ from tapes.reporting import Reporter
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.stream import ThreadedStreamReporter
 from tapes.testing import MemoryReporter, ReporterContract
+from tests.reporting import tally
 
 
 class TestMemoryReporter(ReporterContract):
@@ -185,3 +186,33 @@ class TestHTTPReporter(ReporterContract):
     def received(self) -> Optional[int]:
         """Count the answers."""
         return self.answers
+
+
+class TestAPushReporter(ReporterContract):
+    """A destination that is one sender of three methods, by a thread, from a config by its name."""
+
+    @pytest.fixture(autouse=True)
+    def _installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tally.install(tmp_path, monkeypatch)
+        self.path = tmp_path / "tally"
+
+    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
+        """Write to the file."""
+        return tally.configured("tally", registry, interval=self.interval, path=str(self.path))
+
+    def make_faulty_reporter(self, registry: Registry) -> Reporter:
+        """Write to something that is a folder."""
+        self.path.mkdir()
+        return self.make_reporter(registry)
+
+    def received(self) -> Optional[int]:
+        """Count the lines."""
+        return self.path.read_text().count("\n")
+
+    def break_far_end(self) -> None:
+        """Have nothing written."""
+        self.path.with_name("tally.broken").touch()
+
+    def mend_far_end(self) -> None:
+        """Have it written again."""
+        self.path.with_name("tally.broken").unlink()

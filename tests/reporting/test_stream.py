@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Callable, List
 
 import pytest
 
@@ -21,6 +21,7 @@ from tapes.errors import ReporterOptionError
 from tapes.registry import Registry
 from tapes.reporting.logfile import LogFile
 from tapes.reporting.stream import ThreadedStreamReporter
+from tapes.reporting.stream_sender import StreamSender
 from tapes.testing import ManualClock
 from tests.conftest import RunScript
 from tests.reporting.lines import statistics
@@ -223,26 +224,26 @@ class Disk(LogFile):
         return len(fits)
 
 
-def writing_to(disk: Disk, registry: Registry) -> ThreadedStreamReporter:
-    """Make a reporter that writes there."""
-    reporter = ThreadedStreamReporter(10, registry=registry, path="unused")
-    reporter._file = disk
-    return reporter
+def writing_to(disk: Disk, registry: Registry) -> Callable[[], None]:
+    """Return what writes a document there."""
+    sender = StreamSender(path="unused")
+    sender._file = disk
+    return lambda: sender.send(registry.snapshot())
 
 
 @pytest.mark.parametrize("space", [1, 10, len(LINE) - 1])
 def test_a_document_that_was_cut_off_ends_its_line(registry: Registry, space: int) -> None:
     """When the disk fills up in the middle of a document, the next whole one stands on a line of its own."""
     disk = Disk(len(LINE) + space)
-    reporter = writing_to(disk, registry)
-    reporter.report()
+    write = writing_to(disk, registry)
+    write()
 
     for _ in range(2):
         with pytest.raises(OSError, match="No space"):
-            reporter.report()
+            write()
     disk.space = 1000
-    reporter.report()
-    reporter.report()
+    write()
+    write()
 
     assert disk.content.decode() == f"{LINE}{LINE[:space]}\n{LINE}{LINE}"
 
@@ -250,13 +251,13 @@ def test_a_document_that_was_cut_off_ends_its_line(registry: Registry, space: in
 def test_a_document_of_which_nothing_was_written_leaves_no_trace(registry: Registry) -> None:
     """When nothing fitted on the disk, no empty line is left."""
     disk = Disk(len(LINE))
-    reporter = writing_to(disk, registry)
-    reporter.report()
+    write = writing_to(disk, registry)
+    write()
 
     with pytest.raises(OSError, match="No space"):
-        reporter.report()
+        write()
     disk.space = 1000
-    reporter.report()
+    write()
 
     assert disk.content.decode() == LINE * 2
 

@@ -9,9 +9,18 @@ import threading
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from tapes.reporting.statsd import StatsdReporter
+from tapes.reporting.statsd.sender import StatsdSender
 from tests.servers.processes import free_port
 
 TIMEOUT = 30.0
+
+
+def sender_of(reporter: StatsdReporter) -> StatsdSender:
+    """Return what sends for a reporter that is open, to look in or to interfere."""
+    sender = reporter._sender
+    assert isinstance(sender, StatsdSender)
+    return sender
 
 
 class Datagrams:

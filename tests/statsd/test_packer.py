@@ -14,7 +14,7 @@ from tapes.reporting.statsd import StatsdReporter
 from tapes.reporting.statsd.deliveries import Change
 from tapes.reporting.statsd.packer import pack
 from tapes.testing import ManualClock
-from tests.statsd.listeners import counted
+from tests.statsd.listeners import counted, sender_of
 
 
 class FarEnd:
@@ -31,7 +31,7 @@ class FarEnd:
         """Return nothing: what is refused here is refused at once."""
         return None
 
-    def connect(self) -> None:
+    def connect(self, now: float) -> None:
         """Do nothing."""
 
     def close(self) -> None:
@@ -70,8 +70,14 @@ def reporting(protocol: str, far_end: FarEnd, registry: Registry, **options: int
     """Make a reporter to this far end."""
     path = "/nowhere" if protocol == "unix" else None
     reporter = StatsdReporter(10, registry=registry, protocol=protocol, path=path, **options)  # type: ignore[arg-type]
-    reporter._connection = far_end  # type: ignore[assignment]  # it does what is needed here
+    reporter.open()
+    connect(reporter, far_end)
     return reporter
+
+
+def connect(reporter: StatsdReporter, far_end: FarEnd) -> None:
+    """Have a reporter send to this far end from now on."""
+    sender_of(reporter)._connection = far_end  # type: ignore[assignment]  # it does what is needed here
 
 
 @pytest.fixture
@@ -203,7 +209,7 @@ def test_on_a_stream_that_is_cut_off_delivered_and_left_are_all_changes(protocol
         with pytest.raises(TimeoutError, match="takes nothing more"):
             reporter.report()
         registry.counter("shop.refunds").increment(100)
-        reporter._connection = after  # type: ignore[assignment]  # it does what is needed here
+        connect(reporter, after)
         reporter.report()
 
         delivered, left = before.counted(), after.counted()
@@ -222,7 +228,7 @@ def test_of_datagrams_that_are_refused_nothing_counts_as_delivered() -> None:
         reporter = reporting("udp", before, registry, max_packet=64)
         with pytest.raises(ConnectionRefusedError):
             reporter.report()
-        reporter._connection = after  # type: ignore[assignment]  # it does what is needed here
+        connect(reporter, after)
         reporter.report()
 
         assert len(before.packets) == taken

@@ -13,6 +13,7 @@ from tapes.testing import ManualClock
 from tests.servers.processes import until
 from tests.servers.statsd import Protocol, StatsD
 from tests.statsd.conftest import MakeReporter
+from tests.statsd.listeners import sender_of
 
 
 def test_over_many_intervals(
@@ -290,7 +291,7 @@ def test_of_a_server_that_hangs_until_nothing_more_goes_in(
     counters = [registry.counter(f"orders.{number:0200d}") for number in range(2000)]
     reporter = make_reporter(protocol, max_packet=max_packet)
     reporter.report()
-    connected = reporter._connection._socket
+    connected = sender_of(reporter)._connection._socket
     assert connected is not None
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)  # so that of a packet only a part fits
     rounds = 0

@@ -22,8 +22,8 @@ from tapes.registry import Registry
 from tapes.reporting.statsd import StatsdReporter
 from tapes.reporting.statsd.connection import LONGEST_PATH
 from tapes.testing import ManualClock
-from tests.conftest import Until
-from tests.statsd.listeners import Datagrams, Stream, counted
+from tests.conftest import PATIENCE, Until
+from tests.statsd.listeners import Datagrams, Stream, counted, sender_of
 
 
 @pytest.fixture
@@ -75,6 +75,7 @@ def make(registry: Registry, made: List[StatsdReporter]) -> Make:
     def make(port: int = 8125, host: str = "127.0.0.1", **options: Any) -> StatsdReporter:
         reporter = StatsdReporter(10, host, port, registry=options.pop("registry", registry), **options)
         made.append(reporter)
+        reporter.open()
         return reporter
 
     return make
@@ -251,7 +252,7 @@ def test_nothing_is_told_twice_when_the_far_end_goes_down_in_the_middle(
     for number in range(200):
         registry.counter("other", {"number": str(number)}).increment()
     reporter = make(8125, "statsd.example")
-    send = reporter._connection._send_datagram
+    send = sender_of(reporter)._connection._send_datagram
     sent: List[bytes] = []
 
     def going_down(data: bytes) -> int:
@@ -260,7 +261,7 @@ def test_nothing_is_told_twice_when_the_far_end_goes_down_in_the_middle(
         sent.append(data)
         return send(data)
 
-    reporter._connection._send_datagram = going_down  # type: ignore[method-assign]  # to act in between
+    sender_of(reporter)._connection._send_datagram = going_down  # type: ignore[method-assign]  # to act in between
     with pytest.raises(ConnectionRefusedError):
         reporter.report()
     assert len(sent) == 3
@@ -281,8 +282,8 @@ def test_a_host_that_turns_out_to_be_unreachable_is_told_everything_again(
     for number in range(200):
         registry.counter("other", {"number": str(number)}).increment()
     reporter = make(statsd.port)
-    connection = reporter._connection
-    connection.connect()
+    connection = sender_of(reporter)._connection
+    connection.connect(0)
     real: Any = connection._socket
     sent: List[bytes] = []
 
@@ -359,7 +360,7 @@ def test_a_refusal_that_comes_late_takes_the_report_back(
     statsd.close()
     registry.counter("hits").increment(4)
     with monkeypatch.context() as patch:
-        patch.setattr(reporter._connection, "refusal", lambda: None)  # as if it were still on its way
+        patch.setattr(sender_of(reporter)._connection, "refusal", lambda: None)  # as if it were still on its way
         reporter.report()
     statsd.reopen()
 
@@ -378,7 +379,7 @@ def test_a_refusal_that_comes_before_the_end_takes_the_last_report_back(
     statsd.close()
     registry.counter("hits").increment(4)
     with monkeypatch.context() as patch:
-        patch.setattr(reporter._connection, "refusal", lambda: None)
+        patch.setattr(sender_of(reporter)._connection, "refusal", lambda: None)
         reporter.report()
     reporter.close()
     statsd.reopen()
@@ -454,9 +455,9 @@ def test_a_report_gives_no_cause_to_look_through_everything(
         gc.collect(1)
         kept += len(gc.get_objects(generation=2)) - before
 
-    monkeypatch.setattr("tapes.reporting.statsd.reporter._BURST", 8)
+    monkeypatch.setattr("tapes.reporting.statsd.sender._BURST", 8)
     reporter = make(statsd.port)
-    reporter._sleep = collect
+    sender_of(reporter)._sleep = collect
     method = {"counter": "increment", "gauge": "set", "meter": "mark"}.get(kind, "update")
     for turn in range(5 + rounds):
         for number in range(metrics):
@@ -568,6 +569,34 @@ def test_what_is_counted_in_isolation_is_told_once(registry: Registry, statsd: D
     assert statsd.read() == ["hits.value:+40|c", "hits.value:+1|c", "hits.value:+2|c"]
 
 
+def test_a_snapshot_that_others_have_overtaken_is_not_sent(
+    make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report that hangs before it sends does not tell again what another one has told meanwhile."""
+    hits = registry.counter("hits")
+    slow, fast = make(statsd.port), make(statsd.port)
+    hangs, goes_on = threading.Event(), threading.Event()
+    connect = sender_of(slow)._connection.connect
+
+    def hang(now: float) -> None:
+        hangs.set()
+        goes_on.wait(PATIENCE)
+        connect(now)
+
+    monkeypatch.setattr(sender_of(slow)._connection, "connect", hang)
+    thread = threading.Thread(target=slow.report)
+    thread.start()
+    assert hangs.wait(PATIENCE)
+    hits.increment(4)
+    fast.report()
+    goes_on.set()
+    thread.join(PATIENCE)
+    hits.increment(10)
+    slow.report()
+
+    assert statsd.read() == ["hits.value:+7|c", "hits.value:+10|c"]
+
+
 def test_what_is_refused_in_isolation_is_taken_back_there(
     registry: Registry, statsd: Datagrams, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -581,7 +610,7 @@ def test_what_is_refused_in_isolation_is_taken_back_there(
         hits.increment(3)
         reporter.report()
     statsd.read()
-    monkeypatch.setattr(reporter._connection, "refusal", ConnectionRefusedError)
+    monkeypatch.setattr(sender_of(reporter)._connection, "refusal", ConnectionRefusedError)
     reporter.report()
 
     assert statsd.read() == []
@@ -742,14 +771,14 @@ def test_packets_hold_whole_lines_and_as_many_as_fit(make: Make, registry: Regis
     lines = []
 
     reporter = make(statsd.port, max_packet=200)
-    send = reporter._connection.send
+    send = sender_of(reporter)._connection.send
 
     def sent(data: bytes) -> int:
         taken = send(data)
         lines.extend(statsd.read())  # before its buffer is full
         return taken
 
-    reporter._connection.send = sent  # type: ignore[method-assign]  # to look in between
+    sender_of(reporter)._connection.send = sent  # type: ignore[method-assign]  # to look in between
     reporter.report()
 
     packets = statsd.packets
@@ -797,14 +826,14 @@ def test_a_stream_is_sent_in_packets_too(make: Make, registry: Registry, stream:
     for number in range(100):
         registry.counter("other", {"number": str(number)}).increment()
     reporter = make(stream.port, protocol="tcp", max_packet=100)
-    send = reporter._connection.send
+    send = sender_of(reporter)._connection.send
     sizes: List[int] = []
 
     def measured(data: bytes) -> int:
         sizes.append(len(data))
         return send(data)
 
-    reporter._connection.send = measured  # type: ignore[method-assign]  # to look in between
+    sender_of(reporter)._connection.send = measured  # type: ignore[method-assign]  # to look in between
     reporter.report()
 
     assert 90 < max(sizes) <= 100

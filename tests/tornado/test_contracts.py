@@ -18,10 +18,11 @@ from tornado.ioloop import IOLoop
 from tapes.registry import Registry
 from tapes.reporting import Reporter
 from tapes.reporting.tornado import TornadoScheduledReporter
-from tapes.reporting.tornado.apart import ApartReporter
+from tapes.reporting.tornado.driver import LoopDriven
 from tapes.reporting.tornado.statsd import TornadoStatsdReporter
 from tapes.reporting.tornado.stream import TornadoStreamReporter
 from tapes.testing import ManualClock, ReporterContract
+from tests.reporting import tally
 from tests.servers.processes import free_port
 from tests.tornado.conftest import ClockedLoop, LoopThread
 
@@ -209,7 +210,7 @@ class TestCoroutineInThePauses(TestPlainInThePauses):
 class Apart(OnAClockedLoop):
     """Tests of reporters that have a thread of their own, and a loop that keeps the time."""
 
-    made: Optional[ApartReporter] = None
+    made: Optional[LoopDriven] = None
 
     def settle(self, clock: ManualClock) -> None:
         """Wait for the thread too."""
@@ -220,7 +221,7 @@ class Apart(OnAClockedLoop):
 
     def test_missed_reports_are_left_out(self) -> None:
         """Skip it: whether the thread or the loop sees first that time has passed is not to be told."""
-        raise SkipTest("Shown by tests/tornado/test_apart.py.")
+        raise SkipTest("Shown by tests/tornado/test_driver.py.")
 
 
 class Mendable(io.StringIO):
@@ -397,3 +398,39 @@ class TestTornadoStatsdReporter(Apart):
         self.statsd = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.statsd.bind(("127.0.0.1", self.port))
         self.statsd.setblocking(False)
+
+
+class TestAPushReporterOnALoop(Apart):
+    """A destination that is one sender of three methods, by a loop that is found, from a config by its name."""
+
+    given = False
+
+    @pytest.fixture(autouse=True)
+    def _installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tally.install(tmp_path, monkeypatch)
+        self.path = tmp_path / "tally"
+
+    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
+        """Write to the file."""
+        self.loop_for(registry)
+        made = tally.configured("tornado-tally", registry, interval=self.interval, path=str(self.path))
+        assert isinstance(made, LoopDriven)
+        self.made = made
+        return made
+
+    def make_faulty_reporter(self, registry: Registry) -> Reporter:
+        """Write to something that is a folder."""
+        self.path.mkdir()
+        return tally.configured("tornado-tally", registry, interval=self.interval, path=str(self.path))
+
+    def received(self) -> Optional[int]:
+        """Count the lines."""
+        return self.path.read_text().count("\n")
+
+    def break_far_end(self) -> None:
+        """Have nothing written."""
+        self.path.with_name("tally.broken").touch()
+
+    def mend_far_end(self) -> None:
+        """Have it written again."""
+        self.path.with_name("tally.broken").unlink()

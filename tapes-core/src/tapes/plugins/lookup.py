@@ -28,6 +28,8 @@ _OUR_REPORTERS = {
     "zmq": "tapes-zmq",
 }
 _OUR_FORMATS = {"prometheus": "tapes-prometheus"}
+_OUR_DRIVERS = {"tornado": ("tapes-tornado", "tapes.reporting.tornado.driver", "on_loop")}
+"""What drives a reporter that pushes instead of a thread, by what its name begins with: `tornado-NAME`."""
 
 
 def installed() -> Installed:
@@ -50,6 +52,9 @@ def block(name: str) -> None:
 def reporter_class(name: str) -> type[Reporter]:
     """Return the class of the reporter `name`. Loads the plugins the first time. Safe to call from any thread.
 
+    With tapes-tornado `tornado-NAME` is the reporter `NAME`, if that pushes, driven by an event loop of Tornado, unless
+    a plugin provides another reporter of that name.
+
     Raises UnknownPluginError if no plugin provides it, and PluginError if the plugin that does cannot be imported (the
     library that it needs is not installed) or has something else in that place.
     """
@@ -57,6 +62,9 @@ def reporter_class(name: str) -> type[Reporter]:
 
     provided = installed().reporters.get(name)
     if provided is None:
+        driver, _, driven = name.partition("-")
+        if driver in _OUR_DRIVERS and driven in installed().reporters and _is_there(_OUR_DRIVERS[driver][0]):
+            return _driven(driver, driven)
         raise _unknown("reporter", name, installed().reporters, _OUR_REPORTERS)
     found = _resolve("reporter", provided, _OUR_REPORTERS)
     if not (isinstance(found, type) and issubclass(found, Reporter)):
@@ -90,6 +98,34 @@ def format_named(name: str) -> Format:
             f"media_type and encode(snapshot). Update {provided.plugin.distribution}."
         )
     return cast("Format", made)
+
+
+def _is_there(distribution: str) -> bool:
+    return any(
+        plugin.status == "ok" and canonical(plugin.distribution) == canonical(distribution)
+        for plugin in installed().plugins
+    )
+
+
+def _driven(driver: str, name: str) -> type[Reporter]:
+    """Return the reporter `name`, driven by something else than a thread. Raises PluginError if that cannot be."""
+    from tapes.reporting.push import PushReporter
+
+    found = reporter_class(name)
+    if not issubclass(found, PushReporter):
+        raise UnknownPluginError(
+            f"There is no reporter {quoted(f'{driver}-{name}')}: {name!r} is no tapes.reporting.push.PushReporter, "
+            f"so it cannot be driven by {driver}."
+        )
+    distribution, module, function = _OUR_DRIVERS[driver]
+    try:
+        drive = getattr(importlib.import_module(module), function)
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"The reporter {quoted(f'{driver}-{name}')} cannot be used: importing {module} raised {describe(error)}. "
+            f"Install it with all that it needs: {_pip_install(distribution)}."
+        ) from error
+    return cast("type[Reporter]", drive(found))
 
 
 def _resolve(kind: str, provided: Provided, ours: Mapping[str, str]) -> object:

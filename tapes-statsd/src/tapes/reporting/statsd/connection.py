@@ -8,13 +8,10 @@ import os
 import select
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, List, Literal, NamedTuple, Optional, Tuple
+from typing import Any, List, Literal, NamedTuple, Optional, Tuple
 
 from tapes.reporting.descriptors import OwnSocket, own
 from tapes.reporting.listening import location
-
-if TYPE_CHECKING:
-    from tapes.clock import Clock
 
 Protocol = Literal["udp", "tcp", "unix"]
 
@@ -62,10 +59,10 @@ class Connection:
     thread-safe.
     """
 
-    def __init__(self, destination: Destination, clock: Clock) -> None:
+    def __init__(self, destination: Destination) -> None:
         self._destination = destination
         self._is_datagram = destination.protocol == "udp"
-        self._clock = clock
+        self._pid = os.getpid()
         self._socket: Optional[OwnSocket] = None
         self._address: Optional[_Address] = None
         self._untried: List[_Address] = []  # other addresses of the host, for as long as nothing was sent to this one
@@ -78,8 +75,11 @@ class Connection:
         self._make_poll = getattr(select, "poll", None)
 
     def refusal(self) -> Optional[OSError]:
-        """Return the refusal that has come since the last call, if one has; then the connection is closed."""
-        if self._socket is None:
+        """Return the refusal that has come since the last call, if one has; then the connection is closed.
+
+        In a forked child none ever comes: it would be the parent's, which would not hear of it any more.
+        """
+        if self._socket is None or self._pid != os.getpid():
             return None
         if self._socket.lost:
             self.close()
@@ -91,9 +91,9 @@ class Connection:
             self.close()  # in good order, so everything was read
         return None
 
-    def connect(self) -> None:
-        """Be connected. Looks the host up if it is time to. Raises OSError."""
-        addresses = self._addresses()
+    def connect(self, now: float) -> None:
+        """Be connected. Looks the host up if it is time to, given that it is `now`. Raises OSError."""
+        addresses = self._addresses(now)
         if self._socket is None or self._address not in addresses:
             self.close()
             self._untried = list(addresses)
@@ -172,10 +172,9 @@ class Connection:
             poll.register(self._socket, 0)  # errors are always told
             poll.poll(timeout * 1000)
 
-    def _addresses(self) -> List[_Address]:
+    def _addresses(self, now: float) -> List[_Address]:
         if self._destination.protocol == "unix":
             return [(socket.AF_UNIX, self._destination.path)]
-        now = self._clock.monotonic()
         interval = LOOKUP_INTERVAL_IN_TROUBLE if self._in_trouble else LOOKUP_INTERVAL
         if self._known and now - self._looked_up_at < interval:
             return self._known

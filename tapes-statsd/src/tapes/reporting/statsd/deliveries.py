@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Dict, Hashable, Iterable, List, NamedTuple, Optional, Tuple, Union, overload
+from typing import TYPE_CHECKING, Any, Dict, Hashable, Iterable, List, NamedTuple, Tuple, Union, overload
 
 if TYPE_CHECKING:
-    from tapes.registry import Registry
     from tapes.snapshot import Reading
 
 COUNTER = "counter"
@@ -90,6 +89,8 @@ class Deliveries:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         """Held from the look at the changes until they have been delivered, so that nobody else sends the same."""
+        self.number = 0
+        """That of the newest snapshot that was told."""
         self._told: Dict[object, Counts] = {}  # by the origin, which is another one once a counter was made again
 
     def changes(self, readings: Iterable[Reading]) -> Changes:
@@ -132,11 +133,11 @@ def _between(before: Counts, after: Counts) -> float:
     return (after[0] - before[0]) - (after[1] - before[1])
 
 
-def deliveries(registry: Registry, destination: Hashable) -> Optional[Deliveries]:
-    """Return what `destination` has been told of `registry` by this process. Safe to call from any thread.
+def deliveries(notes: Dict[Hashable, Any], destination: Hashable) -> Deliveries:
+    """Return what `destination` has been told by this process of the registry with these notes. From any thread.
 
-    A forked child has told nothing, since all counters begin at zero there, and neither has an isolated registry. None
-    while an isolation is beginning or ending.
+    A forked child has told nothing, since all counters begin at zero there, and neither has an isolated registry: its
+    notes are others.
     """
-    notes = registry.notes
-    return None if notes is None else notes.setdefault(("statsd", os.getpid(), destination), Deliveries())
+    told: Deliveries = notes.setdefault(("statsd", os.getpid(), destination), Deliveries())
+    return told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import json
 import os
@@ -11,20 +12,26 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Iterator, List, Optional, cast
+from pathlib import Path
+from typing import Any, Callable, Iterator, List, Optional, cast
 
 import pytest
+from tornado.ioloop import IOLoop
 
-from tapes import observers
-from tapes.errors import ReporterError, ReporterOptionError
+from tapes import observers, plugins
+from tapes.errors import ReporterError, ReporterOptionError, UnknownPluginError
 from tapes.registry import Registry
 from tapes.reporting import ScheduledReporter
-from tapes.reporting.tornado.apart import ApartReporter
+from tapes.reporting.push import PushReporter
+from tapes.reporting.stream import ThreadedStreamReporter
+from tapes.reporting.tornado.driver import LoopDriven, on_loop
 from tapes.reporting.tornado.statsd import TornadoStatsdReporter
 from tapes.reporting.tornado.stream import TornadoStreamReporter
 from tapes.testing import ManualClock
 from tests.conftest import PATIENCE, RunScript, Until
+from tests.reporting import tally
 from tests.reporting.lines import statistics
+from tests.reporting.tally import TallyReporter, TallySender
 from tests.tornado.conftest import ClockedLoop, LoopThread
 
 
@@ -58,48 +65,59 @@ class Inner(ScheduledReporter):
         self.calls.append("close inherited")
 
 
+class Driven(LoopDriven, Inner):
+    """The same, when a loop says so."""
+
+
+Make = Callable[..., Driven]
+
+
 @pytest.fixture
-def inner() -> Iterator[Inner]:
-    """Make an inner reporter that waits for nothing, at the end at least."""
-    made = Inner()
-    yield made
-    made.release.set()
+def make() -> Iterator[Make]:
+    """Make reporters that wait for nothing, at the end at least."""
+    made: List[Driven] = []
+
+    def make(*options: Any, io_loop: Optional[IOLoop] = None) -> Driven:
+        made.append(Driven(*(options or (3600,)), io_loop=io_loop))
+        return made[-1]
+
+    yield make
+    for reporter in made:
+        reporter.release.set()
 
 
-def test_the_inner_one_is_used_and_never_started(inner: Inner, loop_thread: LoopThread, until: Until) -> None:
-    """It is opened, makes the reports in one daemon thread named after the reporter, and is closed; that is all."""
-    reporter = ApartReporter(inner, loop_thread.io_loop)
+def test_a_thread_reports(make: Make, loop_thread: LoopThread, until: Until) -> None:
+    """It is opened, makes the reports in one daemon thread named after the reporter, and is closed."""
+    reporter = make(io_loop=loop_thread.io_loop)
 
     reporter.start()
     until(lambda: reporter.reports == 1)
     reporter.stop()
 
-    assert inner.calls == ["open", "report", "reported", "report", "reported", "close"]
-    assert (inner.reports, inner.running, reporter.reports) == (0, False, 2)
-    assert [(thread.name, thread.daemon) for thread in set(inner.threads)] == [("tapes-ApartReporter", True)]
-    assert reporter.registry is inner.registry
+    assert reporter.calls == ["open", "report", "reported", "report", "reported", "close"]
+    assert (reporter.reports, reporter.running) == (2, False)
+    assert [(thread.name, thread.daemon) for thread in set(reporter.threads)] == [("tapes-Driven", True)]
 
 
-def test_what_was_due_during_a_report_is_left_out(until: Until) -> None:
+def test_what_was_due_during_a_report_is_left_out(make: Make, until: Until) -> None:
     """A report that takes longer than the interval is followed by the next one that is due, and overlaps with none."""
     clock = ManualClock()
-    inner = Inner(10, Registry(clock=clock))
     loop = LoopThread(ClockedLoop(clock))
-    reporter = ApartReporter(inner, loop.io_loop)
-    inner.release.clear()
+    reporter = make(10, Registry(clock=clock), io_loop=loop.io_loop)
+    reporter.release.clear()
     reporter.start()
-    until(lambda: len(inner.threads) == 1)
+    until(lambda: len(reporter.threads) == 1)
 
     for _ in range(5):
         clock.settle()
         clock.advance(5)
     clock.settle()
-    inner.release.set()
+    reporter.release.set()
     until(lambda: reporter.idle)
-    assert len(inner.threads) == 1
+    assert len(reporter.threads) == 1
     clock.advance(4.5)
     clock.settle()
-    assert len(inner.threads) == 1
+    assert len(reporter.threads) == 1
     clock.advance(0.5)
     until(lambda: reporter.reports == 2)
 
@@ -108,18 +126,18 @@ def test_what_was_due_during_a_report_is_left_out(until: Until) -> None:
     assert reporter.reports == 3
 
 
-def test_the_books_are_those_of_the_outer_one(
-    inner: Inner, loop_thread: LoopThread, until: Until, caplog: pytest.LogCaptureFixture
+def test_failures_are_its_own(
+    make: Make, loop_thread: LoopThread, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Failures are counted and kept by the outer one, which logs them, and observers are told that they are its."""
+    """Failures are counted and kept, logged in its name, and told to observers."""
     error = OSError("gone")
     told: List[Any] = []
 
     def fail() -> None:
         raise error
 
-    inner.report = fail  # type: ignore[method-assign]  # to fail
-    reporter = ApartReporter(inner, loop_thread.io_loop)
+    reporter = make(io_loop=loop_thread.io_loop)
+    reporter.report = fail  # type: ignore[method-assign]  # to fail
 
     def observe(*args: Any) -> None:
         told.append(args)
@@ -132,31 +150,30 @@ def test_the_books_are_those_of_the_outer_one(
     finally:
         observers.report_failed.remove(observe)
 
-    assert (inner.failures, inner.last_error) == (0, None)
     assert (reporter.failures, reporter.last_error) == (2, error)
     assert told == [(reporter, error, 1), (reporter, error, 2)]
     assert [record.getMessage() for record in caplog.records] == [
-        "Inner(interval=3600) could not report: gone. It will try again."
+        "Driven(interval=3600) could not report: gone. It will try again."
     ]
 
 
-def test_a_loop_goes_on_while_a_report_hangs(inner: Inner) -> None:
+def test_a_loop_goes_on_while_a_report_hangs(make: Make) -> None:
     """Nothing that the loop does waits for a report; a stop on its thread waits for it, and for the last one."""
-    inner.release.clear()
-    reporter = ApartReporter(inner)
+    reporter = make()
+    reporter.release.clear()
 
     async def main() -> None:
         reporter.start()
         deadline = time.monotonic() + PATIENCE
-        while not inner.threads:
+        while not reporter.threads:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.001)
         for _ in range(100):
             await asyncio.sleep(0)
-        assert inner.calls == ["open", "report"]
-        threading.Timer(0.05, inner.release.set).start()
+        assert reporter.calls == ["open", "report"]
+        threading.Timer(0.05, reporter.release.set).start()
         reporter.stop(PATIENCE)
-        assert inner.calls == ["open", "report", "reported", "report", "reported", "close"]
+        assert reporter.calls == ["open", "report", "reported", "report", "reported", "close"]
 
     asyncio.run(main())
 
@@ -164,11 +181,11 @@ def test_a_loop_goes_on_while_a_report_hangs(inner: Inner) -> None:
 
 
 def test_a_stop_on_the_thread_of_the_loop_has_a_deadline(
-    inner: Inner, until: Until, caplog: pytest.LogCaptureFixture
+    make: Make, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A report that hangs is left behind."""
-    inner.release.clear()
-    reporter = ApartReporter(inner)
+    reporter = make()
+    reporter.release.clear()
 
     async def main() -> None:
         reporter.start()
@@ -178,17 +195,17 @@ def test_a_stop_on_the_thread_of_the_loop_has_a_deadline(
     asyncio.run(main())
 
     assert [record.getMessage() for record in caplog.records] == [
-        "Inner(interval=3600) has not stopped within 0.05 s: it is left behind, and its last report may be lost."
+        "Driven(interval=3600) has not stopped within 0.05 s: it is left behind, and its last report may be lost."
     ]
-    inner.release.set()
-    until(lambda: inner.calls[-1] == "close")
-    assert inner.calls.count("report") == 1
+    reporter.release.set()
+    until(lambda: reporter.calls[-1] == "close")
+    assert reporter.calls.count("report") == 1
 
 
 @pytest.mark.parametrize("ran", [True, False])
-def test_the_last_report_needs_no_loop(inner: Inner, ran: bool, until: Until) -> None:
+def test_the_last_report_needs_no_loop(make: Make, ran: bool, until: Until) -> None:
     """Whether the loop has ended or has never run, the thread makes the last report."""
-    reporter = ApartReporter(inner)
+    reporter = make()
     if ran:
         loop = LoopThread()
         reporter.start()
@@ -200,13 +217,13 @@ def test_the_last_report_needs_no_loop(inner: Inner, ran: bool, until: Until) ->
     reporter.stop()
 
     assert reporter.reports == 1 + ran
-    assert {thread.name for thread in inner.threads} == {"tapes-ApartReporter"}
-    assert inner.calls[-1] == "close"
+    assert {thread.name for thread in reporter.threads} == {"tapes-Driven"}
+    assert reporter.calls[-1] == "close"
 
 
-def test_a_signal_handler_stops_it(inner: Inner) -> None:
+def test_a_signal_handler_stops_it(make: Make) -> None:
     """A handler on the thread of the loop gets the last report made before it returns."""
-    reporter = ApartReporter(inner)
+    reporter = make()
     seen: List[int] = []
 
     def stop(number: int, frame: object) -> None:
@@ -228,12 +245,12 @@ def test_a_signal_handler_stops_it(inner: Inner) -> None:
         signal.signal(signal.SIGUSR1, previous)
 
     assert seen == [2]
-    assert inner.calls[-1] == "close"
+    assert reporter.calls[-1] == "close"
 
 
-def test_what_is_inherited_is_closed_in_a_child(inner: Inner, loop_thread: LoopThread, until: Until) -> None:
-    """In a forked child the inner one closes what it has inherited, and opens its own."""
-    reporter = ApartReporter(inner, loop_thread.io_loop)
+def test_what_is_inherited_is_closed_in_a_child(make: Make, loop_thread: LoopThread, until: Until) -> None:
+    """In a forked child it closes what it has inherited, and opens its own."""
+    reporter = make(io_loop=loop_thread.io_loop)
     reporter.start()
     until(lambda: reporter.idle and reporter.reports)
     reading, writing = os.pipe()
@@ -241,7 +258,7 @@ def test_what_is_inherited_is_closed_in_a_child(inner: Inner, loop_thread: LoopT
     if pid == 0:
         try:
             reporter.stop()
-            os.write(writing, json.dumps([inner.calls, reporter.reports]).encode())
+            os.write(writing, json.dumps([reporter.calls, reporter.reports]).encode())
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
@@ -252,7 +269,88 @@ def test_what_is_inherited_is_closed_in_a_child(inner: Inner, loop_thread: LoopT
     os.close(writing)
     assert calls == ["open", "report", "reported", "close inherited", "open", "report", "reported", "close"]
     assert reports == 1
-    assert inner.calls == ["open", "report", "reported", "report", "reported", "close"]
+    assert reporter.calls == ["open", "report", "reported", "report", "reported", "close"]
+
+
+# Which classes there are.
+
+
+def test_a_reporter_is_driven_by_a_loop_instead(loop_thread: LoopThread, tmp_path: Path, until: Until) -> None:
+    """What makes a class of any reporter that pushes always makes the same one, which reports like it on a loop."""
+    cls = on_loop(TallyReporter)
+    path = tmp_path / "tally"
+    with cls(3600, str(path), "lines", Registry(), loop_thread.io_loop, width=2) as reporter:
+        until(lambda: reporter.reports)
+
+    assert path.read_text() == "00 lines\n" * 2
+    assert on_loop(TallyReporter) is on_loop(cls) is cls
+    assert (cls.__name__, cls.__mro__[1:3]) == ("TornadoTallyReporter", (LoopDriven, TallyReporter))
+
+
+def test_the_loop_comes_after_the_registry() -> None:
+    """The constructor takes what that of the reporter takes, with a loop and no clock; its documentation says so."""
+    parameters = inspect.signature(on_loop(TallyReporter)).parameters
+    paragraphs = str(inspect.getdoc(on_loop(TallyReporter).__init__)).split("\n\n")
+
+    assert list(parameters) == ["interval", "path", "unit", "registry", "io_loop", "width"]
+    assert (parameters["io_loop"].annotation, parameters["io_loop"].default) == (Optional[IOLoop], None)
+    assert [parameters[name].kind.name for name in ("io_loop", "width")] == ["POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY"]
+    assert paragraphs[1] == inspect.getdoc(TallySender.__init__)
+    assert paragraphs[2].startswith("`io_loop` keeps the time")
+    assert len(paragraphs) == 3
+
+
+def test_a_constructor_of_its_own_is_kept() -> None:
+    """A reporter may have one, and so may the one on the loop, which need not take a loop."""
+
+    class Own(LoopDriven, Inner):
+        def __init__(self, name: str) -> None:
+            super().__init__(60, Registry(), None)
+            self.name = name
+
+    class Derived(Own):
+        pass
+
+    class Named(LoopDriven, PushReporter):
+        sender = TallySender
+
+    assert list(inspect.signature(on_loop(Inner)).parameters) == ["interval", "registry", "io_loop"]
+    assert list(inspect.signature(Derived).parameters) == ["name"]
+    assert (Derived("x").name, Derived("x").interval) == ("x", 60)
+    assert inspect.signature(Named) == inspect.signature(on_loop(TallyReporter))
+
+
+def test_a_name_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`tornado-NAME` is the reporter of that name on a loop, unless a plugin says that it is another one."""
+    tally.install(tmp_path, monkeypatch, lines="tapes.reporting.stream:ThreadedStreamReporter")
+    stream = plugins.reporter_class("tornado-stream")
+
+    assert plugins.reporter_class("tornado-tally") is on_loop(TallyReporter)
+    assert plugins.reporter_class("tornado-lines") is on_loop(ThreadedStreamReporter)
+    assert stream is TornadoStreamReporter
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("tornado-memory", r"'tornado-memory': 'memory' is no tapes\.reporting\.push\.PushReporter"),
+        ("tornado-nothing", r"There is no reporter 'tornado-nothing'\. "),
+        ("asyncio-tally", r"There is no reporter 'asyncio-tally'\. "),
+    ],
+)
+def test_a_name_of_nothing_is_unknown(name: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what pushes can be driven by a loop, and what is there."""
+    tally.install(tmp_path, monkeypatch, memory="tapes.testing:MemoryReporter")
+    with pytest.raises(UnknownPluginError, match=fault):
+        plugins.reporter_class(name)
+
+
+def test_a_plugin_that_is_blocked_drives_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without tapes-tornado there is no name that begins with `tornado-`."""
+    tally.install(tmp_path, monkeypatch)
+    plugins.block("tornado")
+    with pytest.raises(UnknownPluginError, match="There is no reporter 'tornado-tally'"):
+        plugins.reporter_class("tornado-tally")
 
 
 # The two that there are.
@@ -358,7 +456,7 @@ def test_they_call_themselves_by_their_names() -> None:
 def test_errors_name_the_reporter_that_the_user_knows(
     loop_thread: LoopThread, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    """What the inner one says about itself in an error is said of the outer one."""
+    """What the sender says in an error is said in the name of the reporter that was made."""
     monkeypatch.setattr("sys.stdout", None)
     reporter = TornadoStreamReporter(3600, registry=Registry(), io_loop=loop_thread.io_loop)
 
@@ -382,12 +480,12 @@ def test_errors_name_the_reporter_that_the_user_knows(
     ],
 )
 def test_wrong_options_are_refused(make: Any, fault: str) -> None:
-    """Whatever the inner one refuses is refused, and so is a loop that is none."""
+    """Whatever the sender refuses is refused, and so is a loop that is none."""
     with pytest.raises(ReporterOptionError, match=fault):
         make()
 
 
-def test_options_reach_the_inner_one(loop_thread: LoopThread, until: Until) -> None:
+def test_options_reach_the_sender(loop_thread: LoopThread, until: Until) -> None:
     """Every option of the StatsD reporter can be given."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.bind(("127.0.0.1", 0))

@@ -1,0 +1,221 @@
+"""Reporters that push: a sender, which says how a snapshot gets to its destination, and a reporter that says when."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Hashable, Mapping, NamedTuple, Optional, Protocol, Sequence
+
+from tapes.reporting.scheduled import ScheduledReporter
+from tapes.reporting.signatures import constructor, paragraphs, signature_of
+
+if TYPE_CHECKING:
+    import inspect
+    from typing import Dict, List
+
+    from tapes.clock import Clock
+    from tapes.reporting.reporter import Reporter
+    from tapes.snapshot import Snapshot
+
+
+class Sender(Protocol):
+    """Sends snapshots to one destination. Its constructor checks its options, and opens nothing.
+
+    Nothing else is needed. These attributes and methods are used where they are there:
+
+    - `destination`, hashable: for senders that have to know what the destination has got already. Snapshots for the
+      same destination are taken one after the other, and are numbered: see `Context`.
+    - `context`: set to a `Context` before `open()` and before each `send()`.
+    - `obstacles()`: sentences without a full stop that say what would keep it from being opened.
+    - `__str__()`: what the name of the reporter says of it, between the parentheses.
+
+    Each run of a reporter has a copy of the sender (`copy.copy`), made before `open()`: a call that hangs in a run that
+    was given up is in nobody's way. So what belongs to one run is made by `open()`.
+    """
+
+    def open(self) -> None:
+        """Acquire what is needed. Raise for faults of the user's own: they reach the caller of `start()`."""
+
+    def send(self, snapshot: Snapshot, /) -> None:
+        """Encode a snapshot and send it. May block. Whatever it raises makes it a failed report."""
+
+    def close(self) -> None:
+        """Release what `open()` has acquired.
+
+        Also called in a forked child, for what the parent has opened: close descriptors, but send, flush and shut down
+        nothing if it is another process than the one that has opened them. And called while a `send()` hangs, if its
+        reporter was stopped and starts again. May be called without `open()`.
+        """
+
+
+class Context(NamedTuple):
+    """What a sender may want to know of who sends."""
+
+    reporter: str
+    """The reporter, as logs and errors name it."""
+    clock: Clock
+    """Its clock."""
+    notes: Dict[Hashable, Any]
+    """Of the registry that the snapshot is of, to remember what was delivered: see `tapes.registry.Registry.notes`."""
+    number: int
+    """Of the snapshot: those for the same destination are numbered in the order in which they were taken, from 1."""
+
+
+class PushReporter(ScheduledReporter):
+    """Sends a snapshot of its registry at every interval, by a sender, in a thread of its own.
+
+    A subclass names the sender, and that is all:
+
+        class PeaksReporter(PushReporter):
+            sender = PeaksSender
+
+    Its constructor takes `interval`, what the sender takes by position, `registry`, what the sender takes by keyword
+    only, and `clock`: so the options are written down once, by the sender. Override `report()` to do something else
+    with each report.
+    """
+
+    sender: ClassVar[Callable[..., Sender]]
+    """The class of the sender."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Take `interval`, `registry`, `clock`, and what the sender takes. Subclasses have a signature that says so.
+
+        Raises TypeError where no sender is named.
+        """
+        if not hasattr(self, "sender"):
+            raise TypeError(f"{type(self).__name__} has no sender: name its class by the attribute `sender`.")
+        _constructor(type(self), type(self).sender)(self, *args, **options)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Make the constructor of a class that names its sender."""
+        super().__init_subclass__(**options)
+        if "sender" in vars(cls):
+            if cls.__doc__ is None:
+                cls.__doc__ = cls.sender.__doc__
+            if "__init__" not in vars(cls):
+                cls.__init__ = _constructor(cls, cls.sender)  # type: ignore[method-assign]  # it is what this is for
+
+    def _set_up(self, sender: Sender) -> None:
+        self._sender = sender
+        self._opened: Optional[Sender] = None
+        self._has_inherited = False
+
+    def obstacles(self, earlier: Mapping[str, Reporter]) -> Sequence[str]:
+        """Return what the sender says."""
+        obstacles: Optional[Callable[[], Sequence[str]]] = getattr(self._sender, "obstacles", None)
+        return () if obstacles is None else obstacles()
+
+    def open(self) -> None:
+        """Open a sender for this run."""
+        left, self._opened = self._opened, None
+        if left is not None:  # by a run that hung
+            with suppress(OSError):
+                left.close()
+        self._sender = copy.copy(self._sender)
+        has_inherited, self._has_inherited = self._has_inherited, False
+        try:
+            self._open(self._sender)
+        except OSError:
+            if not has_inherited:  # in a child nobody has made a mistake: the reports try again
+                raise
+
+    def report(self) -> None:
+        """Send a snapshot."""
+        sender = self._sender  # this very one, even if another run begins while this report hangs
+        if self._opened is not sender:
+            self._open(sender)
+        destination: Hashable = getattr(sender, "destination", None)
+        if destination is None:
+            snapshot = self.registry.snapshot()
+            self._introduce(sender)
+        else:
+            notes = self.registry.notes
+            if notes is None:
+                return  # an isolation begins or ends
+            order = notes.setdefault((_Order, os.getpid(), destination), _Order())
+            with order.lock:
+                snapshot = self.registry.snapshot()
+                if self.registry.notes is not notes:
+                    return  # an isolation has begun or ended meanwhile, and the snapshot may be of both sides
+                order.number += 1
+                number = order.number
+            self._introduce(sender, notes, number)
+        sender.send(snapshot)
+
+    def close(self) -> None:
+        """Close the sender."""
+        self._opened = None
+        self._sender.close()
+
+    def close_inherited(self) -> None:
+        """Close what the sender of the parent has opened."""
+        self._has_inherited = True
+        self.close()
+
+    def __repr__(self) -> str:
+        sender = self._sender
+        described = str(sender) if type(sender).__str__ is not object.__str__ else ""
+        return f"{type(self).__name__}(interval={self.interval:g}{', ' * bool(described)}{described})"
+
+    def _open(self, sender: Sender) -> None:
+        self._introduce(sender)
+        sender.open()
+        if self._sender is sender:
+            self._opened = sender
+        else:  # another run has begun meanwhile
+            sender.close()
+
+    def _introduce(self, sender: Any, notes: Optional[Dict[Hashable, Any]] = None, number: int = 0) -> None:
+        if hasattr(sender, "context"):
+            sender.context = Context(repr(self), self.clock, {} if notes is None else notes, number)
+
+
+class _Order:
+    """The order in which snapshots for one destination are taken: two at once would order no two counters alike."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.number = 0
+
+
+def _constructor(cls: type, sender: Callable[..., Sender]) -> Callable[..., None]:
+    """Return the constructor of a reporter, made of that of `ScheduledReporter` and that of its sender."""
+    of_reporter = signature_of(ScheduledReporter.__init__).parameters
+    made_by = _made_by(sender)
+    of_sender = list(signature_of(made_by).parameters.values())[isinstance(sender, type) :]
+    for parameter in of_sender:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(f"{sender!r} takes options without a name, {parameter}: write down which ones there are.")
+    taken = sorted({parameter.name for parameter in of_sender} & {*of_reporter, "io_loop"})
+    if taken:
+        raise TypeError(f"{sender!r} has an option {taken[0]!r}, as every reporter has: name it differently.")
+    by_position = [each for each in of_sender if each.kind is not each.KEYWORD_ONLY]
+    by_keyword = [each for each in of_sender if each.kind is each.KEYWORD_ONLY]
+    parameters: List[inspect.Parameter] = [of_reporter["interval"], *by_position, of_reporter["registry"]]
+    every, clock = paragraphs(ScheduledReporter.__init__) or ["", ""]
+    doc = "\n\n".join([every, *paragraphs(made_by), clock])
+
+    def construct(self: PushReporter, bound: inspect.BoundArguments) -> None:
+        options = dict(bound.arguments)
+        interval, registry, clock = options.pop("interval"), options.pop("registry", None), options.pop("clock", None)
+        ScheduledReporter.__init__(self, interval, registry, clock=clock)
+        self._set_up(sender(**options))
+
+    return constructor(cls, [*parameters, *by_keyword, of_reporter["clock"]], doc, construct, made_by)
+
+
+def _made_by(sender: Callable[..., Sender]) -> Callable[..., Any]:
+    """Return the constructor of a sender. That of a Protocol is none: it would say that anything can be given."""
+    if not isinstance(sender, type):
+        return sender
+    for cls in sender.__mro__[:-1]:
+        found: Optional[Callable[..., Any]] = vars(cls).get("__init__")
+        if found is not None and not vars(cls).get("_is_protocol", False):
+            return found
+    return _nothing
+
+
+def _nothing(self: object) -> None:
+    pass

@@ -1,0 +1,186 @@
+"""Documents of JSON, one a line, to a stream or a file."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import socket
+import stat
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Iterator, Optional, Protocol, Sequence, TextIO, Union
+
+from tapes.clock import SYSTEM_CLOCK
+from tapes.encoding.json import encode_line
+from tapes.errors import ReporterError, ReporterOptionError, quoted
+from tapes.reporting import checked
+from tapes.reporting.logfile import LogFile
+from tapes.reporting.push import Context
+
+if TYPE_CHECKING:
+    from tapes.snapshot import Snapshot
+
+if sys.platform != "win32":
+    import fcntl
+
+_NEWLINE = b"\n"
+_PIPE_BUF = getattr(select, "PIPE_BUF", 512)  # bytes that a pipe keeps together
+
+
+class StreamSender:
+    """Writes documents, each with one call of `write`."""
+
+    def __init__(self, stream: Optional[TextIO] = None, *, path: Optional[Union[str, os.PathLike[str]]] = None) -> None:
+        """Write to `stream`, which is never closed; by default to what `sys.stdout` is at the moment of each report.
+
+        Or to the file at `path`, which is created if need be and appended to; `start()` raises OSError if it cannot be.
+        A relative path is that of the working directory as it is now.
+
+        Raises ReporterOptionError for something that cannot be written to, and for both a stream and a path.
+        """
+        if stream is not None and path is not None:
+            raise ReporterOptionError(f"Give either stream ({quoted(stream)}) or path ({quoted(path)}), not both.")
+        if stream is not None and not callable(getattr(stream, "write", None)):
+            raise ReporterOptionError(
+                f"stream is a text stream to write to, not {quoted(stream)}: use path for a file's name."
+            )
+        self.context = Context("", SYSTEM_CLOCK, {}, 0)
+        self._stream = stream
+        self._file = None if path is None else LogFile(os.path.abspath(checked.path("path", path)))
+        self._cut_off = False
+
+    def obstacles(self) -> Sequence[str]:
+        """Return what is wrong with the place of its file."""
+        if self._file is None:
+            return ()
+        folder = os.path.dirname(self._file.path)
+        if not os.path.isdir(folder):
+            return (f"it cannot write to {self._file.path!r}: there is no folder {folder!r}, so make it",)
+        if os.path.isdir(self._file.path):
+            return (f"it cannot write to {self._file.path!r}, which is a folder: name a file in it",)
+        return ()
+
+    def open(self) -> None:
+        """Open the file, if there is one."""
+        if self._file is None:
+            return
+        self._file = LogFile(self._file.path)
+        try:
+            self._follow(self._file)
+        except OSError as error:
+            # A pipe without a reader is a far end that is down, and no mistake.
+            if not (error.errno == errno.ENXIO and stat.S_ISFIFO(os.stat(self._file.path).st_mode)):
+                raise
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Write one document."""
+        document = encode_line(snapshot, host=socket.gethostname(), pid=os.getpid())
+        if self._file is not None:
+            self._follow(self._file)
+            self._write_bytes(self._file, document)
+            return
+        stream = sys.stdout if self._stream is None else self._stream
+        if stream is None:
+            raise ReporterError(
+                f"{self.context.reporter} has nowhere to write to: sys.stdout is None, so give it a stream or a path."
+            )
+        raw = _unbuffered(stream)
+        if raw is None:
+            self._write_text(stream, document.decode("ascii"))
+        else:
+            stream.flush()
+            self._write_bytes(raw, document)
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+
+    def __str__(self) -> str:
+        return "" if self._file is None else f"path={self._file.path!r}"
+
+    def _follow(self, file: LogFile) -> None:
+        if file.follow() or self._cut_off:
+            cut_off = file.is_cut_off()
+            self._cut_off = self._cut_off if cut_off is None else cut_off
+
+    def _write_bytes(self, file: _Writable, document: bytes) -> None:
+        rest = _NEWLINE + document if self._cut_off else document
+        length = len(rest)
+        try:
+            with _without_others(file, length):
+                while rest:  # once, unless the disk is nearly full: then the second time says so
+                    written = file.write(rest)
+                    if written is None:
+                        raise BlockingIOError(f"{file!r} takes no more at the moment: whoever reads it is too slow.")
+                    rest = rest[written:]
+        finally:
+            if len(rest) < length:
+                self._cut_off = bool(rest)
+
+    def _write_text(self, stream: TextIO, document: str) -> None:
+        text = "\n" + document if self._cut_off else document
+        self._cut_off = True  # perhaps; how much of it was written before an error is not to be known
+        stream.write(text)
+        stream.flush()
+        self._cut_off = False
+
+
+class _Writable(Protocol):
+    """What documents are written to: bytes, without a buffer."""
+
+    def write(self, data: bytes, /) -> Optional[int]:
+        """Write what can be written, and return how much that was; None if it is nothing at the moment."""
+        ...
+
+    def fileno(self) -> int:
+        """Return the descriptor. Raises OSError if there is none."""
+        ...
+
+
+@contextmanager
+def _without_others(file: _Writable, length: int) -> Iterator[None]:
+    """Keep other processes that report from writing, where the system does not keep together what is written at once.
+
+    That is in a pipe that is full, where it is more than 4,096 bytes on Linux. What waits for the lock would wait for
+    whoever reads the pipe as well. Where pipes cannot be locked, as on macOS, others are not kept from it.
+    """
+    descriptor = _pipe(file) if length > _PIPE_BUF else None
+    if sys.platform == "win32" or descriptor is None:
+        yield
+        return
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        fcntl.lockf(descriptor, fcntl.LOCK_UN)
+
+
+def _pipe(file: _Writable) -> Optional[int]:
+    """Return the descriptor of `file` if it is a pipe, or a socket as that of the journal of systemd."""
+    try:
+        descriptor = file.fileno()
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return None
+    return descriptor if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
+
+
+def _unbuffered(stream: TextIO) -> Optional[io.RawIOBase]:
+    """Return what lies under the buffers of `stream`, if it is an ordinary text file.
+
+    A document that waits in a buffer is written twice if the process is forked in that moment. And a thread that hangs
+    while it flushes a buffer holds its lock, for which the interpreter does not wait when it exits: it aborts.
+    """
+    if type(stream) is not io.TextIOWrapper or type(stream.buffer) is not io.BufferedWriter:
+        return None
+    if "{\n".encode(stream.encoding) != b"{\n":
+        return None
+    raw = stream.buffer.raw
+    return raw if type(raw) is io.FileIO else None

@@ -1,0 +1,200 @@
+"""What sends to StatsD."""
+
+# ruff: noqa: TC001 -- the annotations of constructors are evaluated, by tapes.config for one
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import socket
+import time
+from typing import Dict, Iterable, Literal, Optional, Tuple, Union
+
+from tapes.clock import SYSTEM_CLOCK
+from tapes.errors import ReporterOptionError, quoted
+from tapes.reporting import checked
+from tapes.reporting.push import Context
+from tapes.reporting.reporter import LOGGER_NAME
+from tapes.reporting.statsd.connection import LONGEST_PATH, Connection, Destination, Protocol
+from tapes.reporting.statsd.deliveries import Change, Changes, Deliveries, deliveries
+from tapes.reporting.statsd.lines import Names, counters, gauges, names
+from tapes.reporting.statsd.names import STYLES, safe_name
+from tapes.reporting.statsd.packer import pack
+from tapes.snapshot import Snapshot
+
+_PROTOCOLS: Tuple[Protocol, ...] = ("udp", "tcp", "unix")
+_LARGEST_DATAGRAM = 65507
+_SMALLEST_PACKET = 64
+_SHORTEST_LINE = "x.value:0|g"
+
+# As many packets as a socket holds that nobody has made larger (212,992 bytes on Linux, where such a packet is counted
+# as 2,304), with room for other senders; and seconds for a StatsD to take them out. Faster ones are lost unnoticed.
+_BURST = 32
+_PAUSE = 0.01
+
+
+class StatsdSender:
+    """Sends the changes of counters, and everything else as gauges."""
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 8125,
+        prefix: Optional[str] = None,
+        *,
+        protocol: Literal["udp", "tcp", "unix"] = "udp",
+        path: Optional[Union[str, os.PathLike[str]]] = None,
+        tags: Literal["name", "datadog"] = "name",
+        max_packet: int = 1432,
+    ) -> None:
+        """Send to `host` and `port` by the `protocol` `"udp"` or `"tcp"`.
+
+        Or by `"unix"` to the stream socket at `path`. Every name begins with `prefix` and a dot, if there is one.
+
+        `tags` says how tags are written: with `"name"` they become part of it, `shop.orders.item_book`, and with
+        `"datadog"` they follow the value, as DogStatsD reads them. `max_packet` is how many bytes a packet may have,
+        from 64; the default fits into an Ethernet frame with room for the headers of tunnels. A line that does not fit
+        into a datagram is left out, which is logged once.
+
+        Raises ReporterOptionError for options that it cannot work with.
+        """
+        self._to = _destination(protocol, host, port, path)
+        self._max_packet = checked.integer(
+            "max_packet",
+            max_packet,
+            *(_SMALLEST_PACKET, _LARGEST_DATAGRAM),
+            f"how many bytes a packet may have, an int from {_SMALLEST_PACKET} to {_LARGEST_DATAGRAM}",
+        )
+        self._prefix = _checked_prefix(prefix, self._max_packet)
+        self._style = checked.choice("tags", tags, tuple(STYLES))
+        self.destination = (self._to, self._prefix, self._style)
+        """Who is told of changes: names that differ are told apart by it, too."""
+        self.context = Context("", SYSTEM_CLOCK, {}, 0)
+        self._connection = Connection(self._to)
+        self._sleep = time.sleep
+        self._unconfirmed = Changes()
+        self._unconfirmed_by: Optional[Deliveries] = None
+        self._mentioned: Dict[str, None] = {}
+
+    def open(self) -> None:
+        """Begin with a new connection, which is made by the first report."""
+        self._connection = Connection(self._to)
+        self._sleep = time.sleep  # that of this moment, like what the connection waits with
+        self._unconfirmed = Changes()
+
+    def send(self, snapshot: Snapshot) -> None:
+        """Send what there is to tell."""
+        context = self.context
+        self._take_back_what_was_refused()
+        self._connection.connect(context.clock.monotonic())
+        told = deliveries(context.notes, self.destination)
+        with told.lock:
+            if context.number < told.number:
+                return  # a later snapshot has been told meanwhile, by another reporter or run
+            told.number = context.number
+            named = names(snapshot, self._prefix, self._style)
+            changes = told.changes(snapshot.readings)
+            self._mention_clashes(snapshot, named)
+            of_counters = zip(counters(changes, named), changes)
+            of_gauges = zip(gauges(snapshot, named), itertools.repeat(None))
+            self._send(told, itertools.chain(of_counters, of_gauges))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._take_back_what_was_refused()
+        self._connection.close()
+
+    def __str__(self) -> str:
+        return f"{self._to}, prefix={self._prefix[:-1]!r}" if self._prefix else f"{self._to}"
+
+    def _take_back_what_was_refused(self) -> None:
+        if self._connection.refusal() is not None:
+            told = self._unconfirmed_by
+            if told is not None:
+                with told.lock:
+                    told.take_back(self._unconfirmed)
+                    self._unconfirmed = Changes()
+
+    def _send(self, told: Deliveries, lines: Iterable[Tuple[str, Optional[Change]]]) -> None:
+        is_stream = self._to.protocol != "udp"
+        packets = pack(lines, self._max_packet, is_stream=is_stream, leave_out=self._mention_too_long)
+        sent = Changes()
+        self._unconfirmed, self._unconfirmed_by = sent, told
+        try:
+            for number, packet in enumerate(packets, 1):
+                taken = self._connection.send(packet.data)
+                for change in packet.delivered(taken):
+                    told.delivered(change)
+                    sent.append(*change)
+                if taken < len(packet.data):
+                    raise TimeoutError(f"{self._to} takes nothing more.")
+                if not is_stream and number % _BURST == 0:
+                    self._sleep(_PAUSE)
+        except ConnectionError:
+            told.take_back(sent)
+            sent.clear()
+            raise
+
+    def _mention_too_long(self, line: str) -> None:
+        self._mention_once(
+            f"leaves out what does not fit into max_packet={self._max_packet}, as does this line of "
+            f"{len(line)} bytes: {line[:80]!r}..."
+        )
+
+    def _mention_clashes(self, snapshot: Snapshot, named: Names) -> None:
+        if named.clashes:
+            number = named.clashes[0]
+            reading = snapshot.readings[number]
+            self._mention_once(
+                f"sends {reading.name!r} with the tags {dict(reading.tags)} as {named.paths[number]!r}, because "
+                "another series has the name that it would have: name one of them differently, or use tags='datadog'."
+            )
+
+    def _mention_once(self, problem: str) -> None:
+        kind = problem.partition(" ")[0]
+        if kind not in self._mentioned:
+            self._mentioned[kind] = None
+            logging.getLogger(LOGGER_NAME).warning("%s %s", self.context.reporter, problem)
+
+
+def _destination(protocol: object, host: object, port: object, path: object) -> Destination:
+    chosen = checked.choice("protocol", protocol, _PROTOCOLS)
+    if (chosen == "unix") != (path is not None):
+        raise ReporterOptionError(
+            f"path ({quoted(path)}) is the socket of a StatsD and goes with protocol='unix', not with {chosen!r}."
+            if path is not None
+            else "protocol='unix' needs the path of the socket: give path='/run/statsd.sock' or the like."
+        )
+    if chosen == "unix":
+        return Destination("unix", "", 0, _checked_socket(os.path.abspath(checked.path("path", path))))
+    return Destination(
+        chosen,
+        checked.host("host", host, "the name or the address of a host, like 'localhost'"),
+        checked.integer("port", port, 1, 65535, "an int from 1 to 65535"),
+        "",
+    )
+
+
+def _checked_socket(path: str) -> str:
+    if not hasattr(socket, "AF_UNIX"):
+        raise ReporterOptionError("protocol='unix' needs unix sockets, which this system has not: use 'udp' or 'tcp'.")
+    length = len(os.fsencode(path))
+    if length > LONGEST_PATH:
+        raise ReporterOptionError(
+            f"path is {quoted(path)}, of {length} bytes. The path of a unix socket has at most {LONGEST_PATH} bytes: "
+            "choose a shorter one, like one in /run or /tmp."
+        )
+    return path
+
+
+def _checked_prefix(prefix: object, max_packet: int) -> str:
+    if prefix is None:
+        return ""
+    if not isinstance(prefix, str) or "" in prefix.split(".") or safe_name(prefix) != prefix:
+        raise checked.refusal("prefix", "a dotted name of letters, digits, '_' and '-', like 'shop.web'", prefix)
+    if len(f"{prefix}.{_SHORTEST_LINE}") > max_packet:
+        raise checked.refusal(
+            "prefix", f"short enough to leave room for a metric in a packet of max_packet={max_packet} bytes", prefix
+        )
+    return f"{prefix}."

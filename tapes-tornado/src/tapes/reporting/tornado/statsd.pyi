@@ -1,0 +1,25 @@
+# Written by `python3 noxfile.py -s stubs`, from what is beside it.
+
+import datetime
+import os
+import tapes.registry
+import tapes.reporting.statsd.reporter
+import tapes.reporting.tornado.driver
+import tornado.ioloop
+import typing
+
+class TornadoStatsdReporter(tapes.reporting.tornado.driver.LoopDriven, tapes.reporting.statsd.reporter.StatsdReporter):
+    def __init__(
+        self,
+        interval: typing.Union[datetime.timedelta, float],
+        host: str = "localhost",
+        port: int = 8125,
+        prefix: typing.Optional[str] = None,
+        registry: typing.Optional[tapes.registry.Registry] = None,
+        io_loop: typing.Optional[tornado.ioloop.IOLoop] = None,
+        *,
+        protocol: typing.Literal["udp", "tcp", "unix"] = "udp",
+        path: typing.Optional[typing.Union[str, os.PathLike[str]]] = None,
+        tags: typing.Literal["name", "datadog"] = "name",
+        max_packet: int = 1432,
+    ) -> None: ...
