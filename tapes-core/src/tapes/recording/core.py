@@ -58,7 +58,7 @@ class Resettable(Protocol):
     """What forks and isolated tests do to a buffer."""
 
     def restart(self) -> None:
-        """Begin at zero in a child process. A record that a fork has interrupted is the parent's alone."""
+        """Begin at zero in a child process, which may have been forked in the middle of any other method."""
         ...
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
