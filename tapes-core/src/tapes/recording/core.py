@@ -174,7 +174,8 @@ class Core(Protocol):
 
     @property
     def CAPACITY(self) -> int:  # noqa: N802  a constant
-        """How many records make a buffer full, which is when they are folded if nobody has read it before."""
+        """How many records make a buffer full, which is when they are folded if nobody has read it before; 0 if none
+        ever wait."""
         ...
 
     @property
