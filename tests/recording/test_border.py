@@ -151,3 +151,17 @@ def test_the_face_is_the_core_that_is_used(core: Core) -> None:
     """Everything that is imported from `tapes.recording` is of an installed core, apart from a type."""
     assert {*recording.__all__} - {"Numbers"} == {name for name in vars(protocols.Core) if name[0] != "_"} - {"name"}
     assert all(hasattr(core, name) for name in {*recording.__all__} - {"Numbers"})
+
+
+def test_the_design_says_what_each_protocol_promises() -> None:
+    """Who writes another core reads that page first."""
+    page = (ROOT / "docs/design.md").read_text("utf-8")
+    section = page.partition("## The recording core\n")[2].partition("\n## ")[0]
+    defined = [
+        name
+        for name, thing in vars(protocols).items()
+        if isinstance(thing, type) and thing.__module__ == protocols.__name__
+    ]
+
+    assert len(defined) > 8
+    assert [name for name in defined if f"`{name}`" not in section] == []

@@ -220,6 +220,10 @@ def _is_same(producer: Producer, other: object) -> bool:
     return producer is other
 
 
+# Those of the buffer, which do not mind a producer that a gauge has got since somebody began to track.
+_increment, _decrement = GaugeBuffer.increment, GaugeBuffer.decrement
+
+
 class ProgressTracking(Scope):
     """Counts who is inside."""
 
@@ -235,7 +239,7 @@ class ProgressTracking(Scope):
 
     def __enter__(self) -> ProgressTracking:
         self._entered.append(forking.generation)
-        GaugeBuffer.increment(self._gauge)  # which does not mind a producer that it has got since
+        _increment(self._gauge)
         return self
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Any, traceback: Optional[TracebackType]) -> None:
@@ -244,7 +248,7 @@ class ProgressTracking(Scope):
         except IndexError:
             return  # it had not been entered
         if generation == forking.generation:
-            GaugeBuffer.decrement(self._gauge)
+            _decrement(self._gauge)
 
     def __reduce__(self) -> Tuple[Any, ...]:
         return self._gauge.track_in_progress, ()

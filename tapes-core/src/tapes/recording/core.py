@@ -58,7 +58,7 @@ class Resettable(Protocol):
     """What forks and isolated tests do to a buffer."""
 
     def restart(self) -> None:
-        """Begin at zero in a child process. A record that a fork has interrupted is the parent's alone."""
+        """Begin at zero in a child process, which may have been forked in the middle of any other method."""
         ...
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
@@ -174,7 +174,8 @@ class Core(Protocol):
 
     @property
     def CAPACITY(self) -> int:  # noqa: N802  a constant
-        """How many records make a buffer full, which is when they are folded if nobody has read it before."""
+        """How many records make a buffer full, which is when they are folded if nobody has read it before; 0 if none
+        ever wait."""
         ...
 
     @property
