@@ -369,6 +369,32 @@ def test_a_refusal_that_comes_late_takes_the_report_back(
     assert statsd.read() == ["hits.value:+4|c"]
 
 
+def test_a_child_leaves_a_refusal_to_its_parent(
+    make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a forked child closes is asked for no error: the system tells it once, and the parent has to know."""
+    reporter = make(statsd.port)
+    reporter.report()
+    statsd.read()
+    statsd.close()
+    registry.counter("hits").increment(4)
+    with monkeypatch.context() as patch:
+        patch.setattr(sender_of(reporter)._connection, "refusal", lambda: None)  # as if it were still on its way
+        reporter.report()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            reporter.close_inherited()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    statsd.reopen()
+
+    reporter.report()
+
+    assert statsd.read() == ["hits.value:+4|c"]
+
+
 def test_a_refusal_that_comes_before_the_end_takes_the_last_report_back(
     make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
