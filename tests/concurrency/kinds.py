@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Tuple
 
+from tapes.snapshot import Reading
+
 KINDS = ("counter", "meter", "histogram", "timer")
 
 _METHODS: Dict[str, Tuple[str, str]] = {
@@ -22,6 +24,6 @@ def recording(metric: Any) -> Callable[[int], None]:
 
 def counted(metric: Any) -> int:
     """Return how many records of 1 `metric` has counted."""
-    statistics = metric.reading(metric.now()).statistics
+    statistics: Dict[str, Any] = Reading.of(metric, metric.now()).statistics
     total: int = statistics[_METHODS[metric.kind][1]]
     return total

@@ -12,6 +12,7 @@ import pytest
 
 from tapes.recording import CAPACITY
 from tapes.registry import Registry
+from tapes.snapshot import Reading
 from tapes.testing import ManualClock
 from tests.concurrency.alone import alone
 from tests.concurrency.interruption import at_every_point
@@ -97,7 +98,7 @@ def storm_of_records(kind: str, seconds: float) -> Dict[str, Any]:
     def handler(*_: object) -> None:
         nonlocal handled, gone_back, seen
         record(1)
-        getattr(registry, kind)("made", tags={"number": str(handled)}).reading(0.0)
+        Reading.of(getattr(registry, kind)("made", tags={"number": str(handled)}), 0.0)
         recording(getattr(registry, kind)("made", tags={"number": str(handled)}))(1)
         handled += 1
         if handled % 5 == 0:

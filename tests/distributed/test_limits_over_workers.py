@@ -14,6 +14,7 @@ from tapes.errors import ReporterOptionError
 from tapes.instruments import Instrument
 from tapes.registry import Registry
 from tapes.reporting.stream import ThreadedStreamReporter
+from tapes.snapshot import Reading
 from tapes.testing import ManualClock
 from tests.distributed.forging import counter, frame, hello, series
 from tests.distributed.simulated import Asking, Simulated, stats_of, told
@@ -49,7 +50,7 @@ def metrics(registry: Iterable[Instrument], kind: str) -> Iterator[Instrument]:
 
 def total(registry: Iterable[Instrument], kind: str) -> float:
     """Return the sum of the counts, or values, of all series of a kind."""
-    stats = [metric.reading(1000.0).statistics for metric in metrics(registry, kind)]
+    stats = [Reading.of(metric, 1000.0).statistics for metric in metrics(registry, kind)]
     return sum(each.get("count", each.get("value")) or 0 for each in stats)
 
 

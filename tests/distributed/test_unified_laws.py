@@ -19,6 +19,7 @@ from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.publishing import Publisher
 from tapes.kinds.histogram import FRACTIONS
 from tapes.registry import Registry
+from tapes.snapshot import Reading
 from tapes.state.buckets import key_of
 from tapes.testing import ManualClock
 from tests.distributed.simulated import (
@@ -245,7 +246,7 @@ class World:
         """Check that nothing that only grows is shown to have become less."""
         for metric in self.top:
             if metric.name in ("orders", "hits", *SPREADS):
-                statistics = metric.reading(self.clock.monotonic()).statistics
+                statistics = Reading.of(metric, self.clock.monotonic()).statistics
                 shown = statistics.get("count", statistics.get("value"))
                 assert shown is not None
                 key = repr(metric)
@@ -372,7 +373,7 @@ def live_through_cycles(build: str, seed: int, pace: Pace, dead: Set[int]) -> No
 def statistics_of(registry: Registry, name: str, now: float) -> Dict[str, Any]:
     """Return the statistics of the one series of this name."""
     (metric,) = [metric for metric in registry if metric.name == name]
-    return dict(metric.reading(now).statistics)
+    return dict(Reading.of(metric, now).statistics)
 
 
 def assert_same_totals(world: World) -> None:
@@ -381,8 +382,8 @@ def assert_same_totals(world: World) -> None:
     assert buckets_of(world.top, now) == buckets_of(world.whole, now)
     known = {(metric.name, metric.tags): metric for metric in world.top}
     for metric in world.whole:
-        wanted = metric.reading(now).statistics
-        found = known[metric.name, metric.tags].reading(now).statistics
+        wanted = Reading.of(metric, now).statistics
+        found = Reading.of(known[metric.name, metric.tags], now).statistics
         for key in ("value", "count", "m1", "m5", "m15"):
             if key in wanted:
                 assert_alike(found[key], wanted[key], f"{metric!r}.{key}")

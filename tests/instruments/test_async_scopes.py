@@ -12,6 +12,7 @@ from typing import Any, AsyncGenerator, AsyncIterator, Callable, Coroutine, List
 import pytest
 
 from tapes.registry import Registry
+from tapes.snapshot import Reading
 from tapes.testing import ManualClock
 
 
@@ -27,12 +28,12 @@ class Bench:
 
     def durations(self) -> List[Any]:
         """Return count, sum, min and max of the timer."""
-        statistics = self.timer.reading(self.clock.monotonic()).statistics
+        statistics = Reading.of(self.timer, self.clock.monotonic()).statistics
         return [statistics[key] for key in ("count", "sum", "min", "max")]
 
     def inside(self) -> Any:
         """Return how many are inside of the gauge's scope."""
-        return self.gauge.reading(0.0).statistics["value"]
+        return Reading.of(self.gauge, 0.0).statistics["value"]
 
     def marked(self) -> int:
         """Return how many exceptions were marked."""

@@ -7,12 +7,13 @@ from typing import Any, List
 import pytest
 
 from tapes.registry import Registry
+from tapes.snapshot import Reading
 from tapes.testing import ManualClock
 
 
 def seen(gauge: Any, clock: ManualClock) -> Any:
     """Return the gauge's statistics."""
-    return gauge.reading(clock.monotonic()).statistics
+    return Reading.of(gauge, clock.monotonic()).statistics
 
 
 @pytest.mark.parametrize(("merge", "value"), [("sum", 10), ("min", 3), ("max", 7), ("mean", 5.0), ("last", 3)])

@@ -14,6 +14,7 @@ import pytest
 
 from tapes.errors import InvalidTypeError, InvalidValueError, MetricError
 from tapes.registry import Registry
+from tapes.snapshot import Reading
 from tapes.testing import ManualClock
 
 RECORDING: Dict[str, Callable[[Registry], Callable[[Any], Any]]] = {
@@ -199,7 +200,7 @@ def test_refusals_between_records() -> None:
         with pytest.raises(MetricError):
             histogram.update([math.nan, "x", None, Elementwise()][number % 4])  # type: ignore[arg-type]  # on purpose
 
-    statistics = histogram.reading(0.0).statistics
+    statistics = Reading.of(histogram, 0.0).statistics
 
     assert (statistics["count"], statistics["sum"], statistics["q999"]) == (5000, 5000.0, 1.0)
 

@@ -12,6 +12,7 @@ import pytest
 
 from tapes.instruments import Gauge, Meter, Timer
 from tapes.registry import Registry
+from tapes.snapshot import Reading
 from tapes.testing import ManualClock
 
 
@@ -27,12 +28,12 @@ class Bench:
 
     def durations(self) -> List[Any]:
         """Return count, sum, min and max of the timer."""
-        statistics = self.timer.reading(self.clock.monotonic()).statistics
+        statistics = Reading.of(self.timer, self.clock.monotonic()).statistics
         return [statistics[key] for key in ("count", "sum", "min", "max")]
 
     def inside(self) -> Any:
         """Return how many are inside of the gauge's scope."""
-        return self.gauge.reading(0.0).statistics["value"]
+        return Reading.of(self.gauge, 0.0).statistics["value"]
 
     def marked(self) -> int:
         """Return how many exceptions were marked."""
@@ -494,5 +495,5 @@ def test_a_clock_that_tells_whole_seconds_as_ints(start: int) -> None:
             clock.advance(2)
         clock.advance(4)
 
-    statistics = timer.reading(clock.monotonic()).statistics
+    statistics = Reading.of(timer, clock.monotonic()).statistics
     assert [statistics[key] for key in ("count", "min", "max")] == [2, 2, 7]

@@ -15,6 +15,7 @@ from typing import Any, Callable, Generator, Iterator, List
 import pytest
 
 from tapes.registry import Registry
+from tapes.snapshot import Reading
 from tapes.testing import ManualClock
 from tests.instruments.test_scopes import Bench
 
@@ -110,7 +111,7 @@ def test_requests_in_any_order_are_measured_each_from_its_start(seed: int) -> No
             request = dependency(scope)
             run(lambda: next(request))  # noqa: B023  it is called at once
             running.append((clock.monotonic(), request))
-        statistics = timer.reading(clock.monotonic()).statistics
+        statistics = Reading.of(timer, clock.monotonic()).statistics
 
         assert [statistics["count"], statistics["sum"]] == [len(expected), sum(expected)]
         if expected and clock.monotonic() < 300:

@@ -21,6 +21,7 @@ from tapes.kinds.kind import Kind
 from tapes.kinds.meter import METER
 from tapes.kinds.timer import TIMER
 from tapes.registry import Registry
+from tapes.snapshot import Reading
 from tapes.testing import ManualClock
 
 KINDS = (COUNTER, GAUGE, HISTOGRAM, METER, TIMER)
@@ -110,7 +111,7 @@ def test_instruments_and_merged_series_have_the_kind(kind: Kind) -> None:
     assert metric.kind is merged.kind is kind
     assert metric.keys == merged.keys == kind.keys
     for each in (metric, merged):
-        reading = each.reading(0.0)
+        reading = Reading.of(each, 0.0)
         assert reading.kind == str(kind)
         assert tuple(reading.statistics) == kind.keys
 

@@ -107,7 +107,7 @@ def test_what_has_been_recorded_is_found_without_statistics(looks: List[int]) ->
 def test_to_look_twice_gives_one_dict(looks: List[int]) -> None:
     """Of a reading of a snapshot, and of one that a metric gives."""
     registry = filled(ManualClock())
-    for reading in (registry.snapshot().readings[2], registry.timer("timer7").reading(0.0)):
+    for reading in (registry.snapshot().readings[2], Reading.of(registry.timer("timer7"), 0.0)):
         looks.clear()
 
         assert reading.statistics is reading.statistics
@@ -148,7 +148,9 @@ def test_a_reading_may_be_made_with_its_statistics() -> None:
     state = CounterState(12, 0)
     made = Reading("odd", (("k", "v"),), "odometer", {"km": 12, "miles": None}, state)
     registry = filled(ManualClock())
-    readings = Readings([registry.counter("counter3").reading(0.0), made, registry.timer("timer4").reading(0.0), made])
+    readings = Readings(
+        [Reading.of(registry.counter("counter3"), 0.0), made, Reading.of(registry.timer("timer4"), 0.0), made]
+    )
     sent = pickle.loads(pickle.dumps(readings))
 
     assert (made.statistics, made.state, made.origin) == ({"km": 12, "miles": None}, state, None)

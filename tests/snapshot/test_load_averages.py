@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapes.registry import Registry
+from tapes.snapshot import Reading
 from tapes.testing import ManualClock
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=60)
@@ -52,7 +53,7 @@ def record(metric: Any, events: int) -> None:
 
 def rates(metric: Any, clock: ManualClock) -> List[float]:
     """Return what a reader sees."""
-    statistics = metric.reading(clock.monotonic()).statistics
+    statistics: Dict[str, Any] = Reading.of(metric, clock.monotonic()).statistics
     return [statistics[key] for key in ("m1", "m5", "m15")]
 
 

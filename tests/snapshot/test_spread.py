@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tapes.encoding.json import JsonFormat
 from tapes.recording import distribution_of
 from tapes.registry import Registry
+from tapes.snapshot import Reading
 from tapes.state.distribution import EMPTY
 from tapes.testing import ManualClock
 
@@ -43,7 +44,7 @@ def spread(values: List[float], batches: int) -> Any:
         for value in values[start : start + size]:
             histogram.update(value)
         clock.advance(1)
-        found = histogram.reading(clock.monotonic()).statistics
+        found = Reading.of(histogram, clock.monotonic()).statistics
     return found
 
 

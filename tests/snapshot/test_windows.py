@@ -10,7 +10,7 @@ import pytest
 from tapes.instruments import Histogram, Timer
 from tapes.kinds.histogram import HISTOGRAM, SPREAD_KEYS
 from tapes.registry import Registry
-from tapes.snapshot import Statistics
+from tapes.snapshot import Reading, Statistics
 from tapes.testing import ManualClock
 
 KINDS = ("histogram", "timer")
@@ -26,7 +26,7 @@ class Bench(NamedTuple):
 
     def statistics(self) -> Statistics:
         """Return what a reader sees now."""
-        reading: Statistics = self.metric.reading(self.clock.monotonic()).statistics
+        reading: Statistics = Reading.of(self.metric, self.clock.monotonic()).statistics
         return reading
 
     def record_the_time(self) -> None:

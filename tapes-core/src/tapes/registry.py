@@ -12,12 +12,13 @@ from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError,
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
 from tapes.name_tree import OVERFLOW
 from tapes.naming import Tags, canonical_tags, check_name, check_tags
-from tapes.snapshot.snapshot import Readings, Snapshot
 from tapes.state.gauge import MERGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import TypeVar
+
+    from tapes.snapshot.snapshot import Snapshot
 
     Kind = TypeVar("Kind", bound=Instrument)
 
@@ -158,8 +159,10 @@ class Registry:
 
     def snapshot(self) -> Snapshot:
         """Return the readings of all metrics at this moment, in the order in which they were made."""
+        from tapes.snapshot.snapshot import Reading, Readings, Snapshot  # here, for those who only record
+
         now = self.clock.monotonic()
-        return Snapshot(self.clock.time(), Readings(metric.reading(now) for metric in self))
+        return Snapshot(self.clock.time(), Readings(Reading.of(metric, now) for metric in self))
 
     def get_stats(self) -> Any:
         """Return the statistics of all metrics as an `addict.Dict` tree along the segments of their names.

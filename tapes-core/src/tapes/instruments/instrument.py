@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, List, Tuple
 from tapes import portable
 from tapes.errors import quoted
 from tapes.naming import Tags, tag_label
-from tapes.snapshot.snapshot import Reading
 
 if TYPE_CHECKING:
     from tapes.kinds.kind import Kind
@@ -36,10 +35,6 @@ class Instrument:
     """The dotted name."""
     tags: Tags
     """Pairs of key and value, sorted by key."""
-
-    def reading(self, now: float) -> Reading:
-        """Return what it is at `now`, a time of the clock that it was made with. Safe in any thread."""
-        return Reading(self.name, self.tags, self.kind, None, self.numbers(now), self, now=now)
 
     @property
     def keys(self) -> Tuple[str, ...]:

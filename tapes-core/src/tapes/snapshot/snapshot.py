@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         def merge(self) -> str:
             """Return how the values of several processes are combined, if it is a gauge."""
 
+        def numbers(self, now: float) -> Any:
+            """Return what `state` makes its state of, with everything that was recorded before."""
+
         def state(self, numbers: Any) -> Any:
             """Return the state that numbers of it stand for."""
 
@@ -68,6 +71,11 @@ class Reading:
         self._statistics = statistics
         self._now = now
         self._turns = turns
+
+    @classmethod
+    def of(cls, metric: Origin, now: float) -> Reading:
+        """Return what a metric is at `now`, a time of the clock that it was made with. Safe in any thread."""
+        return cls(metric.name, metric.tags, metric.kind, None, metric.numbers(now), metric, now=now)
 
     @property
     def statistics(self) -> Statistics:

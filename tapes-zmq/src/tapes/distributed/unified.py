@@ -19,7 +19,7 @@ from tapes.distributed.workers import UNSURE, Overflowed, Position, Worker, alik
 from tapes.errors import MetricError
 from tapes.name_tree import OVERFLOW
 from tapes.registry import Registry
-from tapes.snapshot.snapshot import Readings, Snapshot
+from tapes.snapshot.snapshot import Reading, Readings, Snapshot
 from tapes.state.histogram import NEVER, slot_start
 from tapes.streak import Streak
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from tapes.distributed.workers import Target
     from tapes.instruments import Instrument
     from tapes.naming import Tags
-    from tapes.snapshot.snapshot import Reading
 
 LOGGER_NAME = "tapes.distributed"
 """The logger of everything here."""
@@ -226,7 +225,7 @@ class UnifiedRegistry(Registry):
     def _reading(self, metric: Instrument, now: float) -> Optional[Reading]:
         """Return the reading of a metric; None if it cannot be read, which takes no other one along."""
         try:
-            return metric.reading(now)
+            return Reading.of(metric, now)
         except Exception as error:  # noqa: BLE001 -- it is logged
             self._unreadable.failed(f"cannot read {metric!r}: {error!r}. It is left out, the others are shown.")
             return None
