@@ -19,15 +19,19 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from tapes import observers, plugins
+from tapes.distributed.driving import needs_a_loop
 from tapes.errors import ReporterError, ReporterOptionError, UnknownPluginError
 from tapes.registry import Registry
-from tapes.reporting import ScheduledReporter
+from tapes.reporting import Reporter, ScheduledReporter
+from tapes.reporting.http import HTTPReporter
 from tapes.reporting.push import PushReporter
 from tapes.reporting.stream import ThreadedStreamReporter
+from tapes.reporting.tornado import TornadoScheduledReporter
 from tapes.reporting.tornado.driver import LoopDriven, on_loop
+from tapes.reporting.tornado.http import TornadoHTTPReporter
 from tapes.reporting.tornado.statsd import TornadoStatsdReporter
 from tapes.reporting.tornado.stream import TornadoStreamReporter
-from tapes.testing import ManualClock
+from tapes.testing import ManualClock, MemoryReporter
 from tests.conftest import PATIENCE, RunScript, Until
 from tests.reporting import tally
 from tests.reporting.lines import statistics
@@ -318,6 +322,23 @@ def test_a_constructor_of_its_own_is_kept() -> None:
     assert list(inspect.signature(Derived).parameters) == ["name"]
     assert (Derived("x").name, Derived("x").interval) == ("x", 60)
     assert inspect.signature(Named) == inspect.signature(on_loop(TallyReporter))
+
+
+@pytest.mark.parametrize(
+    ("reporter", "needed"),
+    [
+        (on_loop(TallyReporter), True),
+        (TornadoScheduledReporter, True),
+        (TornadoHTTPReporter, True),
+        (TallyReporter, False),
+        (HTTPReporter, False),
+    ],
+)
+def test_a_reporter_says_whether_it_needs_a_loop(reporter: type[Reporter], needed: bool) -> None:
+    """So that an aggregator runs one where it drives such a reporter."""
+    assert reporter.needs_loop is needed
+    assert not needs_a_loop([MemoryReporter(10)])
+    assert needs_a_loop([MemoryReporter(10), on_loop(MemoryReporter)(10)])
 
 
 def test_a_name_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

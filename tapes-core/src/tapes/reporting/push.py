@@ -1,4 +1,4 @@
-"""Reporters that push: a sender, which says how a snapshot gets to its destination, and a reporter that says when."""
+"""Reporters that push: a sender gets a snapshot to its destination, and a reporter says when."""
 
 from __future__ import annotations
 
@@ -23,20 +23,23 @@ if TYPE_CHECKING:
 class Sender(Protocol):
     """Sends snapshots to one destination. Its constructor checks its options, and opens nothing.
 
-    Nothing else is needed. These attributes and methods are used where they are there:
+    Optional, and used where a sender has it:
 
-    - `destination`, hashable: for senders that have to know what the destination has got already. Snapshots for the
+    - `destination`, hashable: for a sender that has to know what its destination has got already. Snapshots for the
       same destination are taken one after the other, and are numbered: see `Context`.
     - `context`: set to a `Context` before `open()` and before each `send()`.
-    - `obstacles()`: sentences without a full stop that say what would keep it from being opened.
-    - `__str__()`: what the name of the reporter says of it, between the parentheses.
+    - `obstacles()`: returns a sentence without a full stop for each thing that would keep it from being opened.
+    - `__str__()`: the destination, as the `repr()` of the reporter shows it.
 
-    Each run of a reporter has a copy of the sender (`copy.copy`), made before `open()`: a call that hangs in a run that
-    was given up is in nobody's way. So what belongs to one run is made by `open()`.
+    Each run of a reporter has a copy of the sender (`copy.copy`), made before `open()`. So `open()` makes what belongs
+    to one run, and a call that hangs in a run that was given up disturbs no later one.
     """
 
     def open(self) -> None:
-        """Acquire what is needed. Raise for faults of the user's own: they reach the caller of `start()`."""
+        """Acquire what is needed. Raise for faults of the user's own: they reach the caller of `start()`.
+
+        An OSError in a forked child does not, since nobody has made a mistake there: each report tries again.
+        """
 
     def send(self, snapshot: Snapshot, /) -> None:
         """Encode a snapshot and send it. May block. Whatever it raises makes it a failed report."""
@@ -44,14 +47,14 @@ class Sender(Protocol):
     def close(self) -> None:
         """Release what `open()` has acquired.
 
-        Also called in a forked child, for what the parent has opened: close descriptors, but send, flush and shut down
-        nothing if it is another process than the one that has opened them. And called while a `send()` hangs, if its
-        reporter was stopped and starts again. May be called without `open()`.
+        May be called without `open()`. In a forked child it is called for what the parent has opened: close descriptors
+        there, but send, flush and shut down nothing. It is called while a `send()` hangs, if the reporter was stopped
+        meanwhile and is started again.
         """
 
 
 class Context(NamedTuple):
-    """What a sender may want to know of who sends."""
+    """What a sender may have to know of its reporter and of a snapshot."""
 
     reporter: str
     """The reporter, as logs and errors name it."""

@@ -48,6 +48,9 @@ class Reporter(ABC):
     survives_fork = False
     """Whether a reporter that is running goes on by itself in a forked child, with resources of its own."""
 
+    needs_loop = False
+    """Whether an event loop of Tornado has to run in its process, as that drives it."""
+
     def __init__(self, registry: Optional[Registry] = None) -> None:
         """Report on `registry`, by default on the one that `tapes.timer()` and the like put their metrics into.
 

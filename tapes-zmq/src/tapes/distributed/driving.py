@@ -96,7 +96,7 @@ class Course(NamedTuple):
 
 def needs_a_loop(reporters: Iterable[Reporter]) -> bool:
     """Whether one of the reporters is driven by the event loop of Tornado."""
-    return any(cls.__module__.startswith("tapes.reporting.tornado") for each in reporters for cls in type(each).__mro__)
+    return any(each.needs_loop for each in reporters)
 
 
 def drive(course: Course, *, on_a_loop: bool) -> None:

@@ -36,6 +36,8 @@ class LoopDriven(ScheduledReporter):
     for which loop it is, and when.
     """
 
+    needs_loop = True
+
     _io_loop: Optional[IOLoop] = None
     _turnstile: Optional[_Turnstile] = None
     _pace: Optional[Pace] = None

@@ -156,6 +156,8 @@ class TornadoHTTPReporter(PageReporter):
     are under way. After a fork the parent goes on; a forked child closes what it has inherited, and may start another.
     """
 
+    needs_loop = True
+
     def __init__(
         self,
         port: int,

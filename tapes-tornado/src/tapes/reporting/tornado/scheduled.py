@@ -39,6 +39,8 @@ class TornadoScheduledReporter(ScheduledReporter):
     as a failure.
     """
 
+    needs_loop = True
+
     def __init__(
         self,
         interval: Union[timedelta, float],
