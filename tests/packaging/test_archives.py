@@ -13,7 +13,7 @@ import pytest
 
 from tests.packaging.building import run
 
-LIBRARIES = ("addict", "pluggy", "statsd", *(() if sys.version_info >= (3, 11) else ("tomli",)))
+LIBRARIES = ("addict", "pluggy", *(() if sys.version_info >= (3, 11) else ("tomli",)))
 
 SHOW = """
 from tapes import plugins

@@ -8,7 +8,9 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Optional, Set, TypeVar
 
-import tapes.state.quantiles  # noqa: F401  who reads imports it, and the threads of reporters import nothing
+# What a report is made with: the threads of reporters import nothing, as a fork may come meanwhile.
+import tapes.snapshot.snapshot
+import tapes.state.quantiles  # noqa: F401
 from tapes import forking, observers
 from tapes.errors import ReporterStateError
 from tapes.registry import DEFAULT_REGISTRY, Registry

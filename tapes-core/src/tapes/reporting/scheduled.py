@@ -12,7 +12,6 @@ from datetime import timedelta
 from types import CoroutineType
 from typing import Optional, Union
 
-from tapes import snapshot  # noqa: F401 -- what a report makes; its thread imports nothing, as a fork may come
 from tapes.clock import Clock
 from tapes.errors import ReporterError
 from tapes.registry import Registry
