@@ -167,6 +167,24 @@ def test_a_sender_has_no_option_that_a_reporter_has() -> None:
         type("Nothing", (PushReporter,), {})(10)
 
 
+def test_a_sender_may_take_options_without_their_names() -> None:
+    """The reporter takes them with their names, too, as a configuration gives them."""
+
+    class Sending(Noting):
+        def __init__(self, host: str, port: int = 1, /, path: str = "", *, key: str = "") -> None:
+            super().__init__()
+            self.options = (host, port, path, key)
+
+    class Reporter(PushReporter):
+        sender = Sending
+
+    by_position: Any = Reporter(1, "h", 2, "p", key="k")
+    by_name: Any = Reporter(interval=1, host="h", path="p")
+
+    assert by_position._sender.options == ("h", 2, "p", "k")
+    assert by_name._sender.options == ("h", 1, "p", "")
+
+
 def test_a_sender_may_derive_from_the_protocol(tmp_path: Path) -> None:
     """With a constructor or without one."""
 

@@ -194,7 +194,11 @@ def _constructor(cls: type, sender: Callable[..., Sender]) -> Callable[..., None
     taken = sorted({parameter.name for parameter in of_sender} & {*of_reporter, "io_loop"})
     if taken:
         raise TypeError(f"{sender!r} has an option {taken[0]!r}, as every reporter has: name it differently.")
-    by_position = [each for each in of_sender if each.kind is not each.KEYWORD_ONLY]
+    # A configuration gives all options by name, so the reporter takes also those by name that its sender does not.
+    nameless = [each for each in of_sender if each.kind is each.POSITIONAL_ONLY]
+    by_position = [
+        each.replace(kind=each.POSITIONAL_OR_KEYWORD) for each in of_sender if each.kind is not each.KEYWORD_ONLY
+    ]
     by_keyword = [each for each in of_sender if each.kind is each.KEYWORD_ONLY]
     parameters: List[inspect.Parameter] = [of_reporter["interval"], *by_position, of_reporter["registry"]]
     every, clock = paragraphs(ScheduledReporter.__init__) or ["", ""]
@@ -204,7 +208,7 @@ def _constructor(cls: type, sender: Callable[..., Sender]) -> Callable[..., None
         options = dict(bound.arguments)
         interval, registry, clock = options.pop("interval"), options.pop("registry", None), options.pop("clock", None)
         ScheduledReporter.__init__(self, interval, registry, clock=clock)
-        self._set_up(sender(**options))
+        self._set_up(sender(*[options.pop(each.name, each.default) for each in nameless], **options))
 
     return constructor(cls, [*parameters, *by_keyword, of_reporter["clock"]], doc, construct, made_by)
 
