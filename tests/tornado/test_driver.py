@@ -20,7 +20,8 @@ from tornado.ioloop import IOLoop
 
 from tapes import observers, plugins
 from tapes.distributed.driving import needs_a_loop
-from tapes.errors import ReporterError, ReporterOptionError, UnknownPluginError
+from tapes.errors import PluginError, ReporterError, ReporterOptionError, UnknownPluginError
+from tapes.plugins import lookup
 from tapes.registry import Registry
 from tapes.reporting import Reporter, ScheduledReporter
 from tapes.reporting.http import HTTPReporter
@@ -372,6 +373,19 @@ def test_a_plugin_that_is_blocked_drives_nothing(tmp_path: Path, monkeypatch: py
     plugins.block("tornado")
     with pytest.raises(UnknownPluginError, match="There is no reporter 'tornado-tally'"):
         plugins.reporter_class("tornado-tally")
+
+
+def test_a_reporter_that_takes_no_registry_cannot_be_driven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration that names it says which reporter it is, and what to use."""
+
+    class Plain(TallyReporter):
+        def __init__(self, interval: float) -> None:
+            super().__init__(interval)
+
+    monkeypatch.setattr("tapes.plugins.lookup.reporter_class", lambda name: Plain)
+
+    with pytest.raises(PluginError, match=r"'tornado-plain' cannot be used: .*Plain takes no registry.*Use 'plain'"):
+        lookup._driven("tornado", "plain")
 
 
 # The two that there are.

@@ -125,7 +125,13 @@ def _driven(driver: str, name: str) -> type[Reporter]:
             f"The reporter {quoted(f'{driver}-{name}')} cannot be used: importing {module} raised {describe(error)}. "
             f"Install it with all that it needs: {_pip_install(distribution)}."
         ) from error
-    return cast("type[Reporter]", drive(found))
+    try:
+        return cast("type[Reporter]", drive(found))
+    except (TypeError, ValueError) as error:
+        raise PluginError(
+            f"The reporter {quoted(f'{driver}-{name}')} cannot be used: {module}.{function}({found.__name__}) raised "
+            f"{describe(error)}. Use {name!r}, which reports in a thread."
+        ) from error
 
 
 def _resolve(kind: str, provided: Provided, ours: Mapping[str, str]) -> object:

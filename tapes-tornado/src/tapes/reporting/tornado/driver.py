@@ -116,7 +116,10 @@ def _constructor(cls: type, inner: Callable[..., None]) -> Callable[..., None]:
     """
     _, *parameters = signature_of(inner).parameters.values()
     parameters = [each for each in parameters if each.name != "clock"]
-    place = [each.name for each in parameters].index("registry") + 1
+    names = [each.name for each in parameters]
+    if "registry" not in names:
+        raise ValueError(f"the constructor of {cls.__name__} takes no registry, which io_loop comes after")
+    place = names.index("registry") + 1
     before, after = parameters[:place], parameters[place:]
     io_loop = inspect.Parameter(
         _IO_LOOP, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Optional[IOLoop]
