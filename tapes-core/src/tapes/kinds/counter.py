@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Sequence, Tuple
 
-from tapes.kinds.kind import Kind
+from tapes.kinds.kind import VALUE, Kind
 from tapes.state.counter import ZERO, CounterState
 from tapes.state.numbers import saturated, total
 
@@ -17,7 +17,8 @@ class CounterKind(Kind):
 
     __slots__ = ()
 
-    keys = ("value",)
+    statistics = (("value", VALUE),)
+    adds_up = True
 
     def zero(self, now: float) -> CounterState:
         """Return the state of a counter that has counted nothing."""
@@ -30,6 +31,10 @@ class CounterKind(Kind):
     def is_empty(self, state: CounterState) -> bool:
         """Whether as much was taken away as was added."""
         return not state.value
+
+    def counts(self, state: CounterState) -> Tuple[float, float]:
+        """Return the two sums that its value is the difference of."""
+        return state.increments, state.decrements
 
     def merge(self, states: Sequence[CounterState]) -> CounterState:
         """Return the state of all together: it costs less than to merge one after the other."""

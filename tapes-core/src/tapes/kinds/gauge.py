@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tapes.kinds.kind import Kind
+from tapes.kinds.kind import VALUE, Kind
 from tapes.state.gauge import UNSET, GaugeState
 from tapes.state.numbers import saturated
 
@@ -17,7 +17,7 @@ class GaugeKind(Kind):
 
     __slots__ = ()
 
-    keys = ("value",)
+    statistics = (("value", VALUE),)
     lasts = False
 
     def zero(self, now: float) -> GaugeState:

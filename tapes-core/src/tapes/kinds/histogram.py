@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tapes.kinds.kind import Kind
+from tapes.kinds.kind import SUM, TOTAL, VALUE, Kind
 from tapes.state.histogram import NONE, HistogramState
 from tapes.state.numbers import saturated
 
@@ -23,7 +23,7 @@ class HistogramKind(Kind):
 
     __slots__ = ()
 
-    keys = ("count", "sum", *SPREAD_KEYS)
+    statistics = (("count", TOTAL), ("sum", SUM), *((key, VALUE) for key in SPREAD_KEYS))
 
     def zero(self, now: float) -> HistogramState:
         """Return the state of a histogram without values."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, List, Sequence
 
-from tapes.kinds.kind import Kind
+from tapes.kinds.kind import RATE, TOTAL, Kind
 from tapes.state.numbers import MOST, saturated
 from tapes.state.rates import MeterState, started, tick_of
 
@@ -17,7 +17,7 @@ class MeterKind(Kind):
 
     __slots__ = ()
 
-    keys = ("count", "m1", "m5", "m15")
+    statistics = (("count", TOTAL), ("m1", RATE), ("m5", RATE), ("m15", RATE))
 
     def zero(self, now: float) -> MeterState:
         """Return the state of a meter that begins at `now`."""

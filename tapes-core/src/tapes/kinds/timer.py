@@ -18,7 +18,8 @@ class TimerKind(Kind):
 
     __slots__ = ()
 
-    keys = tuple(dict.fromkeys((*METER.keys, *HISTOGRAM.keys)))
+    statistics = tuple(dict.fromkeys((*METER.statistics, *HISTOGRAM.statistics)))
+    unit = "s"
 
     def zero(self, now: float) -> TimerState:
         """Return the state of a timer that begins at `now`."""

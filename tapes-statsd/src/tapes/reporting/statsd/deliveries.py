@@ -11,11 +11,10 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Dict, Hashable, Iterable, List, NamedTuple, Tuple, Union, overload
 
+from tapes.kinds.kind import kind_named
+
 if TYPE_CHECKING:
     from tapes.snapshot import Reading
-
-COUNTER = "counter"
-"""The kind of metrics of which changes are sent."""
 
 Counts = Tuple[float, float]
 """What a counter had counted at one moment: what was added, and what was taken away. A plain tuple, see `Changes`."""
@@ -101,10 +100,11 @@ class Deliveries:
         now_told: Dict[object, Counts] = {}
         found = Changes()
         for place, reading in enumerate(readings):
-            if reading.kind != COUNTER:
+            kind = kind_named(reading.kind)
+            if kind is None or not kind.adds_up:
                 continue
-            state, origin = reading.state, reading.origin
-            after = state.increments, state.decrements
+            origin = reading.origin
+            after = kind.counts(reading.state)
             before = self._told.get(origin, _NOTHING)
             if after[0] < before[0] or after[1] < before[1]:  # it has begun anew: both only grow
                 before = _NOTHING

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
-from tapes.reporting.statsd.deliveries import COUNTER
+from tapes.kinds.kind import RATE, SUM, TOTAL, kind_named
 from tapes.reporting.statsd.names import STYLES, TagStyle, told_apart
 from tapes.reporting.statsd.numbers import plain, signed
 
 if TYPE_CHECKING:
+    from tapes.kinds.kind import Kind
     from tapes.reporting.statsd.deliveries import Change
     from tapes.snapshot import Snapshot
 
 _Statistic = Tuple[str, str, float]  # its name at StatsD, its key in the reading, and what it is multiplied by
 
-# `total` and not `count`, because common configurations of Graphite add up whatever ends in `.count` when they make
-# coarser points of finer ones, and this is a total already.
-_TOTAL: Tuple[_Statistic, ...] = (("total", "count", 1),)
-_RATES: Tuple[_Statistic, ...] = (("m1_rate", "m1", 1), ("m5_rate", "m5", 1), ("m15_rate", "m15", 1))
-_SPREAD = ("min", "max", "mean", "stddev", "q50", "q75", "q95", "q98", "q99", "q999")
-_MILLISECONDS = 1000
+_MILLISECONDS = 1000  # of a second: what StatsD has times in
 
-GAUGES: Dict[str, Tuple[_Statistic, ...]] = {
-    "gauge": (("value", "value", 1),),
-    "meter": (*_TOTAL, *_RATES),
-    "histogram": (*_TOTAL, *((key, key, 1) for key in _SPREAD)),
-    "timer": (*_TOTAL, *_RATES, *((key, key, _MILLISECONDS) for key in _SPREAD)),
-}
-"""What is sent of each kind of metric but counters, as gauges."""
+
+@lru_cache(maxsize=64)
+def statistics_of(kind: Kind) -> Tuple[_Statistic, ...]:
+    """Return what is sent of a kind of metric as gauges: all but the sum, which is none that tools could add up.
+
+    The total is named `total` and not `count`, because common configurations of Graphite add up whatever ends in
+    `.count` when they make coarser points of finer ones, and this is a total already.
+    """
+    factor = _MILLISECONDS if kind.unit == "s" else 1
+    found: List[_Statistic] = []
+    for key, role in kind.statistics:
+        if role == TOTAL:
+            found.append(("total", key, 1))
+        elif role == RATE:
+            found.append((f"{key}_rate", key, 1))
+        elif role != SUM:
+            found.append((key, key, factor))
+    return tuple(found)
 
 
 class Names(NamedTuple):
@@ -74,11 +82,12 @@ def gauges(snapshot: Snapshot, named: Names) -> Iterator[str]:
     One at a time: to throw away 100,000 lines at once would keep every other thread from running.
     """
     for reading, path, suffix in zip(snapshot.readings, named.paths, named.suffixes):
-        if reading.kind == COUNTER:
+        kind = kind_named(reading.kind)
+        if kind is not None and kind.adds_up:
             continue
         statistics = reading.statistics
         # Of kinds that are not known here everything is sent as it is.
-        for name, key, factor in GAUGES.get(reading.kind) or [(key, key, 1) for key in statistics]:
+        for name, key, factor in [(key, key, 1) for key in statistics] if kind is None else statistics_of(kind):
             value = statistics[key]
             if value is None:
                 continue
