@@ -11,7 +11,7 @@ from tapes import observers
 from tapes.errors import InvalidNameError, KindMismatchError, MetricError, NameCollisionError
 from tapes.instruments import Counter
 from tapes.instruments.instrument import Instrument
-from tapes.kinds.kind import Kind
+from tapes.kinds.kind import VALUE, Kind
 from tapes.registry import Registry
 from tapes.snapshot import Statistics
 
@@ -23,7 +23,7 @@ class AnswerKind(Kind):
 
     __slots__ = ()
 
-    keys = ("value",)
+    statistics = (("value", VALUE),)
 
     def view(self, state: int, now: float, merge: str = "sum") -> Statistics:
         """Return the answer."""

@@ -11,7 +11,7 @@ import pytest
 from tapes.distributed.merging import MERGED
 from tapes.encoding.json import JsonFormat
 from tapes.instruments import Instrument
-from tapes.kinds.kind import Kind
+from tapes.kinds.kind import VALUE, Kind
 from tapes.registry import Registry
 from tapes.reporting.statsd.deliveries import Deliveries
 from tapes.reporting.statsd.lines import gauges, names
@@ -177,7 +177,7 @@ class BrokenKind(Kind):
 
     __slots__ = ()
 
-    keys = ("one", "two")
+    statistics = (("one", VALUE), ("two", VALUE))
 
     def view(self, state: int, now: float, merge: str = "sum") -> Statistics:
         """Fail."""

@@ -6,6 +6,7 @@ from typing import Any, List, Literal
 
 import pytest
 
+from tapes.kinds.kind import RATE, SUM, TOTAL, VALUE, Kind
 from tapes.registry import Registry
 from tapes.reporting.statsd.deliveries import Deliveries
 from tapes.reporting.statsd.lines import counters, gauges, names
@@ -163,3 +164,26 @@ def test_series_whose_names_would_be_alike_are_kept_apart(registry: Registry) ->
     ]
     assert found.clashes == [1, 2]
     assert names(registry.snapshot(), "", "datadog").clashes == []
+
+
+class TallyKind(Kind):
+    """A kind with a statistic of each role."""
+
+    __slots__ = ()
+
+    statistics = (("seen", TOTAL), ("all", SUM), ("pace", RATE), ("last", VALUE))
+    unit = "s"
+
+
+@pytest.mark.parametrize("kind", [TallyKind("tally"), "tally"])
+def test_a_new_kind_is_sent_by_the_roles_of_its_statistics(kind: str) -> None:
+    """Durations in milliseconds, and no sum. A reading from another process has the name of its kind alone."""
+    reading = Reading("shop.queue", (), kind, {"seen": 3, "all": 4.5, "pace": 0.5, "last": 1.5}, None)
+    snapshot = Snapshot(0.0, [reading])
+
+    assert list(gauges(snapshot, names(snapshot, "", "name"))) == [
+        "shop.queue.total:3|g",
+        "shop.queue.pace_rate:0.5|g",
+        "shop.queue.last:1500|g",
+    ]
+    assert list(Deliveries().changes([reading])) == []

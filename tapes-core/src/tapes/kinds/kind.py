@@ -24,7 +24,7 @@ class Kind(str):
 
     __slots__ = ()
 
-    statistics: ClassVar[Tuple[Tuple[str, str], ...]]
+    statistics: ClassVar[Tuple[Tuple[str, str], ...]] = ()
     """The key of each of its statistics and its role, in the order in which they are shown."""
     keys: ClassVar[Tuple[str, ...]]
     """The keys alone. They follow from `statistics`."""
@@ -42,7 +42,7 @@ class Kind(str):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.keys = tuple([key for key, _ in getattr(cls, "statistics", ())])
+        cls.keys = tuple([key for key, _ in cls.statistics])
 
     def zero(self, now: float) -> Any:
         """Return the state of a metric that has seen nothing up to `now`."""
