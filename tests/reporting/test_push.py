@@ -373,6 +373,117 @@ def test_snapshots_for_a_destination_are_taken_one_after_the_other(until: Until)
     assert len(inside) == 4
 
 
+def test_a_sender_sends_one_snapshot_at_a_time(make: Any, noting: type[Noting], until: Until) -> None:
+    """Whoever calls `report()`: what a sender is told of a snapshot would be that of another one."""
+    noting.release.clear()
+    reporter = make(10, Registry())
+    first, second = threading.Thread(target=reporter.report), threading.Thread(target=reporter.report)
+    first.start()
+    until(lambda: "send 1" in noting.calls)
+    second.start()
+    second.join(0.05)
+    calls = list(noting.calls)
+    noting.release.set()
+    first.join(PATIENCE)
+    second.join(PATIENCE)
+
+    assert calls == ["open", "send 1"]
+    assert noting.calls == ["open", "send 1", "sent 1", "send 2", "sent 2"]
+
+
+def test_a_run_that_was_given_up_sends_nothing_when_its_sender_is_open_at_last(until: Until) -> None:
+    """Another run has begun meanwhile, with a sender of its own."""
+    calls: List[str] = []
+    go_on = threading.Event()
+
+    class Slow:
+        def open(self) -> None:
+            calls.append("open")
+            if len(calls) == 1:
+                go_on.wait(PATIENCE)
+
+        def send(self, snapshot: Snapshot) -> None:
+            calls.append(f"send by {threading.current_thread().name}")
+
+        def close(self) -> None:
+            calls.append("close")
+
+    class SlowReporter(PushReporter):
+        sender = Slow
+
+    reporter = SlowReporter(60, Registry())
+    late = threading.Thread(target=reporter.report, name="late")
+    late.start()
+    until(lambda: calls == ["open"])
+    with reporter:
+        until(lambda: len(calls) == 3)
+        go_on.set()
+        late.join(PATIENCE)
+
+    assert "send by late" not in calls
+    assert calls[:2] == ["open", "open"]
+    assert calls.count("close") == 2
+
+
+def test_a_sender_that_cannot_be_closed_is_in_nobodys_way(until: Until) -> None:
+    """A run that hung has left it open, and the next one closes it."""
+
+    class Stuck(Noting):
+        calls: ClassVar[List[str]] = []
+        release = threading.Event()
+
+        def close(self) -> None:
+            super().close()
+            raise ValueError("It cannot be closed.")
+
+    class StuckReporter(PushReporter):
+        sender = Stuck
+
+    reporter = StuckReporter(60, Registry())
+    reporter.start()
+    until(lambda: "send 1" in Stuck.calls)
+    reporter.stop(timeout=0.01)
+    reporter.start()
+    Stuck.release.set()
+    reporter.stop()
+
+    assert Stuck.calls.count("open") == 2
+
+
+def test_a_start_by_the_user_raises_in_a_child_too(run_script: RunScript) -> None:
+    """A reporter that does not go on by itself there is started by somebody, who learns what is wrong."""
+    result = run_script("""
+        import os
+        from tapes import Registry
+        from tapes.reporting.push import PushReporter
+
+        class Sender:
+            fault = None
+            def open(self):
+                if self.fault:
+                    raise self.fault
+            def send(self, snapshot): pass
+            def close(self): pass
+
+        class Reporter(PushReporter):
+            sender = Sender
+            survives_fork = False
+
+        with Reporter(60, Registry()) as reporter:
+            child = os.fork()
+            if not child:
+                Sender.fault = PermissionError("It cannot be opened.")
+                try:
+                    reporter.start()
+                except PermissionError:
+                    os._exit(7)
+                os._exit(0)
+            print(os.waitpid(child, 0)[1] >> 8)
+    """)
+
+    assert (result.stdout, result.stderr) == ("7\n", "")
+
+
 def test_nothing_is_sent_while_an_isolation_begins() -> None:
     """A snapshot that may be of both sides is not sent to who keeps what it has sent; to others it is."""
     Curious.contexts.clear()

@@ -143,6 +143,17 @@ def test_they_are_of_the_moment_of_the_snapshot() -> None:
     assert at_once[-1] == {"value": 3}
 
 
+def test_statistics_that_are_given_stay_as_they_are() -> None:
+    """Also of a reading that could compute them."""
+    counter = Registry().counter("orders")
+    counter.increment(3)
+    reading = Reading("orders", (), counter.kind, {"value": 99}, counter.numbers(0.0), counter, now=0.0)
+    readings = Readings([Reading.of(counter, 0.0), reading])
+
+    assert [each.statistics for each in readings] == [{"value": 3}, {"value": 99}]
+    assert readings[-1].statistics == {"value": 99}
+
+
 def test_a_reading_may_be_made_with_its_statistics() -> None:
     """As plugins do, by position; also beside those of metrics, from the end, in part and pickled."""
     state = CounterState(12, 0)

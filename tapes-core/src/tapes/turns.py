@@ -66,7 +66,7 @@ def _begun() -> float:
     _free_at = max(_free_at, now + _REST)
     with suppress(Exception):  # of gevent, in a callback of its loop, where nobody can wait
         while now < min(_free_at, latest):
-            sleep(_free_at - now)
+            sleep(min(_free_at, latest) - now)
             now = perf_counter()
     _free_at = now + piece + _REST
     return now

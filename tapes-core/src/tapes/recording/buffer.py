@@ -72,7 +72,10 @@ class Buffer(Generic[State]):
         return self.state(self.numbers(now))
 
     def numbers(self, now: float) -> Numbers:
-        """Return what `state` makes of it what `read` returns: the same tuple for as long as nothing is recorded."""
+        """Return what `state` makes of it what `read` returns: the same tuple for as long as nothing is recorded.
+
+        Unless several threads read at once: then it may be another one that says the same.
+        """
         until = self._prepare_read(now)
         if len(self._pending) > 1 or type(self._pending[0]) is list or self._pid != getpid():
             self._fold(until, now)

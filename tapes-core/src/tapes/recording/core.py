@@ -31,7 +31,8 @@ class Readable(Protocol[State]):
     """What has been recorded, as numbers that are cheap to keep, and as the state that is made of them.
 
     Every method may be called in any thread. `now` is a time of the buffer's own clock. Numbers are immutable, and
-    stay the same object for as long as nothing is recorded and nothing is restarted or exchanged.
+    stay the same object for as long as nothing is recorded and nothing is restarted or exchanged; threads that read at
+    the same time may get different ones that say the same.
     """
 
     def numbers(self, now: float) -> Numbers:

@@ -101,9 +101,14 @@ class PushReporter(ScheduledReporter):
                 cls.__init__ = _constructor(cls, cls.sender)  # type: ignore[method-assign]  # it is what this is for
 
     def _set_up(self, sender: Sender) -> None:
-        self._sender = sender
+        self._take(sender)
         self._opened: Optional[Sender] = None
         self._has_inherited = False
+
+    def _take(self, sender: Sender) -> None:
+        """Send by this sender from now on, one report at a time."""
+        self._sender = sender
+        self._turn = sender, os.getpid(), threading.Lock()
 
     def obstacles(self, earlier: Mapping[str, Reporter]) -> Sequence[str]:
         """Return what the sender says."""
@@ -113,10 +118,10 @@ class PushReporter(ScheduledReporter):
     def open(self) -> None:
         """Open a sender for this run."""
         left, self._opened = self._opened, None
-        if left is not None:  # by a run that hung
-            with suppress(OSError):
+        if left is not None:  # by a run that hung, which has said so
+            with suppress(Exception):
                 left.close()
-        self._sender = copy.copy(self._sender)
+        self._take(copy.copy(self._sender))
         has_inherited, self._has_inherited = self._has_inherited, False
         try:
             self._open(self._sender)
@@ -125,10 +130,17 @@ class PushReporter(ScheduledReporter):
                 raise
 
     def report(self) -> None:
-        """Send a snapshot."""
-        sender = self._sender  # this very one, even if another run begins while this report hangs
-        if self._opened is not sender:
-            self._open(sender)
+        """Send a snapshot. Waits for another thread that does."""
+        sender, pid, lock = self._turn  # of this very run, even if another begins while this report hangs
+        if pid != os.getpid():
+            self._take(sender)  # a thread that is not here may have had the lock
+            sender, pid, lock = self._turn
+        with lock:
+            self._report(sender)
+
+    def _report(self, sender: Sender) -> None:
+        if self._opened is not sender and not self._open(sender):
+            return
         destination: Hashable = getattr(sender, "destination", None)
         if destination is None:
             snapshot = self.registry.snapshot()
@@ -157,18 +169,25 @@ class PushReporter(ScheduledReporter):
         self._has_inherited = True
         self.close()
 
+    def after_fork(self) -> None:
+        """Become a reporter of this child process. Called by `tapes.forking`."""
+        super().after_fork()
+        self._has_inherited = False  # if it does not go on here, whoever starts it learns what is wrong
+
     def __repr__(self) -> str:
         sender = self._sender
         described = str(sender) if type(sender).__str__ is not object.__str__ else ""
         return f"{type(self).__name__}(interval={self.interval:g}{', ' * bool(described)}{described})"
 
-    def _open(self, sender: Sender) -> None:
+    def _open(self, sender: Sender) -> bool:
+        """Open a sender; False if another run has begun meanwhile."""
         self._introduce(sender)
         sender.open()
         if self._sender is sender:
             self._opened = sender
-        else:  # another run has begun meanwhile
-            sender.close()
+            return True
+        sender.close()
+        return False
 
     def _introduce(self, sender: Any, notes: Optional[Dict[Hashable, Any]] = None, number: int = 0) -> None:
         if hasattr(sender, "context"):

@@ -162,8 +162,8 @@ class Readings(Sequence[Reading]):
             self._numbers.append(reading.numbers)
             self._origins.append(reading.origin)
             self._nows.append(reading._now)
-            if reading._now is None:
-                self._given[place] = reading.statistics
+            if reading._statistics is not None:
+                self._given[place] = reading._statistics
 
     def __len__(self) -> int:
         return len(self._names)
@@ -181,15 +181,15 @@ class Readings(Sequence[Reading]):
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
         self._turns.go_on()
-        now = self._nows[place]
+        given = self._given.get(place % len(self))
         return Reading(
             self._names[place],
             self._tags[place],
             self._kinds[place],
-            dict(self._given[place % len(self)]) if now is None else None,
+            None if given is None else dict(given),
             self._numbers[place],
             self._origins[place],
-            now=now,
+            now=self._nows[place],
             turns=self._turns,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from typing import TYPE_CHECKING, Any, Callable, Optional, Type
 
 from tornado.ioloop import IOLoop
@@ -96,14 +97,22 @@ class LoopDriven(ScheduledReporter):
         super().after_fork()
 
 
-@functools.cache
+_making = threading.RLock()  # or two threads would have a class each
+
+
 def on_loop(reporter: Type[ScheduledReporter]) -> Type[LoopDriven]:
     """Return the class of a reporter that reports as `reporter` does, when an event loop of Tornado says so.
 
-    It is always the same one, and is named as `reporter`, with `Tornado` before that.
+    It is always the same one, and is named as `reporter`, with `Tornado` before that. Safe to call from any thread.
+
+    Raises ValueError where its constructor takes no `registry`.
     """
-    if issubclass(reporter, LoopDriven):
-        return reporter
+    with _making:
+        return reporter if issubclass(reporter, LoopDriven) else _on_loop(reporter)
+
+
+@functools.cache
+def _on_loop(reporter: Type[ScheduledReporter]) -> Type[LoopDriven]:
     name = f"Tornado{reporter.__name__}"
     doc = f"Reports as `{reporter.__name__}` does, when an event loop says so. See `LoopDriven`."
     return type(name, (LoopDriven, reporter), {"__doc__": doc, "__module__": reporter.__module__})
@@ -112,7 +121,7 @@ def on_loop(reporter: Type[ScheduledReporter]) -> Type[LoopDriven]:
 def _constructor(cls: type, inner: Callable[..., None]) -> Callable[..., None]:
     """Return the constructor `inner` with `io_loop` after `registry`, and without `clock`.
 
-    Raises ValueError where that is impossible: without a `registry`, or where that has to be given.
+    Raises ValueError where there is no `registry`.
     """
     _, *parameters = signature_of(inner).parameters.values()
     parameters = [each for each in parameters if each.name != "clock"]
