@@ -59,6 +59,12 @@ class Subject:
             assert state.events.count == state.durations.count
         return _COUNT[self.kind](state)
 
+    def record_twice(self) -> None:
+        """Record what is folded, and something that is not."""
+        self.record(1)
+        self.count()
+        self.record(1)
+
     def backlog(self) -> int:
         """Return how many records have not been folded yet."""
         return _BACKLOG[self.core.name](self.buffer)

@@ -24,9 +24,7 @@ def test_a_buffer_that_is_restarted_begins_at_zero(core: Core, kind: str) -> Non
     clock = ManualClock(1000.0)
     subject = Subject(core, kind, clock.monotonic)
     empty = subject.count()
-    subject.record(1)
-    subject.count()
-    subject.record(1)
+    subject.record_twice()
 
     subject.buffer.restart()
 

@@ -220,9 +220,7 @@ def test_what_is_taken_out_can_be_put_back(core: Core, kind: str) -> None:
     clock = ManualClock(1000.0)
     subject = Subject(core, kind, clock.monotonic)
     empty = subject.count()
-    subject.record(1)
-    subject.count()
-    subject.record(1)
+    subject.record_twice()
     before = subject.count()
     taken = subject.buffer.exchange(None)
     assert subject.count() == empty

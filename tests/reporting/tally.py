@@ -59,6 +59,29 @@ class TallyReporter(PushReporter):
     sender = TallySender
 
 
+class FarEnd:
+    """The file, and what a contract suite asks and does of it. The first base of such a suite."""
+
+    path: Path
+
+    @pytest.fixture(autouse=True)
+    def _installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        install(tmp_path, monkeypatch)
+        self.path = tmp_path / "tally"
+
+    def received(self) -> Optional[int]:
+        """Count the lines."""
+        return self.path.read_text().count("\n")
+
+    def break_far_end(self) -> None:
+        """Have nothing written."""
+        self.path.with_name("tally.broken").touch()
+
+    def mend_far_end(self) -> None:
+        """Have it written again."""
+        self.path.with_name("tally.broken").unlink()
+
+
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, **others: str) -> None:
     """Install the plugin into a folder, with other reporters besides, and have it found by this process."""
     metadata = folder / "tapes_tally-1.0.dist-info"

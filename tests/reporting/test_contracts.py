@@ -188,13 +188,8 @@ class TestHTTPReporter(ReporterContract):
         return self.answers
 
 
-class TestAPushReporter(ReporterContract):
+class TestAPushReporter(tally.FarEnd, ReporterContract):
     """A destination that is one sender of three methods, by a thread, from a config by its name."""
-
-    @pytest.fixture(autouse=True)
-    def _installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        tally.install(tmp_path, monkeypatch)
-        self.path = tmp_path / "tally"
 
     def make_reporter(self, registry: Optional[Registry]) -> Reporter:
         """Write to the file."""
@@ -204,15 +199,3 @@ class TestAPushReporter(ReporterContract):
         """Write to something that is a folder."""
         self.path.mkdir()
         return self.make_reporter(registry)
-
-    def received(self) -> Optional[int]:
-        """Count the lines."""
-        return self.path.read_text().count("\n")
-
-    def break_far_end(self) -> None:
-        """Have nothing written."""
-        self.path.with_name("tally.broken").touch()
-
-    def mend_far_end(self) -> None:
-        """Have it written again."""
-        self.path.with_name("tally.broken").unlink()

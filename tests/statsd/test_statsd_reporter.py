@@ -350,18 +350,26 @@ def test_ipv4_comes_before_ipv6(make: Make, statsd: Datagrams, addresses: Addres
     sixth.close()
 
 
-def test_a_refusal_that_comes_late_takes_the_report_back(
+def reported_in_vain(
     make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """From another host a refusal comes after the report: the next one sends the same again."""
+) -> StatsdReporter:
+    """Return a reporter that has sent a change to a StatsD that is gone, and whose refusal is still on its way."""
     reporter = make(statsd.port)
     reporter.report()
     statsd.read()
     statsd.close()
     registry.counter("hits").increment(4)
     with monkeypatch.context() as patch:
-        patch.setattr(sender_of(reporter)._connection, "refusal", lambda: None)  # as if it were still on its way
+        patch.setattr(sender_of(reporter)._connection, "refusal", lambda: None)
         reporter.report()
+    return reporter
+
+
+def test_a_refusal_that_comes_late_takes_the_report_back(
+    make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From another host a refusal comes after the report: the next one sends the same again."""
+    reporter = reported_in_vain(make, registry, statsd, monkeypatch)
     statsd.reopen()
 
     reporter.report()
@@ -373,14 +381,7 @@ def test_a_child_leaves_a_refusal_to_its_parent(
     make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a forked child closes is asked for no error: the system tells it once, and the parent has to know."""
-    reporter = make(statsd.port)
-    reporter.report()
-    statsd.read()
-    statsd.close()
-    registry.counter("hits").increment(4)
-    with monkeypatch.context() as patch:
-        patch.setattr(sender_of(reporter)._connection, "refusal", lambda: None)  # as if it were still on its way
-        reporter.report()
+    reporter = reported_in_vain(make, registry, statsd, monkeypatch)
     pid = os.fork()
     if pid == 0:
         try:
@@ -399,14 +400,7 @@ def test_a_refusal_that_comes_before_the_end_takes_the_last_report_back(
     make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a reporter has sent in vain when it stopped is sent by the next one."""
-    reporter = make(statsd.port)
-    reporter.report()
-    statsd.read()
-    statsd.close()
-    registry.counter("hits").increment(4)
-    with monkeypatch.context() as patch:
-        patch.setattr(sender_of(reporter)._connection, "refusal", lambda: None)
-        reporter.report()
+    reporter = reported_in_vain(make, registry, statsd, monkeypatch)
     reporter.close()
     statsd.reopen()
 

@@ -157,3 +157,11 @@ def leaping() -> Iterator[LeapingLoop]:
     io_loop: Any = IOLoop(make_current=False, asyncio_loop=loop)
     yield loop
     io_loop.close()
+
+
+async def happened(condition: Callable[[], object]) -> None:
+    """Wait on a loop until something is true."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "It has not happened."
+        await asyncio.sleep(0.002)

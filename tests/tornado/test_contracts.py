@@ -400,15 +400,10 @@ class TestTornadoStatsdReporter(Apart):
         self.statsd.setblocking(False)
 
 
-class TestAPushReporterOnALoop(Apart):
+class TestAPushReporterOnALoop(tally.FarEnd, Apart):
     """A destination that is one sender of three methods, by a loop that is found, from a config by its name."""
 
     given = False
-
-    @pytest.fixture(autouse=True)
-    def _installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        tally.install(tmp_path, monkeypatch)
-        self.path = tmp_path / "tally"
 
     def make_reporter(self, registry: Optional[Registry]) -> Reporter:
         """Write to the file."""
@@ -422,15 +417,3 @@ class TestAPushReporterOnALoop(Apart):
         """Write to something that is a folder."""
         self.path.mkdir()
         return tally.configured("tornado-tally", registry, interval=self.interval, path=str(self.path))
-
-    def received(self) -> Optional[int]:
-        """Count the lines."""
-        return self.path.read_text().count("\n")
-
-    def break_far_end(self) -> None:
-        """Have nothing written."""
-        self.path.with_name("tally.broken").touch()
-
-    def mend_far_end(self) -> None:
-        """Have it written again."""
-        self.path.with_name("tally.broken").unlink()

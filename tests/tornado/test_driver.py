@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional, cast
@@ -37,7 +36,7 @@ from tests.conftest import PATIENCE, RunScript, Until
 from tests.reporting import tally
 from tests.reporting.lines import statistics
 from tests.reporting.tally import TallyReporter, TallySender
-from tests.tornado.conftest import ClockedLoop, LoopThread
+from tests.tornado.conftest import ClockedLoop, LoopThread, happened
 
 
 class Inner(ScheduledReporter):
@@ -169,10 +168,7 @@ def test_a_loop_goes_on_while_a_report_hangs(make: Make) -> None:
 
     async def main() -> None:
         reporter.start()
-        deadline = time.monotonic() + PATIENCE
-        while not reporter.threads:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.001)
+        await happened(lambda: reporter.threads)
         for _ in range(100):
             await asyncio.sleep(0)
         assert reporter.calls == ["open", "report"]
@@ -237,10 +233,7 @@ def test_a_signal_handler_stops_it(make: Make) -> None:
 
     async def main() -> None:
         reporter.start()
-        deadline = time.monotonic() + PATIENCE
-        while not reporter.reports:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.001)
+        await happened(lambda: reporter.reports)
         signal.raise_signal(signal.SIGUSR1)
 
     previous = signal.signal(signal.SIGUSR1, stop)
@@ -417,8 +410,7 @@ def test_a_pipe_that_hangs_does_not_hold_up_the_loop(until: Until) -> None:
 
     async def main() -> None:
         reporter.start()
-        while reporter.idle:
-            await asyncio.sleep(0.001)
+        await happened(lambda: not reporter.idle)
         for _ in range(20):  # intervals in which nothing else is reported
             await asyncio.sleep(0.005)
         assert (reporter.reports, reporter.failures) == (0, 0)
@@ -462,8 +454,7 @@ def test_dns_that_hangs_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatc
             await asyncio.sleep(0.001)
         assert (reporter.reports, reporter.failures) == (0, 0)
         release.set()
-        while not reporter.reports:
-            await asyncio.sleep(0.001)
+        await happened(lambda: reporter.reports)
         reporter.stop()
 
     asyncio.run(asyncio.wait_for(main(), PATIENCE))

@@ -19,7 +19,7 @@ import tornado.gen
 from tapes.registry import Registry
 from tapes.reporting.tornado import TornadoScheduledReporter, drive
 from tests.conftest import PATIENCE, Until
-from tests.tornado.conftest import LoopThread
+from tests.tornado.conftest import LoopThread, happened
 
 
 class Noting(TornadoScheduledReporter):
@@ -58,14 +58,6 @@ class Waiting(Noting):
         self.threads.append(threading.current_thread())
         waiting: Any = self.during()
         await waiting
-
-
-async def happened(condition: Callable[[], object]) -> None:
-    """Wait on a loop until something is true."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "It has not happened."
-        await asyncio.sleep(0.002)
 
 
 @pytest.fixture(autouse=True)
