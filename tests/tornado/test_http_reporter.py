@@ -418,7 +418,7 @@ def test_a_program_may_end_without_a_stop(run_script: RunScript) -> None:
 def test_a_child_closes_what_it_inherits_and_the_parent_serves_on(run_script: RunScript) -> None:
     """A child has no socket of the reporter, may start one of its own, and the parent's loop has lost nothing."""
     done = run_script("""
-        import asyncio, os, socket, sys, threading, traceback
+        import asyncio, os, socket, sys, threading, time, traceback
         from http.client import HTTPConnection
         from tapes import Registry
         from tapes.reporting.tornado.http import TornadoHTTPReporter
@@ -461,7 +461,10 @@ def test_a_child_closes_what_it_inherits_and_the_parent_serves_on(run_script: Ru
         port = reporter.port
         kept = connect(port)
         fetch(kept)
+        quiet = set(sockets())
         for _ in range(3):
+            while set(sockets()) != quiet:  # the loop has yet to close that of a client which has gone
+                time.sleep(0.002)
             pid = os.fork()
             if pid == 0:
                 status = 1
