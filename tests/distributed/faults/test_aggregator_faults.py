@@ -178,7 +178,7 @@ def test_an_aggregator_that_is_held_still_for_long_loses_nothing(site: Site, add
     aggregator = site.aggregator(address=f"tcp://127.0.0.1:{free_port()}" if address == "tcp" else "")
     aggregator.start()
     stays, wide = (site.worker(aggregator.address, width=width) for width in (0, 2000))
-    leaves = site.worker(aggregator.address, interval=SELDOM)
+    leaves = site.worker(aggregator.address, interval=SELDOM, hasty=True)
     stays.begin()
     wide.begin()
     leaves.record(100)

@@ -26,6 +26,7 @@ from typing import Callable, Dict, Iterator, NoReturn
 
 from tapes.distributed.registry import DistributedRegistry
 from tests.distributed.faults.events import Events
+from tests.distributed.patience import be_patient
 
 PAUSE = 0.003  # seconds between two batches
 BATCH = 7  # events
@@ -132,6 +133,7 @@ def main(address: str, interval: float, number: int, width: int) -> None:
     def leave(*_: object) -> NoReturn:
         sys.exit(0)
 
+    be_patient()
     signal.signal(signal.SIGTERM, leave)
     registry = DistributedRegistry(address, interval=interval, insecure=True)
     recorder = Recorder(registry, number, width)

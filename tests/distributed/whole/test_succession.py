@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from tests.distributed.whole.programs import Place, is_there, listens
-from tests.servers.processes import free_port, until
+from tests.distributed.whole.programs import Place, listens
+from tests.servers.processes import free_port, is_there, until
 
 STANDS_BY = "There is an aggregator at {} already. This one stands by, and takes its place when that one leaves."
 
@@ -191,7 +191,7 @@ def test_one_that_stands_by_ends_with_its_program(place: Place) -> None:
 
             os.waitpid(forked(child), 0)
             pid = int((FOLDER / "pid").read_text())
-            until(lambda: not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read(), "it ends")
+            until(lambda: not is_there(pid), "it ends")
             print(first.pid is not None)
     """)
     status = program.ended()
