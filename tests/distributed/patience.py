@@ -16,7 +16,6 @@ import sys
 from importlib import import_module
 from typing import Any, Dict, Iterator, List
 
-from tapes.distributed.__main__ import main
 from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.reporting import Reporter
 
@@ -70,5 +69,7 @@ def _changed(of: Any, name: str, value: Any) -> None:
 
 
 if __name__ == "__main__":
+    from tapes.distributed.__main__ import main  # which only those need that run it
+
     be_patient()
     sys.exit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
 import multiprocessing
@@ -18,7 +17,6 @@ from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.distributed.reporter import ZmqReporter
 from tapes.registry import Registry
 from tapes.reporting import ScheduledReporter
-from tapes.reporting.http import HTTPReporter
 from tapes.reporting.stream import ThreadedStreamReporter
 from tests.distributed.patience import be_patient
 from tests.servers import processes
@@ -105,7 +103,6 @@ __all__ = [
     "HOUR",
     "Any",
     "DistributedRegistry",
-    "HTTPReporter",
     "List",
     "Optional",
     "Path",
@@ -115,7 +112,6 @@ __all__ = [
     "ThreadedStreamReporter",
     "ZmqReporter",
     "aggregator",
-    "asyncio",
     "atexit",
     "await_introduction",
     "forked",

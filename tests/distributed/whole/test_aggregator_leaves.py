@@ -29,6 +29,12 @@ aggregating.start()
 del aggregating
 """
 
+SHORT = """
+from tapes.distributed import fates
+
+fates.PARTING = fates.ORPHANED = 0.3  # where no signal has gone to the workers as well
+"""
+
 
 def aggregator_pid(place: Place) -> int:
     """Return the number of the process of the aggregator."""
@@ -89,7 +95,7 @@ idle()
 
 def test_a_supervisor_that_ends_all_of_a_group_loses_nothing(place: Place) -> None:
     """SIGTERM to parent, workers and aggregator at once: it waits for the workers, which still answer for a while."""
-    program = place.run(f"""{PARENT}
+    program = place.run(f"""{PARENT.replace("aggregating.start()", SHORT + "aggregating.start()")}
 ending = []
 signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
 
@@ -99,7 +105,7 @@ def work_on():
     await_introduction(registry)
     note(f"works{{os.getpid()}}")
     until(lambda: ending)
-    time.sleep(3)
+    time.sleep(1)
     served.increment(10)
 
 children = [forked(work_on) for _ in range(3)]

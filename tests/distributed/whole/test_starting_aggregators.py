@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Set
 
 import pytest
 
+from tapes.distributed import driving
 from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.errors import ReporterError, ReporterStateError
 from tapes.reporting import ScheduledReporter
@@ -326,8 +327,11 @@ def test_stop_returns_in_time_when_a_reporter_hangs(
     aggregator.stop(timeout=0)
 
 
-def test_a_reporter_that_hangs_takes_no_last_report_from_the_others(place: Place) -> None:
-    """Within the default deadline the others make theirs, before it in the list and after it."""
+def test_a_reporter_that_hangs_takes_no_last_report_from_the_others(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within their deadline the others make theirs, before it in the list and after it."""
+    monkeypatch.setattr(driving, "REPORTING", 3.0)
     before, after = (ThreadedStreamReporter(HOUR, path=place.folder / name) for name in ("before", "after"))
     registry = DistributedRegistry(place.address, interval=HOUR)
     aggregator = RegistryAggregator([before, HangingReporter(HOUR), after], place.address)

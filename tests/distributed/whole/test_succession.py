@@ -13,6 +13,8 @@ from tests.servers.processes import free_port, is_there, until
 STANDS_BY = "There is an aggregator at {} already. This one stands by, and takes its place when that one leaves."
 
 COUNT = """
+from tapes.reporting.http import HTTPReporter
+
 def count(number):
     registry = worker_registry()
     registry.counter("served").increment(number)
@@ -82,6 +84,8 @@ def test_ports_are_free_as_soon_as_the_program_was_killed(place: Place) -> None:
     program = place.run(
         f"""
 from tapes.distributed import fates
+from tapes.reporting.http import HTTPReporter
+
 fates._GRACE = HOUR
 aggregating = RegistryAggregator([HTTPReporter(int(sys.argv[1]))], sys.argv[2], insecure=True, lease=HOUR)
 aggregating.start()
