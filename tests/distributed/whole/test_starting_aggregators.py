@@ -146,14 +146,7 @@ def test_a_second_aggregator_of_another_process_is_refused(place: Place, fork: b
     """Whoever runs it, and also for `tcp://`, where the port is taken."""
     tcp = f"tcp://127.0.0.1:{free_port()}"
     others = [
-        place.supervise(f"""
-            [aggregator]
-            socket_addr = "{address}"
-            insecure = true
-            [reporters.stream]
-            interval = 0.1
-            path = "{place.folder}/{name}"
-        """)
+        place.supervise(place.config("insecure = true", address=address, report=name))
         for name, address in (("ipc", place.address), ("tcp", tcp))
     ]
     for name in ("ipc", "tcp"):
