@@ -288,39 +288,6 @@ def test_ctrl_c_that_its_parent_survives_does_not_end_it(place: Place) -> None:
     assert (status, program.lines()) == (0, ["True", "True"])
 
 
-def test_an_aggregator_that_was_killed_can_be_started_again(place: Place) -> None:
-    """Its parent sees that it is gone, no zombie is left of it, and another one is told everything by live workers."""
-    program = place.run("""
-        registry = worker_registry()
-        registry.connect()
-        registry.counter("served").increment(5)
-        aggregating = aggregator()
-        aggregating.start()
-        first = aggregating.pid
-        noted("seen")
-        os.kill(first, signal.SIGKILL)
-        until(lambda: aggregating.pid is None, "it has ended")
-        try:
-            os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            print("no children")
-        registry.counter("served").increment(5)
-        aggregating.start()
-        print(aggregating.pid not in (None, first))
-        noted("seen.again")
-        registry.close()
-        aggregating.stop()
-    """)
-    seen = place.report().await_last({"served.value": 5})
-    place.note("seen")
-    seen_again = place.report().await_last({"served.value": 10})
-    place.note("seen.again")
-    status = program.ended()
-
-    assert [seen, seen_again] == [{"served.value": 5}, {"served.value": 10}]
-    assert (status, program.lines()) == (0, ["no children", "True"])
-
-
 def test_ignored_signals_stay_ignored(place: Place) -> None:
     """Where whoever started the program has it ignore SIGINT or SIGHUP, as nohup and shells do, they end nothing."""
     program = place.run("""

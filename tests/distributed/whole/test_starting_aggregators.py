@@ -163,6 +163,7 @@ def test_a_second_aggregator_of_another_process_is_refused(place: Place, fork: b
     assert str(others[0].pid) in messages[0]
     assert "in use" in messages[1]
     assert (statuses, [other.said() for other in others]) == ([0, 0], ["", ""])
+    assert list(place.folder.glob("a")) + list(place.folder.glob("a.*")) == []
 
 
 BAD_STATES: Dict[str, Callable[[Path], object]] = {
@@ -276,13 +277,13 @@ def test_start_after_stop_begins_again(place: Place) -> None:
     aggregator = RegistryAggregator(ThreadedStreamReporter(0.05, path=place.report().path), place.address)
 
     seen = []
-    for number in range(3):
+    for number in range(2):
         served.increment()
         with aggregator:
             seen.append(place.report().await_last({"served.value": number + 1}))
     registry.close()
 
-    assert seen == [{"served.value": 1}, {"served.value": 2}, {"served.value": 3}]
+    assert seen == [{"served.value": 1}, {"served.value": 2}]
 
 
 def test_with_stops_also_after_an_error(place: Place) -> None:

@@ -10,7 +10,7 @@ from typing import List
 
 import pytest
 
-from tests.distributed.whole.programs import Figures, Place
+from tests.distributed.whole.programs import Place
 from tests.servers.processes import until
 
 CONFIG = """
@@ -274,24 +274,6 @@ def test_signals_end_it_with_a_last_report(place: Place, number: signal.Signals)
     assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
 
 
-def test_its_state_outlives_it(place: Place) -> None:
-    """With `state_path` what workers that are gone had counted is there again after a restart, or a kill."""
-    totals: List[Figures] = []
-    for end in (signal.SIGTERM, signal.SIGKILL):
-        program = place.supervise(config(place))
-        until(lambda: (place.folder / "a").exists(), "it is there")
-        place.run(WORKER).ended()
-        program.signal(end)
-        program.ended()
-        place.report().path.unlink(missing_ok=True)
-        last = place.supervise(config(place))
-        totals.append(place.report().await_last({"served.value": 7 * (len(totals) + 1)}))
-        last.terminated()
-        place.report().path.unlink()
-
-    assert totals == [{"served.value": 7}, {"served.value": 14}]
-
-
 def test_a_start_that_fails_ends_with_one_line(place: Place) -> None:
     """A port that is taken: status 1, the reason, no traceback, and nothing left behind."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -303,21 +285,6 @@ def test_a_start_that_fails_ends_with_one_line(place: Place) -> None:
     assert str(port) in program.said()
     assert "Traceback" not in program.said()
     assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
-
-
-def test_a_second_one_is_refused(place: Place) -> None:
-    """It says who is there, and the first goes on."""
-    first = place.supervise(config(place))
-    until(place.report().documents, "it works")
-    second = place.supervise(config(place).replace("/report", "/other").replace("/state", "/other-state"))
-    status = second.ended()
-    place.run(WORKER).ended()
-
-    assert status == 1
-    assert f"process {first.pid}" in second.said()
-    assert "Traceback" not in second.said()
-    assert first.terminated() == 0
-    assert place.report().last("served.value") == {"served.value": 7}
 
 
 def test_two_may_not_share_a_state(place: Place) -> None:
