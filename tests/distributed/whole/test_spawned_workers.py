@@ -8,31 +8,6 @@ from tests.distributed.whole.programs import Place
 
 methods = pytest.mark.parametrize("method", ["spawn", "forkserver"])
 
-GUARDED = """
-registry = worker_registry()
-served, latency = registry.counter("served"), registry.timer("latency")
-
-def work(number):
-    registry.connect()
-    for _ in range(number):
-        with latency.time():
-            served.increment()
-
-def serve(method):
-    context = multiprocessing.get_context(method)
-    processes = [context.Process(target=work, args=(number,)) for number in (1, 20, 300)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    return [process.exitcode for process in processes]
-
-if __name__ == "__main__":
-    with aggregator():
-        print(serve(sys.argv[1]))
-        registry.close()
-"""
-
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_an_aggregator_that_every_import_starts_stands_by_in_workers(place: Place, method: str) -> None:
@@ -94,8 +69,28 @@ def test_a_pool_of_spawned_workers_that_are_recycled(place: Place) -> None:
 @methods
 def test_connect_at_import_connects_each(place: Place, method: str) -> None:
     """A program that connects where it makes its registry connects each of its processes by that."""
-    script = GUARDED.replace("    registry.connect()\n", "").replace("def work", "registry.connect()\n\ndef work")
-    program = place.run(script, method)
+    program = place.run(
+        """
+        registry = worker_registry()
+        served = registry.counter("served")
+        registry.connect()
+
+        def work(number):
+            served.increment(number)
+
+        if __name__ == "__main__":
+            with aggregator():
+                context = multiprocessing.get_context(sys.argv[1])
+                processes = [context.Process(target=work, args=(number,)) for number in (1, 20, 300)]
+                for process in processes:
+                    process.start()
+                for process in processes:
+                    process.join()
+                print([process.exitcode for process in processes])
+                registry.close()
+        """,
+        method,
+    )
     status = program.ended()
 
     assert (status, program.lines()) == (0, ["[0, 0, 0]"])
