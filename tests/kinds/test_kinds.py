@@ -29,9 +29,7 @@ MODULES = {
     path.relative_to(folder).as_posix(): path for folder in map(Path, tapes.__path__) for path in folder.rglob("*.py")
 }
 """All modules of all distributions, wherever they are installed."""
-WITH_NUMBERS = ("distributed/keeping.py", "distributed/records.py")
-"""Those that write the number of a kind in place of its name, as is in state files that have to be read."""
-READERS = sorted(path for path in MODULES if not path.startswith("kinds/") and path not in WITH_NUMBERS)
+READERS = sorted(path for path in MODULES if not path.startswith("kinds/"))
 
 
 def literals(source: str) -> Iterator[Set[str]]:

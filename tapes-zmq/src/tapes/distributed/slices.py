@@ -13,7 +13,8 @@ from tapes.state.histogram import NEVER, NONE, SLOT, HistogramState, Slice, clos
 from tapes.state.timer import TimerState
 
 if TYPE_CHECKING:
-    from tapes.distributed.records import HistogramUpdate, TimerUpdate
+    from tapes.kinds.slices import HistogramUpdate
+    from tapes.kinds.timer import TimerUpdate
 
 _LATE = 2.0
 """Seconds after the end of a slot in which its slice may still be another one: a thread that is putting values in while
