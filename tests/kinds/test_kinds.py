@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Set
 import pytest
 
 import tapes
-from tapes.distributed.merging import MERGED
+from tapes.distributed.merging import class_of
 from tapes.instruments import Instrument
 from tapes.kinds.counter import COUNTER
 from tapes.kinds.gauge import GAUGE
@@ -104,7 +104,7 @@ def recorded(kind: Kind, registry: Registry) -> Instrument:
 def test_instruments_and_merged_series_have_the_kind(kind: Kind) -> None:
     """Readings name it, and their statistics have its keys."""
     metric = recorded(kind, Registry())
-    merged = MERGED[kind]("merged", ())
+    merged = class_of(kind)("merged", ())
 
     assert metric.kind is merged.kind is kind
     assert metric.keys == merged.keys == kind.keys

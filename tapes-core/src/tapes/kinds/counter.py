@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 from tapes.kinds.kind import VALUE, Kind
 from tapes.state.counter import ZERO, CounterState
@@ -10,6 +10,8 @@ from tapes.state.numbers import saturated, total
 from tapes.wire import WireError, number
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tapes.kinds.kind import Statistics
     from tapes.wire import Reader
 
@@ -53,6 +55,10 @@ class CounterKind(Kind):
         if increments < 0 or decrements < 0:
             raise WireError(f"A counter has counted {increments} up and {decrements} down: neither is below zero.")
         return CounterState(increments, decrements)
+
+    def here(self, told: Mapping[Any, CounterState]) -> List[CounterState]:
+        """Return the states as they are: there are no times in them."""
+        return list(told.values())
 
     def has_recorded(self, update: CounterState) -> bool:
         """Whether anything was counted, even if it has come to nothing."""

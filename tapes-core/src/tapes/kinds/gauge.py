@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from struct import Struct
 from typing import TYPE_CHECKING, Optional
 
@@ -66,6 +67,13 @@ class GaugeKind(Kind):
         if merge == "last" and state.last_at != known.last_at:
             return True
         return self.write(state, None)[_HEAD.size :] != self.write(known, None)[_HEAD.size :]
+
+    def moved(self, state: GaugeState, shift: Optional[float], heard: float) -> GaugeState:
+        """Return a state that says by another clock when the last value was set."""
+        at = -inf if shift is None else min(state.last_at + shift, heard)
+        if at == state.last_at:
+            return state
+        return GaugeState(state.parts, state.sum, state.minimum, state.maximum, state.last, at)
 
 
 GAUGE = GaugeKind("gauge")

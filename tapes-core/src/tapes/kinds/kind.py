@@ -8,7 +8,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Sequence,
 from tapes.errors import InvalidNameError, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Protocol
+
     from tapes.wire import Reader
+
+    class Source(Protocol):
+        """Whoever has told a state, as far as its times are concerned."""
+
+        @property
+        def shift(self) -> Optional[float]:
+            """What has to be added to its times to have them by the clock here; None if that is not known."""
+
+        @property
+        def heard(self) -> float:
+            """When it was last heard, by the clock here. Nothing that it has told is from after that."""
+
 
 TOTAL, SUM, RATE, VALUE = "total", "sum", "rate", "value"
 """The roles of statistics: how many events there were since the start, the sum of their values since then, events a
@@ -122,6 +137,14 @@ class Kind(str):
     def timeless(self, state: Any) -> Any:
         """Return a state without what the clock that its times are of is needed for: windows and rates."""
         return state
+
+    def moved(self, state: Any, shift: Optional[float], heard: float) -> Any:
+        """Return a state by another clock, see `Source`."""
+        return state
+
+    def here(self, told: Mapping[Any, Any]) -> List[Any]:
+        """Return the states of all sources, which are the keys, by the clock here."""
+        return [self.moved(state, source.shift, source.heard) for source, state in told.items()]
 
     def __reduce__(self) -> Tuple[Any, ...]:
         return str, (str(self),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 from tapes.kinds.kind import RATE, TOTAL, Kind
 from tapes.state.numbers import LARGEST, MOST, saturated
@@ -11,6 +11,8 @@ from tapes.state.rates import TICK, MeterState, started, tick_of
 from tapes.wire import WireError, number
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tapes.kinds.kind import Statistics
     from tapes.wire import Reader
 
@@ -62,6 +64,22 @@ class MeterKind(Kind):
     def timeless(self, state: MeterState) -> MeterState:
         """Return the events alone."""
         return MeterState(state.count, 0, 0, (0.0, 0.0, 0.0))
+
+    def moved(self, state: MeterState, shift: Optional[float], heard: float) -> MeterState:
+        """Return a state by another clock. Ticks cannot be moved by less than a whole one."""
+        if shift is None:
+            return self.timeless(state)
+        tick = min(state.tick + round(shift / TICK), tick_of(heard) + 1)
+        return state if tick == state.tick else MeterState(state.count, tick, state.current, state.rates)
+
+    def here(self, told: Mapping[Any, MeterState]) -> List[MeterState]:
+        """Return the states by the clock here, at no cost where it is the clock of all."""
+        return [
+            state
+            if source.shift == 0 and state.tick * TICK <= source.heard
+            else self.moved(state, source.shift, source.heard)
+            for source, state in told.items()
+        ]
 
 
 def events(reader: Reader, count: float, current: float, tick: int, m1: float, m5: float, m15: float) -> MeterState:

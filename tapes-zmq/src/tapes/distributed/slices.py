@@ -6,7 +6,8 @@ import math
 import random
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
-from tapes.distributed.pools import MeterPool, Pool, Source
+from tapes.distributed.pools import Pool, Source, StatePool
+from tapes.kinds.meter import METER
 from tapes.state.counts import MANY, TOGETHER, RunningCounts
 from tapes.state.distribution import EMPTY, Distribution, union
 from tapes.state.histogram import NEVER, NONE, SLOT, HistogramState, Slice, closed_by, gathered
@@ -315,7 +316,7 @@ class TimerPool(Pool[TimerState, "TimerUpdate"]):
     """What is known of a timer: of its events and of their durations."""
 
     def __init__(self) -> None:
-        self._events = MeterPool()
+        self._events = StatePool(METER)
         self._durations = HistogramPool()
 
     def sources(self) -> List[Source]:

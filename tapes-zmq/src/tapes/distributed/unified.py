@@ -7,12 +7,12 @@ import math
 import os
 import sys
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple, Type
 
 from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.distributed import frames, records
 from tapes.distributed.frames import Frame, FrameError
-from tapes.distributed.merging import MERGED, Merged
+from tapes.distributed.merging import Merged, class_of
 from tapes.distributed.processes import is_alive, machine, processes
 from tapes.distributed.records import NAMED_STATE, OVERFLOW_NAME, STATE, Hello, Series
 from tapes.distributed.workers import UNSURE, Overflowed, Position, Worker, alike
@@ -456,7 +456,7 @@ class UnifiedRegistry(Registry):
 
     def merged(self, new: Series, tags: Tags) -> Merged:
         """Return the series of these tags that the states of a worker's series go into. Raises MetricError."""
-        merged = self.adopt(MERGED[new.kind](new.name, tags, new.merge))
+        merged = self.adopt(_class_of(new)(new.name, tags, new.merge))
         named = self._shared.setdefault(new.name, {})
         if tags not in named:
             named[tags] = merged
@@ -465,7 +465,7 @@ class UnifiedRegistry(Registry):
 
     def overflow_series(self, new: Series) -> Merged:
         """Return the series that others of this name overflow to. It needs no room. Raises MetricError."""
-        return self.adopt(MERGED[new.kind](new.name, OVERFLOW, new.merge))
+        return self.adopt(_class_of(new)(new.name, OVERFLOW, new.merge))
 
     def _own_series(self, worker: Worker, new: Series, shared: Merged) -> Optional[Merged]:
         """Return the series beside a shared one that shows a worker alone.
@@ -477,7 +477,7 @@ class UnifiedRegistry(Registry):
             return known
         if len(self._own) >= self.max_series:
             return None
-        made = MERGED[new.kind](new.name, self._tags_of(worker, new.tags), new.merge)
+        made = _class_of(new)(new.name, self._tags_of(worker, new.tags), new.merge)
         own = self.adopt(made)
         if own is not made:
             if own not in self._own:
@@ -616,6 +616,13 @@ class UnifiedRegistry(Registry):
 
     def __repr__(self) -> str:
         return f"<UnifiedRegistry of {len(self)} series of {len(self.workers)} workers>"
+
+
+def _class_of(new: Series) -> Type[Merged]:
+    """Return the class of the metrics that a series goes into."""
+    kind = kind_named(new.kind)
+    assert kind is not None, f"{new.kind} has been left out"
+    return class_of(kind)
 
 
 def _named(target: Target) -> Kind:
