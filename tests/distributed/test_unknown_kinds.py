@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from typing import Any, List
+from typing import TYPE_CHECKING, Any, List
 from zlib import crc32
 
 import pytest
@@ -17,6 +17,9 @@ from tests.distributed.forging import counter, frame, gauge, hello, removed, ser
 from tests.distributed.simulated import Asking, Simulated, stats_of, told
 from tests.kinds.peak import Peak
 
+if TYPE_CHECKING:
+    from tapes.naming import Tags
+
 WORKER = bytes(range(16))
 
 
@@ -24,6 +27,10 @@ class MuteKind(Kind):
     """A kind that cannot be written."""
 
     __slots__ = ()
+
+    def zero(self, now: float) -> int:
+        """Return what there is."""
+        return 0
 
 
 class Mute(Peak):
@@ -50,6 +57,11 @@ def asking() -> Asking:
     aggregator = Asking(ManualClock(1000.0))
     aggregator.ask = lambda worker: None
     return aggregator
+
+
+def peak(worker: Simulated, tags: Tags = ()) -> Peak:
+    """Return a peak of a worker."""
+    return worker.registry.adopt(Peak("queue", tags, worker.registry.clock.monotonic))
 
 
 def problems(caplog: pytest.LogCaptureFixture) -> List[str]:
@@ -158,7 +170,7 @@ def test_a_kind_with_a_name_is_merged_and_published_on() -> None:
     host = Asking(clock, workers)
     up = site.introduce(Simulated(clock, 3, registry=host, settles=False))
     for worker, value in zip(workers, (3.0, 2.5)):
-        worker.registry.adopt(Peak("queue", (("shop", "eu"),))).update(value)
+        peak(worker, (("shop", "eu"),)).update(value)
         worker.tell(host)
     up.tell(site)
 
@@ -166,7 +178,7 @@ def test_a_kind_with_a_name_is_merged_and_published_on() -> None:
     assert (stats_of(host), stats_of(site)) == (tree, tree)
 
     host.retire(host.workers[workers[0].identity])
-    workers[1].registry.adopt(Peak("queue", (("shop", "eu"),))).update(4.5)
+    peak(workers[1], (("shop", "eu"),)).update(4.5)
     workers[1].tell(host)
     up.tell(site)
 
@@ -178,7 +190,7 @@ def kept(clock: ManualClock) -> Any:
     """Return an aggregator with a worker that has a peak and a counter, and the worker."""
     worker = Simulated(clock)
     aggregator = Asking(clock, [worker])
-    worker.registry.adopt(Peak("queue")).update(3)
+    peak(worker).update(3)
     worker.registry.counter("served").increment(2)
     worker.tell(aggregator)
     return aggregator, worker
@@ -190,7 +202,7 @@ def test_a_kind_with_a_name_is_kept(goes_on: bool) -> None:
     clock = ManualClock(1000.0)
     aggregator, worker = kept(clock)
     gone = Simulated(clock, 2)
-    gone.registry.adopt(Peak("queue")).update(7)
+    peak(gone).update(7)
     aggregator.introduce(gone)
     gone.tell(aggregator)
     aggregator.retire(aggregator.workers[gone.identity])
@@ -199,7 +211,7 @@ def test_a_kind_with_a_name_is_kept(goes_on: bool) -> None:
     keeping.fill(restarted, keeping.decode(keeping.encode(aggregator)), goes_on=goes_on)
 
     assert stats_of(restarted) == stats_of(aggregator) == {"queue": {"peak": 7}, "served": {"value": 2}}
-    worker.registry.adopt(Peak("queue")).update(8)
+    peak(worker).update(8)
     if not goes_on:
         worker.publisher.begin()
     worker.tell(restarted)
@@ -220,7 +232,7 @@ def test_an_unknown_kind_in_a_state_is_left_out(goes_on: bool, caplog: pytest.Lo
     (problem,) = problems(caplog)
     assert "all series of the kind 'pork'" in problem
     if goes_on:
-        worker.registry.adopt(Peak("queue")).update(8)
+        peak(worker).update(8)
         worker.registry.counter("served").increment(1)
         worker.tell(restarted)
         assert told(restarted) == {"messages": 1, "bad_frames": 0, "gaps": 0}
@@ -238,7 +250,7 @@ def test_gauges_are_the_only_kind_that_may_be_merged_otherwise() -> None:
 def test_a_kind_without_wire_code_says_so() -> None:
     """A report of a worker that has one fails."""
     worker = Simulated(ManualClock(1000.0))
-    worker.registry.adopt(Mute("mute"))
+    worker.registry.adopt(Mute("mute", (), worker.registry.clock.monotonic))
 
     with pytest.raises(NotImplementedError, match=r"MuteKind has no write\(\), so a mute cannot be sent or kept"):
         worker.frames()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar, List, Optional
+from typing import TYPE_CHECKING, ClassVar, Optional, Sequence, SupportsFloat
 
 from tapes.instruments import Instrument
 from tapes.kinds.kind import VALUE, Kind
+from tapes.recording import GenericBuffer
 from tapes.wire import WireError, number
 
 if TYPE_CHECKING:
     from tapes.kinds.kind import Statistics
-    from tapes.naming import Tags
     from tapes.wire import Reader
 
 
@@ -51,6 +50,10 @@ class PeakKind(Kind):
         """Whether there was no value."""
         return state.peak is None
 
+    def folded(self, state: PeakState, records: Sequence[float], until: float) -> PeakState:
+        """Return the largest of all."""
+        return state.merge(PeakState(max(records)))
+
     def write(self, state: PeakState, known: Optional[PeakState]) -> bytes:
         """Write whether there is a value, and the value."""
         return b"\0" if state.peak is None else b"\1" + number(state.peak)
@@ -66,35 +69,13 @@ class PeakKind(Kind):
 PEAK = PeakKind("peak")
 
 
-class Peak(Instrument):
+class Peak(GenericBuffer, Instrument):
     """A metric of this kind."""
 
-    __slots__ = ("__weakref__", "_lock", "_state", "name", "tags")
+    __slots__ = ("__weakref__",)
 
     kind: ClassVar[Kind] = PEAK
 
-    def __init__(self, name: str, tags: Tags = ()) -> None:
-        self.name = name
-        self.tags = tags
-        self._lock = Lock()
-        self._state = PEAK.zero(0.0)
-
-    def update(self, value: float) -> None:
-        """Record a value."""
-        with self._lock:
-            self._state = self._state.merge(PeakState(value))
-
-    def read(self, now: float) -> PeakState:
-        """Return the state."""
-        return self._state
-
-    def restart(self) -> None:
-        """Begin without a value, in a process where nobody holds the lock."""
-        self._lock = Lock()
-        self._state = PEAK.zero(0.0)
-
-    def exchange(self, content: Optional[List[Any]]) -> List[Any]:
-        """Take out the state, and put in another."""
-        with self._lock:
-            taken, self._state = self._state, PEAK.zero(0.0) if content is None else content[0]
-        return [taken]
+    def update(self, value: SupportsFloat) -> None:
+        """Record any real number."""
+        self.record(self.checked(value))

@@ -107,6 +107,13 @@ class Kind(str):
         """Return the state of all of these together, of which there is at least one."""
         return reduce(_merged, states)
 
+    def folded(self, state: Any, records: Sequence[Any], until: float) -> Any:
+        """Return the state after these records, none of which was made after `until`.
+
+        For kinds whose metrics record into a `tapes.recording.GenericBuffer`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no folded(), so nothing can be recorded to a {self}.")
+
     # To be sent to other processes, and kept by them. What is read is an update: of most kinds a state, and of those
     # that tell what has changed a type of their own, which whoever merges them has to know.
 
