@@ -6,6 +6,7 @@ import io
 import json
 import math
 import threading
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Iterator, List
 
 import pytest
@@ -60,7 +61,7 @@ def test_it_is_recorded_and_shown(registry: Registry) -> None:
     assert json.loads(JsonFormat().encode(snapshot)) == tree
     assert {**json.loads(stream.getvalue()), "tapes.report": None} == {**tree, "tapes.report": None}
     assert [reading.kind for reading in snapshot.readings] == ["peak"] * 3
-    assert list(gauges(snapshot, names(snapshot, "", "name"))) == [
+    assert list(chain.from_iterable(gauges(snapshot, names(snapshot, "", "name")))) == [
         "queue.peak:3|g",
         "queue.shop_eu.peak:0|g\nqueue.shop_eu.peak:-1|g",
     ]
