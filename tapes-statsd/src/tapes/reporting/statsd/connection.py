@@ -10,7 +10,7 @@ import socket
 import sys
 from typing import Any, List, Literal, NamedTuple, Optional, Tuple
 
-from tapes.reporting.descriptors import OwnSocket, own
+from tapes.process.descriptors import OwnSocket, own
 from tapes.reporting.listening import location
 
 Protocol = Literal["udp", "tcp", "unix"]

@@ -17,9 +17,9 @@ from typing import Any, Dict, Iterator, List, Set
 
 import pytest
 
+from tapes.process.descriptors import OwnSocket, identity, own
 from tapes.registry import Registry
 from tapes.reporting import Reporter
-from tapes.reporting.descriptors import OwnSocket, identity, own
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.statsd import StatsdReporter
 from tapes.reporting.stream import ThreadedStreamReporter
@@ -37,7 +37,7 @@ SECRET = b"of the application"
 
 FIRST = """
 import os, socket
-from tapes.reporting.descriptors import own
+from tapes.process.descriptors import own
 
 os.close(0)
 mine, others = own(socket.socket()), socket.socket()
