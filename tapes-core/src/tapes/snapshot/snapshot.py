@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set, Tuple, Union, overload
 
+from tapes.facts import NO_FACTS, Facts
 from tapes.turns import Turns
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Reading:
     `turns` lets other threads run before that.
     """
 
-    __slots__ = ("_now", "_statistics", "_turns", "kind", "name", "numbers", "origin", "tags")
+    __slots__ = ("_now", "_statistics", "_turns", "facts", "kind", "name", "numbers", "origin", "tags")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Reading:
         *,
         now: Optional[float] = None,
         turns: Optional[Turns] = None,
+        facts: Facts = NO_FACTS,
     ) -> None:
         self.name = name
         """The dotted name."""
@@ -68,14 +70,16 @@ class Reading:
         self.origin = origin
         """What it is a reading of: the same object each time, and another one once the metric was removed and made
         again, so that a state is not compared with one that began elsewhere. None of what is from another process."""
+        self.facts = facts
+        """The description and the unit of its name, for formats that have a place for them."""
         self._statistics = statistics
         self._now = now
         self._turns = turns
 
     @classmethod
-    def of(cls, metric: Origin, now: float) -> Reading:
+    def of(cls, metric: Origin, now: float, facts: Facts = NO_FACTS) -> Reading:
         """Return what a metric is at `now`, a time of the clock that it was made with. Safe in any thread."""
-        return cls(metric.name, metric.tags, metric.kind, None, metric.numbers(now), metric, now=now)
+        return cls(metric.name, metric.tags, metric.kind, None, metric.numbers(now), metric, now=now, facts=facts)
 
     @property
     def statistics(self) -> Statistics:
@@ -112,7 +116,8 @@ class Reading:
 
     def __reduce__(self) -> Tuple[Any, ...]:
         # In another process it is a reading of nothing that is there.
-        return Reading, (self.name, self.tags, self.kind, self.statistics, self.state)
+        arguments = self.name, self.tags, self.kind, self.statistics, self.state
+        return Reading, arguments, (None, {"facts": self.facts})
 
     def __repr__(self) -> str:
         return f"<Reading of the {self.kind} {self.name!r}: {self.statistics}>"
@@ -142,7 +147,7 @@ class Readings(Sequence[Reading]):
     through them, or through their statistics, gives up its turn now and then, see `tapes.turns`.
     """
 
-    __slots__ = ("_given", "_kinds", "_names", "_nows", "_numbers", "_origins", "_tags", "_turns")
+    __slots__ = ("_facts", "_given", "_kinds", "_names", "_nows", "_numbers", "_origins", "_tags", "_turns")
 
     def __init__(self, readings: Iterable[Reading]) -> None:
         """Take in these, one after the other."""
@@ -153,6 +158,7 @@ class Readings(Sequence[Reading]):
         self._numbers: List[Any] = []
         self._origins: List[Optional[Origin]] = []
         self._nows: List[Optional[float]] = []
+        self._facts: List[Facts] = []
         self._turns = Turns()
         for place, reading in enumerate(readings):
             self._turns.go_on()
@@ -162,6 +168,7 @@ class Readings(Sequence[Reading]):
             self._numbers.append(reading.numbers)
             self._origins.append(reading.origin)
             self._nows.append(reading._now)
+            self._facts.append(reading.facts)
             if reading._statistics is not None:
                 self._given[place] = reading._statistics
 
@@ -191,6 +198,7 @@ class Readings(Sequence[Reading]):
             self._origins[place],
             now=self._nows[place],
             turns=self._turns,
+            facts=self._facts[place],
         )
 
     def __del__(self, at_once: int = 1_000) -> None:  # an argument is there at the exit of the interpreter, too

@@ -19,12 +19,12 @@ from tapes.distributed.workers import UNSURE, Overflowed, Position, Worker, alik
 from tapes.errors import MetricError
 from tapes.name_tree import OVERFLOW
 from tapes.registry import Registry
-from tapes.snapshot.snapshot import Reading, Readings, Snapshot
+from tapes.snapshot.snapshot import Reading
 from tapes.state.histogram import NEVER, slot_start
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tapes.distributed.workers import Target
     from tapes.instruments import Instrument
@@ -145,11 +145,10 @@ class UnifiedRegistry(Registry):
             self._look_after(worker, now - worker.heard)
         self._see_whether_it_keeps_up(now)
 
-    def snapshot(self) -> Snapshot:
-        """Return the readings of all metrics at this moment, but for those that cannot be read."""
-        now = self.clock.monotonic()
-        readings = (self._reading(metric, now) for metric in self)
-        return Snapshot(self.clock.time(), Readings(reading for reading in readings if reading is not None))
+    def readings(self, metrics: Iterable[Instrument], now: float) -> Iterator[Reading]:
+        """Return the readings of some of its metrics, but for those that cannot be read."""
+        readings = (self._reading(metric, now) for metric in metrics)
+        return (reading for reading in readings if reading is not None)
 
     def forget(self, workers: Iterable[Tuple[bytes, Position]]) -> None:
         """Take note of workers that are gone: what may still come of them from before a position is known already."""
@@ -225,7 +224,7 @@ class UnifiedRegistry(Registry):
     def _reading(self, metric: Instrument, now: float) -> Optional[Reading]:
         """Return the reading of a metric; None if it cannot be read, which takes no other one along."""
         try:
-            return Reading.of(metric, now)
+            return Reading.of(metric, now, self.facts(metric.name))
         except Exception as error:  # noqa: BLE001 -- it is logged
             self._unreadable.failed(f"cannot read {metric!r}: {error!r}. It is left out, the others are shown.")
             return None
