@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import time
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +25,7 @@ assert_type(tapes.meter("a", tags={"k": "v"}), Meter)
 assert_type(registry.timer("a"), Timer)
 assert_type(registry.gauge("a", lambda: 3, {"k": "v"}, merge="max"), Gauge)
 assert_type(tapes.counter("a", description="What it counts."), Counter)
+assert_type(tapes.counter("a", {"k": "v"}, producer=time.process_time, unit="s"), Counter)
 assert_type(tapes.gauge("a", description="What it is.", unit="bytes"), Gauge)
 assert_type(registry.histogram("a", {"k": "v"}, unit="bytes"), Histogram)
 assert_type(registry.meter("a", unit=None), Meter)
@@ -61,6 +63,8 @@ tapes.gauge("a").track_in_progress(print)  # type: ignore[arg-type]  # without p
 tapes.counter(3)  # type: ignore[arg-type]  # no name
 tapes.counter("a", {"k": 1})  # type: ignore[dict-item]  # no str
 tapes.counter("a", ["k"])  # type: ignore[arg-type]  # no mapping
+tapes.counter("a", producer=3)  # type: ignore[arg-type]  # no function
+tapes.timer("a", producer=time.time)  # type: ignore[call-arg]  # of counters and gauges
 tapes.counter("a", description=3)  # type: ignore[arg-type]  # no str
 tapes.meter("a", descripton="What it is.")  # type: ignore[call-arg]  # misspelt
 tapes.timer("a", None, "What it is.")  # type: ignore[call-arg]  # for keywords only

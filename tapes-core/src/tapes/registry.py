@@ -95,11 +95,39 @@ class Registry:
         name: str,
         tags: Optional[Mapping[str, str]] = None,
         *,
+        producer: Optional[Callable[[], Any]] = None,
         description: Optional[str] = None,
         unit: Optional[str] = None,
     ) -> Counter:
-        """Return the counter of this name and tags: a number that goes up and down by what happens."""
-        return self._metric(Counter, self._counters, name, tags, Counter, check_facts(name, description, unit))
+        """Return the counter of this name and tags: a number that goes up and down by what happens.
+
+        `producer` is called, whenever the counter is read, for a total that only grows, like the CPU seconds of the
+        process. What that has grown by since the process began, or was forked, is counted beside what the program adds.
+        A total that falls has begun anew. Asked for again with another producer it is the same counter, which asks the
+        newest from then on, and goes on with the total that was known last; that is logged once for each name. The
+        registry holds on to a producer, and to the object that it is a method of.
+
+        Raises InvalidTypeError for a producer that cannot be called.
+        """
+        facts = check_facts(name, description, unit)
+        if producer is None:
+            return self._metric(Counter, self._counters, name, tags, Counter, facts)
+        if not callable(producer):
+            raise InvalidTypeError(
+                f"The producer of the counter {quoted(name)} is called without arguments for a total, but "
+                f"{quoted(producer)} ({type(producer).__name__}) cannot be called: give a function, or use increment()."
+            )
+
+        def make(name: str, tags: Tags, now: Callable[[], float]) -> Counter:
+            return Counter(name, tags, now, producer)
+
+        counter = self._metric(Counter, self._counters, name, tags, make, facts)
+        # In the series of the overflow there is but one total for all of them, the first.
+        if counter.tags != OVERFLOW or counter.producer is None:
+            problem = counter.asked_for(producer)
+            if problem is not None and self._is_news("producer", counter.name):
+                _log("The counter %r %s If both are meant, tell them apart by tags.", counter.name, problem)
+        return counter
 
     @_shortcut_to(_counter)
     def counter(self, name: Any, tags: Any = None, **others: Any) -> Counter:  # noqa: D102  it has that of the other
