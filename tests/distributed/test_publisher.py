@@ -121,6 +121,18 @@ def test_nothing_but_the_end_when_a_producer_says_the_same_again(bench: Bench) -
     ]
 
 
+def test_growth_of_a_total_is_told(bench: Bench) -> None:
+    """A counter that a producer tells a total is told when that has grown, with what the program adds."""
+    totals = iter([5, 5, 7, 7, 3])
+    counter = bench.registry.counter("metric", producer=lambda: next(totals))
+    sent = [bench.tell() for _ in range(3)]
+    counter.increment(10)
+    sent += [bench.tell(), bench.tell()]
+
+    assert sent == [["hello", "series", "counter"], [], ["counter"], ["counter"], ["counter"]]
+    assert stats_of(bench.aggregator)["metric"] == {"value": 20}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_what_has_changed_is_told(bench: Bench, kind: str) -> None:
     """Of many series the one that was recorded to is told, with its state alone."""

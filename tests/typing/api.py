@@ -7,14 +7,14 @@ import time
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, AsyncIterator, ClassVar, Iterator, Type
+from typing import TYPE_CHECKING, AsyncIterator, ClassVar, Iterator, List, Type
 
 from typing_extensions import assert_type
 
 import tapes
 from tapes.facts import Facts
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
-from tapes.snapshot import Reading, Snapshot
+from tapes.snapshot import Reading, Snapshot, Statistics
 
 registry = tapes.Registry(max_tag_sets=10)
 
@@ -31,6 +31,9 @@ assert_type(registry.histogram("a", {"k": "v"}, unit="bytes"), Histogram)
 assert_type(registry.meter("a", unit=None), Meter)
 assert_type(registry.timer("a", description=None), Timer)
 assert_type(registry.facts("a"), Facts)
+assert_type(registry.rollup("a"), List[Reading])
+assert_type(registry.rollup("a", by=("route", "method"))[0].statistics, Statistics)
+assert_type(registry.rollup("a", {"route"}), List[Reading])
 assert_type(registry.snapshot().readings[0].facts.unit, str)
 assert_type(registry.snapshot(), Snapshot)
 assert_type(registry.snapshot().readings[0], Reading)
@@ -63,6 +66,7 @@ tapes.gauge("a").track_in_progress(print)  # type: ignore[arg-type]  # without p
 tapes.counter(3)  # type: ignore[arg-type]  # no name
 tapes.counter("a", {"k": 1})  # type: ignore[dict-item]  # no str
 tapes.counter("a", ["k"])  # type: ignore[arg-type]  # no mapping
+registry.rollup("a", by=3)  # type: ignore[arg-type]  # no keys
 tapes.counter("a", producer=3)  # type: ignore[arg-type]  # no function
 tapes.timer("a", producer=time.time)  # type: ignore[call-arg]  # of counters and gauges
 tapes.counter("a", description=3)  # type: ignore[arg-type]  # no str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, List, Optional, Tuple, Type
 
 from tapes import forking, observers, portable
 from tapes.catalogue import TAGGED, Catalogue
@@ -11,8 +11,7 @@ from tapes.clock import SYSTEM_CLOCK, Clock, is_clock
 from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError, quoted
 from tapes.facts import NO_FACTS, Facts, check_facts
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
-from tapes.name_tree import OVERFLOW
-from tapes.naming import Tags, canonical_tags, check_name, check_tags
+from tapes.naming import OVERFLOW, Tags, canonical_tags, check_name, check_tags
 from tapes.state.gauge import MERGES
 
 if TYPE_CHECKING:
@@ -284,6 +283,27 @@ class Registry:
         from tapes.snapshot.snapshot import Reading  # here, for those who only record
 
         return (Reading.of(metric, now, self._catalogue.facts(metric.name)) for metric in metrics)
+
+    def series(self, name: str) -> List[Instrument]:
+        """Return the metrics of one name, each of its series, in the order in which they were made."""
+        return [metric for metric in self if metric.name == name]
+
+    def rollup(self, name: str, by: Iterable[str] = ()) -> List[Reading]:
+        """Merge the series of a name into one for each combination of the values that the tags `by` have.
+
+        Return their readings, in the order in which their first series were made: by default one of all series, none if
+        there is no metric of this name. Their statistics are those that one metric would have that has seen all: the
+        q99 of all routes, or of each route over all methods. Gauges are merged as the values of several processes are.
+
+        A series without a tag of `by` belongs to a combination without it. The series tagged `overflow=true` holds what
+        may belong to any, so it stays by itself, unless `by` is empty.
+
+        Raises InvalidNameError for what is no name, and InvalidTypeError for a `by` that is no iterable of str.
+        """
+        from tapes.snapshot.rollup import checked_tags, rolled_up  # here, for those who only record
+
+        keys, now = checked_tags(check_name(name), by), self.clock.monotonic()
+        return rolled_up(self.readings(self.series(name), now), keys, now)
 
     def get_stats(self) -> Any:
         """Return the statistics of all metrics as an `addict.Dict` tree along the segments of their names.

@@ -10,7 +10,7 @@ from tapes.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Protocol
+    from typing import Callable, Protocol
 
     from tapes.kinds.kind import Kind, Statistics
     from tapes.naming import Tags
@@ -102,11 +102,7 @@ class Reading:
         origin, now = self.origin, self._now
         if origin is None or now is None:
             return {}
-        try:
-            return origin.kind.view(self.state, now, origin.merge)
-        except Exception as error:  # noqa: BLE001 -- it is logged
-            _log_once(origin, error)
-            return dict.fromkeys(origin.kind.keys)
+        return viewed(origin, origin.kind, lambda: self.state, now, origin.merge)
 
     def __copy__(self) -> Reading:
         return self
@@ -127,15 +123,24 @@ _broken: Set[str] = set()
 """Kinds of which statistics could not be computed, as was logged."""
 
 
-def _log_once(origin: Origin, error: Exception) -> None:
-    if origin.kind not in _broken:
-        _broken.add(origin.kind)
+def viewed(of: object, kind: Kind, state: Callable[[], Any], now: float, merge: str) -> Statistics:
+    """Return the statistics of a state at `now`: None for each key if they cannot be computed, which is logged once."""
+    try:
+        return kind.view(state(), now, merge)
+    except Exception as error:  # noqa: BLE001 -- it is logged
+        _log_once(of, kind, error)
+        return dict.fromkeys(kind.keys)
+
+
+def _log_once(of: object, kind: Kind, error: Exception) -> None:
+    if kind not in _broken:
+        _broken.add(kind)
         import logging  # here, since a program without trouble need not pay for it
 
         logging.getLogger("tapes.registry").warning(
             "The statistics of %r cannot be computed: %r. They are reported as null, and so are those of others of its "
             "kind that fail. All other series are reported.",
-            *(origin, error),
+            *(of, error),
         )
 
 

@@ -145,6 +145,10 @@ class UnifiedRegistry(Registry):
             self._look_after(worker, now - worker.heard)
         self._see_whether_it_keeps_up(now)
 
+    def series(self, name: str) -> List[Instrument]:
+        """Return the metrics of one name, without those of single workers."""
+        return [metric for metric in super().series(name) if metric not in self._own]
+
     def readings(self, metrics: Iterable[Instrument], now: float) -> Iterator[Reading]:
         """Return the readings of some of its metrics, but for those that cannot be read."""
         readings = (self._reading(metric, now) for metric in metrics)
