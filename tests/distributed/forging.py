@@ -7,12 +7,14 @@ from typing import Iterable, Sequence, Tuple, Union
 
 from tapes.distributed import frames
 from tapes.distributed.frames import END, Frame
-from tapes.distributed.records import KINDS
 from tapes.state.gauge import MERGES
 from tests.distributed.simulated import ELSEWHERE, HERE
 
 NEVER = float("-inf")
 Number = Union[int, float, bytes]
+
+KINDS = ("counter", "gauge", "meter", "histogram", "timer")
+"""By their codes."""
 
 
 def frame(

@@ -21,7 +21,6 @@ import pytest
 
 from tapes.distributed import keeping, processes
 from tapes.distributed.frames import END, ENDING, LEAVING
-from tapes.distributed.records import KINDS
 from tapes.distributed.workers import Worker
 from tapes.encoding.json import JsonFormat
 from tapes.registry import Registry
@@ -31,6 +30,7 @@ from tapes.state.buckets import key_of
 from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
 from tests.distributed import forging
+from tests.distributed.forging import KINDS
 from tests.distributed.simulated import ELSEWHERE, HERE, Asking, OtherClock, Simulated, assert_alike, told
 
 LARGEST = sys.float_info.max

@@ -11,10 +11,12 @@ import pytest
 
 from tapes.distributed import keeping
 from tapes.distributed.frames import END, ENDING, LEAVING
-from tapes.distributed.pools import MeterPool
+from tapes.distributed.pools import StatePool
 from tapes.distributed.workers import Worker
 from tapes.encoding.json import JsonFormat
+from tapes.kinds.meter import MeterKind
 from tapes.kinds.timer import TIMER, TimerKind
+from tapes.state.rates import MeterState
 from tapes.testing import ManualClock
 from tests.distributed import forging
 from tests.distributed.forging import counter, frame, gauge, hello, histogram, meter, number, part, series, timer
@@ -263,8 +265,11 @@ def test_a_series_that_cannot_be_merged_shows_what_it_showed(monkeypatch: pytest
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(MeterPool, "state", fail)
-    monkeypatch.setattr(MeterPool, "share", fail)
+    share = StatePool.share
+    monkeypatch.setattr(MeterKind, "here", fail)
+    monkeypatch.setattr(
+        StatePool, "share", lambda pool, source: (fail if type(pool.merged()) is MeterState else share)(pool, source)
+    )
     bench.healthy.registry.counter("orders").increment(4)
     bench.healthy.registry.meter("hits").mark(4)
     bench.healthy.tell(bench.aggregator)
@@ -307,7 +312,7 @@ def test_a_worker_that_cannot_be_merged_takes_no_other_along(monkeypatch: pytest
         gone.registry.counter(name).increment(100)
     gone.registry.meter("hits").mark(100)
     gone.tell(bench.aggregator)
-    monkeypatch.setattr(MeterPool, "retire", lambda *_: 1 / 0)
+    monkeypatch.setattr(MeterKind, "moved", lambda *_: 1 / 0)
     bench.aggregator.retire(bench.aggregator.workers[gone.identity])
     monkeypatch.undo()
     other = Asking(bench.clock)

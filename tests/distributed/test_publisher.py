@@ -13,11 +13,12 @@ import pytest
 
 from tapes.distributed import frames, publishing, records
 from tapes.distributed.frames import END, LEAVING, Frame
-from tapes.distributed.records import Reader
+from tapes.kinds.kind import BY_CODE
 from tapes.registry import Registry
 from tapes.snapshot import Snapshot
 from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
+from tapes.wire import Reader
 from tests.distributed.simulated import Asking, Simulated, apply, assert_alike, buckets_of, stats_of, told
 
 KINDS = ("counter", "gauge", "meter", "histogram", "timer")
@@ -69,7 +70,7 @@ def decoded(sent: List[bytes]) -> List[Frame]:
 def types_of(sent: List[bytes]) -> List[str]:
     """Return what the types of the records in some frames are called."""
     names = {records.HELLO: "hello", records.SERIES: "series", records.REMOVED: "removed"}
-    names.update({codec.type: kind for kind, codec in records.CODECS.items()})
+    names.update({records.STATE + code: str(kind) for code, kind in BY_CODE.items()})
     return [names[kind] for frame in decoded(sent) for kind, _, _ in frame.records()]
 
 

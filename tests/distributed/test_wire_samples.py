@@ -12,7 +12,9 @@ import pytest
 
 from tapes.distributed import frames, journal, keeping, records, unified
 from tapes.distributed.frames import END, ENDING, LEAVING, Frame
-from tapes.distributed.records import CODECS, Hello, HistogramUpdate, Reader, Series, TimerUpdate
+from tapes.distributed.records import Hello, Series
+from tapes.kinds.slices import HistogramUpdate
+from tapes.kinds.timer import TimerUpdate
 from tapes.state.counter import CounterState
 from tapes.state.distribution import EMPTY, Distribution
 from tapes.state.gauge import MERGES, UNSET, GaugeState
@@ -20,7 +22,9 @@ from tapes.state.histogram import NEVER, HistogramState, Slice
 from tapes.state.rates import MeterState
 from tapes.state.timer import TimerState
 from tapes.testing import ManualClock
+from tapes.wire import Reader
 from tests.distributed.simulated import Asking, assert_alike, stats_of
+from tests.distributed.states import KINDS
 
 
 def sample(text: str) -> bytes:
@@ -285,7 +289,7 @@ def test_states_are_written_as_ever(name: str) -> None:
     """Each kind, in each of the forms that it has."""
     kind, state, known, content = STATES[name]
 
-    assert CODECS[kind].state(3, state, known).hex() == content.hex()
+    assert records.state(KINDS[kind], 3, state, known).hex() == content.hex()
 
 
 @pytest.mark.parametrize("name", [name for name in STATES if name != "histogram that has grown"])
@@ -295,7 +299,7 @@ def test_states_are_read_as_ever(name: str) -> None:
     reader = inside(content)
 
     assert records.read_number(reader) == 3
-    assert seen(CODECS[kind].whole(CODECS[kind].read(reader))) == seen(state)
+    assert seen(KINDS[kind].whole(KINDS[kind].read(reader))) == seen(state)
     reader.finish()
 
 
@@ -304,7 +308,7 @@ def test_a_change_of_a_histogram_is_read_as_ever() -> None:
     reader = inside(GROWN_BYTES)
     assert records.read_number(reader) == 3
 
-    assert seen(CODECS["histogram"].read(reader)) == seen(HistogramUpdate(False, 0.0, None, [GROWN.slices[1]]))
+    assert seen(KINDS["histogram"].read(reader)) == seen(HistogramUpdate(False, 0.0, None, [GROWN.slices[1]]))
 
 
 def test_what_is_said_of_workers_and_series() -> None:
@@ -348,14 +352,14 @@ def test_numbers_that_stand_for_something() -> None:
     assert (frames.VERSION, keeping.VERSION) == (1, 1)
     assert (END, LEAVING, ENDING) == (1, 2, 4)
     assert (records.HELLO, records.SERIES, records.REMOVED) == (1, 2, 3)
-    assert {kind: codec.type for kind, codec in CODECS.items()} == {
-        "counter": 10,
-        "gauge": 11,
-        "meter": 12,
-        "histogram": 13,
-        "timer": 14,
+    assert {str(kind): kind.code for kind in KINDS.values()} == {
+        "counter": 0,
+        "gauge": 1,
+        "meter": 2,
+        "histogram": 3,
+        "timer": 4,
     }
-    assert records.KINDS == ("counter", "gauge", "meter", "histogram", "timer")
+    assert (records.STATE, records.NAMED_STATE, records.NAMED) == (10, 15, 255)
     assert MERGES == ("sum", "min", "max", "mean", "last")
 
 
@@ -455,9 +459,9 @@ def aggregated() -> Asking:
         body = (
             records.hello(LOCAL)
             + series
-            + CODECS["counter"].state(0, CounterState(added, 0), None)
+            + records.state(KINDS["counter"], 0, CounterState(added, 0), None)
             + timer
-            + CODECS["timer"].state(1, TIMER, None)
+            + records.state(KINDS["timer"], 1, TIMER, None)
         )
         aggregator.apply(frames.encode(Frame(identity, 1, 0, 1000.5, END, body)))
     aggregator.retire(aggregator.workers[FIRST])

@@ -497,7 +497,7 @@ def test_a_fork_without_hooks(registry: Registry, total: Total, monkeypatch: pyt
         total.value = 15
         return [*found, value(registry)]
 
-    monkeypatch.setattr("tapes.forking.registries", [])
+    monkeypatch.setattr("tapes.process.forking.registries", [])
 
     assert in_child(child) == "[0, 5]"
 

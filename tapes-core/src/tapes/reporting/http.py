@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Optional, Tuple
 
 from tapes.errors import ReporterError
+from tapes.process.descriptors import OwnSocket, own
 from tapes.reporting.connections import GRACE, RETRY, Connections
-from tapes.reporting.descriptors import OwnSocket, own
 from tapes.reporting.page import PageReporter
 from tapes.reporting.renderings import Renderings, no_thread
 

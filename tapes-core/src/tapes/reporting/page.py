@@ -19,7 +19,7 @@ from tapes.reporting.message import Page
 from tapes.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
-    from tapes.reporting.descriptors import OwnSocket
+    from tapes.process.descriptors import OwnSocket
 
 _ADDRESS = re.compile(r"|localhost|[0-9.]+|\[.*\]")
 

@@ -10,17 +10,19 @@ from zlib import crc32
 from tapes.distributed import records
 from tapes.distributed.frames import FrameError
 from tapes.distributed.processes import machine
-from tapes.distributed.records import CODECS, Reader, Series
+from tapes.distributed.records import Series
 from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
 from tapes.distributed.workers import Overflowed, Part
 from tapes.errors import MetricError
+from tapes.kinds.kind import kind_named
 from tapes.name_tree import OVERFLOW
 from tapes.streak import Streak
+from tapes.wire import Reader
 
 if TYPE_CHECKING:
     from tapes.distributed.merging import Merged
-    from tapes.distributed.records import Codec
     from tapes.distributed.workers import Position, Target, Worker
+    from tapes.kinds.kind import Kind
 
 MAGIC = b"tapes-state"
 VERSION = 1
@@ -69,7 +71,7 @@ class KeptSeries(NamedTuple):
 
     series: Series
     merged: Any
-    """The state of what is merged for good; None of gauges, which are not kept."""
+    """The state of what is merged for good; None of kinds that do not last, which are not kept, and of unknown ones."""
     shares: List[KeptShare]
 
 
@@ -119,17 +121,17 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
 def _series(merged: Merged, places: Dict[object, int]) -> bytes:
     """Write a series; if that fails, one that is left out when the file is read."""
     try:
-        codec = CODECS[merged.kind]
-        parts = [_framed(records.series(Series(0, merged.kind, merged.merge, merged.name, merged.tags)))]
-        if merged.kind == "gauge":
+        kind = merged.kind
+        parts = [_framed(records.series(Series(0, kind, merged.merge, merged.name, merged.tags)))]
+        if not kind.lasts:
             return b"".join([*parts, _framed(b""), _U32.pack(0)])
         state, told = merged.kept()
         shares = []
         for source, share in told:
             who, number = (source.worker, source.number) if isinstance(source, Part) else (source, _NOWHERE)
             if who in places:  # a worker that is gone, and could not be merged, takes along no other
-                shares.append(_PAIR.pack(places[who], number) + _framed(codec.write(share, None)))
-        parts += [_framed(codec.write(state, None)), _U32.pack(len(shares)), *shares]
+                shares.append(_PAIR.pack(places[who], number) + _framed(kind.write(share, None)))
+        parts += [_framed(kind.write(state, None)), _U32.pack(len(shares)), *shares]
     except Exception as error:  # noqa: BLE001 -- it is logged
         _FAULTS.failed(f"cannot keep {merged!r}. It keeps all others.", error)
         return _framed(bytes(5)) + _framed(b"") + _U32.pack(0)
@@ -180,18 +182,18 @@ def _kept_series(reader: Reader, workers: int) -> Optional[KeptSeries]:
     parts = [(reader.take(_PAIR), _part(reader)) for _ in range(reader.take(_U32)[0])]
     try:
         new = records.read_series(blocks[0])
-        codec = CODECS[new.kind]
-        if new.kind == "gauge":
+        kind = kind_named(new.kind)
+        if kind is None or not kind.lasts:
             return KeptSeries(new, None, [])
-        state = _state(codec, blocks[1])
-        shares = [KeptShare(who, part, _state(codec, block)) for (who, part), block in parts if who < workers]
+        state = _state(kind, blocks[1])
+        shares = [KeptShare(who, part, _state(kind, block)) for (who, part), block in parts if who < workers]
         return KeptSeries(new, state, shares)
     except FrameError:
         return None
 
 
-def _state(codec: Codec, reader: Reader) -> Any:
-    state = codec.whole(codec.read(reader))
+def _state(kind: Kind, reader: Reader) -> Any:
+    state = kind.whole(kind.read(reader))
     reader.finish()
     return state
 
@@ -242,15 +244,19 @@ def _filled(
 ) -> Tuple[Target, ...]:
     """Put one series into a registry, and return it."""
     new = kept.series
-    if new.kind == "gauge" and not goes_on:
+    kind = kind_named(new.kind)
+    if kind is None:
+        registry.leave_out_kind(new.kind)
+        return ()
+    if not kind.lasts and not goes_on:
         return ()
     is_shared = new.tags != OVERFLOW or any(share.number == _NOWHERE for share in kept.shares)
     try:
         merged = registry.merged(new, new.tags) if is_shared else registry.overflow_series(new)
     except MetricError:  # another version made names that are none here
         return ()
-    if new.kind != "gauge":
-        merged.restore(kept.merged if same_clock else CODECS[new.kind].timeless(kept.merged))
+    if kind.lasts:
+        merged.restore(kept.merged if same_clock else kind.timeless(kept.merged))
     for place, number, state in kept.shares:
         worker = workers[place]
         if worker is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Deque, Dict, Generator, Iterator, List, M
 from tapes.distributed import frames, records
 from tapes.distributed.frames import Frame
 from tapes.distributed.processes import machine, processes, started
-from tapes.distributed.records import CODECS, Hello, Series, is_internal
+from tapes.distributed.records import Hello, Series, is_internal, states
 from tapes.turns import Turns
 
 if TYPE_CHECKING:
@@ -182,20 +182,20 @@ class Publisher:
             turns.go_on()
             numbers = metric.committed(now)
             sent = self._sent.get(metric)
-            codec = CODECS[metric.kind]
+            kind = metric.kind
             if sent is None:
                 number = self._number_of(metric)
-                new = records.series(Series(number, metric.kind, metric.merge, metric.name, metric.tags))
-                first, *others = codec.states(number, self._state(metric, numbers), None)
+                new = records.series(Series(number, kind, metric.merge, metric.name, metric.tags))
+                first, *others = states(kind, number, self._state(metric, numbers), None)
                 yield metric, [new + first, *others], numbers
             elif sent is NAMED:
-                yield metric, codec.states(self._numbers[metric], self._state(metric, numbers), None), numbers
+                yield metric, states(kind, self._numbers[metric], self._state(metric, numbers), None), numbers
             elif differ(metric, numbers, sent):
                 if metric in self._merged:
                     state, known = self._state(metric, numbers), self._state(metric, sent)
                 else:
                     state, known = metric.states(numbers, sent)
-                yield metric, codec.states(self._numbers[metric], state, known), numbers
+                yield metric, states(kind, self._numbers[metric], state, known), numbers
 
     def _state(self, metric: Instrument, numbers: Any) -> Any:
         """Return the state to tell: what has come since another worker that this one was has told its own."""
@@ -213,9 +213,9 @@ class Publisher:
     def _note(self, changes: List[Tuple[Instrument, Any]], *, ends: bool) -> None:
         """Take note that a frame with these changes has been sent."""
         before = {metric: self._sent.get(metric) for metric, _ in changes}
-        states = sum(sent is not None for sent in before.values())
-        self._journal.append(_Past(self.position, before, states, ends=ends))
-        self._states += states
+        kept = sum(sent is not None for sent in before.values())
+        self._journal.append(_Past(self.position, before, kept, ends=ends))
+        self._states += kept
         self._flushes += ends
         self._whole -= ends and self._whole > 0
         self._sequence += 1
@@ -246,8 +246,8 @@ def differ(metric: Instrument, numbers: Any, told: Any) -> bool:
     """Whether a metric has something to tell after it was told, with these numbers each."""
     if numbers is told:
         return False
-    differs = CODECS[metric.kind].differ
-    return differs is None or differs(metric, metric.state(numbers), metric.state(told))
+    kind = metric.kind
+    return not kind.repeats or kind.differs(metric.state(numbers), metric.state(told), metric.merge)
 
 
 def has_recorded(metric: Instrument, now: float, told: Any) -> bool:
@@ -258,13 +258,13 @@ def has_recorded(metric: Instrument, now: float, told: Any) -> bool:
     if not metric.kind.lasts:
         return False
     numbers = metric.committed(now)
-    return CODECS[metric.kind].recorded(metric.state(numbers)) if told is None else differ(metric, numbers, told)
+    return metric.kind.has_recorded(metric.state(numbers)) if told is None else differ(metric, numbers, told)
 
 
 def has_anything_to_say(registry: Registry) -> bool:
     """Whether anything has been counted in a registry, or a gauge of it has a value."""
     now = registry.clock.monotonic()
-    return any(CODECS[metric.kind].recorded(metric.read(now)) for metric in registry)
+    return any(metric.kind.has_recorded(metric.read(now)) for metric in registry)
 
 
 def hello(interval: float, *, settles: bool) -> Hello:

@@ -7,27 +7,30 @@ import math
 import os
 import sys
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple, Type
 
 from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.distributed import frames, records
 from tapes.distributed.frames import Frame, FrameError
-from tapes.distributed.merging import MERGED, Merged
+from tapes.distributed.merging import Merged, class_of
 from tapes.distributed.processes import is_alive, machine, processes
-from tapes.distributed.records import BY_TYPE, OVERFLOW_NAME, Hello, Reader, Series
+from tapes.distributed.records import NAMED_STATE, OVERFLOW_NAME, STATE, Hello, Series
 from tapes.distributed.workers import UNSURE, Overflowed, Position, Worker, alike
 from tapes.errors import MetricError
+from tapes.kinds.kind import BY_CODE, kind_named
 from tapes.name_tree import OVERFLOW
 from tapes.registry import Registry
 from tapes.snapshot.snapshot import Reading
 from tapes.state.histogram import NEVER, slot_start
 from tapes.streak import Streak
+from tapes.wire import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tapes.distributed.workers import Target
     from tapes.instruments import Instrument
+    from tapes.kinds.kind import Kind
     from tapes.naming import Tags
 
 LOGGER_NAME = "tapes.distributed"
@@ -52,6 +55,7 @@ _SILENT_HOST = 86400.0  # seconds after which another aggregator is
 _CALM = 60.0  # seconds without a bad frame after which the next one is news
 _LATE = 5.0  # seconds beyond its lease by which what is shown of a worker may be old, and for so many seconds
 _REMEMBERED = 100_000  # workers that are gone, of which a frame may still come
+_UNKNOWN_KINDS = 16  # kinds that are not known here and that the log names
 
 
 class UnifiedRegistry(Registry):
@@ -107,6 +111,7 @@ class UnifiedRegistry(Registry):
         self._late_since = math.inf
         self._bad_at = 0.0
         self._omissions = Streak(LOGGER_NAME, "The aggregator")
+        self._unknown_kinds: Set[str] = set()
         self._shared: Dict[str, Dict[Tags, Merged]] = {}  # by name and tags, without those that others overflow to
         self._shared_count = 0
         self._messages = self.counter("tapes.aggregator.messages")
@@ -321,21 +326,26 @@ class UnifiedRegistry(Registry):
         series = worker.series
         now = worker.heard - (worker.shift or 0.0)  # by its clock
         reader = Reader(body, now=now, single=worker.settles)
-        for kind, start, end in frame.records():
-            codec = BY_TYPE.get(kind)
+        for what, start, end in frame.records():
+            kind = BY_CODE.get(what - STATE)
             reader.go(start, end)
-            if codec is not None:
+            if kind is not None or what == NAMED_STATE:
                 targets = series.get(records.read_number(reader), () if worker.is_full else None)
                 if targets is None:
                     raise FrameError("A state is of no series that the worker has named.")
-                if targets and targets[0].kind != codec.kind:
-                    raise FrameError(f"A state of a {codec.kind} is not one of {targets[0]!r}.")
-                update = codec.read(reader)
+                if kind is None:
+                    if not targets:  # it is left out, and nobody here may know how to read it
+                        worker.has_recorded = True
+                        continue
+                    kind = _named(targets[0])
+                elif targets and targets[0].kind != kind:
+                    raise FrameError(f"A state of a {kind} is not one of {targets[0]!r}.")
+                update = kind.read(reader)
                 reader.finish()
-                worker.has_recorded = worker.has_recorded or codec.recorded(update)
+                worker.has_recorded = worker.has_recorded or kind.has_recorded(update)
                 for target in targets:
                     target.take(worker, update)
-            elif kind == records.SERIES:
+            elif what == records.SERIES:
                 new = records.read_series(reader)
                 if new.number in series:
                     raise FrameError(f"Two series have the number {new.number}.")
@@ -344,10 +354,10 @@ class UnifiedRegistry(Registry):
                 else:
                     worker.is_full = True
                     self._leave_out(worker, new, f"it has more than {self.max_series:,} series.")
-            elif kind == records.REMOVED:
+            elif what == records.REMOVED:
                 self._remove(worker, series.pop(records.read_removed(reader), ()))
-            elif kind != records.HELLO:
-                raise FrameError(f"There are no records of type {kind}.")
+            elif what != records.HELLO:
+                raise FrameError(f"There are no records of type {what}.")
 
     def _end(self, worker: Worker, frame: Frame) -> None:
         """Take note that everything is known that the worker had recorded by the time of the frame."""
@@ -372,6 +382,10 @@ class UnifiedRegistry(Registry):
 
     def _targets(self, worker: Worker, new: Series) -> Tuple[Target, ...]:
         """Return what the states of a series that a worker names go into; nothing if there is no place for it."""
+        if kind_named(new.kind) is None:
+            self._left_out.increment()
+            self.leave_out_kind(new.kind)
+            return ()
         try:
             overflowed = self._overflowed_series(worker, new)
             if overflowed is not None:
@@ -386,6 +400,16 @@ class UnifiedRegistry(Registry):
         except MetricError as error:
             self._leave_out(worker, new, f"it clashes with what other workers have. {error}")
             return ()
+
+    def leave_out_kind(self, kind: str) -> None:
+        """Log, once, that no series of a kind is counted, as nothing here knows what its states mean."""
+        if kind not in self._unknown_kinds and len(self._unknown_kinds) < _UNKNOWN_KINDS:
+            self._unknown_kinds.add(kind)
+            logging.getLogger(LOGGER_NAME).warning(
+                "The aggregator leaves out all series of the kind %r, which it does not know, and counts everything "
+                "else: install the distribution that has the kind where the aggregator runs, and import it there.",
+                kind,
+            )
 
     def _leave_out(self, worker: Worker, new: Series, reason: str) -> None:
         """Count a series that is left out, and log the first."""
@@ -435,7 +459,7 @@ class UnifiedRegistry(Registry):
 
     def merged(self, new: Series, tags: Tags) -> Merged:
         """Return the series of these tags that the states of a worker's series go into. Raises MetricError."""
-        merged = self.adopt(MERGED[new.kind](new.name, tags, new.merge))
+        merged = self.adopt(_class_of(new)(new.name, tags, new.merge))
         named = self._shared.setdefault(new.name, {})
         if tags not in named:
             named[tags] = merged
@@ -444,7 +468,7 @@ class UnifiedRegistry(Registry):
 
     def overflow_series(self, new: Series) -> Merged:
         """Return the series that others of this name overflow to. It needs no room. Raises MetricError."""
-        return self.adopt(MERGED[new.kind](new.name, OVERFLOW, new.merge))
+        return self.adopt(_class_of(new)(new.name, OVERFLOW, new.merge))
 
     def _own_series(self, worker: Worker, new: Series, shared: Merged) -> Optional[Merged]:
         """Return the series beside a shared one that shows a worker alone.
@@ -456,7 +480,7 @@ class UnifiedRegistry(Registry):
             return known
         if len(self._own) >= self.max_series:
             return None
-        made = MERGED[new.kind](new.name, self._tags_of(worker, new.tags), new.merge)
+        made = _class_of(new)(new.name, self._tags_of(worker, new.tags), new.merge)
         own = self.adopt(made)
         if own is not made:
             if own not in self._own:
@@ -595,6 +619,20 @@ class UnifiedRegistry(Registry):
 
     def __repr__(self) -> str:
         return f"<UnifiedRegistry of {len(self)} series of {len(self.workers)} workers>"
+
+
+def _class_of(new: Series) -> Type[Merged]:
+    """Return the class of the metrics that a series goes into."""
+    kind = kind_named(new.kind)
+    assert kind is not None, f"{new.kind} has been left out"
+    return class_of(kind)
+
+
+def _named(target: Target) -> Kind:
+    """Return the kind of a series whose states do not say it. Raises FrameError if states of its kind do."""
+    if target.kind.code is not None:
+        raise FrameError(f"A state of a kind that has a name is not one of {target!r}.")
+    return target.kind
 
 
 _UNKNOWN = Hello("an unknown host", "", "", 0, 0, 1.0, settles=True)

@@ -16,7 +16,7 @@ from tapes.reporting.tornado.client import Client
 from tapes.reporting.tornado.loops import asyncio_loop, running_loop
 
 if TYPE_CHECKING:
-    from tapes.reporting.descriptors import OwnSocket
+    from tapes.process.descriptors import OwnSocket
     from tapes.reporting.renderings import Renderings
     from tapes.reporting.wakeup import Wakeup
 
