@@ -50,6 +50,10 @@ class Catalogue:
         facts = self.described.get(name, NO_FACTS)
         return facts.or_else(self.described_aside.get(name, NO_FACTS)) if self.described_aside else facts
 
+    def all_facts(self) -> Dict[str, Facts]:
+        """Return what has been said of all names of which something has. Safe without `changing`."""
+        return {name: self.facts(name) for name in (*self.described, *self.described_aside)}
+
     def says(self, name: str, facts: Facts) -> bool:
         """Whether all that is said in `facts` has been said of a name before. Safe without `changing`."""
         there = self.described.get(name, NO_FACTS)

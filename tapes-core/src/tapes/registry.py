@@ -272,6 +272,16 @@ class Registry:
         """Return what has been said of the metric `name`: its description and its unit."""
         return self._catalogue.facts(name)
 
+    def all_facts(self) -> Dict[str, Facts]:
+        """Return what has been said of metrics, by their names."""
+        return self._catalogue.all_facts()
+
+    def describe(self, name: str, facts: Facts) -> None:
+        """Take note of what is said of the metric `name`, if there is one. What was said first stays."""
+        catalogue = self._catalogue
+        with catalogue.changing:
+            catalogue.describe(name, facts)
+
     def snapshot(self) -> Snapshot:
         """Return the readings of all metrics at this moment, in the order in which they were made."""
         from tapes.snapshot.snapshot import Readings, Snapshot  # here, for those who only record

@@ -356,6 +356,8 @@ class UnifiedRegistry(Registry):
                     self._leave_out(worker, new, f"it has more than {self.max_series:,} series.")
             elif what == records.REMOVED:
                 self._remove(worker, series.pop(records.read_removed(reader), ()))
+            elif what == records.FACTS:
+                self.describe(*records.read_facts(reader))
             elif what != records.HELLO:
                 raise FrameError(f"There are no records of type {what}.")
 
