@@ -15,6 +15,7 @@ import math
 import random
 import sys
 import time
+from itertools import chain
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import pytest
@@ -371,7 +372,7 @@ class Scene:
                 assert page["remote"][key].get(statistic) == wanted.get(statistic)
         named = names(snapshot, "", "name")
         changes = self.deliveries.changes(snapshot.readings)
-        for line in [*counters(changes, named), *gauges(snapshot, named)]:
+        for line in chain.from_iterable([*counters(changes, named), *gauges(snapshot, named)]):
             assert "nan" not in line
             assert "inf" not in line
 

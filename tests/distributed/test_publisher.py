@@ -439,6 +439,7 @@ def test_a_flush_gives_no_cause_to_look_for_garbage(bench: Bench, monkeypatch: p
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="This is about CPython's collector of garbage.")
+@pytest.mark.usefixtures("only_new_objects")
 @pytest.mark.parametrize("kind", KINDS)
 def test_reporting_gives_no_cause_to_look_through_everything(bench: Bench, kind: str) -> None:
     """Not even where several pages are still held, and the program itself makes the collector run all the time.

@@ -26,6 +26,7 @@ from tapes.testing import ManualClock
 from tapes.wire import Reader
 from tests.distributed.simulated import Asking, Simulated, assert_alike, stats_of
 from tests.distributed.states import KINDS
+from tests.kinds.peak import PEAK, PeakState
 
 
 def sample(text: str) -> bytes:
@@ -65,6 +66,22 @@ ODD_SERIES_BYTES = sample("""
     01 04                                          # a gauge, merged by last
     07000000 f09f9880 eda080                       # a name that ends with a lone surrogate
     00000000                                       # no tags
+""")
+
+NAMED_SERIES = Series(3, "peak", "sum", "queue", ())
+NAMED_SERIES_BYTES = sample("""
+    02 1b000000                                    # a series, 27 bytes
+    03000000                                       # number 3
+    ff 00                                          # a kind that has a name; merged by sum
+    04000000 7065616b                              # the kind "peak"
+    05000000 7175657565                            # name "queue"
+    00000000                                       # no tags
+""")
+
+NAMED_STATE_BYTES = sample("""
+    0f 0e000000                                    # a state of a kind that has a name, 14 bytes
+    03000000                                       # number 3
+    01 00 0200000000000000                         # what this kind writes: there is a value, 2
 """)
 
 REMOVED_BYTES = sample("""
@@ -320,11 +337,23 @@ def test_a_change_of_a_histogram_is_read_as_ever() -> None:
     assert seen(KINDS["histogram"].read(reader)) == seen(HistogramUpdate(False, 0.0, None, [GROWN.slices[1]]))
 
 
+def test_states_of_a_kind_that_has_a_name() -> None:
+    """The kind writes what follows the number of the series."""
+    assert records.state(PEAK, 3, PeakState(2), None).hex() == NAMED_STATE_BYTES.hex()
+    reader = inside(NAMED_STATE_BYTES)
+    assert records.read_number(reader) == 3
+    assert PEAK.read(reader).peak == 2
+
+
 def test_what_is_said_of_workers_and_series() -> None:
     """It is written and read as ever."""
     assert records.hello(HELLO).hex() == HELLO_BYTES.hex()
     assert records.read_hello(inside(HELLO_BYTES)) == HELLO
-    for series, content in ((SERIES, SERIES_BYTES), (ODD_SERIES, ODD_SERIES_BYTES)):
+    for series, content in (
+        (SERIES, SERIES_BYTES),
+        (ODD_SERIES, ODD_SERIES_BYTES),
+        (NAMED_SERIES, NAMED_SERIES_BYTES),
+    ):
         assert records.series(series).hex() == content.hex()
         assert records.read_series(inside(content)) == series
     assert records.facts("s.sip", FACTS).hex() == FACTS_BYTES.hex()

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import threading
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Iterator, List
 
 import pytest
@@ -20,7 +21,7 @@ from tapes.reporting.statsd.lines import gauges, names
 from tapes.reporting.stream import ThreadedStreamReporter
 from tapes.testing import ManualClock, isolated_registry
 from tests.distributed.whole.programs import Place
-from tests.kinds.peak import PEAK, Peak
+from tests.kinds.peak import PEAK, Peak, PeakKind, PeakState
 
 if TYPE_CHECKING:
     from tapes.naming import Tags
@@ -60,7 +61,7 @@ def test_it_is_recorded_and_shown(registry: Registry) -> None:
     assert json.loads(JsonFormat().encode(snapshot)) == tree
     assert {**json.loads(stream.getvalue()), "tapes.report": None} == {**tree, "tapes.report": None}
     assert [reading.kind for reading in snapshot.readings] == ["peak"] * 3
-    assert list(gauges(snapshot, names(snapshot, "", "name"))) == [
+    assert list(chain.from_iterable(gauges(snapshot, names(snapshot, "", "name")))) == [
         "queue.peak:3|g",
         "queue.shop_eu.peak:0|g\nqueue.shop_eu.peak:-1|g",
     ]
@@ -98,6 +99,26 @@ def test_it_records_what_others_record(registry: Registry) -> None:
         recorder.update(wrong)
     with pytest.raises(InvalidValueError):
         recorder.update(math.nan)
+
+
+def test_records_do_not_wait_to_be_read(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are folded as soon as there are many, so memory does not follow their number."""
+    folds: List[int] = []
+    folded = PeakKind.folded
+
+    def counted(kind: PeakKind, state: PeakState, records: List[float], until: float) -> PeakState:
+        folds.append(len(records))
+        return folded(kind, state, records, until)
+
+    monkeypatch.setattr(PeakKind, "folded", counted)
+    recorder = peak(registry)
+    for value in range(10 * CAPACITY):
+        recorder.update(value)
+    before = sum(folds)
+
+    assert recorder.read(1000.0).peak == 10 * CAPACITY - 1
+    assert before >= 9 * CAPACITY
+    assert max(folds) <= CAPACITY + 1
 
 
 def test_it_begins_at_zero_for_a_test(registry: Registry) -> None:

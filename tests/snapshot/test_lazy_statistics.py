@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from itertools import chain
 from typing import Any, Dict, List
 
 import pytest
@@ -94,7 +95,7 @@ def test_statsd_computes_statistics_only_of_what_it_sends(looks: List[int]) -> N
     named = names(snapshot, "shop.", "name")
     changes = Deliveries().changes(snapshot.readings)
     before = len(looks)
-    lines = list(gauges(snapshot, named))
+    lines = list(chain.from_iterable(gauges(snapshot, named)))
 
     assert len(changes) == SERIES - 1
     assert len(lines) == SERIES * (11 + 14)
@@ -225,7 +226,7 @@ def test_a_view_that_raises_costs_one_series(monkeypatch: pytest.MonkeyPatch, ca
 
     snapshot = registry.snapshot()
     page: Dict[str, Any] = json.loads(JsonFormat().encode(snapshot))
-    lines = list(gauges(snapshot, names(snapshot, "", "name")))
+    lines = list(chain.from_iterable(gauges(snapshot, names(snapshot, "", "name"))))
 
     assert page["broken"] == {"first": {"one": None, "two": None}, "second": {"one": None, "two": None}}
     assert page["counter1"] == {"value": 1, "broken": {"one": None, "two": None}}
