@@ -71,6 +71,13 @@ def removed(place: int = 0) -> bytes:
     return frames.record(3, struct.pack("<I", place))
 
 
+def facts(
+    name: Union[str, bytes], description: Union[str, bytes] = "What it is.", unit: Union[str, bytes] = ""
+) -> bytes:
+    """Return what is said of a name."""
+    return frames.record(4, text(name) + text(description) + text(unit))
+
+
 def counter(increments: Number, decrements: Number = 0, *, place: int = 0) -> bytes:
     """Return the state of a counter."""
     return frames.record(10, struct.pack("<I", place) + number(increments) + number(decrements))

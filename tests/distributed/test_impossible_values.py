@@ -9,7 +9,7 @@ from zlib import crc32
 
 import pytest
 
-from tapes.distributed import keeping
+from tapes.distributed import frames, keeping
 from tapes.distributed.frames import END, ENDING, LEAVING
 from tapes.distributed.pools import StatePool
 from tapes.distributed.workers import Worker
@@ -19,7 +19,7 @@ from tapes.kinds.timer import TIMER, TimerKind
 from tapes.state.rates import MeterState
 from tapes.testing import ManualClock
 from tests.distributed import forging
-from tests.distributed.forging import counter, frame, gauge, hello, histogram, meter, number, part, series, timer
+from tests.distributed.forging import counter, facts, frame, gauge, hello, histogram, meter, number, part, series, timer
 from tests.distributed.simulated import HERE, Asking, Simulated, assert_alike, stats_of, told
 
 NAN, INF, LARGEST = float("nan"), float("inf"), 1.7976931348623157e308
@@ -35,6 +35,11 @@ def of(kind: str, *states: bytes) -> bytes:
 def one(**fields: Any) -> bytes:
     """Return a histogram with one slice, of 950 to 960 unless told otherwise."""
     return of("histogram", histogram(part(**{"start": 950.0, "end": 960.0, **fields})))
+
+
+def described(said: bytes) -> bytes:
+    """Return a hello, a series and what is said of a name."""
+    return hello() + series("counter", "a") + said
 
 
 IMPOSSIBLE: Dict[str, bytes] = {
@@ -61,6 +66,15 @@ IMPOSSIBLE: Dict[str, bytes] = {
     "a name of the aggregator's own": hello() + series("counter", "tapes.aggregator.messages"),
     "a counter that is merged": hello() + series("counter", "a", merge="max"),
     "a number for two series": hello() + series("counter", "a") + series("counter", "b"),
+    "a name of the aggregator's own that is described": described(facts("tapes.aggregator.messages")),
+    "a description of no name": described(facts("a..b")),
+    "a description that is too long": described(facts("a", "d" * 4097)),
+    "a description of two lines": described(facts("a", "one\ntwo")),
+    "a description that is no UTF-8": described(facts("a", b"\xff")),
+    "a unit that is too long": described(facts("a", unit="u" * 65)),
+    "a unit of two lines": described(facts("a", unit="s\r")),
+    "nothing that is said of a name": described(facts("a", "")),
+    "more than is said of a name": described(frames.record(4, facts("a")[5:] + b"\0")),
     "increments below zero": of("counter", counter(-1)),
     "decrements below zero": of("counter", counter(1, -0.5)),
     "increments beyond the largest number": of("counter", counter(HUGE)),

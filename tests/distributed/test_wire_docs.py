@@ -71,6 +71,7 @@ def test_the_records(page: str) -> None:
         records.HELLO: "hello",
         records.SERIES: "series",
         records.REMOVED: "removed",
+        records.FACTS: "facts",
         **{records.STATE + code: str(kind) for code, kind in BY_CODE.items()},
         records.NAMED_STATE: "other",
     }

@@ -13,6 +13,7 @@ from tapes.distributed import frames, records
 from tapes.distributed.frames import FLAGS, Frame
 from tapes.distributed.records import Hello, Series
 from tapes.distributed.slices import HistogramPool
+from tapes.facts import NO_FACTS, Facts
 from tapes.kinds.histogram import HISTOGRAM
 from tapes.registry import Registry
 from tapes.state.buckets import key_of
@@ -91,6 +92,15 @@ def test_series(number: int, kind: str, merge: str, name: str, tags: Dict[str, s
     series = Series(number, kind, merge if kind == "gauge" else "sum", name, tuple(sorted(tags.items())))
 
     assert read(records.series(series), records.read_series) == series
+
+
+@LAW
+@given(names, texts, texts.map(lambda text: text[:16]))
+def test_what_is_said_of_names(name: str, description: str, unit: str) -> None:
+    """In any characters but line breaks."""
+    said = Facts("".join(description.splitlines()), "".join(unit.splitlines()))
+    if said != NO_FACTS:
+        assert read(records.facts(name, said), records.read_facts) == (name, said)
 
 
 @LAW

@@ -13,6 +13,7 @@ import pytest
 from tapes.distributed import frames, journal, keeping, presence, records
 from tapes.distributed.frames import END, ENDING, LEAVING, Frame
 from tapes.distributed.records import Hello, Series
+from tapes.facts import Facts
 from tapes.kinds.slices import HistogramUpdate
 from tapes.kinds.timer import TimerUpdate
 from tapes.state.counter import CounterState
@@ -23,7 +24,7 @@ from tapes.state.rates import MeterState
 from tapes.state.timer import TimerState
 from tapes.testing import ManualClock
 from tapes.wire import Reader
-from tests.distributed.simulated import Asking, assert_alike, stats_of
+from tests.distributed.simulated import Asking, Simulated, assert_alike, stats_of
 from tests.distributed.states import KINDS
 from tests.kinds.peak import PEAK, PeakState
 
@@ -86,6 +87,14 @@ NAMED_STATE_BYTES = sample("""
 REMOVED_BYTES = sample("""
     03 04000000                                    # removed, 4 bytes
     03000000                                       # number 3
+""")
+
+FACTS = Facts("Größe", "bytes")
+FACTS_BYTES = sample("""
+    04 1d000000                                    # what is said of a name, 29 bytes
+    05000000 732e736970                            # name "s.sip"
+    07000000 4772c3b6c39f65                        # description "Größe"
+    05000000 6279746573                            # unit "bytes"
 """)
 
 # A state of the series 3 each.
@@ -347,6 +356,8 @@ def test_what_is_said_of_workers_and_series() -> None:
     ):
         assert records.series(series).hex() == content.hex()
         assert records.read_series(inside(content)) == series
+    assert records.facts("s.sip", FACTS).hex() == FACTS_BYTES.hex()
+    assert records.read_facts(inside(FACTS_BYTES)) == ("s.sip", FACTS)
     assert records.removed(3).hex() == REMOVED_BYTES.hex()
     assert records.read_number(inside(REMOVED_BYTES)) == 3
 
@@ -380,7 +391,7 @@ def test_numbers_that_stand_for_something() -> None:
     """They are part of the format, as is their order."""
     assert (frames.VERSION, keeping.VERSION) == (1, 1)
     assert (END, LEAVING, ENDING) == (1, 2, 4)
-    assert (records.HELLO, records.SERIES, records.REMOVED) == (1, 2, 3)
+    assert (records.HELLO, records.SERIES, records.REMOVED, records.FACTS) == (1, 2, 3, 4)
     assert {str(kind): kind.code for kind in KINDS.values()} == {
         "counter": 0,
         "gauge": 1,
@@ -453,6 +464,32 @@ def test_the_state_of_an_aggregator(monkeypatch: pytest.MonkeyPatch) -> None:
     other = Asking(ManualClock(1001.0))
     keeping.fill(other, keeping.decode(STATE_BYTES))
     assert_alike(stats_of(other), stats_of(aggregator))
+
+
+DESCRIBED_BYTES = sample("""
+    01000000                                       # what is said of one name
+    22000000                                       # its record, 34 bytes with its head
+    04 1d000000 05000000 732e736970 07000000 4772c3b6c39f65 05000000 6279746573
+""")
+
+
+def test_what_is_said_of_names_in_a_state() -> None:
+    """It comes last. Where nothing is said there is no table, as in files from before there was anything to say."""
+    clock = ManualClock(1000.0)
+    aggregator, other = Asking(clock), Asking(clock)
+    worker = Simulated(clock)
+    worker.registry.counter("s.sip").increment()
+    worker.tell(aggregator)
+    without = keeping.encode(aggregator)
+    worker.registry.counter("s.sip", description=FACTS.description, unit=FACTS.unit)
+    worker.tell(aggregator)
+    kept = keeping.encode(aggregator)
+    keeping.fill(other, keeping.decode(kept))
+
+    assert kept.endswith(DESCRIBED_BYTES)
+    assert len(kept) == len(without) + len(DESCRIBED_BYTES)
+    assert keeping.decode(without).facts == []
+    assert other.all_facts() == {"s.sip": FACTS}
 
 
 JOURNAL_BYTES = sample("""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tapes.distributed.merging import Merged
     from tapes.distributed.unified import UnifiedRegistry
     from tapes.distributed.workers import Position, Target, Worker
+    from tapes.facts import Facts
     from tapes.kinds.kind import Kind
 
 MAGIC = b"tapes-state"
@@ -91,6 +92,8 @@ class Kept(NamedTuple):
     """Likewise."""
     generation: int
     """The generation of the journal that goes on from here."""
+    facts: List[Optional[Tuple[str, Facts]]]
+    """What was said of names. None stands for what cannot be."""
 
 
 def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[str] = None) -> bytes:
@@ -115,6 +118,9 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
     parts.append(_U32.pack(len(shared)))
     for merged in shared:
         parts.append(_series(merged, worker_places))
+    described = [records.facts(*said) for said in registry.all_facts().items() if not records.is_internal(said[0])]
+    if described:
+        parts += [_U32.pack(len(described)), *map(_framed, described)]
     body = b"".join(parts)
     return _HEAD.pack(MAGIC, VERSION, crc32(body)) + body
 
@@ -161,8 +167,11 @@ def decode(content: bytes) -> Kept:
         gone.append((identity_gone, (session, sequence)))
     workers = [_kept_worker(reader) for _ in range(reader.take(_U32)[0])]
     series = [_kept_series(reader, len(workers)) for _ in range(reader.take(_U32)[0])]
+    # There is no table of them where nothing was said, as in a file from before there was anything to say.
+    is_described = reader.position < len(body)
+    facts = [_kept_facts(reader) for _ in range(reader.take(_U32)[0])] if is_described else []
     reader.finish()
-    return Kept(identity, system, gone, workers, series, generation)
+    return Kept(identity, system, gone, workers, series, generation, facts)
 
 
 def _kept_worker(reader: Reader) -> Optional[KeptWorker]:
@@ -193,6 +202,15 @@ def _kept_series(reader: Reader, workers: int) -> Optional[KeptSeries]:
         return None
 
 
+def _kept_facts(reader: Reader) -> Optional[Tuple[str, Facts]]:
+    """Read what was said of a name. Return None if that cannot be."""
+    block = _record(reader)
+    try:
+        return records.read_facts(block)
+    except FrameError:
+        return None
+
+
 def _state(kind: Kind, reader: Reader) -> Any:
     state = kind.whole(kind.read(reader))
     reader.finish()
@@ -216,6 +234,9 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
             worker.session, worker.sequence = each.known
         workers.append(worker)
     series = [() if each is None else _filled(registry, each, workers, goes_on, same_clock) for each in kept.series]
+    for said in kept.facts:
+        if said is not None:
+            registry.describe(*said)
     for each, worker in zip(kept.workers, workers):
         if each is None or worker is None:
             continue
@@ -233,7 +254,7 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
             worker.earlier = {targets[0]: number for number, targets in named.items()}
             if not same_clock and worker.hello.machine == kept.machine:  # the system was booted since
                 registry.retire(worker)
-    dropped = kept.series.count(None) + kept.workers.count(None)
+    dropped = kept.series.count(None) + kept.workers.count(None) + kept.facts.count(None)
     if dropped:
         logging.getLogger(LOGGER_NAME).warning(
             "The state of the aggregator has %d series or workers that cannot be: they are left out.", dropped

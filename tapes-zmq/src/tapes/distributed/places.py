@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tapes.distributed.presence import Presence
     from tapes.distributed.records import Series
     from tapes.distributed.workers import Target, Worker
+    from tapes.instruments import Instrument
     from tapes.naming import Tags
     from tapes.registry import Registry
 
@@ -120,6 +121,10 @@ class Places:
         except Exception as error:  # noqa: BLE001 -- it is logged
             self._figures.count_bad(f"cannot merge {target!r} of {worker.name}: {error!r}. It merges its other series.")
             return False
+
+    def is_of_one(self, metric: Instrument) -> bool:
+        """Whether a series is that of a single worker, beside the one of all."""
+        return metric in self._own
 
     def shared(self) -> List[Merged]:
         """Return the series that workers share, and not those that each has of its own."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, List, NamedTuple, Tuple
 
 from tapes.distributed.frames import FrameError, record
 from tapes.errors import MetricError
+from tapes.facts import MAX_DESCRIPTION_BYTES, MAX_UNIT_BYTES, NO_FACTS, Facts, check_facts
 from tapes.kinds.kind import BY_CODE, is_name, kind_named
 from tapes.kinds.slices import PIECE
-from tapes.naming import MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_TAGS, MAX_VALUE_BYTES, check_series
+from tapes.naming import MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_TAGS, MAX_VALUE_BYTES, check_name, check_series
 from tapes.state.gauge import MERGES
 from tapes.wire import Reader, text
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 HELLO = 1
 SERIES = 2
 REMOVED = 3
+FACTS = 4
 STATE = 10
 """The types of records. Those of states follow on `STATE`, by the code of their kind."""
 
@@ -135,9 +137,33 @@ def read_series(reader: Reader) -> Series:
         check_series(name, tags)
     except MetricError as error:
         raise FrameError(str(error)) from None
+    _check_reserved(name, reader)
+    return Series(number, kind, MERGES[merge], name, tags)
+
+
+def facts(name: str, said: Facts) -> bytes:
+    """Write what is said of the metrics of a name."""
+    return record(FACTS, text(name) + text(said.description) + text(said.unit))
+
+
+def read_facts(reader: Reader) -> Tuple[str, Facts]:
+    """Read a name, and what is said of its metrics."""
+    name = reader.text(MAX_NAME_BYTES)
+    description, unit = reader.text(MAX_DESCRIPTION_BYTES), reader.text(MAX_UNIT_BYTES)
+    reader.finish()
+    try:
+        said = check_facts(check_name(name), description, unit)
+    except MetricError as error:
+        raise FrameError(str(error)) from None
+    if said == NO_FACTS:
+        raise FrameError(f"Nothing is said of {name!r}.")
+    _check_reserved(name, reader)
+    return name, said
+
+
+def _check_reserved(name: str, reader: Reader) -> None:
     if is_internal(name) or (reader.single and name.startswith(RESERVED)):
         raise FrameError(f"{name!r} is a name that only aggregators use.")
-    return Series(number, kind, MERGES[merge], name, tags)
 
 
 def _read_kind(reader: Reader) -> str:

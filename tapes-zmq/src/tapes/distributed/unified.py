@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from typing import TYPE_CHECKING, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional
 
 from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.distributed import frames, records
@@ -19,12 +19,14 @@ from tapes.distributed.records import NAMED_STATE, STATE, Hello
 from tapes.distributed.workers import UNSURE, Position, Worker, alike
 from tapes.kinds.kind import BY_CODE
 from tapes.registry import Registry
-from tapes.snapshot.snapshot import Reading, Readings, Snapshot
+from tapes.snapshot.snapshot import Reading
 from tapes.state.histogram import NEVER, slot_start
 from tapes.streak import Streak
 from tapes.wire import Reader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from tapes.distributed.workers import Target
     from tapes.instruments import Instrument
     from tapes.kinds.kind import Kind
@@ -110,11 +112,14 @@ class UnifiedRegistry(Registry):
             self._look_after(worker, now - worker.heard)
         self._figures.see_whether_it_keeps_up(now)
 
-    def snapshot(self) -> Snapshot:
-        """Return the readings of all metrics at this moment, but for those that cannot be read."""
-        now = self.clock.monotonic()
-        readings = (self._reading(metric, now) for metric in self)
-        return Snapshot(self.clock.time(), Readings(reading for reading in readings if reading is not None))
+    def series(self, name: str) -> List[Instrument]:
+        """Return the metrics of one name, without those of single workers."""
+        return [metric for metric in super().series(name) if not self.places.is_of_one(metric)]
+
+    def readings(self, metrics: Iterable[Instrument], now: float) -> Iterator[Reading]:
+        """Return the readings of some of its metrics, but for those that cannot be read."""
+        readings = (self._reading(metric, now) for metric in metrics)
+        return (reading for reading in readings if reading is not None)
 
     def excuse(self, seconds: float) -> None:
         """Do not take it for silence of the workers that this process has not run, nor heard anybody, for a while."""
@@ -158,7 +163,7 @@ class UnifiedRegistry(Registry):
     def _reading(self, metric: Instrument, now: float) -> Optional[Reading]:
         """Return the reading of a metric; None if it cannot be read, which takes no other one along."""
         try:
-            return Reading.of(metric, now)
+            return Reading.of(metric, now, self.facts(metric.name))
         except Exception as error:  # noqa: BLE001 -- it is logged
             self._unreadable.failed(f"cannot read {metric!r}: {error!r}. It is left out, the others are shown.")
             return None
@@ -281,6 +286,8 @@ class UnifiedRegistry(Registry):
                     self.places.leave_out(worker, new, f"it has more than {self.max_series:,} series.")
             elif what == records.REMOVED:
                 self.places.remove(worker, series.pop(records.read_removed(reader), ()))
+            elif what == records.FACTS:
+                self.describe(*records.read_facts(reader))
             elif what != records.HELLO:
                 raise FrameError(f"There are no records of type {what}.")
 
