@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Callable, Deque, Optional
 
 from tornado.ioloop import IOLoop
 
-from tapes.reporting import connections
-from tapes.reporting.exchange import (
+from tapes.pages import connections
+from tapes.pages.parser import (
     TEXT,
     BadRequestError,
     Incoming,
@@ -26,8 +26,8 @@ from tapes.reporting.exchange import (
 if TYPE_CHECKING:
     from http import HTTPStatus
 
-    from tapes.reporting.message import Page
-    from tapes.reporting.renderings import Renderings
+    from tapes.pages.message import Page
+    from tapes.pages.renderings import Renderings
 
 _PIECE = 65536  # bytes that are read at once
 _DRAINED = 64  # pieces that are read and thrown away before a connection is closed all the same

@@ -15,12 +15,12 @@ from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from tapes.encoding import Format
+from tapes.pages.message import Page
+from tapes.pages.parser import METHODS, SERVER, TEXT, headers_of, text_of
+from tapes.pages.renderings import Renderings
+from tapes.pages.reporter import CANNOT_MAKE, PageReporter, format_named
 from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.reporting import checked
-from tapes.reporting.exchange import METHODS, SERVER, TEXT, headers_of, text_of
-from tapes.reporting.message import Page
-from tapes.reporting.page import CANNOT_MAKE, PageReporter, format_named
-from tapes.reporting.renderings import Renderings
 from tapes.reporting.reporter import LOGGER_NAME
 from tapes.reporting.run import Run
 from tapes.reporting.tornado.loops import checked_loop, when_running

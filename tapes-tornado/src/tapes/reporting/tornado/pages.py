@@ -6,14 +6,14 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Tuple
 
-from tapes.reporting.connections import RETRY
-from tapes.reporting.renderings import Renderings
+from tapes.pages.connections import RETRY
+from tapes.pages.renderings import Renderings
 from tapes.reporting.tornado.loops import asyncio_loop
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
 
-    from tapes.reporting.message import MakePage, Page
+    from tapes.pages.message import MakePage, Page
 
     Fetched = asyncio.Future[Page]
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 from tornado.ioloop import IOLoop
 
 from tapes.errors import ReporterError
-from tapes.reporting.connections import GRACE, MAX_CONNECTIONS, RETRY, first_to_go
+from tapes.pages.connections import GRACE, MAX_CONNECTIONS, RETRY, first_to_go
 from tapes.reporting.tornado.client import Client
 from tapes.reporting.tornado.loops import asyncio_loop, running_loop
 
 if TYPE_CHECKING:
+    from tapes.pages.renderings import Renderings
     from tapes.reporting.descriptors import OwnSocket
-    from tapes.reporting.renderings import Renderings
     from tapes.reporting.wakeup import Wakeup
 
 _TICK = 1.0  # seconds between looks at the deadlines of clients, and whether the listening socket is still there

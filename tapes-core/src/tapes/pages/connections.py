@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Protocol, Sequence, TypeVar
 
-from tapes.reporting.exchange import (
+from tapes.pages.parser import (
     TEXT,
     BadRequestError,
     Incoming,
@@ -27,8 +27,8 @@ from tapes.reporting.exchange import (
 if TYPE_CHECKING:
     from http import HTTPStatus
 
-    from tapes.reporting.message import Page
-    from tapes.reporting.renderings import Renderings
+    from tapes.pages.message import Page
+    from tapes.pages.renderings import Renderings
 
 MAX_CONNECTIONS = 32
 """How many connections there may be at a time."""

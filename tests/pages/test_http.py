@@ -13,10 +13,10 @@ import pytest
 
 from tapes import observers
 from tapes.errors import ReporterOptionError, UnknownPluginError
-from tapes.reporting import renderings
-from tapes.reporting.page import PageReporter
+from tapes.pages import renderings
+from tapes.pages.reporter import PageReporter
 from tests.conftest import RunScript, Until
-from tests.reporting.pages import (
+from tests.pages.serving import (
     EVERYTHING,
     PAGE,
     REPORTERS,

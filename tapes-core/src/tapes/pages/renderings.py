@@ -10,7 +10,7 @@ from tapes.reporting.reporter import LOGGER_NAME
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
-    from tapes.reporting.message import MakePage, Page
+    from tapes.pages.message import MakePage, Page
 
 PATIENCE = 15.0
 """Seconds after which a page that is still being made, as a producer hangs, keeps the next one waiting no more."""

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapes.reporting import exchange
-from tapes.reporting.exchange import MAX_HEAD, BadRequestError, Incoming, Request
+from tapes.pages import parser
+from tapes.pages.parser import MAX_HEAD, BadRequestError, Incoming, Request
 
 WORDS = [b"GET", b" ", b"/", b"HTTP/1.1", b"HTTP/1.0", b"\r\n", b"\n", b"\r", b":", b"Host: a", b"Content-Length: 1"]
 
@@ -93,7 +93,7 @@ def test_a_request_has_begun_with_its_first_byte() -> None:
 def test_each_header_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that comes byte by byte costs no more than one that comes at once."""
     looked_at: List[bytes] = []
-    monkeypatch.setattr(exchange, "_check_header", looked_at.append)
+    monkeypatch.setattr(parser, "_check_header", looked_at.append)
     headers = [b"X%d: y" % number for number in range(100)]
     request = b"\r\n".join([b"GET / HTTP/1.1", *headers, b"", b""])
 

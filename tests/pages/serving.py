@@ -13,9 +13,9 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
+from tapes.pages.reporter import PageReporter
 from tapes.registry import Registry
 from tapes.reporting.http import HTTPReporter
-from tapes.reporting.page import PageReporter
 from tapes.reporting.tornado.http import MetricsHandler, TornadoHTTPReporter
 from tapes.snapshot import Snapshot
 from tests.tornado.conftest import LoopThread

@@ -8,9 +8,9 @@ from typing import List
 
 import pytest
 
-from tapes.reporting import renderings
-from tapes.reporting.message import Page
-from tapes.reporting.renderings import AT_ONCE, Renderings
+from tapes.pages import renderings
+from tapes.pages.message import Page
+from tapes.pages.renderings import AT_ONCE, Renderings
 from tapes.testing import ManualClock
 from tests.conftest import Until
 

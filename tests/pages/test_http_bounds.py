@@ -12,10 +12,10 @@ from typing import Any, Iterator
 import pytest
 
 from tapes.errors import ReporterOptionError
-from tapes.reporting.connections import MAX_CONNECTIONS
-from tapes.reporting.page import PageReporter
+from tapes.pages.connections import MAX_CONNECTIONS
+from tapes.pages.reporter import PageReporter
 from tests.conftest import Until
-from tests.reporting.pages import (
+from tests.pages.serving import (
     PAGE,
     Connect,
     FaultyRegistry,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Tu
 from tapes.reporting.reporter import LOGGER_NAME
 
 if TYPE_CHECKING:
-    from tapes.reporting.message import Page
+    from tapes.pages.message import Page
 
 SERVER = "tapes"
 """What servers call themselves. No version: that is nobody's business."""
