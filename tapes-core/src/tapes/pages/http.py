@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional, Tuple
 
 from tapes.errors import ReporterError
 from tapes.pages.connections import GRACE, RETRY, Connections
-from tapes.pages.renderings import Renderings, no_thread
+from tapes.pages.renderings import no_thread
 from tapes.pages.reporter import PageReporter
 from tapes.reporting.descriptors import OwnSocket, own
 
@@ -47,8 +47,7 @@ class HTTPReporter(PageReporter):
         self._wake = own(reading), own(writing)
         for end in self._wake:
             end.setblocking(False)
-        name = type(self).__name__
-        self._connections = Connections(Renderings(self.page, name), self.admits, name)
+        self._connections = Connections(self.application(), type(self).__name__)
 
     def work(self, run: Run) -> None:
         """Accept connections until it is stopped."""

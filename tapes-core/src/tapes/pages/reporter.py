@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, FrozenSet, Mapping, Optional, Sequence
 from tapes.encoding import Format
 from tapes.encoding.json import JsonFormat
 from tapes.errors import ReporterOptionError, quoted
-from tapes.pages.message import Page
-from tapes.pages.parser import host_of
+from tapes.pages.application import Application
+from tapes.pages.message import host_of
+from tapes.pages.route import FormatRoute, only
 from tapes.registry import Registry
 from tapes.reporting import checked
 from tapes.reporting.listening import is_loopback, listen, location, overlap
@@ -30,7 +31,7 @@ CANNOT_MAKE = "could not make its page, and has answered 500 Internal Server Err
 class PageReporter(Reporter):
     """Serves the statistics at `/`, as they are at the moment of the request. How, is up to those that derive from it.
 
-    They call `listen()` when they open, `release()` when they close, and `page()` for each request.
+    They call `listen()` when they open, and `release()` when they close, and serve what `application()` returns.
     """
 
     def __init__(
@@ -86,21 +87,16 @@ class PageReporter(Reporter):
         if listener is not None:
             listener.close()
 
-    def page(self, counted: bool) -> Page:
-        """Make the page and count it as a report, if it is to be `counted`; one that cannot be made is a failure.
-
-        Raises nothing.
-        """
-        try:
-            body = self._format.encode(self.registry.snapshot())
-        except BaseException as error:  # noqa: BLE001 -- not even SystemExit ends the program from here
-            with suppress(Exception):  # by a logging handler or an observer
-                self.failed(error, CANNOT_MAKE)
-            return self._format.media_type, None
-        if counted:
-            with suppress(Exception):  # by a logging handler
-                self.succeeded()
-        return self._format.media_type, body
+    def application(self) -> Application:
+        """Return what answers the requests that come in. A page is a report, and one that cannot be made a failure."""
+        return Application(
+            lambda: self.registry.snapshot(),
+            only(FormatRoute(lambda: self._format)),
+            type(self).__name__,
+            made=self.succeeded,
+            failed=lambda error: self.failed(error, CANNOT_MAKE),
+            admits=self.admits,
+        )
 
     def obstacles(self, earlier: Mapping[str, Reporter]) -> Sequence[str]:
         """Return which of the others listen where it would."""
