@@ -13,11 +13,13 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
+from tapes import pages
 from tapes.pages.reporter import PageReporter
 from tapes.registry import Registry
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.tornado.http import MetricsHandler, TornadoHTTPReporter
 from tapes.snapshot import Snapshot
+from tests.pages.mounting import asgi_server, wsgi_server
 from tests.tornado.conftest import LoopThread
 
 PAGE = b'{"orders":{"value":3}}'
@@ -26,7 +28,7 @@ PAGE = b'{"orders":{"value":3}}'
 REPORTERS = ("HTTPReporter", "TornadoHTTPReporter")
 """What serves the page at a port of its own."""
 
-EVERYTHING = (*REPORTERS, "MetricsHandler")
+EVERYTHING = (*REPORTERS, "MetricsHandler", "wsgi", "asgi")
 """What serves the page."""
 
 MakeReporter = Callable[..., PageReporter]
@@ -112,6 +114,12 @@ def served(kind: str) -> Iterator[Served]:
     registry = FaultyRegistry()
     if kind == "MetricsHandler":
         with application([("/", MetricsHandler, {"registry": registry})]) as (_, port):
+            yield Served(kind, registry, port)
+    elif kind == "wsgi":
+        with wsgi_server(pages.wsgi(registry)) as port:
+            yield Served(kind, registry, port)
+    elif kind == "asgi":
+        with asgi_server(pages.asgi(registry)) as port:
             yield Served(kind, registry, port)
     else:
         with reporters(kind) as make, make(0, registry) as reporter:

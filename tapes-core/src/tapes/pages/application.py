@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Callable, Dict, Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from tapes.errors import quoted
-from tapes.pages.message import METHODS, TEXT, Page, Request, Response, Wanted, host_of, refusal, response_to
+from tapes.pages.hosts import host_of
+from tapes.pages.message import METHODS, TEXT, Page, Request, Response, Wanted, refusal, response_to
+from tapes.pages.processes import PerProcess
 from tapes.pages.renderings import Renderings
 
 if TYPE_CHECKING:
     from tapes.pages.route import Find
     from tapes.snapshot import Snapshot
+
+CANNOT_MAKE = "could not make its page, and has answered 500 Internal Server Error."
+"""What a log says of whoever answers so."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -44,22 +48,15 @@ class Application:
         """
         self._snapshot = snapshot
         self._find = find
-        self._name = name
         self._made = made
         self._failed = failed
         self._admits = admits
-        self._renderings: Dict[int, Renderings] = {}
+        self._renderings = PerProcess(lambda: Renderings(self._make, name))
 
     @property
     def renderings(self) -> Renderings:
-        """What makes the pages of this process: the threads of its parent do not exist here."""
-        pid = os.getpid()
-        found = self._renderings.get(pid)
-        if found is None:
-            found = self._renderings.setdefault(pid, Renderings(self._make, self._name))
-            for other in [key for key in self._renderings if key != pid]:
-                self._renderings.pop(other, None)
-        return found
+        """What makes the pages of this process."""
+        return self._renderings()
 
     def decide(self, request: Request) -> Union[Response, Wanted]:
         """Return the answer to a request, or the page that it wants. Raises nothing."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import Hashable, Mapping, NamedTuple, Optional, Tuple
 
@@ -77,11 +76,6 @@ def fields_of(status: int, media_type: str, length: int) -> Fields:
     """Return the headers of an answer of `length` bytes, without those that are about a server or a connection."""
     fields = (("Content-Type", media_type), ("Content-Length", str(length)), ("Cache-Control", "no-store"))
     return (*fields, ("Allow", ", ".join(METHODS))) if status == HTTPStatus.METHOD_NOT_ALLOWED else fields
-
-
-def host_of(location: str) -> str:
-    """Return the host of a location like `localhost:8889`, in lower case."""
-    return re.sub(r":[0-9]*\Z", "", location).rstrip(".").lower()
 
 
 def _response(method: str, status: HTTPStatus, media_type: str, body: bytes, more: Fields = ()) -> Response:

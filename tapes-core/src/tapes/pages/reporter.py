@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, FrozenSet, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence
 
-from tapes.encoding import Format
-from tapes.encoding.json import JsonFormat
-from tapes.errors import ReporterOptionError, quoted
-from tapes.pages.application import Application
-from tapes.pages.message import host_of
+from tapes.pages.application import CANNOT_MAKE, Application
+from tapes.pages.formats import checked_format
+from tapes.pages.hosts import checked_hosts, is_ours
 from tapes.pages.route import FormatRoute, only
 from tapes.registry import Registry
 from tapes.reporting import checked
@@ -21,11 +18,6 @@ from tapes.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
     from tapes.reporting.descriptors import OwnSocket
-
-_ADDRESS = re.compile(r"|localhost|[0-9.]+|\[.*\]")
-
-CANNOT_MAKE = "could not make its page, and has answered 500 Internal Server Error."
-"""What a log says of whoever answers so."""
 
 
 class PageReporter(Reporter):
@@ -56,8 +48,8 @@ class PageReporter(Reporter):
         self._port = checked.integer("port", port, 0, 65535, "an int from 0, which is any free one, to 65535")
         meaning = "an address of this machine, like '127.0.0.1', or '0.0.0.0' for all"
         self._host = checked.host("host", host, meaning, least=0) or "0.0.0.0"  # as "" is to bind()
-        self._format = format_named(_checked_format(format))
-        self._allowed_hosts = _checked_hosts(allowed_hosts)
+        self._format = checked_format(format)
+        self._allowed_hosts = checked_hosts(allowed_hosts)
         self._is_private = True  # reached from this machine only
         self._listener: Optional[OwnSocket] = None
 
@@ -108,7 +100,7 @@ class PageReporter(Reporter):
 
     def admits(self, host: str) -> bool:
         """Return whether the page may be asked for as that of `host`, which is empty where a client does not say."""
-        return not self._is_private or host in self._allowed_hosts or _ADDRESS.fullmatch(host) is not None
+        return not self._is_private or host in self._allowed_hosts or is_ours(host)
 
     def could_not_accept(self, error: BaseException) -> None:
         """Take note of a client that could not be let in, for want of descriptors for instance. Raises nothing."""
@@ -117,24 +109,3 @@ class PageReporter(Reporter):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({location(self._host, self.port)})"
-
-
-def _checked_hosts(hosts: object) -> FrozenSet[str]:
-    if isinstance(hosts, (list, tuple, set, frozenset)) and all(isinstance(host, str) and host for host in hosts):
-        return frozenset(map(host_of, hosts))
-    raise ReporterOptionError(f"allowed_hosts is a list of names, like ['metrics.example.org'], not {quoted(hosts)}.")
-
-
-def format_named(name: str) -> Format:
-    """Return the format of that name. Raises UnknownPluginError if there is none."""
-    if name == "json":
-        return JsonFormat()
-    from tapes import plugins  # pluggy is imported by nobody who does not need it
-
-    return plugins.format_named(name)
-
-
-def _checked_format(name: object) -> str:
-    if isinstance(name, str):
-        return name
-    raise checked.refusal("format", "the name of a format, like 'json'", name)

@@ -14,9 +14,10 @@ from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from tapes.encoding import Format
-from tapes.pages.application import Application
+from tapes.pages.application import CANNOT_MAKE, Application
+from tapes.pages.formats import format_named
 from tapes.pages.message import METHODS, SERVER, TEXT, Fields, Request, Response, fields_of
-from tapes.pages.reporter import CANNOT_MAKE, PageReporter, format_named
+from tapes.pages.reporter import PageReporter
 from tapes.pages.route import FormatRoute, only
 from tapes.pages.waiter import Waiter
 from tapes.registry import DEFAULT_REGISTRY, Registry
