@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
+import queue
 import socket
 import socketserver
 import threading
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from tapes.pages.asgi_app import ASGI
@@ -73,32 +74,42 @@ def wsgi_server(application: WSGI) -> Iterator[int]:
 @contextmanager
 def asgi_server(application: ASGI) -> Iterator[int]:
     """Serve an application of ASGI on a loop in a thread, and tell it of the beginning and the end. Give the port."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
+    told: queue.Queue[Any] = queue.Queue()
 
-    def run(coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(PATIENCE)
-
-    try:
+    async def run() -> None:
         lifespan = _Lifespan(application)
-        run(lifespan.start())
-        server = run(asyncio.start_server(lambda *ends: _Client(application, *ends).serve(), "127.0.0.1", 0))
-        yield server.sockets[0].getsockname()[1]
+        await lifespan.start()
+        clients: Set[asyncio.Task[None]] = set()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            clients.add(task)
+            try:
+                await _Client(application, reader, writer).serve()
+            finally:
+                clients.discard(task)
+                writer.transport.abort()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=128)
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        told.put((server.sockets[0].getsockname()[1], lambda: loop.call_soon_threadsafe(stopping.set)))
+        await stopping.wait()
         server.close()
-        run(lifespan.stop())
-        run(_cancel_all())
+        for client in list(clients):
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+        await lifespan.stop()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+    thread.start()
+    port, stop = told.get(timeout=PATIENCE)
+    try:
+        yield port
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        stop()
         thread.join(PATIENCE)
-        loop.close()
-
-
-async def _cancel_all() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Lifespan:
@@ -139,12 +150,12 @@ class _Client:
         try:
             await self._serve()
             self._writer.write_eof()
-            await asyncio.wait_for(reading, 1)
-        except (OSError, asyncio.TimeoutError):
-            pass
+            await asyncio.wait([reading], timeout=1)
+        except OSError:
+            pass  # the client has gone
         finally:
             reading.cancel()
-            self._writer.transport.abort() if self._gone.is_set() else self._writer.close()
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def _read(self) -> None:
         try:

@@ -15,9 +15,9 @@ import pytest
 import tapes
 from tapes import pages
 from tapes.errors import ReporterOptionError, UnknownPluginError
-from tapes.pages import asgi_app, wsgi_app
+from tapes.pages import asgi_app, renderings, wsgi_app
 from tapes.pages.asgi_app import ASGI
-from tapes.pages.connections import MAX_CONNECTIONS
+from tapes.pages.renderings import MAX_HELD
 from tapes.pages.wsgi_app import WSGI
 from tapes.testing import isolated_registry
 from tests.conftest import PATIENCE, Until
@@ -162,9 +162,9 @@ def forked(action: Callable[[], bytes]) -> bytes:
 
 def becomes_idle(application: Any) -> bool:
     """Return whether nothing is left of any request, once the threads that make pages have ended."""
-    renderings = application._application.renderings
+    made = application._application.renderings
     deadline = time.monotonic() + PATIENCE
-    while renderings._next or renderings._running or renderings._held or renderings._renderings:
+    while made._next or made._running or made._held or made._renderings:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.002)
@@ -265,7 +265,7 @@ def test_a_large_page_comes_in_pieces(registry: FaultyRegistry, large: str) -> N
 
 def test_a_page_that_hangs_is_503(registry: FaultyRegistry, held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for ever, and nobody is waited for."""
-    monkeypatch.setattr(wsgi_app, "PAGE_TIMEOUT", 0.02)
+    monkeypatch.setattr(wsgi_app, "TIMEOUT", 0.02)
     monkeypatch.setattr(asgi_app, "PAGE_TIMEOUT", 0.02)
     wsgi, asgi = pages.wsgi(registry), pages.asgi(registry)
 
@@ -275,67 +275,62 @@ def test_a_page_that_hangs_is_503(registry: FaultyRegistry, held: Held, monkeypa
         assert not application._application.renderings._renderings
 
 
-def test_the_first_who_waits_makes_room(registry: FaultyRegistry, held: Held, until: Until) -> None:
-    """As many wait as there are places: one more, and the first gets 503, and all the others their page."""
-    wsgi = pages.wsgi(registry)
+def test_all_who_ask_at_the_same_moment_get_one_page(registry: FaultyRegistry, held: Held, until: Until) -> None:
+    """However many they are, in threads or on a loop: the page that is being made, and one more, are all."""
+    wsgi, asgi = pages.wsgi(registry), pages.asgi(registry)
     answers: List[int] = []
+    threads = [threading.Thread(target=lambda: answers.append(call_wsgi(wsgi)[0]), daemon=True) for _ in range(40)]
 
-    def ask() -> None:
-        answers.append(call_wsgi(wsgi)[0])
+    async def ask() -> None:
+        first = Call(asgi)
+        await happened(lambda: held.reached == 2)
+        others = [Call(asgi) for _ in range(200)]
+        await happened(lambda: len(asgi._application.renderings._renderings) == 201)
+        held.release.set()
+        answers.extend([(await each.answer())[0] for each in (first, *others)])
 
-    threads = [threading.Thread(target=ask, daemon=True) for _ in range(MAX_CONNECTIONS + 1)]
     threads[0].start()
-    until(lambda: held.reached)
+    until(lambda: held.reached == 1)
     for thread in threads[1:]:
         thread.start()
-    until(lambda: answers)
-    first = list(answers)
-    held.release.set()
+    until(lambda: len(wsgi._application.renderings._renderings) == 40)
+    asyncio.run(ask())
     for thread in threads:
         thread.join(PATIENCE)
 
-    assert first == [503]
-    assert answers == [503] + [200] * MAX_CONNECTIONS
-    assert becomes_idle(wsgi)
+    assert answers == [200] * 241
+    assert registry.snapshots == 4
 
 
-def test_the_first_who_waits_on_a_loop_makes_room(registry: FaultyRegistry, held: Held) -> None:
-    """It is the same there."""
-    asgi = pages.asgi(registry)
-
-    async def ask() -> List[int]:
-        first = Call(asgi)
-        await happened(lambda: held.reached)
-        others = [Call(asgi) for _ in range(MAX_CONNECTIONS)]
-        answers = [(await first.answer())[0]]
-        held.release.set()
-        return answers + [(await other.answer())[0] for other in others]
-
-    assert asyncio.run(ask()) == [503] + [200] * MAX_CONNECTIONS
-
-
-def test_who_takes_a_page_slowly_makes_room(registry: FaultyRegistry, large: str) -> None:
-    """Its connection is closed: the server sees an error between two pieces, or an answer that is not complete."""
+def test_who_takes_large_pages_slowly_makes_room(
+    registry: FaultyRegistry, large: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest end early: the server sees an error between two pieces, or an answer that is not complete."""
+    monkeypatch.setattr(renderings, "SMALL", LARGE)
     wsgi, asgi = pages.wsgi(registry, large), pages.asgi(registry, large)
     slow = wsgi(environ(), lambda status, headers: None)
     pieces = iter(slow)
     assert len(next(pieces)) == LARGE / 10
-    waiting = [wsgi(environ(), lambda status, headers: None) for _ in range(MAX_CONNECTIONS)]
+    waiting: List[Any] = []
+    for number in range(MAX_HELD):
+        held = wsgi._application.renderings._held
+        while len(held) <= number:  # the thread that has made the page is about to keep it
+            time.sleep(0.002)
+        waiting.append(wsgi(environ(), lambda status, headers: None))
 
     with pytest.raises(ConnectionResetError):
         next(pieces)
     for body in (slow, *waiting):
-        body.close()  # type: ignore[attr-defined]  # as servers do if it is there
+        body.close()
     assert becomes_idle(wsgi)
 
     async def stall() -> List[Dict[str, Any]]:
         slow = Call(asgi)
         slow.blocked = asyncio.get_running_loop().create_future()
-        await happened(lambda: slow.sent)
-        for _ in range(MAX_CONNECTIONS):
-            other = Call(asgi)
-            other.blocked = slow.blocked
-            await happened(lambda: other.sent)  # noqa: B023 -- it is not kept
+        held = asgi._application.renderings._held
+        for number in range(MAX_HELD):
+            await happened(lambda: len(held) > number)  # noqa: B023 -- it is not kept
+            Call(asgi).blocked = slow.blocked
         await asyncio.wait_for(slow.task, PATIENCE)
         return slow.sent
 

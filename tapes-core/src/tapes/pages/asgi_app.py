@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, MutableM
 
 from tapes.pages.connections import PAGE_TIMEOUT, REQUEST_TIMEOUT
 from tapes.pages.message import Request, Response, Wanted, refusal
-from tapes.pages.mount import Places
 from tapes.pages.waiter import Waiter
 
 if TYPE_CHECKING:
@@ -26,13 +25,12 @@ class ASGI:
     """Answers requests with pages, on the loop that serves them. Usable on any loops of a process, and survives forks.
 
     A page is made in a thread and not on the loop, once for all who wait for it, and waited for a minute; then its
-    client has ten seconds to take it. A client that has gone is not waited for. Thirty-two requests are answered at a
-    time; one more has the first of them give up, with 503 if it has not got its page yet.
+    client has ten seconds to take it. One that is not there in time is answered with 503. A client that has gone is not
+    waited for. When large pages are taken slowly, the answers with the oldest end early, as those whose time is up.
     """
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._places = Places()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or go along with the life of a server."""
@@ -53,10 +51,9 @@ class ASGI:
 
     async def _answer(self, request: Request, wanted: Wanted, receive: Receive, send: Send) -> None:
         waiter = Waiter(self._application, wanted, counted=request.method == "GET")
-        self._places.enter(waiter)
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
-            await _first(waiter.page, waiter.dropped, gone, timeout=PAGE_TIMEOUT)
+            await _first(waiter.page, gone, timeout=PAGE_TIMEOUT)
             if waiter.page.done():
                 response = self._application.respond(request, waiter.page.result())
             elif gone.done():
@@ -65,12 +62,11 @@ class ASGI:
                 response = refusal(request.method, HTTPStatus.SERVICE_UNAVAILABLE)
             sending = asyncio.ensure_future(_send(send, response))
             try:
-                await _first(sending, gone, *([waiter.dropped] if waiter.page.done() else []), timeout=REQUEST_TIMEOUT)
+                await _first(sending, gone, waiter.dropped, timeout=REQUEST_TIMEOUT)
             finally:
                 await _end(sending)
         finally:
             waiter.leave()
-            self._places.leave(waiter)
             await _end(gone)
 
 

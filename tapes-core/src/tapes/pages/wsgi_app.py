@@ -7,15 +7,18 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
-from tapes.pages.connections import PAGE_TIMEOUT, RETRY
+from tapes.pages.connections import RETRY
 from tapes.pages.message import Page, Request, Response, Wanted, refusal
-from tapes.pages.mount import Places
 
 if TYPE_CHECKING:
     from tapes.pages.application import Application
+    from tapes.pages.renderings import Renderings
 
 Environ = Dict[str, Any]
 StartResponse = Callable[[str, List[Tuple[str, str]]], object]
+
+TIMEOUT = 25.0
+"""Seconds that a request waits for its page. A server may end a worker whose thread is busy for thirty."""
 
 _PIECE = 65536  # bytes that are handed over at once: a slow client may be let go of between two pieces
 
@@ -23,13 +26,12 @@ _PIECE = 65536  # bytes that are handed over at once: a slow client may be let g
 class WSGI:
     """Answers requests with pages, in the thread of the server that calls it. Thread-safe, and survives forks.
 
-    A page is made in a thread of its own, once for all who wait for it, and waited for a minute. Thirty-two requests
-    are answered at a time; one more has the first of them give up, with 503 if it has not got its page yet.
+    A page is made in a thread of its own, once for all who wait for it. One that is not there in time is answered with
+    503. When large pages are taken slowly, the answers with the oldest end early, with an error in the server.
     """
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._places = Places()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -37,7 +39,7 @@ class WSGI:
         decided = self._application.decide(request)
         if isinstance(decided, Response):
             return _begin(decided, start_response)
-        asker = _Asker(self._application, self._places)
+        asker = _Asker(self._application.renderings)
         try:
             page = asker.wait(decided, counted=request.method == "GET")
             if page is None:
@@ -58,27 +60,25 @@ class WSGI:
 class _Asker:
     """A request that waits for a page in the thread that serves it."""
 
-    def __init__(self, application: Application, places: Places) -> None:
-        self._renderings = application.renderings
-        self._places = places
+    def __init__(self, renderings: Renderings) -> None:
+        self._renderings = renderings
         self._page: Optional[Page] = None
         self._woken = threading.Event()
         self.dropped = False
-        places.enter(self)
 
     def wait(self, wanted: Wanted, *, counted: bool) -> Optional[Page]:
-        """Return the page, or None if it took too long, or too many others came."""
-        deadline = time.monotonic() + PAGE_TIMEOUT
+        """Return the page, or None if it has taken too long."""
+        deadline = time.monotonic() + TIMEOUT
         while not self._renderings.ask(self, wanted, counted=counted):
-            if self._woken.wait(RETRY) or time.monotonic() >= deadline:
+            if time.monotonic() >= deadline:
                 return None
+            time.sleep(RETRY)
         self._woken.wait(max(0.0, deadline - time.monotonic()))
         return self._page
 
     def leave(self) -> None:
         """Let go of the page."""
         self._renderings.leave(self)
-        self._places.leave(self)
 
     def waits(self) -> bool:
         return not self._woken.is_set()
@@ -89,7 +89,6 @@ class _Asker:
 
     def drop(self) -> None:
         self.dropped = True
-        self._woken.set()
 
 
 class _Body:
@@ -102,7 +101,7 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         for start in range(0, len(self._body), _PIECE):
             if self._asker.dropped:  # too late to say so, other than by closing the connection
-                raise ConnectionResetError("The client has taken its page too slowly, and others have come.")
+                raise ConnectionResetError("The page has been taken too slowly: its memory is needed for others.")
             yield self._body[start : start + _PIECE]
 
     def close(self) -> None:
