@@ -29,10 +29,10 @@ def wsgi(
 ) -> WSGI:
     """Return a WSGI application that shows `registry`, by default the process-wide one.
 
-    Without a `format` it has all routes: JSON at `/`. With the name of a format it is that alone, at its root, so that
-    it can be mounted at `/metrics`. With `allowed_hosts` requests for other names than these, an address or `localhost`
-    are refused with 403; by default the server says for whom it is. It works below any prefix, and in processes that
-    are forked after it was made.
+    Without a `format` it has all routes: JSON at its root, and those of plugins. With the name of a format it is that
+    alone, so that it can be mounted at `/metrics`. With `allowed_hosts` requests for other names than these, an address
+    or `localhost` are refused with 403; by default the server says for whom it is. It works below any prefix, and in
+    processes that are forked after it was made.
 
     Raises ReporterOptionError for an argument of the wrong type, and UnknownPluginError for an unknown format.
     """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Optional, Sequence
 from tapes.pages.application import CANNOT_MAKE, Application
 from tapes.pages.formats import checked_format
 from tapes.pages.hosts import checked_hosts, is_ours
+from tapes.pages.plugin_routes import PluginRoutes
 from tapes.pages.route import FormatRoute, only
 from tapes.registry import DEFAULT_REGISTRY
 from tapes.reporting import checked
@@ -14,6 +15,7 @@ from tapes.reporting.reporter import LOGGER_NAME
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
+    from tapes.pages.route import Find
     from tapes.registry import Registry
 
 
@@ -27,7 +29,10 @@ def mounted(
     shown = DEFAULT_REGISTRY if registry is None else checked.registry("registry", registry)
     hosts = checked_hosts(allowed_hosts)
     if format_name is None:
-        find = only(FormatRoute())
+        from tapes import plugins  # pluggy is imported by nobody who does not need it
+
+        plugins.installed()  # now, and not when the first request comes, on an event loop perhaps
+        find: Find = PluginRoutes(FormatRoute())
     else:
         encoding = checked_format(format_name)
         find = only(FormatRoute(lambda: encoding))

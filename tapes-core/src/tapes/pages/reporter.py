@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Mapping, Optional, Sequence
 from tapes.pages.application import CANNOT_MAKE, Application
 from tapes.pages.formats import checked_format
 from tapes.pages.hosts import checked_hosts, is_ours
-from tapes.pages.route import FormatRoute, only
+from tapes.pages.plugin_routes import PluginRoutes
+from tapes.pages.route import FormatRoute
 from tapes.registry import Registry
 from tapes.reporting import checked
 from tapes.reporting.listening import is_loopback, listen, location, overlap
@@ -83,7 +84,7 @@ class PageReporter(Reporter):
         """Return what answers the requests that come in. A page is a report, and one that cannot be made a failure."""
         return Application(
             lambda: self.registry.snapshot(),
-            only(FormatRoute(lambda: self._format)),
+            PluginRoutes(FormatRoute(lambda: self._format)),
             type(self).__name__,
             made=self.succeeded,
             failed=lambda error: self.failed(error, CANNOT_MAKE),
