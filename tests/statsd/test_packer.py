@@ -22,6 +22,7 @@ class FarEnd:
 
     def __init__(self, protocol: str) -> None:
         self._is_stream = protocol != "udp"
+        self.trouble = TimeoutError("It takes nothing more.")
         self.room: Optional[int] = None
         """How many more bytes are taken on a stream, and how many more datagrams; None for all."""
         self.packets: List[bytes] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tapes import forking
+from tapes.process import forking
 
 if TYPE_CHECKING:
     from tapes.catalogue import Catalogue

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Optional, Tuple, Type
 
-from tapes import forking, observers, portable
+from tapes import observers, portable
 from tapes.catalogue import TAGGED, Catalogue
 from tapes.clock import SYSTEM_CLOCK, Clock, is_clock
 from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError, quoted
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
 from tapes.name_tree import OVERFLOW
 from tapes.naming import Tags, canonical_tags, check_name, check_tags
+from tapes.process import forking
 from tapes.state.gauge import MERGES
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ class Registry:
             self._logged, self.notes = logged, notes
 
     def after_fork(self) -> None:
-        """Begin at zero in a child process, with the same metrics. Called by `tapes.forking`."""
+        """Begin at zero in a child process, with the same metrics. Called by `tapes.process.forking`."""
         self.notes = {}
         self._catalogue.after_fork()
 

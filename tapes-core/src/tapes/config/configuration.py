@@ -90,7 +90,7 @@ def configure(config: ConfigSource = None, *, registry: Registry | None = None) 
     """
     # Only who configures pays for the plugins and for what reads constructors.
     from tapes.config.checking import check
-    from tapes.reporting import termination
+    from tapes.process import termination
 
     checked = check(config, registry=registry)
     previous_max_tag_sets = checked.registry.max_tag_sets

@@ -6,10 +6,11 @@ from contextvars import ContextVar
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 
-from tapes import forking, portable
+from tapes import portable
 from tapes.errors import InvalidTypeError, quoted
 from tapes.instruments.instrument import Instrument
 from tapes.kinds.gauge import GAUGE
+from tapes.process import forking
 from tapes.recording import GaugeBuffer, exact
 from tapes.scope import Scope, without_parentheses
 from tapes.state.gauge import MERGES, UNSET, single

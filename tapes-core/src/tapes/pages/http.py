@@ -11,7 +11,7 @@ from tapes.errors import ReporterError
 from tapes.pages.connections import GRACE, RETRY, Connections
 from tapes.pages.renderings import no_thread
 from tapes.pages.reporter import PageReporter
-from tapes.reporting.descriptors import OwnSocket, own
+from tapes.process.descriptors import OwnSocket, own
 
 if TYPE_CHECKING:
     from tapes.reporting.run import Run

@@ -18,7 +18,7 @@ from tapes.reporting.listening import is_loopback, listen, location, overlap
 from tapes.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
-    from tapes.reporting.descriptors import OwnSocket
+    from tapes.process.descriptors import OwnSocket
 
 
 class PageReporter(Reporter):

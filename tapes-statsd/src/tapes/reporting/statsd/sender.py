@@ -128,7 +128,7 @@ class StatsdSender:
                     told.delivered(change)
                     sent.append(*change)
                 if taken < len(packet.data):
-                    raise TimeoutError(f"{self._to} takes nothing more.")
+                    raise self._connection.trouble
                 if not is_stream and number % _BURST == 0:
                     self._sleep(_PAUSE)
         except ConnectionError:

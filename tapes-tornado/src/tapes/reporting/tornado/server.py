@@ -17,7 +17,7 @@ from tapes.reporting.tornado.loops import asyncio_loop, running_loop
 
 if TYPE_CHECKING:
     from tapes.pages.application import Application
-    from tapes.reporting.descriptors import OwnSocket
+    from tapes.process.descriptors import OwnSocket
     from tapes.reporting.wakeup import Wakeup
 
 _TICK = 1.0  # seconds between looks at the deadlines of clients, and whether the listening socket is still there

@@ -7,9 +7,8 @@ import sys
 import threading
 from typing import Callable
 
-from tapes import forking
-from tapes.reporting import termination
-from tapes.reporting.run import alive, stop_all
+from tapes.process import forker, termination
+from tapes.process.ending import alive, stop_all
 
 _after_forker_registered = False
 _finalizer_pid = 0
@@ -58,7 +57,7 @@ def _watch_forker() -> None:
     functions. Those of reporters would go on for ever.
     """
     global _watching_pid
-    ended = forking.forker_ended
+    ended = forker.ended
     if ended is not None and _watching_pid != os.getpid():
         _watching_pid = os.getpid()
         threading.Thread(target=_end_after, args=(ended,), name="tapes-exit", daemon=True).start()

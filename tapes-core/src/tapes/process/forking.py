@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 import sys
 import threading  # its own hook has to come before ours, which may start threads
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING
 from weakref import WeakSet
+
+from tapes.process import forker
 
 if TYPE_CHECKING:
     from collections.abc import MutableSet
@@ -37,14 +39,7 @@ reporters: MutableSet[Forkable] = WeakSet()
 generation = 0
 """How many forks lie between this process and the first one that imported tapes."""
 
-forker_ended: threading.Event | None = None
-"""Set when the thread that has forked this process ends. None if it is the main thread of the interpreter, which exits
-when it ends; there is none in a child that another thread has forked."""
-
 _pid = os.getpid()
-_native_id = getattr(threading, "get_native_id", lambda: None)  # which not every system has
-_main = getattr(threading.main_thread(), "native_id", None)
-_of_thread = threading.local()
 _forking_apart: int | None = None  # the thread that is about to make a child which does something else
 
 
@@ -66,30 +61,12 @@ def is_apart() -> bool:
     return _forking_apart == threading.get_ident()
 
 
-class _Ending:
-    """Is thrown away with the thread that it was made for."""
-
-    def __init__(self) -> None:
-        self.happened = threading.Event()
-
-    def __del__(self) -> None:
-        self.happened.set()
-
-
-def before_fork() -> None:
-    """Note in the thread that forks whether it is the main one: in the child it looks as if it were."""
-    _of_thread.is_main = _native_id() == _main
-
-
 def after_fork() -> None:
     """Tell every registry, then every reporter, that this is a child process."""
-    global _pid, generation, forker_ended, _main
+    global _pid, generation
     _pid = os.getpid()
     generation += 1
-    _main = _native_id()
-    if forker_ended is not None or not getattr(_of_thread, "is_main", True):
-        _of_thread.ending = ending = _Ending()
-        forker_ended = ending.happened
+    forker.after_fork()
     for group in (registries, reporters):
         for member in list(group):
             try:
@@ -106,38 +83,8 @@ def after_fork_without_hooks() -> None:
         after_fork()
 
 
-def in_master_of_uwsgi() -> bool:
-    """Whether this is the master process of uWSGI, which forks workers, and while other threads run at that.
-
-    A thread that holds the interpreter's lock in that moment holds it in the worker for ever.
-    """
-    uwsgi: Any = sys.modules.get("uwsgi")
-    try:
-        return uwsgi is not None and uwsgi.worker_id() == 0 and uwsgi.masterpid() == os.getpid()
-    except Exception:  # noqa: BLE001  it is not the module of the server
-        return False
-
-
-def hindrances() -> List[str]:
-    """Return a warning, with its remedy, for each setting of the server that delays or loses reports."""
-    uwsgi: Any = sys.modules.get("uwsgi")
-    found = []
-    if getattr(uwsgi, "has_threads", 1) == 0:
-        found.append(
-            "This uWSGI runs no threads of Python, so reporters are late, and report for sure only at its end. "
-            "Add enable-threads = true to its configuration."
-        )
-    options = getattr(uwsgi, "opt", None)
-    if isinstance(options, dict) and options.get("die-on-term"):
-        found.append(
-            "With die-on-term, uWSGI ends workers that are busy without their last report. Use "
-            "hook-master-start = unix_signal:15 gracefully_kill_them_all instead of it in its configuration."
-        )
-    return found
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=before_fork, after_in_child=after_fork)
+    os.register_at_fork(before=forker.before_fork, after_in_child=after_fork)
 
 if "uwsgi" in sys.modules:
     try:

@@ -11,14 +11,14 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Dict, List, Optional
 
-from tapes import forking
-from tapes.reporting.descriptors import Identity, identity
-from tapes.reporting.run import EXIT_TIMEOUT, alive, stop_all
+from tapes.process import forking
+from tapes.process.descriptors import Identity, identity
+from tapes.process.ending import EXIT_TIMEOUT, alive, stop_all
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from tapes.reporting.run import Runner
+    from tapes.process.ending import Runner
 
 
 class _End:
@@ -29,7 +29,7 @@ class _End:
         self.over = False
         """Whether the last reports have been made, or have had their time."""
         self.stopped: List[Runner] = [
-            reporter for run, reporter in list(alive.items()) if run.pid == self.pid and not run.stopping.is_set()
+            reporter for run, reporter in list(alive.items()) if run.pid == self.pid and not run.is_stopping
         ]
 
 
@@ -93,7 +93,7 @@ class _Pipe:
         self.ends: Dict[int, Optional[Identity]] = {}
 
     def after_fork(self) -> None:
-        """Tell the parent nothing of the signals of this process. Called by `tapes.forking`."""
+        """Tell the parent nothing of the signals of this process. Called by `tapes.process.forking`."""
         if self.writing >= 0:
             with suppress(ValueError):
                 taken = signal.set_wakeup_fd(-1)

@@ -17,9 +17,9 @@ from typing import Any, Dict, Iterator, List, Set
 
 import pytest
 
+from tapes.process.descriptors import OwnSocket, identity, own
 from tapes.registry import Registry
 from tapes.reporting import Reporter
-from tapes.reporting.descriptors import identity, own
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.statsd import StatsdReporter
 from tapes.reporting.stream import ThreadedStreamReporter
@@ -37,7 +37,7 @@ SECRET = b"of the application"
 
 FIRST = """
 import os, socket
-from tapes.reporting.descriptors import own
+from tapes.process.descriptors import own
 
 os.close(0)
 mine, others = own(socket.socket()), socket.socket()
@@ -140,6 +140,7 @@ class Lines:
         self.received = b""
         if self._is_stream:
             self._listener.listen()
+        self._taking = threading.Lock()
         self._closing = threading.Event()
         self._threads = [threading.Thread(target=self._work, daemon=True)]
         self._threads[0].start()
@@ -169,7 +170,8 @@ class Lines:
     def _read(self, client: socket.socket) -> None:
         with client, suppress(OSError):
             while data := client.recv(65536):
-                self.received += data
+                with self._taking:  # several clients may be read at once
+                    self.received += data
 
 
 def address(descriptor: int, which: str) -> object:
@@ -235,6 +237,46 @@ def test_a_statsd_is_connected_to_again_and_the_application_left_alone(
     application.is_untouched()
     assert statsd.received.count(b"first.value:+1|c") == 1
     assert reporter.failures == 0
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp", "unix"])
+def test_what_was_taken_before_a_descriptor_is_lost_is_told_once(
+    protocol: Any, application: Application, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, until: Until
+) -> None:
+    """The application takes over when a datagram is sent and looked after, or when a stream has taken half a packet."""
+    registry = Registry()
+    path = str(tmp_path / "statsd.sock")
+    options: Any = {"path": path} if protocol == "unix" else {}
+    send, getsockopt = OwnSocket.send, OwnSocket.getsockopt
+
+    def send_half_and_lose(connected: OwnSocket, data: bytes) -> int:
+        taken = send(connected, data[: len(data) // 2])
+        monkeypatch.undo()
+        application.takes({connected.fileno()})
+        return taken
+
+    def lose_and_look(connected: OwnSocket, *arguments: Any) -> Any:
+        monkeypatch.undo()
+        application.takes({connected.fileno()})
+        return getsockopt(connected, *arguments)
+
+    with closing(Lines(protocol, path)) as statsd:
+        with StatsdReporter(3600, "127.0.0.1", statsd.port, None, registry, protocol=protocol, **options) as reporter:
+            until(lambda: reporter.reports)  # it reports once at its start
+            for name in ("first", "second", "third"):
+                registry.counter(name).increment()
+            if protocol == "udp":
+                monkeypatch.setattr(OwnSocket, "getsockopt", lose_and_look)
+                reporter.report()
+            else:
+                monkeypatch.setattr(OwnSocket, "send", send_half_and_lose)
+                with pytest.raises(OSError, match="has closed the descriptor"):
+                    reporter.report()
+            registry.counter("fourth").increment()
+        until(lambda: b"fourth.value:+1|c" in statsd.received)
+
+    application.is_untouched()
+    assert [statsd.received.count(b"%s.value:+1|c" % name) for name in (b"first", b"second", b"third")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("driver", HTTP)

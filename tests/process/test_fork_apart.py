@@ -8,7 +8,7 @@ from typing import List
 
 import pytest
 
-from tapes import forking
+from tapes.process import forking
 from tapes.registry import Registry
 from tests.concurrency.alone import alone, in_child
 from tests.conftest import Until

@@ -48,8 +48,8 @@ atexit.register(tapes.counter("orders").increment)
 def test_reporters_that_hang_hold_up_the_exit_together_and_not_one_by_one(run_script: RunScript) -> None:
     """The exit takes one deadline however many reporters hang, each is logged, and nothing aborts."""
     done = run_script(f"""{PREAMBLE}
-import tapes.reporting.run
-tapes.reporting.run.EXIT_TIMEOUT = 0.3
+import tapes.process.ending
+tapes.process.ending.EXIT_TIMEOUT = 0.3
 
 class Hanging(ScheduledReporter):
     def report(self):
@@ -66,8 +66,8 @@ for _ in range(20):
 def test_a_reporter_that_hangs_takes_no_last_report_from_another(run_script: RunScript) -> None:
     """Although the first reporter uses up the whole deadline, the second one makes its last report."""
     done = run_script(f"""{PREAMBLE}
-import tapes.reporting.run
-tapes.reporting.run.EXIT_TIMEOUT = 3
+import tapes.process.ending
+tapes.process.ending.EXIT_TIMEOUT = 3
 
 class Hanging(ScheduledReporter):
     def report(self):
@@ -112,8 +112,8 @@ first(reporter)
 def test_a_reporter_that_hangs_on_standard_output_does_not_abort_the_exit(run_script: RunScript) -> None:
     """A stalled reader of standard output costs the last report and not the exit status."""
     done = run_script(f"""{PREAMBLE}
-import tapes.reporting.run
-tapes.reporting.run.EXIT_TIMEOUT = 0.3
+import tapes.process.ending
+tapes.process.ending.EXIT_TIMEOUT = 0.3
 reading, writing = os.pipe()
 os.set_blocking(writing, False)
 try:
@@ -237,8 +237,8 @@ reporter.stop()
 def test_a_child_that_a_thread_has_forked_ends_although_a_report_hangs(run_script: RunScript) -> None:
     """A reporter that hangs does not keep such a child alive for more than the deadline."""
     done = run_script(f"""{PREAMBLE}
-import tapes.reporting.run
-tapes.reporting.run.EXIT_TIMEOUT = 0.3
+import tapes.process.ending
+tapes.process.ending.EXIT_TIMEOUT = 0.3
 
 class Hanging(ScheduledReporter):
     def report(self):

@@ -132,8 +132,8 @@ time.sleep(60)
 def test_a_report_that_hangs_does_not_hold_up_the_end(run_script: RunScript) -> None:
     """The process ends when the deadline has passed, with the reports that could be made."""
     done = run_script(f"""{PREAMBLE}
-import tapes.reporting.run
-tapes.reporting.run.EXIT_TIMEOUT = 2
+import tapes.process.ending
+tapes.process.ending.EXIT_TIMEOUT = 2
 
 class Hanging(ScheduledReporter):
     def report(self):
