@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import re
 import socket
@@ -18,7 +19,9 @@ from tapes.pages.reporter import PageReporter
 from tapes.registry import Registry
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.tornado.http import MetricsHandler, TornadoHTTPReporter
+from tapes.reporting.tornado.loops import asyncio_loop
 from tapes.snapshot import Snapshot
+from tests.conftest import PATIENCE
 from tests.pages.mounting import asgi_server, wsgi_server
 from tests.tornado.conftest import LoopThread
 
@@ -102,8 +105,8 @@ def application(handlers: List[Any], **settings: Any) -> Iterator[Tuple[LoopThre
             yield loop, listener.getsockname()[1]
         finally:
             loop.call(server.stop)
-            loop.io_loop.add_callback(server.close_all_connections)
-            loop.call(lambda: None)
+            closing = asyncio.run_coroutine_threadsafe(server.close_all_connections(), asyncio_loop(loop.io_loop))
+            closing.result(PATIENCE)
     finally:
         loop.close()
 
