@@ -15,7 +15,7 @@ import pytest
 import tapes
 from tapes import pages
 from tapes.errors import ReporterOptionError, UnknownPluginError
-from tapes.pages import asgi_app, renderings, wsgi_app
+from tapes.pages import asgi_app, renderings, waiter, wsgi_app
 from tapes.pages.asgi_app import ASGI
 from tapes.pages.renderings import MAX_HELD
 from tapes.pages.wsgi_app import WSGI
@@ -380,6 +380,25 @@ def test_of_a_client_that_has_gone_nothing_is_left(registry: FaultyRegistry, hel
     assert asyncio.run(leave()) == []
     assert becomes_idle(asgi)
     assert registry.snapshots == 1
+
+
+def test_who_has_gone_asks_no_more(registry: FaultyRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no thread can be started, a page is asked for again and again, as long as somebody waits for it."""
+    asked: List[Any] = []
+    asgi = pages.asgi(registry)
+    monkeypatch.setattr(waiter, "RETRY", 0.001)
+    monkeypatch.setattr(asgi._application.renderings, "ask", lambda *args, counted: asked.append(counted))
+
+    async def leave() -> None:
+        gone = Call(asgi)
+        await happened(lambda: len(asked) > 2)
+        gone.messages.put_nowait({"type": "http.disconnect"})
+        await asyncio.wait_for(gone.task, PATIENCE)
+        asked.clear()
+        await asyncio.sleep(0.02)
+
+    asyncio.run(leave())
+    assert asked == []
 
 
 def test_a_client_that_goes_while_it_is_sent_a_page_is_let_go(registry: FaultyRegistry, large: str) -> None:
