@@ -382,6 +382,24 @@ def test_of_a_client_that_has_gone_nothing_is_left(registry: FaultyRegistry, hel
     assert registry.snapshots == 1
 
 
+@pytest.mark.parametrize("more", [False, True])
+def test_what_calls_it_may_tell_of_no_end(registry: FaultyRegistry, more: bool) -> None:
+    """A request that comes again and again at once, or with a body without end, does not hold up the loop."""
+    asgi = pages.asgi(registry)
+    sent: List[Any] = []
+
+    async def receive() -> Dict[str, Any]:
+        return {"type": "http.request", "body": b"x", "more_body": more}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    asyncio.run(asyncio.wait_for(asgi(scope, receive, send), PATIENCE))
+
+    assert (sent[0]["status"], sent[1]["body"]) == (200, PAGE)
+
+
 def test_who_has_gone_asks_no_more(registry: FaultyRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     """If no thread can be started, a page is asked for again and again, as long as somebody waits for it."""
     asked: List[Any] = []

@@ -31,12 +31,13 @@ mounted: Callable[
 
 
 class Text:
-    """A route that depends on nothing."""
+    """A route that depends on a header."""
 
-    def variant(self, headers: Headers) -> None:
-        """Return None."""
+    def variant(self, headers: Headers) -> str:
+        """Return the language."""
+        return headers.get("accept-language", "")[:2]
 
-    def page(self, snapshot: Snapshot, variant: Hashable) -> Page:
+    def page(self, snapshot: Snapshot, variant: str) -> Page:
         """Say how much there is."""
         return Page("text/plain", str(len(snapshot.readings)).encode())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Hashable, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Hashable, Optional, Protocol
 
 from tapes.encoding.json import JsonFormat
 from tapes.pages.message import Headers, Page
@@ -27,7 +27,7 @@ class Route(Protocol):
         """
         ...
 
-    def page(self, snapshot: Snapshot, variant: Hashable) -> Page:
+    def page(self, snapshot: Snapshot, variant: Any) -> Page:
         """Show `snapshot`. Called from a thread of its own."""
         ...
 
