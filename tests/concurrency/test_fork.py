@@ -185,7 +185,7 @@ def fork_in_uwsgi(hooks: bool) -> List[int]:
     registry = tapes.Registry()
     counter = registry.counter("requests")
     counter.increment(100)
-    inside: Any = sys.modules["tapes.forking"]
+    inside: Any = sys.modules["tapes.process.forking"]
     kept = inside.registries
     if not hooks:
         inside.registries = type(kept)()

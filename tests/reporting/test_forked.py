@@ -246,7 +246,7 @@ def test_the_exit_of_a_child_without_hooks_waits_for_no_ghost(run_script: RunScr
     """A child in which no hook ran exits at once: the run of the parent is not its own to end."""
     done = run_script(f"""{PREAMBLE}
 import select, tapes.reporting.run
-tapes.reporting.run.EXIT_TIMEOUT = 60
+tapes.process.ending.EXIT_TIMEOUT = 60
 reporter, server = ThreadedStreamReporter(3600), HTTPReporter(0)
 reporter.start()
 server.start()
@@ -254,7 +254,7 @@ first(reporter)
 
 def child():
     began = time.monotonic()
-    tapes.reporting.run.stop_all()
+    tapes.process.ending.stop_all()
     assert time.monotonic() - began < 30
 
 in_child(child, fork_without_hooks)

@@ -12,10 +12,11 @@ import pytest
 
 from tapes import observers
 from tapes.errors import ReporterError
+from tapes.process.ending import alive
 from tapes.registry import Registry
 from tapes.reporting import Reporter
 from tapes.reporting.http import HTTPReporter
-from tapes.reporting.run import Run, alive
+from tapes.reporting.run import Run
 from tapes.testing import MemoryReporter, ReporterContract
 
 

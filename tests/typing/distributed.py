@@ -8,11 +8,11 @@ from typing import Any, Iterable, Optional, Tuple
 
 from typing_extensions import assert_type
 
-from tapes import forking
 from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.distributed.reporter import ZmqReporter
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.instruments import Counter, Instrument, Timer
+from tapes.process import forking
 from tapes.registry import Registry
 from tapes.reporting import Reporter, ScheduledReporter
 from tapes.reporting.http import HTTPReporter

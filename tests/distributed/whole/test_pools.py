@@ -63,8 +63,8 @@ def test_a_process_that_is_stuck_outside_of_the_interpreter_can_be_terminated(pl
     program = place.run(
         """
         import ctypes
-        import tapes.reporting.run, tapes.reporting.termination
-        tapes.reporting.run.EXIT_TIMEOUT = tapes.reporting.termination.EXIT_TIMEOUT = 1
+        import tapes.process.ending, tapes.process.termination
+        tapes.process.ending.EXIT_TIMEOUT = tapes.process.termination.EXIT_TIMEOUT = 1
 
         registry = worker_registry(interval=3600)
         served = registry.counter("served")

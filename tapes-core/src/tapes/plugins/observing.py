@@ -6,8 +6,9 @@ import os
 import threading
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
-from tapes import forking, observers
+from tapes import observers
 from tapes.plugins.loading import describe
+from tapes.process import forking
 from tapes.registry import Registry
 from tapes.streak import Streak
 

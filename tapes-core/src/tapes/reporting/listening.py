@@ -8,7 +8,7 @@ import socket
 from typing import Any, Optional, Tuple
 
 from tapes.errors import ReporterOptionError
-from tapes.reporting.descriptors import OwnSocket, own
+from tapes.process.descriptors import OwnSocket, own
 
 _BACKLOG = 128
 

@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from typing import Optional
 
-from tapes.reporting.descriptors import Identity, identity, of
+from tapes.process.descriptors import Identity, identity, of
 
 # Not to wait for a reader, where the file is a named pipe; and the line of a terminal is no business of a log.
 _FLAGS = (

@@ -170,7 +170,7 @@ class PushReporter(ScheduledReporter):
         self.close()
 
     def after_fork(self) -> None:
-        """Become a reporter of this child process. Called by `tapes.forking`."""
+        """Become a reporter of this child process. Called by `tapes.process.forking`."""
         super().after_fork()
         self._has_inherited = False  # if it does not go on here, whoever starts it learns what is wrong
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Optional, Set, TypeVar
 # What a report is made with: the threads of reporters import nothing, as a fork may come meanwhile.
 import tapes.snapshot.snapshot
 import tapes.state.quantiles  # noqa: F401
-from tapes import forking, observers
+from tapes import observers
 from tapes.errors import ReporterStateError
+from tapes.process import forking, servers
+from tapes.process.ending import alive
+from tapes.process.exits import prepare_exit
 from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.reporting import checked
-from tapes.reporting.exits import prepare_exit
-from tapes.reporting.run import Run, alive
+from tapes.reporting.run import Run
 from tapes.reporting.trouble import explained
 from tapes.streak import Streak
 
@@ -234,7 +236,7 @@ class Reporter(ABC):
             run.done.set()
 
     def after_fork(self) -> None:
-        """Become a reporter of this child process. Called by `tapes.forking`."""
+        """Become a reporter of this child process. Called by `tapes.process.forking`."""
         was_running = self._leave_parent()
         prepare_exit()
         if was_running and self.survives_fork and not forking.is_apart():
@@ -259,7 +261,7 @@ class Reporter(ABC):
             self._run = run
         try:
             self._streak = Streak(LOGGER_NAME, repr(self))
-            if self.survives_fork and forking.in_master_of_uwsgi():
+            if self.survives_fork and servers.in_master_of_uwsgi():
                 run.deferred = run.launched = True
                 return
             try:
@@ -343,7 +345,7 @@ _warned: Set[str] = set()
 
 def _warn_of_server() -> None:
     """Log, once in a process, each server setting that delays or loses reports."""
-    for hindrance in forking.hindrances():
+    for hindrance in servers.hindrances():
         if hindrance not in _warned:
             _warned.add(hindrance)
             import logging

@@ -14,7 +14,7 @@ from zmq.utils.monitor import recv_monitor_message
 from tapes.distributed import trust
 from tapes.distributed.claims import is_awaited
 from tapes.errors import ReporterError
-from tapes.reporting.descriptors import identity
+from tapes.process.descriptors import identity
 
 if TYPE_CHECKING:
     from tapes.distributed.addresses import Address

@@ -11,11 +11,11 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, ClassVar, Dict, Optional, Set
 
-from tapes import forking
 from tapes.distributed.fates import STOP, Fate, Forked
-from tapes.distributed.unified import LOGGER_NAME
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.errors import ReporterError
-from tapes.reporting.descriptors import identity
+from tapes.process import forking
+from tapes.process.descriptors import identity
 
 _READY = 30.0  # seconds in which it has to be ready
 _MOMENT = 1.0  # seconds in which it ends if it is interrupted while it starts

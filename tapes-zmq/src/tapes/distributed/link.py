@@ -10,7 +10,7 @@ import zmq
 
 from tapes.distributed import frames, upstream
 from tapes.distributed.processes import is_at_work
-from tapes.reporting.run import is_ending
+from tapes.process.ending import is_ending
 
 if TYPE_CHECKING:
     from tapes.distributed.connection import Connection

@@ -10,14 +10,14 @@ from weakref import WeakSet
 from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.distributed import addresses
 from tapes.distributed.aggregator import RegistryAggregator
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.publishing import has_recorded
 from tapes.distributed.trust import Trust, users
-from tapes.distributed.unified import LOGGER_NAME
+from tapes.process.ending import after_last_reports
+from tapes.process.exits import prepare_exit
 from tapes.registry import Registry
 from tapes.reporting import checked
-from tapes.reporting.exits import prepare_exit
 from tapes.reporting.reporter import STOP_TIMEOUT
-from tapes.reporting.run import after_last_reports
 
 if TYPE_CHECKING:
     from tapes.distributed.reporter import ZmqReporter
@@ -103,7 +103,7 @@ class DistributedRegistry(Registry):
             publisher.stop(timeout)
 
     def after_fork(self) -> None:
-        """Begin at zero in a child process. Called by `tapes.forking`."""
+        """Begin at zero in a child process. Called by `tapes.process.forking`."""
         super().after_fork()
         self._connecting = threading.RLock()
         self._said = False

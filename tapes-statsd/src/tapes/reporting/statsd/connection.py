@@ -10,7 +10,7 @@ import socket
 import sys
 from typing import Any, List, Literal, NamedTuple, Optional, Tuple
 
-from tapes.reporting.descriptors import OwnSocket, own
+from tapes.process.descriptors import OwnSocket, own
 from tapes.reporting.listening import location
 
 Protocol = Literal["udp", "tcp", "unix"]
@@ -64,6 +64,8 @@ class Connection:
         self._is_datagram = destination.protocol == "udp"
         self._pid = os.getpid()
         self._socket: Optional[OwnSocket] = None
+        self.trouble: OSError = TimeoutError(f"{destination} takes nothing more.")
+        """Why the last packet that was not taken as a whole was not."""
         self._address: Optional[_Address] = None
         self._untried: List[_Address] = []  # other addresses of the host, for as long as nothing was sent to this one
         self._known: List[_Address] = []
@@ -81,14 +83,14 @@ class Connection:
         """
         if self._socket is None or self._pid != os.getpid():
             return None
-        if self._socket.lost:
+        try:
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                return self._broken(OSError(code, os.strerror(code)))
+            if not self._is_datagram and _has_ended(self._socket):
+                self.close()  # in good order, so everything was read
+        except OSError:  # the program has closed the descriptor, which refuses nothing of what was sent before
             self.close()
-            return None
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            return self._broken(OSError(code, os.strerror(code)))
-        if not self._is_datagram and _has_ended(self._socket):
-            self.close()  # in good order, so everything was read
         return None
 
     def connect(self, now: float) -> None:
@@ -102,7 +104,8 @@ class Connection:
     def send(self, data: bytes) -> int:
         """Send a packet, and return how many bytes of it were taken. On a stream that may be less than all of them.
 
-        Raises OSError. Then, and when less was taken, the connection is closed.
+        Then `trouble` says why. Raises OSError if nothing was taken, or if what was taken has been refused. Then, and
+        when less was taken, the connection is closed.
         """
         taken = self._send_datagram(data) if self._is_datagram else self._send_on_stream(data)
         self._in_trouble = taken < len(data)
@@ -140,8 +143,11 @@ class Connection:
                 taken += self._socket.send(data[taken:])
         except socket.timeout:
             self.close()  # a line that was cut off must not be gone on with
+            self.trouble = TimeoutError(f"{self._destination} takes nothing more.")
         except OSError as error:
-            raise self._broken(error) from error
+            self.trouble = self._broken(error)
+            if not taken or isinstance(self.trouble, ConnectionError):
+                raise self.trouble from error
         return taken
 
     def _connect_to_next(self) -> None:

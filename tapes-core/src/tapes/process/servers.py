@@ -1,0 +1,37 @@
+"""What the server that a process belongs to has set up."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, List
+
+
+def in_master_of_uwsgi() -> bool:
+    """Whether this is the master process of uWSGI, which forks workers, and while other threads run at that.
+
+    A thread that holds the interpreter's lock in that moment holds it in the worker for ever.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    try:
+        return uwsgi is not None and uwsgi.worker_id() == 0 and uwsgi.masterpid() == os.getpid()
+    except Exception:  # noqa: BLE001  it is not the module of the server
+        return False
+
+
+def hindrances() -> List[str]:
+    """Return a warning, with its remedy, for each setting of the server that delays or loses reports."""
+    uwsgi: Any = sys.modules.get("uwsgi")
+    found = []
+    if getattr(uwsgi, "has_threads", 1) == 0:
+        found.append(
+            "This uWSGI runs no threads of Python, so reporters are late, and report for sure only at its end. "
+            "Add enable-threads = true to its configuration."
+        )
+    options = getattr(uwsgi, "opt", None)
+    if isinstance(options, dict) and options.get("die-on-term"):
+        found.append(
+            "With die-on-term, uWSGI ends workers that are busy without their last report. Use "
+            "hook-master-start = unix_signal:15 gracefully_kill_them_all instead of it in its configuration."
+        )
+    return found

@@ -1,0 +1,146 @@
+"""Children that are forked to do something else."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import List
+
+import pytest
+
+from tapes.process import forking
+from tapes.registry import Registry
+from tests.concurrency.alone import alone, in_child
+from tests.conftest import Until
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+
+def tell(writing: int, registry: Registry, *reporters: object) -> int:
+    """In a child: say what a counter shows, and which reporters run."""
+    running = "".join("+" if getattr(reporter, "running", False) else "-" for reporter in reporters)
+    os.write(writing, f"{registry.get_stats().orders.value}{running} ".encode())
+    return 0
+
+
+def fork_apart_and_not() -> List[str]:
+    """Fork apart, then as usual, then apart and as usual from there. Return what the children have to say."""
+    from tapes.testing import MemoryReporter
+
+    registry = Registry()
+    orders = registry.counter("orders")
+    orders.increment(5)
+    reporter = MemoryReporter(3600, registry)
+    reporter.start()
+    stopped = MemoryReporter(3600, registry)
+    reading, writing = os.pipe()
+
+    pid = forking.fork_apart()
+    if not pid:
+        in_child(lambda: tell(writing, registry, reporter, stopped))
+    assert os.waitpid(pid, 0)[1] == 0
+    pid = os.fork()
+    if not pid:
+        in_child(lambda: tell(writing, registry, reporter, stopped))
+    assert os.waitpid(pid, 0)[1] == 0
+
+    def start_and_fork() -> int:
+        reporter.start()
+        orders.increment(3)
+        child = os.fork()
+        if not child:
+            in_child(lambda: tell(writing, registry, reporter, stopped))
+        assert os.waitpid(child, 0)[1] == 0
+        assert not forking.is_apart()
+        return tell(writing, registry, reporter, stopped)
+
+    pid = forking.fork_apart()
+    if not pid:
+        in_child(start_and_fork)
+    assert os.waitpid(pid, 0)[1] == 0
+    tell(writing, registry, reporter, stopped)
+    assert not forking.is_apart()
+    reporter.stop()
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        return pipe.read().split()
+
+
+def test_reporters_do_not_go_on_in_a_child_that_is_apart() -> None:
+    """Registries begin at zero there as in any child. What the child starts itself goes on in its own children."""
+    assert alone(fork_apart_and_not) == ["0--", "0+-", "0+-", "3+-", "5+-"]
+
+
+def fork_in_two_threads() -> List[str]:
+    """Fork apart in one thread while another forks as usual. Return what the usual children have to say."""
+    from tapes.testing import MemoryReporter
+
+    registry = Registry()
+    registry.counter("orders").increment(5)
+    reporter = MemoryReporter(3600, registry)
+    reporter.start()
+    reading, writing = os.pipe()
+    stopping = threading.Event()
+
+    def fork_apart() -> None:
+        while not stopping.is_set():
+            child = forking.fork_apart()
+            if not child:
+                in_child(lambda: 1 if reporter.running else 0)
+            assert os.waitpid(child, 0)[1] == 0
+
+    apart = threading.Thread(target=fork_apart)
+    apart.start()
+    for _ in range(30):
+        pid = os.fork()
+        if not pid:
+            in_child(lambda: tell(writing, registry, reporter))
+        assert os.waitpid(pid, 0)[1] == 0
+    stopping.set()
+    apart.join()
+    reporter.stop()
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        return pipe.read().split()
+
+
+def test_it_concerns_the_fork_of_one_thread() -> None:
+    """A fork as usual, in another thread and at the same time, makes a child as usual."""
+    assert alone(fork_in_two_threads) == ["0+"] * 30
+
+
+def test_it_is_told_by_the_thread(monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
+    """While one thread is in the middle of such a fork, a fork in any other is one as usual."""
+    begun, go_on = threading.Event(), threading.Event()
+    seen: List[bool] = []
+
+    def fork() -> int:
+        seen.append(forking.is_apart())
+        begun.set()
+        assert go_on.wait(30)
+        return 1
+
+    monkeypatch.setattr(os, "fork", fork)
+    thread = threading.Thread(target=forking.fork_apart)
+    thread.start()
+    until(begun.is_set)
+    seen.append(forking.is_apart())
+    go_on.set()
+    thread.join()
+
+    assert [*seen, forking.is_apart()] == [True, False, False]
+
+
+def test_a_fork_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is raised, and the next fork is one as usual."""
+
+    def fork() -> int:
+        assert forking.is_apart()
+        raise OSError("no more processes")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fork", fork)
+        with pytest.raises(OSError, match="no more processes"):
+            forking.fork_apart()
+
+    assert not forking.is_apart()
