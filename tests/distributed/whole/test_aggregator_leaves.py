@@ -156,7 +156,7 @@ def test_a_parent_that_is_killed_while_it_starts(place: Place) -> None:
     program = place.run("""
         with aggregator(state_path=FOLDER / "state"):
             pass
-        from tapes.distributed import aggregator as module
+        from tapes.distributed import service as module
 
         module._CATCHING_UP = (HOUR, HOUR)
         threading.Thread(target=lambda: (until((FOLDER / "a").exists), os.kill(os.getpid(), signal.SIGKILL))).start()

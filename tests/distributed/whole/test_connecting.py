@@ -112,7 +112,7 @@ def test_who_has_nothing_to_tell_is_not_held_up_at_exit(place: Place) -> None:
 def test_an_aggregator_says_that_nobody_has_come(place: Place) -> None:
     """Where all workers have forgotten to connect, and end without a word, the aggregator says so."""
     program = place.run("""
-        from tapes.distributed import aggregator as module
+        from tapes.distributed import service as module
 
         module._ALONE = 0.3
         registry = worker_registry()

@@ -428,7 +428,7 @@ def test_starting_and_stopping_leaves_nothing_open(place: Place, earlier: List[i
 def test_ctrl_c_while_it_starts_leaves_nothing(place: Place) -> None:
     """An aggregator that catches up with what was before takes a while: who gives up has no process left."""
     program = place.run("""
-        from tapes.distributed import aggregator as module
+        from tapes.distributed import service as module
 
         path = FOLDER / "state"
         with aggregator(state_path=path):
