@@ -27,7 +27,7 @@ def tapes_reporters():
 
 
 def test_plugins_of_core(distributions: Distributions) -> None:
-    """With core alone its plugin, reporters and format are listed, and the exit status is 0."""
+    """With core alone its plugin, reporters, format and route are listed, and the exit status is 0."""
     done = distributions.run_module("tapes", "plugins")
 
     assert done == (
@@ -42,6 +42,9 @@ def test_plugins_of_core(distributions: Distributions) -> None:
             "\n"
             "FORMAT  DISTRIBUTION      STATUS\n"
             f"json    tapes-core {V}  ok\n"
+            "\n"
+            "ROUTE  DISTRIBUTION      STATUS\n"
+            f"/      tapes-core {V}  ok\n"
         ),
         "",
     )
@@ -74,6 +77,9 @@ def test_plugins_with_faults(distributions: Distributions) -> None:
             "\n"
             "FORMAT  DISTRIBUTION      STATUS\n"
             f"json    tapes-core {V}  ok\n"
+            "\n"
+            "ROUTE  DISTRIBUTION      STATUS\n"
+            f"/      tapes-core {V}  ok\n"
         ),
         "",
     )
@@ -159,7 +165,7 @@ def test_check_of_a_faulty_file(distributions: Distributions) -> None:
     ("arguments", "told"),
     [
         (["--help"], "usage: python -m tapes [-h] COMMAND ..."),
-        (["plugins", "--help"], "exit status: 0 if everything works, 1 if a plugin, a reporter or a format is broken"),
+        (["plugins", "--help"], "exit status: 0 if everything works, 1 if a plugin, a reporter, a format or a route"),
         (["check", "--help"], "exit status: 0 if tapes.configure() would accept the configuration, 1 if not."),
     ],
 )

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import pytest
 
-from tapes.distributed import keeping, unified
+from tapes.distributed import keeping, presence
 from tapes.distributed.frames import ENDING, LEAVING, FrameError
 from tapes.distributed.keeper import Keeper
 from tapes.distributed.keeping import decode, encode, fill
@@ -44,7 +44,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
     def boot(name: str) -> None:
         monkeypatch.setattr(keeping, "machine", lambda: name)
-        monkeypatch.setattr(unified, "machine", lambda: name)
+        monkeypatch.setattr(presence, "machine", lambda: name)
 
     return boot
 
@@ -172,7 +172,7 @@ def test_what_is_shown_does_not_go_back_meanwhile() -> None:
 def test_a_worker_that_has_died_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was kept of it stays in the totals."""
     dead: Set[int] = set()
-    monkeypatch.setattr(unified, "is_alive", lambda pid, since: pid not in dead)
+    monkeypatch.setattr(presence, "is_alive", lambda pid, since: pid not in dead)
     clock = ManualClock(1000.0)
     workers = [Simulated(clock, pid, processes=processes()) for pid in (1, 2)]
     aggregator = Asking(clock, workers)

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple
 
 import pytest
 
-from tapes.distributed import unified
+from tapes.distributed import presence
 from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.processes import processes
 from tapes.testing import ManualClock
@@ -133,7 +133,7 @@ def test_a_worker_of_this_host_is_called_by_its_pid() -> None:
 def test_a_pid_that_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that has the pid of one that died begins with figures of its own at zero."""
     alive = True
-    monkeypatch.setattr(unified, "is_alive", lambda pid, since: alive)
+    monkeypatch.setattr(presence, "is_alive", lambda pid, since: alive)
     clock = ManualClock(1000.0)
     first, second = (Simulated(clock, 7, processes=processes()) for _ in range(2))
     aggregator = Asking(clock, [first, second], by_worker=True)

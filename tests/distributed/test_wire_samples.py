@@ -10,7 +10,7 @@ from typing import Any, Dict, NamedTuple
 
 import pytest
 
-from tapes.distributed import frames, journal, keeping, records, unified
+from tapes.distributed import frames, journal, keeping, presence, records
 from tapes.distributed.frames import END, ENDING, LEAVING, Frame
 from tapes.distributed.records import Hello, Series
 from tapes.facts import Facts
@@ -457,7 +457,7 @@ STATE_BYTES = sample("""
 def test_the_state_of_an_aggregator(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is written and read as ever."""
     monkeypatch.setattr(keeping, "machine", lambda: "boot 7")
-    monkeypatch.setattr(unified, "machine", lambda: "boot 7")
+    monkeypatch.setattr(presence, "machine", lambda: "boot 7")
     aggregator = aggregated()
 
     assert keeping.encode(aggregator).hex() == STATE_BYTES.hex()

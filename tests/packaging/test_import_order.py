@@ -42,7 +42,7 @@ def test_the_order_names_all_there_is_and_each_once(order: list[str]) -> None:
 
 def test_a_tool_that_follows_imports_finds_what_core_provides() -> None:
     """From the package itself: what freezes programs would leave out what is only named in a string."""
-    provided = {**core.tapes_reporters(), **core.tapes_formats()}
+    provided = {**core.tapes_reporters(), **core.tapes_formats(), **core.tapes_routes()}
 
     assert {target.partition(":")[0] for target in provided.values()} <= reachable("tapes", GRAPH)
 

@@ -31,7 +31,7 @@ def test_hooks_have_no_defaults() -> None:
     """No argument of a hook has a default, because versions of pluggy disagree about what it means."""
     hooks = [hook for name, hook in vars(hookspecs).items() if name.startswith("tapes_")]
 
-    assert len(hooks) == 4
+    assert len(hooks) == 5
     assert not [
         parameter
         for hook in hooks
@@ -41,7 +41,7 @@ def test_hooks_have_no_defaults() -> None:
 
 
 def test_example_distribution_works(distributions: Distributions) -> None:
-    """The example distribution, built from the page, provides its reporter and format and hears of failed reports."""
+    """The example distribution, built from the page, provides what it says and hears of failed reports."""
     shown = files(PAGE)
     modules = {name: shown[f"{name}.py"] for name in ("shop_plugin", "shop_metrics")}
     declared = re.findall(r'^shop = "(\w+)"$', shown["pyproject.toml"], re.MULTILINE)
@@ -54,7 +54,9 @@ def test_example_distribution_works(distributions: Distributions) -> None:
         registry = tapes.Registry()
         registry.counter("orders").increment(3)
         with tapes.configure("tapes.toml", registry=registry) as configuration:
-            print(urllib.request.urlopen(configuration.reporters["http"].url).read())
+            url = configuration.reporters["http"].url
+            print(urllib.request.urlopen(url).read())
+            print(urllib.request.urlopen(urllib.request.Request(url + "names", headers={"Accept": "text/html"})).read())
         for streak in 1, 2, 3, 4:
             tapes.observers.report_failed[0](configuration.reporters["log"], OSError(), streak)
     """)
@@ -64,4 +66,5 @@ def test_example_distribution_works(distributions: Distributions) -> None:
         "INFO shop.metrics: orders {'value': 3}",
         "INFO shop.metrics: orders {'value': 3}",
         "b\"orders {'value': 3}\\n\"",
+        "b'<li>orders\\n'",
     ]

@@ -73,8 +73,8 @@ def test_names_without_importing_the_target(distributions: Distributions) -> Non
         (
             "@hookimpl\ndef something(): return {}",
             (
-                "there is no hook 'something'; the hooks are tapes_reporters, tapes_formats, tapes_metric_created, "
-                "tapes_report_failed"
+                "there is no hook 'something'; the hooks are tapes_reporters, tapes_formats, tapes_routes, "
+                "tapes_metric_created, tapes_report_failed"
             ),
         ),
         (
@@ -100,6 +100,16 @@ def test_names_without_importing_the_target(distributions: Distributions) -> Non
             (
                 "tapes_formats() returned 'bad.Bad' for 'a' and the name 5 and <built-in function len> for 'b'; "
                 "it returns a dict of names to 'module:attribute'"
+            ),
+        ),
+        (
+            (
+                "@hookimpl\ndef tapes_routes(): return {'metrics': 'a:A', '/a b': 'a:A', '/a?b': 'a:A', '': 'a:A', "
+                "'/c': 'a', '/d': 'a:A'}"
+            ),
+            (
+                "tapes_routes() returned the path 'metrics' and the path '/a b' and the path '/a?b' and the path '' "
+                "and 'a' for '/c'; it returns a dict of paths to 'module:attribute'"
             ),
         ),
     ],

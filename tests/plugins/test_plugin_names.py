@@ -47,7 +47,7 @@ def test_core_provides_its_own() -> None:
 
     assert [f"{cls.__module__}:{cls.__name__}" for cls in found] == [
         "tapes.reporting.stream:ThreadedStreamReporter",
-        "tapes.reporting.http:HTTPReporter",
+        "tapes.pages.http:HTTPReporter",
         "tapes.encoding.json:JsonFormat",
     ]
 

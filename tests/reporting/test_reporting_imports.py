@@ -9,7 +9,10 @@ from typing import Any, Optional, Union, get_type_hints
 import pytest
 
 import tapes.reporting
+import tapes.reporting.http as reporting_http
+import tapes.reporting.page as reporting_page
 from tapes.clock import Clock
+from tapes.pages import http, reporter
 from tapes.registry import Registry
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.stream import ThreadedStreamReporter
@@ -61,3 +64,9 @@ def test_the_types_of_options_can_be_evaluated(kind: Any) -> None:
     else:
         assert hints["interval"] == Union[timedelta, float]
         assert hints["clock"] == Optional[Clock]
+
+
+def test_what_has_moved_is_found_under_its_documented_name_too() -> None:
+    """The names in the documentation and in configs are those of the classes in `tapes.pages`."""
+    assert reporting_http.HTTPReporter is http.HTTPReporter
+    assert reporting_page.PageReporter is reporter.PageReporter

@@ -10,7 +10,7 @@ from tapes.registry import Registry
 from tapes.reporting import Reporter
 from tapes.reporting.tornado.http import TornadoHTTPReporter
 from tapes.testing import ReporterContract
-from tests.reporting.pages import ask
+from tests.pages.serving import ask
 from tests.tornado.conftest import LoopThread
 
 

@@ -14,12 +14,12 @@ from tornado.ioloop import IOLoop
 
 import tapes
 from tapes.errors import ReporterOptionError
+from tapes.pages import connections
 from tapes.registry import Registry
-from tapes.reporting import connections
 from tapes.reporting.tornado import server
 from tapes.reporting.tornado.http import MetricsHandler, TornadoHTTPReporter
 from tests.conftest import RunScript, Until
-from tests.reporting.pages import PAGE, FaultyRegistry, application, ask, everything, fetch
+from tests.pages.serving import PAGE, FaultyRegistry, application, ask, everything, fetch
 from tests.servers.processes import free_port
 from tests.tornado.conftest import LoopThread
 

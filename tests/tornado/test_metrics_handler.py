@@ -15,7 +15,7 @@ from tapes.registry import Registry
 from tapes.reporting.tornado.http import MetricsHandler
 from tapes.testing import isolated_registry
 from tests.conftest import Until
-from tests.reporting.pages import PAGE, FaultyRegistry, application, ask
+from tests.pages.serving import PAGE, FaultyRegistry, application, ask
 
 HEADERS = {
     "Server": "tapes",

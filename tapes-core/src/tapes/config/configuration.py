@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tapes.config.source import ConfigSource
+    from tapes.pages.asgi_app import ASGI
+    from tapes.pages.wsgi_app import WSGI
     from tapes.registry import Registry
     from tapes.reporting import Reporter
 
@@ -43,6 +45,18 @@ class Configuration:
                 import logging
 
                 logging.getLogger("tapes.config").exception("The reporter %r (%r) could not be stopped.", key, reporter)
+
+    def wsgi(self, format: str | None = None) -> WSGI:  # noqa: A002 -- the word that users know
+        """Return a WSGI application that shows the registry: `tapes.pages.wsgi(configuration.registry, format)`."""
+        from tapes import pages
+
+        return pages.wsgi(self.registry, format)
+
+    def asgi(self, format: str | None = None) -> ASGI:  # noqa: A002 -- the word that users know
+        """Return an ASGI application that shows the registry: `tapes.pages.asgi(configuration.registry, format)`."""
+        from tapes import pages
+
+        return pages.asgi(self.registry, format)
 
     def __enter__(self) -> Configuration:
         """Return itself: everything is running already."""

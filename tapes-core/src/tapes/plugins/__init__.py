@@ -1,4 +1,4 @@
-"""Reporters and formats by name, and the hooks by which other distributions provide them.
+"""Reporters, formats and routes by name, and the hooks by which other distributions provide them.
 
 Plugins are found by the entry-point group `tapes` and loaded when something is first looked up by name: importing
 `tapes` loads none, and not pluggy either.
@@ -9,6 +9,16 @@ from __future__ import annotations
 from tapes.plugins.catalog import Installed, Provided
 from tapes.plugins.hookspecs import hookimpl
 from tapes.plugins.loading import Plugin
-from tapes.plugins.lookup import block, format_named, installed, reporter_class
+from tapes.plugins.lookup import block, format_named, installed, reporter_class, route_at
 
-__all__ = ["Installed", "Plugin", "Provided", "block", "format_named", "hookimpl", "installed", "reporter_class"]
+__all__ = [
+    "Installed",
+    "Plugin",
+    "Provided",
+    "block",
+    "format_named",
+    "hookimpl",
+    "installed",
+    "reporter_class",
+    "route_at",
+]

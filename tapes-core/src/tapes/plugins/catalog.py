@@ -22,9 +22,10 @@ CORE = "tapes-core"
 
 
 class Provided(NamedTuple):
-    """A reporter or a format, by the name under which it is asked for."""
+    """A reporter, a format or a route, by the name under which it is asked for."""
 
     name: str
+    """Of a route it is its path."""
     target: str
     """`"module:attribute"` of its class."""
     plugin: Plugin
@@ -37,6 +38,7 @@ class Installed(NamedTuple):
     """Core's first, the others by distribution and name; blocked and broken ones too."""
     reporters: Mapping[str, Provided]
     formats: Mapping[str, Provided]
+    routes: Mapping[str, Provided]
 
 
 class Catalog:
@@ -113,10 +115,12 @@ def _claims(loaded: Tuple[Loaded, ...], *, warn: bool) -> Installed:
     """Give every name to the first plugin that claims it."""
     reporters: Dict[str, Provided] = {}
     formats: Dict[str, Provided] = {}
+    routes: Dict[str, Provided] = {}
     plugins: List[Plugin] = []
     for each in loaded:
         ignored = [*_claim("reporter", each.plugin, each.reporters, reporters)]
         ignored += _claim("format", each.plugin, each.formats, formats)
+        ignored += _claim("route", each.plugin, each.routes, routes)
         if warn:
             for refusal in ignored:
                 logging.getLogger("tapes.plugins").warning(
@@ -125,7 +129,7 @@ def _claims(loaded: Tuple[Loaded, ...], *, warn: bool) -> Installed:
         reasons = [each.plugin.reason] if each.plugin.reason else []
         reasons += [f"{what} is ignored: {why}" for what, _, why in ignored]
         plugins.append(each.plugin._replace(reason="; ".join(reasons)))
-    return Installed(tuple(plugins), reporters, formats)
+    return Installed(tuple(plugins), reporters, formats, routes)
 
 
 def _claim(

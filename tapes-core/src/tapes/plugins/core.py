@@ -20,3 +20,9 @@ def tapes_reporters() -> Dict[str, str]:
 def tapes_formats() -> Dict[str, str]:
     """Provide `json`."""
     return {"json": "tapes.encoding.json:JsonFormat"}
+
+
+@hookimpl
+def tapes_routes() -> Dict[str, str]:
+    """Provide `/`: JSON, unless a page is asked to have another format there."""
+    return {"/": "tapes.pages.route:FormatRoute"}

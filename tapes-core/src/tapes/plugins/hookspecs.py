@@ -43,6 +43,16 @@ def tapes_formats() -> Dict[str, str]:
 
 
 @_hookspec
+def tapes_routes() -> Dict[str, str]:
+    """Return the routes that the plugin adds to pages: path -> `"module:attribute"` of a `tapes.pages.Route` class.
+
+    Called once, when plugins are loaded. The module is imported when the path is
+    asked for, and not before.
+    """
+    raise NotImplementedError
+
+
+@_hookspec
 def tapes_metric_created(registry: Registry, metric: Instrument) -> None:
     """Be told of each metric exactly once: those that exist when plugins are loaded, and each new one.
 

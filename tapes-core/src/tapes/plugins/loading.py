@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
+_NAME = re.compile(r"(?s).+")
+_PATH = re.compile(r"/[^\s?#]*")
+
 _SIGNATURES = {
     name: f"{name}({', '.join(inspect.signature(spec).parameters)})"
     for name, spec in vars(hookspecs).items()
@@ -50,6 +53,7 @@ class Loaded(NamedTuple):
     plugin: Plugin
     reporters: Dict[str, str]
     formats: Dict[str, str]
+    routes: Dict[str, str]
     observers: Tuple[Tuple[str, HookImpl], ...]
     """Its implementations of hooks that are told of something, with the name of the hook."""
 
@@ -86,7 +90,7 @@ def load_plugin(manager: pluggy.PluginManager, found: Found) -> Loaded:
 
 def left_out(found: Found | Plugin, status: str, reason: str = "") -> Loaded:
     """Return `found` as a plugin that brings nothing."""
-    return Loaded(Plugin(found.name, found.distribution, found.version, status, reason), {}, {}, ())
+    return Loaded(Plugin(found.name, found.distribution, found.version, status, reason), {}, {}, {}, ())
 
 
 def describe(error: BaseException) -> str:
@@ -112,6 +116,7 @@ def _load(manager: pluggy.PluginManager, found: Found) -> Loaded:
             Plugin(found.name, found.distribution, found.version, "ok", ""),
             _ask("tapes_reporters", implementations),
             _ask("tapes_formats", implementations),
+            _ask("tapes_routes", implementations, "paths", _PATH),
             tuple(sorted(implementations.items())),
         )
     except _Fault:
@@ -156,8 +161,13 @@ def _meant(name: str) -> str:
     return f"; did you mean {_SIGNATURES[close[0]]}?" if close else f"; the hooks are {', '.join(_SIGNATURES)}"
 
 
-def _ask(hook: str, implementations: Dict[str, HookImpl]) -> Dict[str, str]:
-    """Take the implementation of a hook that says what a plugin provides, call it, and check the answer."""
+def _ask(
+    hook: str, implementations: Dict[str, HookImpl], names: str = "names", form: re.Pattern[str] = _NAME
+) -> Dict[str, str]:
+    """Take the implementation of a hook that says what a plugin provides, call it, and check the answer.
+
+    It is a dict whose keys are called `names` and have this `form`.
+    """
     implementation = implementations.pop(hook, None)
     if implementation is None:
         return {}
@@ -169,12 +179,12 @@ def _ask(hook: str, implementations: Dict[str, HookImpl]) -> Dict[str, str]:
         raise _Fault(f"{hook}() raised {describe(error)}") from error
     faults: List[str] = []
     if not isinstance(answer, dict):
-        raise _Fault(f"{hook}() returned {answer!r} and not a dict of names to 'module:attribute'")
+        raise _Fault(f"{hook}() returned {answer!r} and not a dict of {names} to 'module:attribute'")
     for name, target in answer.items():
-        if not isinstance(name, str) or not name:
-            faults.append(f"the name {name!r}")
+        if not isinstance(name, str) or not form.fullmatch(name):
+            faults.append(f"the {names[:-1]} {name!r}")
         elif not isinstance(target, str) or not _TARGET.fullmatch(target):
             faults.append(f"{target!r} for {name!r}")
     if faults:
-        raise _Fault(f"{hook}() returned {' and '.join(faults)}; it returns a dict of names to 'module:attribute'")
+        raise _Fault(f"{hook}() returned {' and '.join(faults)}; it returns a dict of {names} to 'module:attribute'")
     return dict(answer)

@@ -1,4 +1,4 @@
-"""Reporters and formats by name."""
+"""Reporters, formats and routes by name."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tapes.plugins.loading import describe
 
 if TYPE_CHECKING:
     from tapes.encoding import Format
+    from tapes.pages.route import Route
     from tapes.reporting import Reporter
 
 _CATALOG = Catalog()
@@ -33,7 +34,7 @@ _OUR_DRIVERS = {"tornado": ("tapes-tornado", "tapes.reporting.tornado.driver", "
 
 
 def installed() -> Installed:
-    """Return all plugins, reporters and formats that are installed. Loads the plugins the first time.
+    """Return all plugins, reporters, formats and routes that are installed. Loads the plugins the first time.
 
     Nothing that a plugin merely names is imported. Safe to call from any thread.
     """
@@ -84,20 +85,31 @@ def format_named(name: str) -> Format:
     provided = installed().formats.get(name)
     if provided is None:
         raise _unknown("format", name, installed().formats, _OUR_FORMATS)
-    found = _resolve("format", provided, _OUR_FORMATS)
-    try:
-        made = found()  # type: ignore[operator]  # anything may be there; what cannot be called raises TypeError
-    except Exception as error:
-        raise PluginError(
-            f"The format {name!r} of {provided.plugin.origin} cannot be made: {provided.target}() raised "
-            f"{describe(error)}. Update {provided.plugin.distribution}."
-        ) from error
+    made = _made("format", provided, _OUR_FORMATS)
     if not isinstance(getattr(made, "media_type", None), str) or not callable(getattr(made, "encode", None)):
         raise PluginError(
             f"The format {name!r} of {provided.plugin.origin} is {made!r} ({provided.target}), which has not both "
             f"media_type and encode(snapshot). Update {provided.plugin.distribution}."
         )
     return cast("Format", made)
+
+
+def route_at(path: str) -> Route:
+    """Return the route that a plugin adds to pages at `path`. Loads the plugins the first time. Safe in any thread.
+
+    Raises UnknownPluginError if no plugin does, and PluginError if the plugin that does cannot be imported or has
+    something else in that place.
+    """
+    provided = installed().routes.get(path)
+    if provided is None:
+        raise _unknown("route", path, installed().routes, {})
+    made = _made("route", provided, {})
+    if not callable(getattr(made, "variant", None)) or not callable(getattr(made, "page", None)):
+        raise PluginError(
+            f"The route {path!r} of {provided.plugin.origin} is {made!r} ({provided.target}), which has not both "
+            f"variant(headers) and page(snapshot, variant). Update {provided.plugin.distribution}."
+        )
+    return cast("Route", made)
 
 
 def _is_there(distribution: str) -> bool:
@@ -131,6 +143,18 @@ def _driven(driver: str, name: str) -> type[Reporter]:
         raise PluginError(
             f"The reporter {quoted(f'{driver}-{name}')} cannot be used: {module}.{function}({found.__name__}) raised "
             f"{describe(error)}. Use {name!r}, which reports in a thread."
+        ) from error
+
+
+def _made(kind: str, provided: Provided, ours: Mapping[str, str]) -> object:
+    """Make what a plugin provides a class of. Raises PluginError if that cannot be."""
+    found = _resolve(kind, provided, ours)
+    try:
+        return found()  # type: ignore[operator]  # anything may be there; what cannot be called raises TypeError
+    except Exception as error:
+        raise PluginError(
+            f"The {kind} {provided.name!r} of {provided.plugin.origin} cannot be made: {provided.target}() raised "
+            f"{describe(error)}. Update {provided.plugin.distribution}."
         ) from error
 
 

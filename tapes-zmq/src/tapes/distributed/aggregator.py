@@ -14,9 +14,12 @@ from tapes.distributed import keys as curve
 from tapes.distributed.driving import Change
 from tapes.distributed.fates import Fate, Here
 from tapes.distributed.forked import ForkedProcess
+from tapes.distributed.logger import LOGGER_NAME
+from tapes.distributed.places import MAX_SERIES, MAX_TAG_SETS
+from tapes.distributed.presence import LEASE
 from tapes.distributed.processes import machine, processes
 from tapes.distributed.service import Place, Service
-from tapes.distributed.unified import LEASE, LOGGER_NAME, MAX_SERIES, MAX_TAG_SETS, UnifiedRegistry
+from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterOptionError, ReporterStateError
 from tapes.reporting import Reporter
 from tapes.reporting import checked as options

@@ -9,9 +9,9 @@ from zlib import crc32
 
 from tapes.distributed import records
 from tapes.distributed.frames import FrameError
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.processes import machine
 from tapes.distributed.records import Series
-from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
 from tapes.distributed.workers import Overflowed, Part
 from tapes.errors import MetricError
 from tapes.kinds.kind import kind_named
@@ -21,6 +21,7 @@ from tapes.wire import Reader
 
 if TYPE_CHECKING:
     from tapes.distributed.merging import Merged
+    from tapes.distributed.unified import UnifiedRegistry
     from tapes.distributed.workers import Position, Target, Worker
     from tapes.facts import Facts
     from tapes.kinds.kind import Kind
@@ -98,10 +99,10 @@ class Kept(NamedTuple):
 def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[str] = None) -> bytes:
     """Write what a registry knows of its workers, by the clock of this system or of another."""
     workers = list(registry.workers.values())
-    shared = registry.shared()
+    shared = registry.places.shared()
     worker_places: Dict[object, int] = {worker: place for place, worker in enumerate(workers)}
     places: Dict[object, int] = {merged: place for place, merged in enumerate(shared)}
-    gone = registry.to_remember(_GONE)
+    gone = registry.departed.to_remember(_GONE)
     parts = [registry.identity, _U64.pack(generation), _framed((system or machine()).encode())]
     parts.append(_U32.pack(len(gone)))
     parts += [_GONE_WORKER.pack(identity, *position) for identity, position in gone]
@@ -223,7 +224,7 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
     not, each worker that lives begins another session.
     """
     registry.identity = kept.identity
-    registry.forget(kept.gone)
+    registry.departed.remember(kept.gone)
     same_clock = goes_on or kept.machine == machine()
     workers: List[Optional[Worker]] = []
     for each in kept.workers:
@@ -267,13 +268,13 @@ def _filled(
     new = kept.series
     kind = kind_named(new.kind)
     if kind is None:
-        registry.leave_out_kind(new.kind)
+        registry.places.leave_out_kind(new.kind)
         return ()
     if not kind.lasts and not goes_on:
         return ()
     is_shared = new.tags != OVERFLOW or any(share.number == _NOWHERE for share in kept.shares)
     try:
-        merged = registry.merged(new, new.tags) if is_shared else registry.overflow_series(new)
+        merged = registry.places.merged(new, new.tags) if is_shared else registry.places.overflow_series(new)
     except MetricError:  # another version made names that are none here
         return ()
     if kind.lasts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Type
 
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.pools import StatePool
 from tapes.distributed.slices import HistogramPool, TimerPool
 from tapes.instruments.instrument import Instrument
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tapes.naming import Tags
 
 
-_FAULTS = Streak("tapes.distributed", "The aggregator")
+_FAULTS = Streak(LOGGER_NAME, "The aggregator")
 
 
 class Merged(Instrument):

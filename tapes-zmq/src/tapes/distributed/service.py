@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 from tapes.distributed import claims, succession
 from tapes.distributed.driving import LOOK, REPORTING, Change, Course, Reporters, drive, needs_a_loop
 from tapes.distributed.fates import ORPHANED, Fate
-from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.errors import ReporterError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tapes.distributed.keeper import Keeper
     from tapes.distributed.keys import AggregatorKeys
     from tapes.distributed.receiver import Receiver
+    from tapes.distributed.unified import UnifiedRegistry
     from tapes.reporting import Reporter
 
 _SUCCESSION = 2 * LOOK  # seconds in which one that stands by sees that its own program is gone too, if it is

@@ -10,24 +10,13 @@ from typing import TYPE_CHECKING, Any, Callable, Deque, Optional
 
 from tornado.ioloop import IOLoop
 
-from tapes.reporting import connections
-from tapes.reporting.exchange import (
-    TEXT,
-    BadRequestError,
-    Incoming,
-    Request,
-    answer,
-    log,
-    log_answer,
-    refusal,
-    status_of,
-)
+from tapes.pages import connections
+from tapes.pages.message import Response, refusal
+from tapes.pages.parser import BadRequestError, Incoming, Received, log, log_answer, written
 
 if TYPE_CHECKING:
-    from http import HTTPStatus
-
-    from tapes.reporting.message import Page
-    from tapes.reporting.renderings import Renderings
+    from tapes.pages.application import Application
+    from tapes.pages.message import Page, Wanted
 
 _PIECE = 65536  # bytes that are read at once
 _DRAINED = 64  # pieces that are read and thrown away before a connection is closed all the same
@@ -45,19 +34,18 @@ class Client:
         loop: IOLoop,
         client: socket.socket,
         address: Any,
-        renderings: Renderings,
-        admits: Callable[[str], bool],
+        application: Application,
         closed: Callable[[Client], None],
     ) -> None:
-        """Serve `client` on `loop` if it asks for a host that it `admits`, and call `closed` in the end."""
+        """Serve `application` to `client` on `loop`, and call `closed` in the end."""
         self._loop = loop
         self._socket = client
         self._address = address
-        self._renderings = renderings
-        self._admits = admits
+        self._application = application
+        self._renderings = application.renderings
         self._closed = closed
         self._incoming = Incoming()
-        self._request: Optional[Request] = None  # which is being answered
+        self._received: Optional[Received] = None  # which is being answered
         self._ended = False  # the client sends no more
         self._unsent: Deque[memoryview] = deque()
         self._last = False  # no request is read after this answer
@@ -136,44 +124,43 @@ class Client:
     def _read(self) -> None:
         """Answer the next request, if it is complete."""
         try:
-            request = self._request = self._incoming.next()
+            received = self._received = self._incoming.next()
         except BadRequestError as error:
             self._last = True
-            self._answer(error.status)
+            self._answer(refusal("", error.status), "close", "")
             return
-        if request is None:
+        if received is None:
             if self._ended:
                 self.close()
             return
-        self._last = self._last or request.closes
-        status = refusal(request, self._admits)
-        if status is None:
+        self._last = self._last or received.closes
+        decided = self._application.decide(received.request)
+        if isinstance(decided, Response):
+            self._answer(decided, received.connection, received.line)
+        else:
             self.deadline = time.monotonic() + connections.PAGE_TIMEOUT
             self._wait()
-            self._ask(request)
-        else:
-            self._answer(status, to=request)
+            self._ask(decided, received.request.method == "GET")
 
     def _wait(self) -> None:
         self.answering = True
         self._loop.update_handler(self._socket, 0)
 
-    def _ask(self, request: Request) -> None:
-        if self._socket.fileno() >= 0 and not self._renderings.ask(self, counted=request.method == "GET"):
-            self._loop.call_later(connections.RETRY, self._ask, request)
+    def _ask(self, wanted: Wanted, counted: bool) -> None:
+        if self._socket.fileno() >= 0 and not self._renderings.ask(self, wanted, counted=counted):
+            self._loop.call_later(connections.RETRY, self._ask, wanted, counted)
 
     def _take(self, page: Page) -> None:
-        if self._socket.fileno() >= 0 and self._request is not None:
+        received = self._received
+        if self._socket.fileno() >= 0 and received is not None:
             self.deadline = time.monotonic() + connections.REQUEST_TIMEOUT
-            self._answer(status_of(page), *page, to=self._request)
+            self._answer(self._application.respond(received.request, page), received.connection, received.line)
 
-    def _answer(
-        self, status: HTTPStatus, media_type: str = TEXT, body: Optional[bytes] = None, *, to: Optional[Request] = None
-    ) -> None:
-        """Begin to send an answer."""
-        log_answer(self._address, status, to)
+    def _answer(self, response: Response, connection: str, line: str) -> None:
+        """Begin to send an answer to the request with that request line."""
+        log_answer(self._address, response.status, line)
         self._wait()
-        self._unsent.extend(map(memoryview, answer(status, media_type, body, to=to)))
+        self._unsent.extend(map(memoryview, written(response, connection)))
         try:
             self._send()
         except Exception as error:  # noqa: BLE001 -- the client has gone
@@ -192,7 +179,7 @@ class Client:
                 self._loop.update_handler(self._socket, IOLoop.WRITE)
                 return
         self._renderings.leave(self)
-        self._request = None
+        self._received = None
         self.answering = False
         if self._last:
             self._take_leave()

@@ -1,12 +1,11 @@
 """The statistics as a page that is fetched over HTTP from a loop of Tornado: in an application, or by themselves."""
 
-# ruff: noqa: TC001 -- the annotations of constructors are evaluated, by tapes.config for one
+# ruff: noqa: TC001, TC002 -- the annotations of constructors are evaluated, by tapes.config for one
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Any, Dict, MutableMapping, Optional, Sequence
 from weakref import WeakKeyDictionary, ref
 
@@ -15,17 +14,19 @@ from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from tapes.encoding import Format
+from tapes.pages.application import CANNOT_MAKE, Application
+from tapes.pages.formats import format_named
+from tapes.pages.message import METHODS, SERVER, TEXT, Fields, Request, Response, fields_of
+from tapes.pages.reporter import PageReporter
+from tapes.pages.route import FormatRoute, only
+from tapes.pages.waiter import Waiter
 from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.reporting import checked
-from tapes.reporting.exchange import METHODS, SERVER, TEXT, headers_of, text_of
-from tapes.reporting.message import Page
-from tapes.reporting.page import CANNOT_MAKE, PageReporter, format_named
-from tapes.reporting.renderings import Renderings
 from tapes.reporting.reporter import LOGGER_NAME
 from tapes.reporting.run import Run
 from tapes.reporting.tornado.loops import checked_loop, when_running
-from tapes.reporting.tornado.pages import Pages
 from tapes.reporting.tornado.server import Server
+from tapes.snapshot import Snapshot
 from tapes.streak import Streak
 
 _PIECE = 65536  # bytes that are written at once: an application that compresses does so on the loop
@@ -55,7 +56,7 @@ class MetricsHandler(RequestHandler):
         """
         self._registry = DEFAULT_REGISTRY if registry is None else checked.registry("registry", registry)
         self._mounted = _mounted.setdefault(self._registry, {}).setdefault(format, _Mounted(self._registry, format))
-        self._page: Optional[asyncio.Future[Page]] = None
+        self._waiter: Optional[Waiter] = None
         self._gone = False
 
     def set_default_headers(self) -> None:
@@ -76,33 +77,40 @@ class MetricsHandler(RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with a line of plain text, in debug mode too."""
         body = f"{status_code} {self._reason}\n".encode()
-        self._write_headers(status_code, TEXT, body)
+        self._write_headers(fields_of(status_code, TEXT, len(body)))
         self.finish(body)
 
     def on_connection_close(self) -> None:
         """Give up what the client has not waited for."""
         self._gone = True
-        if self._page is not None:
-            self._page.cancel()
+        if self._waiter is not None:
+            self._waiter.leave()
 
     async def _answer(self) -> None:
-        self._page = self._mounted.pages.fetch(IOLoop.current())
-        try:
-            media_type, body = await self._page
-        except asyncio.CancelledError:
-            if self._gone:
-                return
-            raise
-        if body is None:
-            self.set_status(HTTPStatus.INTERNAL_SERVER_ERROR)
-            media_type, body = TEXT, text_of(HTTPStatus.INTERNAL_SERVER_ERROR)
-        self._write_headers(self.get_status(), media_type, body)
-        if self.request.method != "HEAD":
-            with suppress(StreamClosedError):
-                await self._write(body)
+        application = self._mounted.application
+        headers = {name.lower(): ",".join(self.request.headers.get_list(name)) for name in self.request.headers}
+        request = Request(str(self.request.method), "/", self.request.query, headers)
+        decided = application.decide(request)
+        if isinstance(decided, Response):
+            response = decided
+        else:
+            self._waiter = Waiter(application, decided, counted=request.method == "GET")
+            try:
+                page = await self._waiter.page
+            except asyncio.CancelledError:
+                if self._gone:
+                    return
+                raise
+            finally:
+                self._waiter.leave()
+            response = application.respond(request, page)
+        self.set_status(response.status)
+        self._write_headers(response.headers)
+        with suppress(StreamClosedError):
+            await self._write(response.body)
 
-    def _write_headers(self, status: int, media_type: str, body: bytes) -> None:
-        for name, value in headers_of(status, media_type, len(body)).items():
+    def _write_headers(self, fields: Fields) -> None:
+        for name, value in fields:
             self.set_header(name, value)
 
     async def _write(self, body: bytes) -> None:
@@ -119,24 +127,23 @@ class _Mounted:
         self._registry = ref(registry)  # so that one that nobody else has is let go of
         self._name = format
         self._format: Optional[Format] = None
-        self._streak = Streak(LOGGER_NAME, f"MetricsHandler(format={format!r})")
-        self.pages = Pages(self._make, "MetricsHandler")
+        streak = Streak(LOGGER_NAME, f"MetricsHandler(format={format!r})")
+        self.application = Application(
+            self._snapshot,
+            only(FormatRoute(self._get_format)),
+            "MetricsHandler",
+            made=streak.succeeded,
+            failed=lambda error: streak.failed(CANNOT_MAKE, error),
+        )
 
-    def _make(self, counted: bool) -> Page:
+    def _snapshot(self) -> Snapshot:
         registry = self._registry()
-        if registry is None:
-            return TEXT, None
-        try:
-            if self._format is None:
-                self._format = format_named(self._name)
-            body = self._format.encode(registry.snapshot())
-        except BaseException as error:  # noqa: BLE001 -- not even SystemExit ends the program from here
-            with suppress(Exception):  # by a logging handler
-                self._streak.failed(CANNOT_MAKE, error)
-            return TEXT, None
-        with suppress(Exception):  # by a logging handler
-            self._streak.succeeded()
-        return self._format.media_type, body
+        return (Registry() if registry is None else registry).snapshot()  # nobody waits for that of one that is gone
+
+    def _get_format(self) -> Format:
+        if self._format is None:
+            self._format = format_named(self._name)
+        return self._format
 
 
 _mounted: MutableMapping[Registry, Dict[str, _Mounted]] = WeakKeyDictionary()
@@ -185,8 +192,7 @@ class TornadoHTTPReporter(PageReporter):
 
     def open(self) -> None:
         """Listen. Who comes now is answered when the loop runs."""
-        renderings = Renderings(self.page, type(self).__name__)
-        self._server = Server(self.listen(), renderings, self.admits, self.could_not_accept)
+        self._server = Server(self.listen(), self.application(), self.could_not_accept)
 
     def launch(self, run: Run) -> None:
         """Have the loop serve, as soon as it runs."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 from tornado.ioloop import IOLoop
 
 from tapes.errors import ReporterError
-from tapes.reporting.connections import GRACE, MAX_CONNECTIONS, RETRY, first_to_go
+from tapes.pages.connections import GRACE, MAX_CONNECTIONS, RETRY, first_to_go
 from tapes.reporting.tornado.client import Client
 from tapes.reporting.tornado.loops import asyncio_loop, running_loop
 
 if TYPE_CHECKING:
+    from tapes.pages.application import Application
     from tapes.process.descriptors import OwnSocket
-    from tapes.reporting.renderings import Renderings
     from tapes.reporting.wakeup import Wakeup
 
 _TICK = 1.0  # seconds between looks at the deadlines of clients, and whether the listening socket is still there
@@ -25,7 +25,7 @@ _LOOK = 0.05  # seconds between looks whether the loop that is to end the server
 
 
 class Server:
-    """Serves pages to the clients of one listening socket, on one loop, once. Made before there is a loop.
+    """Serves an application to the clients of one listening socket, on one loop, once. Made before there is a loop.
 
     `stop()` may be called from any thread; everything else is done on the thread of the loop, or in its place, where it
     does not run.
@@ -34,16 +34,11 @@ class Server:
     def __init__(
         self,
         listener: OwnSocket,
-        renderings: Renderings,
-        admits: Callable[[str], bool],
+        application: Application,
         failed: Callable[[BaseException], None],
     ) -> None:
-        """Serve the pages of `renderings` at `listener` to those who ask for hosts that it `admits`.
-
-        `failed` is told why a client could not be let in.
-        """
-        self._renderings = renderings
-        self._admits = admits
+        """Serve `application` at `listener`. `failed` is told why a client could not be let in."""
+        self._application = application
         self._failed = failed
         # Whoever pops the socket is the one to close it, or to take it to a loop: that is atomic, and needs no lock.
         self._unserved: List[OwnSocket] = [listener]
@@ -202,7 +197,7 @@ class Server:
         assert self._loop is not None  # it has called this
         while len(self._clients) >= MAX_CONNECTIONS:
             first_to_go(list(self._clients)).close()
-        added = Client(self._loop, client, address, self._renderings, self._admits, self._gone)
+        added = Client(self._loop, client, address, self._application, self._gone)
         self._clients[added] = None
         if self._stopping:  # by a signal handler, in this moment
             added.close()

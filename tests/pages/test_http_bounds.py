@@ -12,10 +12,10 @@ from typing import Any, Iterator
 import pytest
 
 from tapes.errors import ReporterOptionError
-from tapes.reporting.connections import MAX_CONNECTIONS
-from tapes.reporting.page import PageReporter
+from tapes.pages.connections import MAX_CONNECTIONS
+from tapes.pages.reporter import PageReporter
 from tests.conftest import Until
-from tests.reporting.pages import (
+from tests.pages.serving import (
     PAGE,
     Connect,
     FaultyRegistry,
@@ -63,89 +63,6 @@ def reset(client: socket.socket) -> None:
     """Close a connection so that the other side is told at once."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        b"Content-Length: 3\r\nContent-Length: 4\r\n",
-        b"Content-Length: 3, 4\r\n",
-        b"Content-Length: 0\r\nContent-Length: 34\r\n",
-        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-        b"Content-Length: nonsense\r\n",
-        b"Content-Length: -1\r\n",
-        b"Content-Length: +1\r\n",
-        b"Content-Length: 0x1\r\n",
-        b"Content-Length: \r\n",
-        b"Content-Length : 34\r\n",
-        b"Transfer-Encoding : chunked\r\n",
-        b"Transfer-Encoding\t: chunked\r\n",
-        b"X: y\r\n folded: header\r\n",
-        b" folded: header\r\n",
-        b"X: y\r\n\tfolded\r\n",
-        b"no colon\r\n",
-        b": no name\r\n",
-        b"X\x00Y: z\r\n",
-        b"X: y\x00z\r\n",
-        b"X: y\rContent-Length: 34\r\n",
-        b"X: y\x0bz\r\n",
-        b"X\xff: y\r\n",
-        b"Host: localhost\r\n",
-    ],
-)
-def test_a_damaged_request_is_400_and_the_last(
-    reporter: PageReporter, registry: FaultyRegistry, headers: bytes
-) -> None:
-    """What two readers may understand in two ways gets one answer, the connection is closed, and no page is made."""
-    answer = exchange(reporter.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n" + GET)
-
-    assert answer == (
-        b"HTTP/1.1 400 Bad Request\r\nServer: tapes\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        b"Content-Length: 16\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n400 Bad Request\n"
-    )
-    assert registry.snapshots == 0
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"GET",
-        b"GET / HTTP/1.1 more",
-        b"GET / HTTP/1",
-        b"GET / HTTP/1.1.1",
-        b"GET / HTTP/+1.1",
-        b"GET / http/1.1",
-        b"GET /\x00 HTTP/1.1",
-        b"GET\t/\tHTTP/1.1",
-        b"GET / HTTP/1.1\r",
-        b"G(T / HTTP/1.1",
-        b"POST /",
-    ],
-)
-def test_a_damaged_request_line_is_400_and_the_last(
-    reporter: PageReporter, registry: FaultyRegistry, line: bytes
-) -> None:
-    """So is a request line that is none."""
-    answer = exchange(reporter.port, line + b"\r\nHost: localhost\r\n\r\n" + GET)
-
-    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    assert answer.count(b"HTTP/1.1") == 1
-    assert registry.snapshots == 0
-
-
-@pytest.mark.parametrize(
-    "headers", [b"Content-Length: 0\r\nContent-Length: 0\r\n", b"X: \xff\xfe\ty\r\n", b"X:\r\n", b"X: a: b\r\n"]
-)
-def test_an_odd_request_is_answered(reporter: PageReporter, headers: bytes) -> None:
-    """What can be understood in one way only is no damage."""
-    answer = exchange(reporter.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n" + GET)
-
-    assert answer.count(b"HTTP/1.1 200 OK") == answer.count(PAGE) == 2
-
-
-def test_blank_lines_before_a_request_are_left_out(reporter: PageReporter) -> None:
-    """Old clients send a blank line after what they have sent before."""
-    assert exchange(reporter.port, b"\r\n\n" + GET).count(PAGE) == 1
 
 
 @pytest.mark.parametrize(

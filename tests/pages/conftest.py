@@ -6,8 +6,8 @@ from typing import Iterator
 
 import pytest
 
-from tapes.reporting.page import PageReporter
-from tests.reporting.pages import REPORTERS, Connect, FaultyRegistry, MakeReporter, connecting, reporters
+from tapes.pages.reporter import PageReporter
+from tests.pages.serving import REPORTERS, Connect, FaultyRegistry, MakeReporter, connecting, reporters
 from tests.servers.processes import free_port
 
 

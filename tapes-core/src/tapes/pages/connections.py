@@ -10,25 +10,16 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Protocol, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, Dict, Optional, Protocol, Sequence, TypeVar
 
-from tapes.reporting.exchange import (
-    TEXT,
-    BadRequestError,
-    Incoming,
-    Request,
-    answer,
-    log,
-    log_answer,
-    refusal,
-    status_of,
-)
+from tapes.pages.message import Response, refusal
+from tapes.pages.parser import BadRequestError, Incoming, Received, log, log_answer, written
 
 if TYPE_CHECKING:
     from http import HTTPStatus
 
-    from tapes.reporting.message import Page
-    from tapes.reporting.renderings import Renderings
+    from tapes.pages.application import Application
+    from tapes.pages.message import Page, Wanted
 
 MAX_CONNECTIONS = 32
 """How many connections there may be at a time."""
@@ -92,24 +83,24 @@ class Connection:
         self._page: Optional[Page] = None
         self._woken = threading.Event()
 
-    def serve(self, renderings: Renderings, admits: Callable[[str], bool]) -> None:
+    def serve(self, application: Application) -> None:
         """Answer the requests of this client, one after the other, until it has no more."""
         closes = False
         while not closes:
             try:
-                request = self._receive()
+                received = self._receive()
             except BadRequestError as error:
-                self._answer(error.status)
+                self._refuse(error.status)
                 return
-            if request is None:
+            if received is None:
                 return
             self.answering = True
-            status = refusal(request, admits)
-            if status is None:
-                self._send_page(request, renderings)
+            decided = application.decide(received.request)
+            if isinstance(decided, Response):
+                self._answer(received, decided)
             else:
-                self._answer(status, to=request)
-            closes = request.closes
+                self._send_page(received, decided, application)
+            closes = received.closes
             self.answering = False
             now = time.monotonic()
             self.deadline = now + IDLE_TIMEOUT
@@ -155,10 +146,10 @@ class Connection:
         with suppress(OSError):
             self.socket.close()
 
-    def _receive(self) -> Optional[Request]:
+    def _receive(self) -> Optional[Received]:
         """Return the next request, or None if the client ends before it is complete."""
-        request = self._incoming.next()
-        while request is None:
+        received = self._incoming.next()
+        while received is None:
             begun = bool(self._incoming)
             data = self.socket.recv(65536)
             if not data:
@@ -167,40 +158,45 @@ class Connection:
                 self.since = time.monotonic()
                 self.deadline = self.since + REQUEST_TIMEOUT
             self._incoming.feed(data)
-            request = self._incoming.next()
-        return request
+            received = self._incoming.next()
+        return received
 
-    def _send_page(self, request: Request, renderings: Renderings) -> None:
+    def _send_page(self, received: Received, wanted: Wanted, application: Application) -> None:
         self._woken.clear()
         if self._gone:
             return
         self.deadline = time.monotonic() + PAGE_TIMEOUT
+        request, renderings = received.request, application.renderings
         try:
-            while not renderings.ask(self, counted=request.method == "GET") and not self._woken.wait(RETRY):
+            while not renderings.ask(self, wanted, counted=request.method == "GET") and not self._woken.wait(RETRY):
                 pass
             self._woken.wait()
             page, self._page = self._page, None
             if page is not None:  # and not shut down
                 self.deadline = time.monotonic() + REQUEST_TIMEOUT
-                self._answer(status_of(page), *page, to=request)
+                self._answer(received, application.respond(request, page))
         finally:
             renderings.leave(self)
 
-    def _answer(
-        self, status: HTTPStatus, media_type: str = TEXT, body: Optional[bytes] = None, *, to: Optional[Request] = None
-    ) -> None:
-        log_answer(self.address, status, to)
-        for piece in answer(status, media_type, body, to=to):
+    def _answer(self, received: Received, response: Response) -> None:
+        self._send(response, received.connection, received.line)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Answer a damaged request."""
+        self._send(refusal("", status), "close", "")
+
+    def _send(self, response: Response, connection: str, line: str) -> None:
+        log_answer(self.address, response.status, line)
+        for piece in written(response, connection):
             self.socket.sendall(piece)
 
 
 class Connections:
     """All clients of one server. Every operation on the dictionary is atomic, so no lock is held over a fork."""
 
-    def __init__(self, renderings: Renderings, admits: Callable[[str], bool], name: str) -> None:
-        """Serve the pages of `renderings` to those who ask for hosts that it `admits`."""
-        self._renderings = renderings
-        self._admits = admits
+    def __init__(self, application: Application, name: str) -> None:
+        """Serve `application` in threads named `tapes-<name>-connection`."""
+        self._application = application
         self._thread_name = f"tapes-{name}-connection"
         self._open: Dict[Connection, None] = {}
 
@@ -260,7 +256,7 @@ class Connections:
 
     def _serve(self, connection: Connection) -> None:
         try:
-            connection.serve(self._renderings, self._admits)
+            connection.serve(self._application)
         except Exception as error:  # noqa: BLE001 -- whatever a client does, it is the client's fault
             log("%s: %r", connection.address, error)
         finally:

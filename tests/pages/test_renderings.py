@@ -8,11 +8,13 @@ from typing import List
 
 import pytest
 
-from tapes.reporting import renderings
-from tapes.reporting.message import Page
-from tapes.reporting.renderings import AT_ONCE, Renderings
+from tapes.pages import renderings
+from tapes.pages.message import Page, Wanted
+from tapes.pages.renderings import AT_ONCE, MAX_WAITING, Renderings
 from tapes.testing import ManualClock
 from tests.conftest import Until
+
+WANTED = Wanted("/")
 
 
 class Asker:
@@ -21,6 +23,7 @@ class Asker:
     def __init__(self) -> None:
         self.there = True
         self.pages: List[Page] = []
+        self.taken = threading.Event()
         self.dropped = 0
 
     def waits(self) -> bool:
@@ -30,6 +33,7 @@ class Asker:
     def take(self, page: Page) -> None:
         """Keep the page."""
         self.pages.append(page)
+        self.taken.set()
 
     def drop(self) -> None:
         """Count."""
@@ -41,13 +45,15 @@ class Making:
 
     def __init__(self) -> None:
         self.counted: List[bool] = []
+        self.wanted: List[Wanted] = []
         self.release = threading.Event()
 
-    def __call__(self, counted: bool) -> Page:
+    def __call__(self, wanted: Wanted, counted: bool) -> Page:
         """Hang."""
         self.counted.append(counted)
+        self.wanted.append(wanted)
         self.release.wait(60)
-        return "text/plain", b"page"
+        return Page("text/plain", b"page")
 
 
 def threads(name: str) -> int:
@@ -65,10 +71,10 @@ def test_a_page_is_counted_if_anybody_gets_to_see_it(making: Making, until: Unti
     """Of those who wait for one page, a single GET makes it a report."""
     pages = Renderings(making, "test")
     askers = [Asker() for _ in range(4)]
-    pages.ask(askers[0], counted=False)
+    pages.ask(askers[0], WANTED, counted=False)
     until(lambda: making.counted)
     for asker, counted in zip(askers[1:], (False, True, False)):
-        pages.ask(asker, counted=counted)
+        pages.ask(asker, WANTED, counted=counted)
 
     making.release.set()
     until(lambda: all(asker.pages for asker in askers))
@@ -80,10 +86,10 @@ def test_who_has_left_gets_nothing(making: Making, until: Until) -> None:
     """Who left before the page was begun is not asked, and who has gone without a word is let go of."""
     pages = Renderings(making, "test")
     first, left, gone = Asker(), Asker(), Asker()
-    pages.ask(first, counted=True)
+    pages.ask(first, WANTED, counted=True)
     until(lambda: making.counted)
-    pages.ask(left, counted=True)
-    pages.ask(gone, counted=True)
+    pages.ask(left, WANTED, counted=True)
+    pages.ask(gone, WANTED, counted=True)
 
     pages.leave(left)
     pages.leave(left)
@@ -102,7 +108,7 @@ def test_pages_that_hang_are_not_waited_for_and_are_few(
     pages = Renderings(making, "hanging")
     askers = [Asker() for _ in range(AT_ONCE + 3)]
     for number, asker in enumerate(askers):
-        pages.ask(asker, counted=True)
+        pages.ask(asker, WANTED, counted=True)
         until(lambda number=number: len(making.counted) == min(number + 1, AT_ONCE))  # type: ignore[misc]  # a default
 
     running = threads("hanging")
@@ -118,17 +124,17 @@ def test_there_is_a_pause_between_pages(until: Until, monkeypatch: pytest.Monkey
     clock = ManualClock()
     begun: List[float] = []
 
-    def take_half_a_second(counted: bool) -> Page:
+    def take_half_a_second(wanted: Wanted, counted: bool) -> Page:
         begun.append(clock.monotonic())
         clock.advance(0.5)
-        return "text/plain", b"page"
+        return Page("text/plain", b"page")
 
     monkeypatch.setattr(renderings, "time", clock)
     pages = Renderings(take_half_a_second, "pausing")
     first, second = Asker(), Asker()
-    pages.ask(first, counted=True)
+    pages.ask(first, WANTED, counted=True)
     until(lambda: not threads("pausing"))
-    pages.ask(second, counted=True)
+    pages.ask(second, WANTED, counted=True)
     clock.advance(0.25)
     time.sleep(0.01)
 
@@ -143,7 +149,37 @@ def test_no_thread_is_left_behind(making: Making, until: Until) -> None:
     pages = Renderings(making, "idle")
     making.release.set()
     asker = Asker()
-    pages.ask(asker, counted=True)
+    pages.ask(asker, WANTED, counted=True)
     until(lambda: asker.pages)
 
     until(lambda: not threads("idle"))
+
+
+def test_different_pages_are_made_one_after_the_other(making: Making, until: Until) -> None:
+    """Those that have waited longest come first, each once for all who want it."""
+    pages = Renderings(making, "several")
+    askers = [Asker() for _ in range(5)]
+    pages.ask(askers[0], WANTED, counted=True)
+    until(lambda: making.counted)
+    for asker, path in zip(askers[1:], ("/b", "/a", "/b", "/c")):
+        pages.ask(asker, Wanted(path), counted=True)
+
+    making.release.set()
+    until(lambda: all(asker.pages for asker in askers))
+
+    assert [wanted.path for wanted in making.wanted] == ["/", "/b", "/a", "/c"]
+
+
+def test_so_many_different_pages_wait_and_no_more(making: Making, until: Until) -> None:
+    """However many a route may tell apart, threads are few; who asks for what waits already is let in."""
+    pages = Renderings(making, "various")
+    pages.ask(Asker(), WANTED, counted=True)
+    until(lambda: making.counted)
+
+    waiting = [pages.ask(Asker(), Wanted("/", number), counted=True) for number in range(MAX_WAITING)]
+
+    assert waiting == [True] * MAX_WAITING
+    assert not pages.ask(Asker(), Wanted("/", -1), counted=True)
+    assert pages.ask(Asker(), Wanted("/", 0), counted=True)
+    assert threads("various") == MAX_WAITING + 1
+    making.release.set()

@@ -6,21 +6,10 @@ import logging
 import re
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
+from tapes.pages.message import METHODS, SERVER, Request, Response
 from tapes.reporting.reporter import LOGGER_NAME
-
-if TYPE_CHECKING:
-    from tapes.reporting.message import Page
-
-SERVER = "tapes"
-"""What servers call themselves. No version: that is nobody's business."""
-
-METHODS = ("GET", "HEAD")
-"""What can be done with the page."""
-
-TEXT = "text/plain; charset=utf-8"
-"""The media type of what is answered when there is no page."""
 
 MAX_HEAD = 65536
 """How many bytes the request line and the headers of a request may have together."""
@@ -31,7 +20,9 @@ MAX_HEADERS = 100
 _LARGE = 65536
 
 # The form of a target that proxies are sent.
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#\[\]]+|\[[^/?#\[\]]*\](?::[0-9]*)?)(/[^?#]*)?(?:[?#].*)?")
+_ABSOLUTE = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#\[\]]+|\[[^/?#\[\]]*\](?::[0-9]*)?)(/[^?#]*)?(?:\?(.*)|#.*)?"
+)
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(rb"HTTP/([0-9]{1,9})\.([0-9]{1,9})")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -46,16 +37,12 @@ class BadRequestError(Exception):
         self.status = status
 
 
-class Request(NamedTuple):
-    """A request that is complete and well-formed."""
+class Received(NamedTuple):
+    """A request, and what is to be known of it besides to answer it on its connection."""
 
+    request: Request
     line: str
     """The request line, for the log."""
-    method: str
-    path: str
-    """What is asked for, without a query."""
-    host: str
-    """Whom it is asked of, without a port; empty if it does not say."""
     connection: str
     """What the answer says of the connection: `close`, `keep-alive` where the version would close it, or nothing."""
 
@@ -82,7 +69,7 @@ class Incoming:
         """Take what a client has sent."""
         self._received += data
 
-    def next(self) -> Optional[Request]:
+    def next(self) -> Optional[Received]:
         """Return the next request if it is complete. Raises BadRequestError as soon as it is known to be none."""
         while True:
             end = self._received.find(b"\n", self._searched)
@@ -101,7 +88,7 @@ class Incoming:
                 self._add(line[:-1] if line.endswith(b"\r") else line)
             elif self._lines:  # blank lines before a request are left out
                 lines, self._lines, self._size = self._lines, [], 0
-                return _request(lines)
+                return _received(lines)
 
     def _add(self, line: bytes) -> None:
         if self._lines:
@@ -113,64 +100,22 @@ class Incoming:
         self._lines.append(line)
 
 
-def refusal(request: Request, admits: Callable[[str], bool]) -> Optional[HTTPStatus]:
-    """Return why a request does not get the page, or None if it does; `admits` says whether it may ask for its host."""
-    if not admits(request.host):
-        return HTTPStatus.FORBIDDEN
-    if request.method not in METHODS:
-        return HTTPStatus.METHOD_NOT_ALLOWED
-    return None if request.path == "/" else HTTPStatus.NOT_FOUND
-
-
-def status_of(page: Page) -> HTTPStatus:
-    """Return what a page is answered with."""
-    return HTTPStatus.INTERNAL_SERVER_ERROR if page[1] is None else HTTPStatus.OK
-
-
-def host_of(location: str) -> str:
-    """Return the host of a location like `localhost:8889`, in lower case."""
-    return re.sub(r":[0-9]*\Z", "", location).rstrip(".").lower()
-
-
-def text_of(status: HTTPStatus) -> bytes:
-    """Return what is answered, in place of the page, with `status`."""
-    remedy = " (the host that was asked for is not one of allowed_hosts)" if status is HTTPStatus.FORBIDDEN else ""
-    return f"{status.value} {status.phrase}{remedy}\n".encode("ascii")
-
-
-def headers_of(status: int, media_type: str, length: int) -> Dict[str, str]:
-    """Return the headers of an answer of `length` bytes, without those that are about the server or the connection."""
-    headers = {"Content-Type": media_type, "Content-Length": str(length), "Cache-Control": "no-store"}
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(METHODS)
-    return headers
-
-
-def answer(
-    status: HTTPStatus, media_type: str = TEXT, body: Optional[bytes] = None, *, to: Optional[Request] = None
-) -> List[bytes]:
-    """Return the bytes of an answer, in one piece or two: what is large is not copied.
-
-    Without a `body` it is a line of text that says the status. Without a request that it is an answer `to`, it is one
-    to a damaged request, and the last.
-    """
-    content = body
-    if content is None:
-        media_type, content = TEXT, text_of(status)
-    connection = "close" if to is None else to.connection
-    headers = {"Server": SERVER, "Date": formatdate(usegmt=True), **headers_of(status, media_type, len(content))}
+def written(response: Response, connection: str) -> List[bytes]:
+    """Return the bytes of an answer, in one piece or two: what is large is not copied."""
+    headers = [("Server", SERVER), ("Date", formatdate(usegmt=True)), *response.headers]
     if connection:
-        headers["Connection"] = connection
-    lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        headers.append(("Connection", connection))
+    lines = [
+        f"HTTP/1.1 {response.status.value} {response.status.phrase}",
+        *(f"{name}: {value}" for name, value in headers),
+    ]
     head = "\r\n".join([*lines, "", ""]).encode("latin-1")
-    if to is not None and to.method == "HEAD":
-        return [head]
-    return [head + content] if len(content) < _LARGE else [head, content]
+    return [head + response.body] if len(response.body) < _LARGE else [head, response.body]
 
 
-def log_answer(address: object, status: HTTPStatus, request: Optional[Request] = None) -> None:
-    """Log an answer, at the level for debugging; without a request it is one to a damaged request."""
-    log('%s: "%s" %s', address, "" if request is None else request.line, status.value)
+def log_answer(address: object, status: HTTPStatus, line: str) -> None:
+    """Log an answer to the request with that request line, at the level for debugging."""
+    log('%s: "%s" %s', address, line, status.value)
 
 
 def log(message: str, *args: object) -> None:
@@ -202,7 +147,7 @@ def _check_header(line: bytes) -> None:
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
 
 
-def _request(lines: List[bytes]) -> Request:
+def _received(lines: List[bytes]) -> Received:
     method, target, version = _split(lines[0])
     headers: Dict[bytes, List[bytes]] = {}
     for line in lines[1:]:
@@ -217,8 +162,10 @@ def _request(lines: List[bytes]) -> Request:
     # A body is not read, and must not be taken for the next request. Nor is that of a method that is not known.
     closes = closes or has_body or method.decode() not in METHODS
     connection = "close" if closes else "keep-alive" if is_old else ""
-    path, host = _path(target.decode("latin-1")), host_of(_text(headers, b"host"))
-    return Request(lines[0].decode("latin-1"), method.decode(), path, host, connection)
+    path, query = _path_and_query(target.decode("latin-1"))
+    texts = {name.decode("latin-1"): _text(headers, name) for name in headers}
+    request = Request(method.decode(), path, query, texts)
+    return Received(request, lines[0].decode("latin-1"), connection)
 
 
 def _has_body(headers: Dict[bytes, List[bytes]]) -> bool:
@@ -233,8 +180,9 @@ def _text(headers: Dict[bytes, List[bytes]], name: bytes) -> str:
     return b",".join(headers.get(name, ())).decode("latin-1")
 
 
-def _path(target: str) -> str:
+def _path_and_query(target: str) -> Tuple[str, str]:
     if target.startswith("/"):
-        return target.partition("?")[0]
+        path, _, query = target.partition("?")
+        return path, query
     found = _ABSOLUTE.fullmatch(target)
-    return "" if found is None else found[1] or "/"
+    return ("", "") if found is None else (found[1] or "/", found[2] or "")

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapes.reporting import connections
+from tapes.pages import connections
+from tapes.pages.reporter import PageReporter
 from tapes.reporting.http import HTTPReporter
-from tapes.reporting.page import PageReporter
 from tests.conftest import PATIENCE, RunScript, Until
-from tests.reporting.pages import (
+from tests.pages.serving import (
     PAGE,
     REPORTERS,
     Connect,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import re
 import socket
@@ -13,11 +14,15 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
+from tapes import pages
+from tapes.pages.reporter import PageReporter
 from tapes.registry import Registry
 from tapes.reporting.http import HTTPReporter
-from tapes.reporting.page import PageReporter
 from tapes.reporting.tornado.http import MetricsHandler, TornadoHTTPReporter
+from tapes.reporting.tornado.loops import asyncio_loop
 from tapes.snapshot import Snapshot
+from tests.conftest import PATIENCE
+from tests.pages.mounting import asgi_server, wsgi_server
 from tests.tornado.conftest import LoopThread
 
 PAGE = b'{"orders":{"value":3}}'
@@ -26,7 +31,7 @@ PAGE = b'{"orders":{"value":3}}'
 REPORTERS = ("HTTPReporter", "TornadoHTTPReporter")
 """What serves the page at a port of its own."""
 
-EVERYTHING = (*REPORTERS, "MetricsHandler")
+EVERYTHING = (*REPORTERS, "MetricsHandler", "wsgi", "asgi")
 """What serves the page."""
 
 MakeReporter = Callable[..., PageReporter]
@@ -100,8 +105,8 @@ def application(handlers: List[Any], **settings: Any) -> Iterator[Tuple[LoopThre
             yield loop, listener.getsockname()[1]
         finally:
             loop.call(server.stop)
-            loop.io_loop.add_callback(server.close_all_connections)
-            loop.call(lambda: None)
+            closing = asyncio.run_coroutine_threadsafe(server.close_all_connections(), asyncio_loop(loop.io_loop))
+            closing.result(PATIENCE)
     finally:
         loop.close()
 
@@ -112,6 +117,12 @@ def served(kind: str) -> Iterator[Served]:
     registry = FaultyRegistry()
     if kind == "MetricsHandler":
         with application([("/", MetricsHandler, {"registry": registry})]) as (_, port):
+            yield Served(kind, registry, port)
+    elif kind == "wsgi":
+        with wsgi_server(pages.wsgi(registry)) as port:
+            yield Served(kind, registry, port)
+    elif kind == "asgi":
+        with asgi_server(pages.asgi(registry)) as port:
             yield Served(kind, registry, port)
     else:
         with reporters(kind) as make, make(0, registry) as reporter:

@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapes.reporting import exchange
-from tapes.reporting.exchange import MAX_HEAD, BadRequestError, Incoming, Request
+from tapes.pages import parser
+from tapes.pages.message import Request
+from tapes.pages.parser import MAX_HEAD, BadRequestError, Incoming, Received
 
 WORDS = [b"GET", b" ", b"/", b"HTTP/1.1", b"HTTP/1.0", b"\r\n", b"\n", b"\r", b":", b"Host: a", b"Content-Length: 1"]
 
 
-def read(*pieces: bytes) -> List[Union[Request, HTTPStatus]]:
+def read(*pieces: bytes) -> List[Union[Received, HTTPStatus]]:
     """Return the requests in these pieces, and the status for what is none, after which nothing is read."""
     incoming = Incoming()
-    found: List[Union[Request, HTTPStatus]] = []
+    found: List[Union[Received, HTTPStatus]] = []
     try:
         for piece in pieces:
             incoming.feed(piece)
@@ -32,17 +33,17 @@ def read(*pieces: bytes) -> List[Union[Request, HTTPStatus]]:
 
 
 def test_a_request_says_what_is_to_be_known_of_it() -> None:
-    """Method, path, host and what becomes of the connection."""
+    """Method, path, query, headers and what becomes of the connection."""
     data = (
-        b"GET /x?y HTTP/1.1\r\nhost: Example.org:80\r\n\r\n"
-        b"HEAD http://a/ HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"
+        b"GET /x?y HTTP/1.1\r\nhost: Example.org:80\r\nX: 1\r\nx:2 \r\n\r\n"
+        b"HEAD http://a/?z HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"
         b"GET /\n\n"
     )
 
     assert read(data) == [
-        Request("GET /x?y HTTP/1.1", "GET", "/x", "example.org", ""),
-        Request("HEAD http://a/ HTTP/1.0", "HEAD", "/", "", "keep-alive"),
-        Request("GET /", "GET", "/", "", "close"),
+        Received(Request("GET", "/x", "y", {"host": "Example.org:80", "x": "1,2"}), "GET /x?y HTTP/1.1", ""),
+        Received(Request("HEAD", "/", "z", {"connection": "Keep-Alive"}), "HEAD http://a/?z HTTP/1.0", "keep-alive"),
+        Received(Request("GET", "/", "", {}), "GET /", "close"),
     ]
 
 
@@ -55,27 +56,28 @@ def test_pieces_do_not_matter(data: bytes, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "path"),
+    ("target", "path", "query"),
     [
-        (b"/a?b#c", "/a"),
-        (b"//a", "//a"),
-        (b"http://a", "/"),
-        (b"HTTP://a:80/b?c", "/b"),
-        (b"http://[::1]:80?c", "/"),
-        (b"http://\xe9/x", "/x"),
-        (b"http://[", ""),
-        (b"http:///x", ""),
-        (b"*", ""),
-        (b"?a", ""),
-        (b"a:80", ""),
+        (b"/a?b#c", "/a", "b#c"),
+        (b"//a", "//a", ""),
+        (b"http://a", "/", ""),
+        (b"http://a#b?c", "/", ""),
+        (b"HTTP://a:80/b?c", "/b", "c"),
+        (b"http://[::1]:80?c", "/", "c"),
+        (b"http://\xe9/x", "/x", ""),
+        (b"http://[", "", ""),
+        (b"http:///x", "", ""),
+        (b"*", "", ""),
+        (b"?a", "", ""),
+        (b"a:80", "", ""),
     ],
 )
-def test_a_target_is_a_path_or_what_proxies_are_sent(target: bytes, path: str) -> None:
+def test_a_target_is_a_path_or_what_proxies_are_sent(target: bytes, path: str, query: str) -> None:
     """Whatever else it is has no path."""
-    (request,) = read(b"GET %s HTTP/1.1\r\n\r\n" % target)
+    (received,) = read(b"GET %s HTTP/1.1\r\n\r\n" % target)
 
-    assert isinstance(request, Request)
-    assert request.path == path
+    assert isinstance(received, Received)
+    assert (received.request.path, received.request.query) == (path, query)
 
 
 def test_a_request_has_begun_with_its_first_byte() -> None:
@@ -93,7 +95,7 @@ def test_a_request_has_begun_with_its_first_byte() -> None:
 def test_each_header_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that comes byte by byte costs no more than one that comes at once."""
     looked_at: List[bytes] = []
-    monkeypatch.setattr(exchange, "_check_header", looked_at.append)
+    monkeypatch.setattr(parser, "_check_header", looked_at.append)
     headers = [b"X%d: y" % number for number in range(100)]
     request = b"\r\n".join([b"GET / HTTP/1.1", *headers, b"", b""])
 

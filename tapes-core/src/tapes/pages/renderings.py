@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Dict, List, Protocol
+from typing import TYPE_CHECKING, Callable, Dict, List, Protocol
 
 from tapes.reporting.reporter import LOGGER_NAME
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
-    from tapes.reporting.message import MakePage, Page
+    from tapes.pages.message import Page, Wanted
+
+    MakePage = Callable[[Wanted, bool], Page]
 
 PATIENCE = 15.0
 """Seconds after which a page that is still being made, as a producer hangs, keeps the next one waiting no more."""
 
 BREATH = 1.0
 """Seconds between two pages at most. It is as long as the first of them took, so half of the time is left to others."""
+
+MAX_WAITING = 16
+"""How many different pages may wait to be made. It bounds the threads, should a route have many variants."""
 
 AT_ONCE = 4
 """How many pages are made at a time when all of them take longer than that."""
@@ -42,7 +47,8 @@ class Asker(Protocol):
 
 
 class _Rendering:
-    def __init__(self) -> None:
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
         self.askers: Dict[Asker, None] = {}  # who wait for it, then who are still sending it
         self.counted = False
         self.began = 0.0
@@ -52,30 +58,38 @@ class _Rendering:
 class Renderings:
     """Makes pages in daemon threads, one after the other. Thread-safe.
 
-    While a page is being made, all who ask wait for the next one, so that each is as of a moment after the request. If
-    nobody waits for it any more when its turn has come, it is not made.
+    While one is being made, all who want it wait for the next one, so that each is as of a moment after
+    the request. If nobody waits for it any more when its turn has come, it is not made.
     """
 
     def __init__(self, make: MakePage, name: str) -> None:
-        """Make pages with `make` in threads named `tapes-<name>-page`."""
+        """Make pages with `make` in threads named `tapes-<name>-page`.
+
+        `make` gets what is wanted, and whether anybody is going to see it. It raises nothing.
+        """
         self._make = make
         self._thread_name = f"tapes-{name}-page"
         self._streak = Streak(LOGGER_NAME, name)
         self._changed = threading.Condition()
-        self._next: _Rendering | None = None
+        self._next: Dict[Wanted, _Rendering] = {}  # those first that have waited longest first
         self._next_not_before = 0.0
         self._running: List[_Rendering] = []
         self._held: List[_Rendering] = []
         self._renderings: Dict[Asker, _Rendering] = {}
 
-    def ask(self, asker: Asker, *, counted: bool) -> bool:
-        """Have `asker` take a page; it must `leave()` in the end. `counted` says whether the page is to be shown.
+    def ask(self, asker: Asker, wanted: Wanted, *, counted: bool) -> bool:
+        """Have `asker` take the page; it must `leave()` in the end. `counted` says whether the page is to be shown.
 
-        Return False, which is logged, if no thread can be started to make it in: then ask again.
+        Return False if too many others are waiting to be made, or, which is logged, if no thread can be started to make
+        it in: then ask again.
         """
         try:
             with self._changed:
-                rendering = self._next or self._begin()
+                rendering = self._next.get(wanted)
+                if rendering is None:
+                    if len(self._next) >= MAX_WAITING:
+                        return False
+                    rendering = self._begin(wanted)
                 rendering.askers[asker] = None
                 rendering.counted = rendering.counted or counted
                 self._renderings[asker] = rendering
@@ -94,18 +108,18 @@ class Renderings:
                 if rendering in self._held and not rendering.askers:
                     self._held.remove(rendering)
 
-    def _begin(self) -> _Rendering:
-        rendering = _Rendering()
+    def _begin(self, wanted: Wanted) -> _Rendering:
+        rendering = _Rendering(wanted)
         threading.Thread(target=self._run, args=(rendering,), name=self._thread_name, daemon=True).start()
-        self._next = rendering
+        self._next[wanted] = rendering
         return rendering
 
     def _run(self, rendering: _Rendering) -> None:
         with self._changed:
-            while not self._may_begin():
+            while not self._may_begin(rendering):
                 breath = self._next_not_before - time.monotonic()
                 self._changed.wait(PATIENCE / 10 if self._running or breath <= 0 else breath)
-            self._next = None
+            del self._next[rendering.wanted]
             askers = [asker for asker in rendering.askers if asker.waits()]
             dropped = [asker for asker in rendering.askers if asker not in askers] + self._make_room()
             rendering.began = time.monotonic()
@@ -114,8 +128,8 @@ class Renderings:
             asker.drop()
         try:
             if askers:
-                page = self._make(rendering.counted)
-                rendering.size = len(page[1] or b"")
+                page = self._make(rendering.wanted, rendering.counted)
+                rendering.size = len(page.body or b"")
                 for asker in askers:
                     asker.take(page)
         finally:
@@ -127,7 +141,9 @@ class Renderings:
                     self._held.append(rendering)
                 self._changed.notify_all()
 
-    def _may_begin(self) -> bool:
+    def _may_begin(self, rendering: _Rendering) -> bool:
+        if next(iter(self._next.values())) is not rendering:
+            return False
         newest = max((rendering.began for rendering in self._running), default=0.0)
         if not self._running:
             return time.monotonic() >= self._next_not_before

@@ -1,0 +1,109 @@
+"""What a request is answered with, whoever reads it and writes the answer."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Callable, Optional, Union
+
+from tapes.errors import quoted
+from tapes.pages.hosts import host_of
+from tapes.pages.message import METHODS, TEXT, Page, Request, Response, Wanted, refusal, response_to
+from tapes.pages.processes import PerProcess
+from tapes.pages.renderings import Renderings
+
+if TYPE_CHECKING:
+    from tapes.pages.route import Find
+    from tapes.snapshot import Snapshot
+
+CANNOT_MAKE = "could not make its page, and has answered 500 Internal Server Error."
+"""What a log says of whoever answers so."""
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+class Application:
+    """Answers requests with pages of snapshots. Thread-safe, and usable in a forked process.
+
+    `decide()` says what a request gets. If that is a page, `renderings` makes it, once for all who want the same at the
+    same moment, and `respond()` makes an answer of it. What waits for the page, and how, is up to the caller.
+    """
+
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        find: Find,
+        name: str,
+        *,
+        made: Callable[[], None],
+        failed: Callable[[BaseException], object],
+        admits: Optional[Callable[[str], bool]] = None,
+    ) -> None:
+        """Show what `snapshot` returns by the routes that `find` returns for paths, to who asks for hosts it `admits`.
+
+        `made` is called for each page that somebody gets to see, and `failed` with the error of one that could not be
+        made. Threads that make pages are named `tapes-<name>-page`.
+        """
+        self._snapshot = snapshot
+        self._find = find
+        self._made = made
+        self._failed = failed
+        self._admits = admits
+        self._renderings = PerProcess(lambda: Renderings(self._make, name))
+
+    @property
+    def renderings(self) -> Renderings:
+        """What makes the pages of this process."""
+        return self._renderings()
+
+    def decide(self, request: Request) -> Union[Response, Wanted]:
+        """Return the answer to a request, or the page that it wants. Raises nothing."""
+        method = request.method
+        if self._admits is not None and not self._admits(host_of(request.headers.get("host", ""))):
+            return refusal(method, HTTPStatus.FORBIDDEN)
+        if method not in METHODS:
+            return refusal(method, HTTPStatus.METHOD_NOT_ALLOWED)
+        try:
+            route = self._find(request.path)
+            if route is None:
+                return refusal(method, HTTPStatus.NOT_FOUND)
+            wanted = Wanted(request.path, route.variant(request.headers))
+            hash(wanted)
+        except Exception as error:  # noqa: BLE001 -- it is that of a plugin
+            self._fail(error)
+            return refusal(method, HTTPStatus.INTERNAL_SERVER_ERROR)
+        return wanted
+
+    def respond(self, request: Request, page: Page) -> Response:
+        """Return the answer to a request that wants this page."""
+        return response_to(request.method, page)
+
+    def _make(self, wanted: Wanted, counted: bool) -> Page:
+        try:
+            route = self._find(wanted.path)
+            assert route is not None  # the page has been decided on
+            page = _checked(route.page(self._snapshot(), wanted.variant))
+        except BaseException as error:  # noqa: BLE001 -- not even SystemExit ends the program from here
+            self._fail(error)
+            return Page(TEXT, None)
+        if counted:
+            with suppress(Exception):  # by a logging handler
+                self._made()
+        return page
+
+    def _fail(self, error: BaseException) -> None:
+        with suppress(Exception):  # by a logging handler or an observer
+            self._failed(error)
+
+
+def _checked(page: Page) -> Page:
+    """Return a page that can be sent. Raises TypeError or ValueError for one that cannot."""
+    media_type, body, headers = page
+    if not isinstance(body, (bytes, bytearray, memoryview)):
+        raise TypeError(f"A page is bytes, not {quoted(body)}.")
+    for name, value in (("Content-Type", media_type), *headers):
+        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise ValueError(f"{quoted(value)} cannot be the value of a header {quoted(name)}.")
+    return Page(media_type, bytes(body), tuple(headers))

@@ -1,0 +1,27 @@
+"""For whom a page is: the hosts that it may be asked for. A browser can be led here by a name of somebody else's."""
+
+from __future__ import annotations
+
+import re
+from typing import FrozenSet
+
+from tapes.errors import ReporterOptionError, quoted
+
+_ADDRESS = re.compile(r"|localhost|[0-9.]+|\[.*\]")
+
+
+def host_of(location: str) -> str:
+    """Return the host of a location like `localhost:8889`, in lower case."""
+    return re.sub(r":[0-9]*\Z", "", location).rstrip(".").lower()
+
+
+def is_ours(host: str) -> bool:
+    """Return whether a host is an address, `localhost` or nothing, as where a client does not say."""
+    return _ADDRESS.fullmatch(host) is not None
+
+
+def checked_hosts(hosts: object) -> FrozenSet[str]:
+    """Return the option `allowed_hosts`. Raises ReporterOptionError if it is no list of names."""
+    if isinstance(hosts, (list, tuple, set, frozenset)) and all(isinstance(host, str) and host for host in hosts):
+        return frozenset(map(host_of, hosts))
+    raise ReporterOptionError(f"allowed_hosts is a list of names, like ['metrics.example.org'], not {quoted(hosts)}.")

@@ -1,0 +1,107 @@
+"""The statistics as a page that is fetched over HTTP."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Optional, Tuple
+
+from tapes.errors import ReporterError
+from tapes.pages.connections import GRACE, RETRY, Connections
+from tapes.pages.renderings import no_thread
+from tapes.pages.reporter import PageReporter
+from tapes.process.descriptors import OwnSocket, own
+
+if TYPE_CHECKING:
+    from tapes.reporting.run import Run
+
+_TICK = 1.0  # seconds between looks at the deadlines of connections, and whether the sockets are still there
+_LOST = "The program has closed its sockets: start the reporter after that."
+
+
+class HTTPReporter(PageReporter):
+    """Serves the statistics at `/` over HTTP/1.1, as they are at the moment of the request.
+
+    `GET` and `HEAD` of any query are answered; a page that cannot be made is answered with 500 and is a failed report.
+    A page is made once for all who wait for the next one, and not at all for those who have gone. Each connection has a
+    thread of its own; there may be 32, a request has 10 seconds to come in and its answer 10 to be taken, so that
+    clients that stall keep nobody else waiting. What clients do wrong, and an access log, go to the logger
+    `tapes.reporting` at level DEBUG.
+
+    It listens in the process that has started it: a forked child closes what it has inherited, and may start another.
+    """
+
+    _wake: Optional[Tuple[OwnSocket, OwnSocket]] = None
+    _connections: Connections  # since it was opened
+
+    def open(self) -> None:
+        """Listen."""
+        self.close()  # what a run that hung has left open
+        listener = self.listen()
+        try:
+            reading, writing = socket.socketpair()
+        except BaseException:
+            listener.close()
+            raise
+        self._wake = own(reading), own(writing)
+        for end in self._wake:
+            end.setblocking(False)
+        self._connections = Connections(self.application(), type(self).__name__)
+
+    def work(self, run: Run) -> None:
+        """Accept connections until it is stopped."""
+        listener, wake, connections = self._listener, self._wake, self._connections
+        assert listener is not None  # open() has returned
+        assert wake is not None
+        # Not epoll: its descriptor would be shared with forked children.
+        with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
+            selector.register(listener, selectors.EVENT_READ)
+            selector.register(wake[0], selectors.EVENT_READ)
+            while not run.stopping.is_set():
+                ready = selector.select(_TICK)
+                if listener.lost or wake[0].lost:
+                    with suppress(Exception):  # by a logging handler or an observer
+                        self.failed(ReporterError(_LOST), "has stopped serving.")
+                    break
+                if any(key.fileobj is listener for key, _ in ready):
+                    self._accept(run, listener, connections)
+                connections.shut_down_overdue()
+        listener.close()
+        connections.shut_down(GRACE)
+
+    def interrupt(self) -> None:
+        """Wake the thread that waits for connections."""
+        wake = self._wake
+        if wake is not None:
+            with suppress(OSError):  # full, so it will wake; or closed, so it has
+                wake[1].send(b"\0")
+
+    def close(self) -> None:
+        """Listen no more."""
+        wake, self._wake = self._wake, None
+        self.release()
+        for end in wake or ():
+            end.close()
+
+    def close_inherited(self) -> None:
+        """Close the descriptors of the parent. What they stand for goes on in the parent."""
+        self._connections.close_inherited()
+        self.close()
+
+    def _accept(self, run: Run, listener: OwnSocket, connections: Connections) -> None:
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            return  # the client has gone before it was its turn
+        except OSError as error:
+            self._cannot_accept(run, error)
+            return
+        try:
+            connections.add(client, address)
+        except RuntimeError as error:
+            self._cannot_accept(run, ReporterError(no_thread(error)))
+
+    def _cannot_accept(self, run: Run, error: Exception) -> None:
+        self.could_not_accept(error)
+        run.stopping.wait(RETRY)

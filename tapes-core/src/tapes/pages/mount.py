@@ -1,0 +1,47 @@
+"""What is shown where pages are mounted in somebody else's server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional, Sequence
+
+from tapes.pages.application import CANNOT_MAKE, Application
+from tapes.pages.formats import checked_format
+from tapes.pages.hosts import checked_hosts, is_ours
+from tapes.pages.plugin_routes import PluginRoutes
+from tapes.pages.route import FormatRoute, only
+from tapes.registry import DEFAULT_REGISTRY
+from tapes.reporting import checked
+from tapes.reporting.reporter import LOGGER_NAME
+from tapes.streak import Streak
+
+if TYPE_CHECKING:
+    from tapes.pages.route import Find
+    from tapes.registry import Registry
+
+
+def mounted(
+    registry: Optional[Registry], format_name: Optional[str], allowed_hosts: Sequence[str], name: str
+) -> Application:
+    """Return the application that shows `registry`: in a format alone, or at all routes.
+
+    `name` is who serves it: what the log and the threads that make pages are named after.
+    """
+    shown = DEFAULT_REGISTRY if registry is None else checked.registry("registry", registry)
+    hosts = checked_hosts(allowed_hosts)
+    if format_name is None:
+        from tapes import plugins  # pluggy is imported by nobody who does not need it
+
+        plugins.installed()  # now, and not when the first request comes, on an event loop perhaps
+        find: Find = PluginRoutes(FormatRoute())
+    else:
+        encoding = checked_format(format_name)
+        find = only(FormatRoute(lambda: encoding))
+    streak = Streak(LOGGER_NAME, name if format_name is None else f"{name}(format={format_name!r})")
+    return Application(
+        shown.snapshot,
+        find,
+        name,
+        made=streak.succeeded,
+        failed=lambda error: streak.failed(CANNOT_MAKE, error),
+        admits=(lambda host: host in hosts or is_ours(host)) if hosts else None,
+    )
