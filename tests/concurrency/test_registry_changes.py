@@ -10,6 +10,7 @@ from typing import Callable, Dict, List
 import pytest
 
 from tapes.errors import MetricError
+from tapes.facts import NO_FACTS
 from tapes.registry import Registry
 from tapes.testing import ManualClock
 from tests.concurrency.interruption import at_every_point, instructions
@@ -25,6 +26,7 @@ CHANGES: Dict[str, Change] = {
     "create beside": lambda registry: registry.counter("shop.orders.other"),
     "create another series": lambda registry: registry.meter(ITEM, {"k": "w"}),
     "create below": lambda registry: registry.timer(f"{ITEM}.more.below", {"k": "v"}),
+    "describe": lambda registry: registry.counter("shop.orders.other", description="Other orders."),
     "clear": lambda registry: registry.clear(),
 }
 
@@ -39,7 +41,7 @@ def prepared() -> Registry:
     """Return a registry with two series of one name, which have been asked for before."""
     registry = Registry(clock=ManualClock())
     for tags in ({"k": "v"}, {}, {"k": "v"}, {}):
-        registry.meter(ITEM, tags)
+        registry.meter(ITEM, tags, description="Items that were ordered.")
     return registry
 
 
@@ -68,6 +70,8 @@ def contradictions(registry: Registry) -> List[str]:
             registry.histogram(f"{name}.m1")
             registry.remove(f"{name}.m1")
             registry.meter(name)
+            if registry.facts(name) != NO_FACTS:
+                found.append(f"what was said of the removed {name!r} is still there")
             registry.remove(name)
         except MetricError as error:  # noqa: PERF203  each is to be seen
             found.append(f"{name!r} is not free: {error}")

@@ -7,12 +7,14 @@ from typing import Iterable, Sequence, Tuple, Union
 
 from tapes.distributed import frames
 from tapes.distributed.frames import END, Frame
-from tapes.distributed.records import KINDS
 from tapes.state.gauge import MERGES
 from tests.distributed.simulated import ELSEWHERE, HERE
 
 NEVER = float("-inf")
 Number = Union[int, float, bytes]
+
+KINDS = ("counter", "gauge", "meter", "histogram", "timer")
+"""By their codes."""
 
 
 def frame(
@@ -67,6 +69,13 @@ def series(
 def removed(place: int = 0) -> bytes:
     """Return that a series is removed."""
     return frames.record(3, struct.pack("<I", place))
+
+
+def facts(
+    name: Union[str, bytes], description: Union[str, bytes] = "What it is.", unit: Union[str, bytes] = ""
+) -> bytes:
+    """Return what is said of a name."""
+    return frames.record(4, text(name) + text(description) + text(unit))
 
 
 def counter(increments: Number, decrements: Number = 0, *, place: int = 0) -> bytes:

@@ -7,8 +7,12 @@ from typing import Any, Dict, List, Tuple
 
 from hypothesis import strategies as st
 
-from tapes.distributed.frames import CLOCK, Frame
-from tapes.distributed.records import CODECS, MOST, HistogramUpdate, Reader, read_number
+from tapes.distributed.frames import Frame
+from tapes.distributed.records import read_number
+from tapes.distributed.records import state as record_of
+from tapes.kinds.histogram import HISTOGRAM
+from tapes.kinds.kind import BY_CODE, Kind
+from tapes.kinds.slices import MOST, HistogramUpdate
 from tapes.recording import distribution_of
 from tapes.state.buckets import key_of
 from tapes.state.counter import CounterState
@@ -19,6 +23,10 @@ from tapes.state.histogram import NEVER, HistogramState, Slice
 from tapes.state.numbers import LARGEST
 from tapes.state.rates import MeterState
 from tapes.state.timer import TimerState
+from tapes.wire import CLOCK, Reader
+
+KINDS: Dict[str, Kind] = {str(BY_CODE[code]): BY_CODE[code] for code in sorted(BY_CODE)}
+"""Those that have a code, by their names."""
 
 finite = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
@@ -138,7 +146,7 @@ def update_of(record: bytes) -> HistogramUpdate:
 
     def reading(reader: Reader) -> HistogramUpdate:
         read_number(reader)
-        update: HistogramUpdate = CODECS["histogram"].read(reader)
+        update: HistogramUpdate = HISTOGRAM.read(reader)
         return update
 
     update: HistogramUpdate = read(record, reading)
@@ -148,4 +156,4 @@ def update_of(record: bytes) -> HistogramUpdate:
 def as_received(values: Distribution) -> Distribution:
     """Return a distribution as it is on the other side, with lanes as narrow as they were sent."""
     state = HistogramState(EMPTY, NEVER, (Slice(0.0, 0.0, values),))
-    return update_of(CODECS["histogram"].state(0, state, None)).slices[0].values
+    return update_of(record_of(HISTOGRAM, 0, state, None)).slices[0].values

@@ -15,13 +15,13 @@ import math
 import random
 import sys
 import time
+from itertools import chain
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import pytest
 
 from tapes.distributed import keeping, processes
 from tapes.distributed.frames import END, ENDING, LEAVING
-from tapes.distributed.records import KINDS
 from tapes.distributed.workers import Worker
 from tapes.encoding.json import JsonFormat
 from tapes.registry import Registry
@@ -31,6 +31,7 @@ from tapes.state.buckets import key_of
 from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
 from tests.distributed import forging
+from tests.distributed.forging import KINDS
 from tests.distributed.simulated import ELSEWHERE, HERE, Asking, OtherClock, Simulated, assert_alike, told
 
 LARGEST = sys.float_info.max
@@ -371,7 +372,7 @@ class Scene:
                 assert page["remote"][key].get(statistic) == wanted.get(statistic)
         named = names(snapshot, "", "name")
         changes = self.deliveries.changes(snapshot.readings)
-        for line in [*counters(changes, named), *gauges(snapshot, named)]:
+        for line in chain.from_iterable([*counters(changes, named), *gauges(snapshot, named)]):
             assert "nan" not in line
             assert "inf" not in line
 

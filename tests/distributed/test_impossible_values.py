@@ -9,15 +9,17 @@ from zlib import crc32
 
 import pytest
 
-from tapes.distributed import keeping
+from tapes.distributed import frames, keeping
 from tapes.distributed.frames import END, ENDING, LEAVING
-from tapes.distributed.pools import MeterPool
+from tapes.distributed.pools import StatePool
 from tapes.distributed.workers import Worker
 from tapes.encoding.json import JsonFormat
+from tapes.kinds.meter import MeterKind
 from tapes.kinds.timer import TIMER, TimerKind
+from tapes.state.rates import MeterState
 from tapes.testing import ManualClock
 from tests.distributed import forging
-from tests.distributed.forging import counter, frame, gauge, hello, histogram, meter, number, part, series, timer
+from tests.distributed.forging import counter, facts, frame, gauge, hello, histogram, meter, number, part, series, timer
 from tests.distributed.simulated import HERE, Asking, Simulated, assert_alike, stats_of, told
 
 NAN, INF, LARGEST = float("nan"), float("inf"), 1.7976931348623157e308
@@ -33,6 +35,11 @@ def of(kind: str, *states: bytes) -> bytes:
 def one(**fields: Any) -> bytes:
     """Return a histogram with one slice, of 950 to 960 unless told otherwise."""
     return of("histogram", histogram(part(**{"start": 950.0, "end": 960.0, **fields})))
+
+
+def described(said: bytes) -> bytes:
+    """Return a hello, a series and what is said of a name."""
+    return hello() + series("counter", "a") + said
 
 
 IMPOSSIBLE: Dict[str, bytes] = {
@@ -59,6 +66,15 @@ IMPOSSIBLE: Dict[str, bytes] = {
     "a name of the aggregator's own": hello() + series("counter", "tapes.aggregator.messages"),
     "a counter that is merged": hello() + series("counter", "a", merge="max"),
     "a number for two series": hello() + series("counter", "a") + series("counter", "b"),
+    "a name of the aggregator's own that is described": described(facts("tapes.aggregator.messages")),
+    "a description of no name": described(facts("a..b")),
+    "a description that is too long": described(facts("a", "d" * 4097)),
+    "a description of two lines": described(facts("a", "one\ntwo")),
+    "a description that is no UTF-8": described(facts("a", b"\xff")),
+    "a unit that is too long": described(facts("a", unit="u" * 65)),
+    "a unit of two lines": described(facts("a", unit="s\r")),
+    "nothing that is said of a name": described(facts("a", "")),
+    "more than is said of a name": described(frames.record(4, facts("a")[5:] + b"\0")),
     "increments below zero": of("counter", counter(-1)),
     "decrements below zero": of("counter", counter(1, -0.5)),
     "increments beyond the largest number": of("counter", counter(HUGE)),
@@ -263,8 +279,11 @@ def test_a_series_that_cannot_be_merged_shows_what_it_showed(monkeypatch: pytest
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(MeterPool, "state", fail)
-    monkeypatch.setattr(MeterPool, "share", fail)
+    share = StatePool.share
+    monkeypatch.setattr(MeterKind, "here", fail)
+    monkeypatch.setattr(
+        StatePool, "share", lambda pool, source: (fail if type(pool.merged()) is MeterState else share)(pool, source)
+    )
     bench.healthy.registry.counter("orders").increment(4)
     bench.healthy.registry.meter("hits").mark(4)
     bench.healthy.tell(bench.aggregator)
@@ -307,7 +326,7 @@ def test_a_worker_that_cannot_be_merged_takes_no_other_along(monkeypatch: pytest
         gone.registry.counter(name).increment(100)
     gone.registry.meter("hits").mark(100)
     gone.tell(bench.aggregator)
-    monkeypatch.setattr(MeterPool, "retire", lambda *_: 1 / 0)
+    monkeypatch.setattr(MeterKind, "moved", lambda *_: 1 / 0)
     bench.aggregator.retire(bench.aggregator.workers[gone.identity])
     monkeypatch.undo()
     other = Asking(bench.clock)

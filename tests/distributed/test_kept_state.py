@@ -8,15 +8,17 @@ import os
 import stat
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Set
+from zlib import crc32
 
 import pytest
 
-from tapes.distributed import keeping, unified
+from tapes.distributed import keeping, presence
 from tapes.distributed.frames import ENDING, LEAVING, FrameError
 from tapes.distributed.keeper import Keeper
 from tapes.distributed.keeping import decode, encode, fill
 from tapes.distributed.processes import processes
 from tapes.errors import ReporterError
+from tapes.facts import Facts
 from tapes.testing import ManualClock
 from tests.distributed.simulated import (
     HERE,
@@ -42,7 +44,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
     def boot(name: str) -> None:
         monkeypatch.setattr(keeping, "machine", lambda: name)
-        monkeypatch.setattr(unified, "machine", lambda: name)
+        monkeypatch.setattr(presence, "machine", lambda: name)
 
     return boot
 
@@ -170,7 +172,7 @@ def test_what_is_shown_does_not_go_back_meanwhile() -> None:
 def test_a_worker_that_has_died_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was kept of it stays in the totals."""
     dead: Set[int] = set()
-    monkeypatch.setattr(unified, "is_alive", lambda pid, since: pid not in dead)
+    monkeypatch.setattr(presence, "is_alive", lambda pid, since: pid not in dead)
     clock = ManualClock(1000.0)
     workers = [Simulated(clock, pid, processes=processes()) for pid in (1, 2)]
     aggregator = Asking(clock, workers)
@@ -318,6 +320,40 @@ def test_gauges_are_not_kept() -> None:
     work(clock, workers, aggregator, 3)
 
     assert "level" not in stats_of(restarted(aggregator, clock))
+
+
+def test_what_was_said_of_names_is_kept() -> None:
+    """For the series that are. Of gauges it comes again with the workers that have them."""
+    clock = ManualClock(1000.0)
+    workers = [Simulated(clock)]
+    aggregator = Asking(clock, workers)
+    for name, kind in (("hits", "meter"), ("level", "gauge")):
+        getattr(workers[0].registry, kind)(name, description=f"The {name}.", unit="things")
+    work(clock, workers, aggregator, 3)
+    other = restarted(aggregator, clock)
+    assert other.all_facts() == {"hits": Facts("The hits.", "things")}
+    workers[0].publisher.begin()
+    workers[0].tell(other)
+
+    assert other.all_facts() == workers[0].registry.all_facts()
+    assert restarted(restarted(other, clock), clock).all_facts() == {"hits": Facts("The hits.", "things")}
+
+
+def test_what_cannot_be_said_of_names_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """And all else is read."""
+    clock = ManualClock(1000.0)
+    workers = [Simulated(clock)]
+    aggregator = Asking(clock, workers)
+    for name in ("hits", "orders"):
+        workers[0].registry.meter(name, description=f"The {name}.").mark()
+    workers[0].tell(aggregator)
+    content = encode(aggregator).replace(b"The hits.", b"The\nhits.")
+    content = content[:12] + crc32(content[16:]).to_bytes(4, "little") + content[16:]
+    other = restored(content, clock, aggregator)
+
+    assert other.all_facts() == {"orders": Facts("The orders.", "")}
+    assert other.get_stats().hits["count"] == 1
+    assert "has 1 series or workers that cannot be: they are left out." in caplog.text
 
 
 def test_the_series_of_each_worker_are_not_kept() -> None:

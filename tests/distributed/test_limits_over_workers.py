@@ -9,14 +9,13 @@ import pytest
 from tapes.distributed import keeping
 from tapes.distributed.aggregator import RegistryAggregator
 from tapes.distributed.frames import ENDING, LEAVING
-from tapes.distributed.records import KINDS
 from tapes.errors import ReporterOptionError
 from tapes.instruments import Instrument
 from tapes.registry import Registry
 from tapes.reporting.stream import ThreadedStreamReporter
 from tapes.snapshot import Reading
 from tapes.testing import ManualClock
-from tests.distributed.forging import counter, frame, hello, series
+from tests.distributed.forging import KINDS, counter, frame, hello, series
 from tests.distributed.simulated import Asking, Simulated, stats_of, told
 
 

@@ -13,11 +13,13 @@ import pytest
 
 from tapes.distributed import frames, publishing, records
 from tapes.distributed.frames import END, LEAVING, Frame
-from tapes.distributed.records import Reader
+from tapes.facts import Facts
+from tapes.kinds.kind import BY_CODE
 from tapes.registry import Registry
 from tapes.snapshot import Snapshot
 from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
+from tapes.wire import Reader
 from tests.distributed.simulated import Asking, Simulated, apply, assert_alike, buckets_of, stats_of, told
 
 KINDS = ("counter", "gauge", "meter", "histogram", "timer")
@@ -68,8 +70,8 @@ def decoded(sent: List[bytes]) -> List[Frame]:
 
 def types_of(sent: List[bytes]) -> List[str]:
     """Return what the types of the records in some frames are called."""
-    names = {records.HELLO: "hello", records.SERIES: "series", records.REMOVED: "removed"}
-    names.update({codec.type: kind for kind, codec in records.CODECS.items()})
+    names = {records.HELLO: "hello", records.SERIES: "series", records.REMOVED: "removed", records.FACTS: "facts"}
+    names.update({records.STATE + code: str(kind) for code, kind in BY_CODE.items()})
     return [names[kind] for frame in decoded(sent) for kind, _, _ in frame.records()]
 
 
@@ -119,6 +121,18 @@ def test_nothing_but_the_end_when_a_producer_says_the_same_again(bench: Bench) -
         [],
         ["gauge"],
     ]
+
+
+def test_growth_of_a_total_is_told(bench: Bench) -> None:
+    """A counter that a producer tells a total is told when that has grown, with what the program adds."""
+    totals = iter([5, 5, 7, 7, 3])
+    counter = bench.registry.counter("metric", producer=lambda: next(totals))
+    sent = [bench.tell() for _ in range(3)]
+    counter.increment(10)
+    sent += [bench.tell(), bench.tell()]
+
+    assert sent == [["hello", "series", "counter"], [], ["counter"], ["counter"], ["counter"]]
+    assert stats_of(bench.aggregator)["metric"] == {"value": 20}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -189,6 +203,104 @@ def test_begin_tells_everything_again(bench: Bench) -> None:
     stranger = Asking(bench.clock, [bench.worker])
     apply(stranger, sent)
     assert stats_of(stranger) == stats_of(bench.registry)
+
+
+def test_what_is_said_of_a_name_is_told_once_a_session(bench: Bench) -> None:
+    """With the first of its series, and so that a receiver which knows nothing has it as well."""
+    for kind in KINDS:
+        for tags in ({}, {"k": "v"}):
+            getattr(bench.registry, kind)(kind, tags=tags, description=f"A {kind}.", unit="things")
+
+    assert bench.tell() == ["hello"] + [name for kind in KINDS for name in ("series", "facts", kind, "series", kind)]
+    for _ in range(2):
+        record(bench.registry, "counter", "counter")
+        assert bench.tell() == ["counter"]
+    assert facts_of(bench.aggregator) == facts_of(bench.registry)
+    bench.worker.publisher.begin()
+    stranger = Asking(bench.clock, [bench.worker])
+    sent = bench.worker.tell(bench.aggregator, stranger)
+    assert types_of(sent).count("facts") == len(KINDS)
+    assert facts_of(stranger) == facts_of(bench.aggregator) == facts_of(bench.registry)
+
+
+def facts_of(registry: Registry) -> Dict[str, Facts]:
+    """Return what is said of the names of readings, without those of the aggregator."""
+    readings = registry.snapshot().readings
+    return {reading.name: reading.facts for reading in readings if not reading.name.startswith("tapes.")}
+
+
+def test_what_is_said_later_is_told_then(bench: Bench) -> None:
+    """Also if nothing has been recorded since; and what is said in addition to that."""
+    record(bench.registry, "counter")
+    bench.tell()
+    bench.registry.counter("metric", description="What it is.")
+    assert bench.tell() == ["facts"]
+    bench.registry.counter("metric", description="What else it is.", unit="things")
+    record(bench.registry, "counter")
+    assert bench.tell() == ["facts", "counter"]
+    assert bench.tell() == []
+
+    assert facts_of(bench.aggregator) == {"metric": Facts("What it is.", "things")}
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_what_is_said_of_a_name_that_is_made_again(bench: Bench, at_once: bool) -> None:
+    """It is told again, since the aggregator has forgotten it with the last series."""
+    for n in range(3):
+        bench.registry.gauge("metric", description="The same.").set(n)
+        bench.tell()
+        assert facts_of(bench.aggregator) == {"metric": Facts("The same.", "")}
+        bench.registry.remove("metric")
+        if not at_once:
+            assert bench.tell() == ["removed"]
+            assert facts_of(bench.aggregator) == {}
+
+
+def test_the_first_worker_that_says_something_is_believed(bench: Bench) -> None:
+    """What others say of the same name changes nothing, and adds what nobody has said."""
+    other = Simulated(bench.clock, 2)
+    bench.registry.counter("metric", description="First.")
+    other.registry.counter("metric", description="Second.", unit="things")
+    bench.tell()
+    other.tell(bench.aggregator)
+
+    assert facts_of(bench.aggregator) == {"metric": Facts("First.", "things")}
+
+
+@pytest.mark.parametrize("sent", range(7))
+def test_what_is_said_is_not_lost_with_a_flush_that_is_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, sent: int
+) -> None:
+    """Whichever frame cannot be sent: it is told in the next flush, and what was sent is not told twice."""
+    monkeypatch.setattr(publishing, "FRAME", 1)
+    for n in range(3):
+        bench.registry.histogram(f"metric{n}", description=f"Metric {n}.").update(n)
+        bench.registry.histogram(f"metric{n}", {"k": "v"})
+    taken: List[bytes] = []
+    flush = bench.worker.publisher.flush(bench.registry)
+    for frame in flush:
+        if len(taken) == sent:
+            flush.close()
+            break
+        taken.append(frame)
+    apply(bench.aggregator, taken)
+    rest = bench.worker.tell(bench.aggregator)
+
+    assert types_of(taken + rest).count("facts") == 3
+    assert facts_of(bench.aggregator) == facts_of(bench.registry)
+    bench.assert_same()
+
+
+def test_nothing_is_known_of_names_that_are_not_there(bench: Bench) -> None:
+    """Whoever describes metrics that nobody has takes no memory."""
+    bench.registry.counter("metric")
+    sent = bench.worker.frames()
+    (frame,) = decoded(sent)
+    said = b"".join([records.facts(f"other{n}", Facts("Nothing.", "")) for n in range(3)])
+    apply(bench.aggregator, [frames.encode(frame._replace(body=frame.body + said))])
+
+    assert bench.aggregator.all_facts() == {}
+    assert told(bench.aggregator)["bad_frames"] == 0
 
 
 def test_frames_are_numbered(bench: Bench) -> None:
@@ -327,6 +439,7 @@ def test_a_flush_gives_no_cause_to_look_for_garbage(bench: Bench, monkeypatch: p
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="This is about CPython's collector of garbage.")
+@pytest.mark.usefixtures("only_new_objects")
 @pytest.mark.parametrize("kind", KINDS)
 def test_reporting_gives_no_cause_to_look_through_everything(bench: Bench, kind: str) -> None:
     """Not even where several pages are still held, and the program itself makes the collector run all the time.

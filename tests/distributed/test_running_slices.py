@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapes.distributed.records import HistogramUpdate
 from tapes.distributed.slices import HistogramPool
+from tapes.kinds.slices import HistogramUpdate
 from tapes.recording import distribution_of
 from tapes.state.buckets import key_of
 from tapes.state.counts import TOGETHER, Lanes

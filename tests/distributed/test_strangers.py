@@ -21,6 +21,9 @@ from tests.distributed.faults.processes import site
 from tests.distributed.servers.serving import accepts
 from tests.servers.processes import PATIENCE, free_port, until
 
+LONG = int(PATIENCE * 1000)
+"""Milliseconds."""
+
 FAMILIES = {"tcp": socket.AF_INET, "ipc": socket.AF_UNIX}
 
 SILENT_PEER = """
@@ -44,9 +47,14 @@ def registry() -> UnifiedRegistry:
 
 
 @pytest.fixture
-def address(monkeypatch: pytest.MonkeyPatch, registry: UnifiedRegistry) -> Iterator[str]:
-    """Receive at an address, with less patience than usual, and return it."""
-    for name, milliseconds in (("_STRANGER", 300), ("_BEAT", 100), ("_BEATEN", 300)):
+def address(
+    monkeypatch: pytest.MonkeyPatch, registry: UnifiedRegistry, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """Receive at an address, and return it. There is less patience than usual, but where somebody does say something.
+
+    With that patience for all, who is late for want of a processor would be turned away for having said nothing.
+    """
+    for name, milliseconds in (("_STRANGER", getattr(request, "param", 300)), ("_BEAT", 100), ("_BEATEN", 300)):
         monkeypatch.setattr(receivers, name, milliseconds)
     made = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
     receiver = Receiver(registry, made)
@@ -67,14 +75,15 @@ def test_who_says_nothing_is_cut_off(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("said", "why", "address"),
     [
-        (GREETING + b"CURVE".ljust(52, b"\0"), NO_KEY),
-        (GREETING + b"NULL".ljust(52, b"\0") + b"\x04\x05NONE?", NOT_0MQ),
-        (b"", UNFINISHED),
-        (GREETING, UNFINISHED),
+        (GREETING + b"CURVE".ljust(52, b"\0"), NO_KEY, LONG),
+        (GREETING + b"NULL".ljust(52, b"\0") + b"\x04\x05NONE?", NOT_0MQ, LONG),
+        (b"", UNFINISHED, 300),
+        (GREETING, UNFINISHED, 300),
     ],
     ids=["keys", "damaged", "nothing", "half a greeting"],
+    indirect=["address"],
 )
 def test_why_somebody_was_turned_away_is_counted(
     registry: UnifiedRegistry, address: str, said: bytes, why: str

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple
 
 import pytest
 
-from tapes.distributed import unified
+from tapes.distributed import presence
 from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.processes import processes
 from tapes.testing import ManualClock
@@ -133,7 +133,7 @@ def test_a_worker_of_this_host_is_called_by_its_pid() -> None:
 def test_a_pid_that_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that has the pid of one that died begins with figures of its own at zero."""
     alive = True
-    monkeypatch.setattr(unified, "is_alive", lambda pid, since: alive)
+    monkeypatch.setattr(presence, "is_alive", lambda pid, since: alive)
     clock = ManualClock(1000.0)
     first, second = (Simulated(clock, 7, processes=processes()) for _ in range(2))
     aggregator = Asking(clock, [first, second], by_worker=True)
@@ -231,3 +231,20 @@ def test_a_number_that_is_used_again_in_a_container(bench: Bench) -> None:
 
     assert stats_of(bench.aggregator)["orders"] == {"value": 7, "worker=shop:7": {"value": 4}}
     assert list(bench.aggregator.workers) == [second.identity]
+
+
+def test_a_rollup_counts_no_worker_twice(bench: Bench) -> None:
+    """The series of single workers are in those of all already."""
+    for worker in bench.workers:
+        for route in ("/", "/cart"):
+            worker.registry.timer("time", {"route": route}).update(worker.hello.pid)
+        worker.registry.counter("orders", {"worker": "of the program"}).increment()
+    bench.tell()
+
+    rolled_up = bench.aggregator.rollup("time", by=("route",))
+    assert [(reading.tags, reading.statistics["count"]) for reading in rolled_up] == [
+        ((("route", "/"),), 2),
+        ((("route", "/cart"),), 2),
+    ]
+    assert [reading.statistics["max"] for reading in bench.aggregator.rollup("time")] == [8]
+    assert [reading.statistics["value"] for reading in bench.aggregator.rollup("orders", by=("worker",))] == [2]

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Set, Tuple
 
 import pytest
 
-from tapes.distributed import processes, publishing, unified
+from tapes.distributed import presence, processes, publishing
 from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.publishing import Publisher
 from tapes.kinds.histogram import FRACTIONS
@@ -306,7 +306,7 @@ BUILDS: Dict[str, Build] = {
 def dead(monkeypatch: pytest.MonkeyPatch) -> Set[int]:
     """Return the pids of workers that have died, in a world of small frames."""
     gone: Set[int] = set()
-    monkeypatch.setattr(unified, "is_alive", lambda pid, since: pid not in gone)
+    monkeypatch.setattr(presence, "is_alive", lambda pid, since: pid not in gone)
     monkeypatch.setattr(publishing, "FRAME", 600)
     return gone
 
@@ -325,7 +325,7 @@ def test_so_it_does_if_living_workers_are_given_up_again_and_again(
 ) -> None:
     """Nothing is lost or counted twice by workers that are taken to be gone after a silence of seconds, and go on."""
     for patience in ("_SILENT", "_SILENT_FAR"):
-        monkeypatch.setattr(unified, patience, HASTE - unified.LEASE)
+        monkeypatch.setattr(presence, patience, HASTE - presence.LEASE)
     dismissed: List[bytes] = []
     dismiss = Asking.dismiss_at_once
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
 import pytest
 
-from tapes.distributed import frames, keeping, publishing, unified
+from tapes.distributed import frames, keeping, presence, publishing
 from tapes.distributed.frames import END, ENDING, LEAVING, Frame
 from tapes.distributed.processes import processes
 from tapes.distributed.publishing import Publisher, hello
@@ -64,14 +64,14 @@ def record(worker: Simulated, n: int = 1) -> None:
 @pytest.fixture
 def hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody know of any process whether it lives."""
-    monkeypatch.setattr(unified, "is_alive", lambda pid, since: None)
+    monkeypatch.setattr(presence, "is_alive", lambda pid, since: None)
 
 
 @pytest.fixture
 def dead(monkeypatch: pytest.MonkeyPatch) -> Set[int]:
     """Return the pids that no process has any more, out of workers whose pids are known to be of this machine."""
     gone: Set[int] = set()
-    monkeypatch.setattr(unified, "is_alive", lambda pid, since: pid not in gone)
+    monkeypatch.setattr(presence, "is_alive", lambda pid, since: pid not in gone)
     return gone
 
 
@@ -716,7 +716,7 @@ def test_what_is_over_is_merged_as_it_is_told() -> None:
     frame_of_several = frames.decode(frame)._replace(flags=0)  # the last one of them has not come yet
     aggregator.apply(frames.encode(frame_of_several))
 
-    for metric in aggregator.shared():
+    for metric in aggregator.places.shared():
         _, [(_, share)] = metric.kept()
         assert len(share.slices) <= 2
         assert metric.read(clock.monotonic()).count == 7

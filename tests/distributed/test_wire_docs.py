@@ -10,8 +10,10 @@ import pytest
 
 from tapes.distributed import frames, keeping, publishing, records, upstream
 from tapes.distributed.publishing import Publisher
-from tapes.distributed.records import CODECS, Hello
+from tapes.distributed.records import Hello
 from tapes.distributed.upstream import BEGIN_ANEW, BEGIN_AS_ANOTHER, FAREWELL, Word
+from tapes.kinds.kind import BY_CODE
+from tapes.kinds.slices import SLICE
 from tapes.registry import Registry
 from tapes.state.gauge import MERGES
 from tapes.state.histogram import SLOT
@@ -69,7 +71,9 @@ def test_the_records(page: str) -> None:
         records.HELLO: "hello",
         records.SERIES: "series",
         records.REMOVED: "removed",
-        **{codec.type: kind for kind, codec in CODECS.items()},
+        records.FACTS: "facts",
+        **{records.STATE + code: str(kind) for code, kind in BY_CODE.items()},
+        records.NAMED_STATE: "other",
     }
 
 
@@ -77,7 +81,8 @@ def test_the_series(page: str) -> None:
     """Every kind and every way to merge is there, by its number."""
     text = section(page, "Series")
 
-    assert ", ".join(f"{number} {kind}" for number, kind in enumerate(records.KINDS)) in text
+    assert ", ".join(f"{code} {BY_CODE[code]}" for code in sorted(BY_CODE)) in text
+    assert f"{records.NAMED} any other" in text
     assert ", ".join(f"{number} {merge}" for number, merge in enumerate(MERGES)) in text
 
 
@@ -85,7 +90,7 @@ def test_the_slice(page: str) -> None:
     """Its head has as many bytes as the code writes."""
     sizes = [int(row[0]) for row in rows(section(page, "Slice")) if row[0].isdigit()]
 
-    assert sum(sizes) == records._SLICE.size
+    assert sum(sizes) == SLICE.size
 
 
 def test_the_words(page: str) -> None:

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tapes import wire
 from tapes.distributed import frames, records
 from tapes.distributed.frames import FLAGS, Frame
-from tapes.distributed.records import CODECS, KINDS, Hello, Reader, Series
+from tapes.distributed.records import Hello, Series
 from tapes.distributed.slices import HistogramPool
+from tapes.facts import NO_FACTS, Facts
+from tapes.kinds.histogram import HISTOGRAM
 from tapes.registry import Registry
 from tapes.state.buckets import key_of
 from tapes.state.counts import Lanes
@@ -20,7 +23,7 @@ from tapes.state.gauge import MERGES
 from tapes.state.histogram import NEVER, NONE, HistogramState, Slice
 from tapes.testing import ManualClock
 from tests.distributed.simulated import Asking, Simulated, assert_alike, buckets_of, stats_of, told
-from tests.distributed.states import STATES, finite, numbers, read, seen, texts, times, update_of
+from tests.distributed.states import KINDS, STATES, finite, numbers, read, seen, texts, times, update_of
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 
@@ -44,13 +47,13 @@ class Teller:
 def test_states(kind: str, data: st.DataObject, number: int) -> None:
     """Of every kind, with ints of any size and floats of any size and sign, and with the number of the series."""
     state = data.draw(STATES[kind])
-    codec = CODECS[kind]
-    record = codec.state(number, state, None)
+    value = KINDS[kind]
+    record = records.state(value, number, state, None)
 
-    found_number, found = read(record, lambda reader: (records.read_number(reader), codec.read(reader)))
+    found_number, found = read(record, lambda reader: (records.read_number(reader), value.read(reader)))
 
     assert found_number == number
-    assert seen(codec.whole(found)) == seen(state)
+    assert seen(value.whole(found)) == seen(state)
 
 
 @LAW
@@ -66,8 +69,8 @@ def test_states(kind: str, data: st.DataObject, number: int) -> None:
 @example(True)
 def test_numbers(number: float) -> None:
     """An int stays one, exactly; a float keeps all its bits."""
-    written = records._number(number)
-    reader = Reader(written, 0, len(written))
+    written = wire.number(number)
+    reader = wire.Reader(written, 0, len(written))
     found = reader.number()
     reader.finish()
 
@@ -77,7 +80,11 @@ def test_numbers(number: float) -> None:
 
 @LAW
 @given(
-    u32, st.sampled_from(KINDS), st.sampled_from(MERGES), names, st.dictionaries(texts.filter(bool), texts, max_size=4)
+    u32,
+    st.sampled_from([*KINDS]),
+    st.sampled_from(MERGES),
+    names,
+    st.dictionaries(texts.filter(bool), texts, max_size=4),
 )
 @example(0, "gauge", "last", "\udfff\ud800", {"\ud83d\ude00": "\U0001f600", "\0": ""})
 def test_series(number: int, kind: str, merge: str, name: str, tags: Dict[str, str]) -> None:
@@ -85,6 +92,15 @@ def test_series(number: int, kind: str, merge: str, name: str, tags: Dict[str, s
     series = Series(number, kind, merge if kind == "gauge" else "sum", name, tuple(sorted(tags.items())))
 
     assert read(records.series(series), records.read_series) == series
+
+
+@LAW
+@given(names, texts, texts.map(lambda text: text[:16]))
+def test_what_is_said_of_names(name: str, description: str, unit: str) -> None:
+    """In any characters but line breaks."""
+    said = Facts("".join(description.splitlines()), "".join(unit.splitlines()))
+    if said != NO_FACTS:
+        assert read(records.facts(name, said), records.read_facts) == (name, said)
 
 
 @LAW
@@ -130,8 +146,8 @@ def test_a_change_is_told_alike_without_what_has_not_changed(kind: str, folds: L
         for value in values:
             metric.update(value)
         numbers = metric.committed(clock.monotonic())
-        told = CODECS[kind].state(0, *metric.states(numbers, known))
-        assert told == CODECS[kind].state(0, metric.state(numbers), metric.state(known))
+        told = records.state(KINDS[kind], 0, *metric.states(numbers, known))
+        assert told == records.state(KINDS[kind], 0, metric.state(numbers), metric.state(known))
         known = numbers
         clock.advance(wait)
 
@@ -142,16 +158,16 @@ def test_changes_make_up_the_whole(folds: List[Tuple[float, List[float]]]) -> No
     """What a receiver has that was told of the changes of a histogram is what it would have been told at once."""
     clock = ManualClock(1000.0)
     metric = Registry(clock=clock).histogram("metric")
-    codec, known, source = CODECS["histogram"], None, Teller()
+    known, source = None, Teller()
     pools = HistogramPool(), HistogramPool()
     for wait, values in folds:
         for value in values:
             metric.update(value)
         state = metric.read(clock.monotonic())
-        pools[0].take(source, update_of(codec.state(0, state, known)))
+        pools[0].take(source, update_of(records.state(HISTOGRAM, 0, state, known)))
         known = state
         clock.advance(wait)
-    pools[1].take(source, update_of(codec.state(0, known, None)))
+    pools[1].take(source, update_of(records.state(HISTOGRAM, 0, known, None)))
 
     now = clock.monotonic()
     one, other = (pool.state(now) for pool in pools)
@@ -205,7 +221,7 @@ def test_a_narrow_spread_is_written_in_lanes() -> None:
     buckets = {key_of(1.0 + step / 64): 200 for step in range(64)}
     state = HistogramState(EMPTY, NEVER, (Slice(0.0, 1.0, Distribution(12_800, 1.0, 1.0, 1.0, 2.0, buckets)),))
 
-    assert len(CODECS["histogram"].state(0, state, None)) < 64 + 100
+    assert len(records.state(HISTOGRAM, 0, state, None)) < 64 + 100
 
 
 def test_a_wide_spread_takes_no_more_than_its_values() -> None:
@@ -213,7 +229,7 @@ def test_a_wide_spread_takes_no_more_than_its_values() -> None:
     buckets = {key_of(10.0**power): 1 for power in range(-30, 30)}
     state = HistogramState(EMPTY, NEVER, (Slice(0.0, 1.0, Distribution(60, 1.0, 1.0, 1e-30, 1e29, buckets)),))
 
-    assert len(CODECS["histogram"].state(0, state, None)) < 60 * 12 + 100
+    assert len(records.state(HISTOGRAM, 0, state, None)) < 60 * 12 + 100
 
 
 @LAW
@@ -224,17 +240,17 @@ def test_what_was_read_is_written_no_larger(buckets: Dict[int, int]) -> None:
     for lanes up to the next power of two.
     """
     values = Distribution(sum(buckets.values()), 1.0, 1.0, 0.0, 1.0, buckets)
-    record = CODECS["histogram"].state(0, HistogramState(EMPTY, NEVER, (Slice(0.0, 1.0, values),)), None)
-    state = CODECS["histogram"].whole(update_of(record))
+    record = records.state(HISTOGRAM, 0, HistogramState(EMPTY, NEVER, (Slice(0.0, 1.0, values),)), None)
+    state = HISTOGRAM.whole(update_of(record))
 
-    assert len(CODECS["histogram"].state(0, state, None)) <= len(record) + 63 * 2
+    assert len(records.state(HISTOGRAM, 0, state, None)) <= len(record) + 63 * 2
 
 
 def test_what_is_read_is_ready_to_be_added() -> None:
     """An aggregator holds counts in lanes, from whatever form they came in."""
     for buckets in ({0x3F80: 1, 0x3F84: 70_000}, {0x3F80: 5, 0: 3}, {0x3F80: 1, 0x4F80: 1}):
         values = Distribution(sum(buckets.values()), 1.0, 1.0, 0.0, 1.0, buckets)
-        record = CODECS["histogram"].state(0, HistogramState(EMPTY, NEVER, (Slice(0.0, 1.0, values),)), None)
+        record = records.state(HISTOGRAM, 0, HistogramState(EMPTY, NEVER, (Slice(0.0, 1.0, values),)), None)
         update = update_of(record)
 
         assert isinstance(update.slices[0].values.buckets, Lanes)

@@ -10,9 +10,12 @@ from typing import Any, Dict, NamedTuple
 
 import pytest
 
-from tapes.distributed import frames, journal, keeping, records, unified
+from tapes.distributed import frames, journal, keeping, presence, records
 from tapes.distributed.frames import END, ENDING, LEAVING, Frame
-from tapes.distributed.records import CODECS, Hello, HistogramUpdate, Reader, Series, TimerUpdate
+from tapes.distributed.records import Hello, Series
+from tapes.facts import Facts
+from tapes.kinds.slices import HistogramUpdate
+from tapes.kinds.timer import TimerUpdate
 from tapes.state.counter import CounterState
 from tapes.state.distribution import EMPTY, Distribution
 from tapes.state.gauge import MERGES, UNSET, GaugeState
@@ -20,7 +23,10 @@ from tapes.state.histogram import NEVER, HistogramState, Slice
 from tapes.state.rates import MeterState
 from tapes.state.timer import TimerState
 from tapes.testing import ManualClock
-from tests.distributed.simulated import Asking, assert_alike, stats_of
+from tapes.wire import Reader
+from tests.distributed.simulated import Asking, Simulated, assert_alike, stats_of
+from tests.distributed.states import KINDS
+from tests.kinds.peak import PEAK, PeakState
 
 
 def sample(text: str) -> bytes:
@@ -62,9 +68,33 @@ ODD_SERIES_BYTES = sample("""
     00000000                                       # no tags
 """)
 
+NAMED_SERIES = Series(3, "peak", "sum", "queue", ())
+NAMED_SERIES_BYTES = sample("""
+    02 1b000000                                    # a series, 27 bytes
+    03000000                                       # number 3
+    ff 00                                          # a kind that has a name; merged by sum
+    04000000 7065616b                              # the kind "peak"
+    05000000 7175657565                            # name "queue"
+    00000000                                       # no tags
+""")
+
+NAMED_STATE_BYTES = sample("""
+    0f 0e000000                                    # a state of a kind that has a name, 14 bytes
+    03000000                                       # number 3
+    01 00 0200000000000000                         # what this kind writes: there is a value, 2
+""")
+
 REMOVED_BYTES = sample("""
     03 04000000                                    # removed, 4 bytes
     03000000                                       # number 3
+""")
+
+FACTS = Facts("Größe", "bytes")
+FACTS_BYTES = sample("""
+    04 1d000000                                    # what is said of a name, 29 bytes
+    05000000 732e736970                            # name "s.sip"
+    07000000 4772c3b6c39f65                        # description "Größe"
+    05000000 6279746573                            # unit "bytes"
 """)
 
 # A state of the series 3 each.
@@ -285,7 +315,7 @@ def test_states_are_written_as_ever(name: str) -> None:
     """Each kind, in each of the forms that it has."""
     kind, state, known, content = STATES[name]
 
-    assert CODECS[kind].state(3, state, known).hex() == content.hex()
+    assert records.state(KINDS[kind], 3, state, known).hex() == content.hex()
 
 
 @pytest.mark.parametrize("name", [name for name in STATES if name != "histogram that has grown"])
@@ -295,7 +325,7 @@ def test_states_are_read_as_ever(name: str) -> None:
     reader = inside(content)
 
     assert records.read_number(reader) == 3
-    assert seen(CODECS[kind].whole(CODECS[kind].read(reader))) == seen(state)
+    assert seen(KINDS[kind].whole(KINDS[kind].read(reader))) == seen(state)
     reader.finish()
 
 
@@ -304,16 +334,30 @@ def test_a_change_of_a_histogram_is_read_as_ever() -> None:
     reader = inside(GROWN_BYTES)
     assert records.read_number(reader) == 3
 
-    assert seen(CODECS["histogram"].read(reader)) == seen(HistogramUpdate(False, 0.0, None, [GROWN.slices[1]]))
+    assert seen(KINDS["histogram"].read(reader)) == seen(HistogramUpdate(False, 0.0, None, [GROWN.slices[1]]))
+
+
+def test_states_of_a_kind_that_has_a_name() -> None:
+    """The kind writes what follows the number of the series."""
+    assert records.state(PEAK, 3, PeakState(2), None).hex() == NAMED_STATE_BYTES.hex()
+    reader = inside(NAMED_STATE_BYTES)
+    assert records.read_number(reader) == 3
+    assert PEAK.read(reader).peak == 2
 
 
 def test_what_is_said_of_workers_and_series() -> None:
     """It is written and read as ever."""
     assert records.hello(HELLO).hex() == HELLO_BYTES.hex()
     assert records.read_hello(inside(HELLO_BYTES)) == HELLO
-    for series, content in ((SERIES, SERIES_BYTES), (ODD_SERIES, ODD_SERIES_BYTES)):
+    for series, content in (
+        (SERIES, SERIES_BYTES),
+        (ODD_SERIES, ODD_SERIES_BYTES),
+        (NAMED_SERIES, NAMED_SERIES_BYTES),
+    ):
         assert records.series(series).hex() == content.hex()
         assert records.read_series(inside(content)) == series
+    assert records.facts("s.sip", FACTS).hex() == FACTS_BYTES.hex()
+    assert records.read_facts(inside(FACTS_BYTES)) == ("s.sip", FACTS)
     assert records.removed(3).hex() == REMOVED_BYTES.hex()
     assert records.read_number(inside(REMOVED_BYTES)) == 3
 
@@ -347,15 +391,15 @@ def test_numbers_that_stand_for_something() -> None:
     """They are part of the format, as is their order."""
     assert (frames.VERSION, keeping.VERSION) == (1, 1)
     assert (END, LEAVING, ENDING) == (1, 2, 4)
-    assert (records.HELLO, records.SERIES, records.REMOVED) == (1, 2, 3)
-    assert {kind: codec.type for kind, codec in CODECS.items()} == {
-        "counter": 10,
-        "gauge": 11,
-        "meter": 12,
-        "histogram": 13,
-        "timer": 14,
+    assert (records.HELLO, records.SERIES, records.REMOVED, records.FACTS) == (1, 2, 3, 4)
+    assert {str(kind): kind.code for kind in KINDS.values()} == {
+        "counter": 0,
+        "gauge": 1,
+        "meter": 2,
+        "histogram": 3,
+        "timer": 4,
     }
-    assert records.KINDS == ("counter", "gauge", "meter", "histogram", "timer")
+    assert (records.STATE, records.NAMED_STATE, records.NAMED) == (10, 15, 255)
     assert MERGES == ("sum", "min", "max", "mean", "last")
 
 
@@ -413,13 +457,39 @@ STATE_BYTES = sample("""
 def test_the_state_of_an_aggregator(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is written and read as ever."""
     monkeypatch.setattr(keeping, "machine", lambda: "boot 7")
-    monkeypatch.setattr(unified, "machine", lambda: "boot 7")
+    monkeypatch.setattr(presence, "machine", lambda: "boot 7")
     aggregator = aggregated()
 
     assert keeping.encode(aggregator).hex() == STATE_BYTES.hex()
     other = Asking(ManualClock(1001.0))
     keeping.fill(other, keeping.decode(STATE_BYTES))
     assert_alike(stats_of(other), stats_of(aggregator))
+
+
+DESCRIBED_BYTES = sample("""
+    01000000                                       # what is said of one name
+    22000000                                       # its record, 34 bytes with its head
+    04 1d000000 05000000 732e736970 07000000 4772c3b6c39f65 05000000 6279746573
+""")
+
+
+def test_what_is_said_of_names_in_a_state() -> None:
+    """It comes last. Where nothing is said there is no table, as in files from before there was anything to say."""
+    clock = ManualClock(1000.0)
+    aggregator, other = Asking(clock), Asking(clock)
+    worker = Simulated(clock)
+    worker.registry.counter("s.sip").increment()
+    worker.tell(aggregator)
+    without = keeping.encode(aggregator)
+    worker.registry.counter("s.sip", description=FACTS.description, unit=FACTS.unit)
+    worker.tell(aggregator)
+    kept = keeping.encode(aggregator)
+    keeping.fill(other, keeping.decode(kept))
+
+    assert kept.endswith(DESCRIBED_BYTES)
+    assert len(kept) == len(without) + len(DESCRIBED_BYTES)
+    assert keeping.decode(without).facts == []
+    assert other.all_facts() == {"s.sip": FACTS}
 
 
 JOURNAL_BYTES = sample("""
@@ -455,9 +525,9 @@ def aggregated() -> Asking:
         body = (
             records.hello(LOCAL)
             + series
-            + CODECS["counter"].state(0, CounterState(added, 0), None)
+            + records.state(KINDS["counter"], 0, CounterState(added, 0), None)
             + timer
-            + CODECS["timer"].state(1, TIMER, None)
+            + records.state(KINDS["timer"], 1, TIMER, None)
         )
         aggregator.apply(frames.encode(Frame(identity, 1, 0, 1000.5, END, body)))
     aggregator.retire(aggregator.workers[FIRST])

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Set
 import pytest
 
 import tapes
-from tapes.distributed.merging import MERGED
+from tapes.distributed.merging import class_of
 from tapes.instruments import Instrument
 from tapes.kinds.counter import COUNTER
 from tapes.kinds.gauge import GAUGE
@@ -29,9 +29,7 @@ MODULES = {
     path.relative_to(folder).as_posix(): path for folder in map(Path, tapes.__path__) for path in folder.rglob("*.py")
 }
 """All modules of all distributions, wherever they are installed."""
-WITH_NUMBERS = ("distributed/keeping.py", "distributed/records.py")
-"""Those that write the number of a kind in place of its name, as is in state files that have to be read."""
-READERS = sorted(path for path in MODULES if not path.startswith("kinds/") and path not in WITH_NUMBERS)
+READERS = sorted(path for path in MODULES if not path.startswith("kinds/"))
 
 
 def literals(source: str) -> Iterator[Set[str]]:
@@ -106,7 +104,7 @@ def recorded(kind: Kind, registry: Registry) -> Instrument:
 def test_instruments_and_merged_series_have_the_kind(kind: Kind) -> None:
     """Readings name it, and their statistics have its keys."""
     metric = recorded(kind, Registry())
-    merged = MERGED[kind]("merged", ())
+    merged = class_of(kind)("merged", ())
 
     assert metric.kind is merged.kind is kind
     assert metric.keys == merged.keys == kind.keys

@@ -8,6 +8,7 @@ import pytest
 
 from tapes.pages.reporter import PageReporter
 from tests.pages.serving import REPORTERS, Connect, FaultyRegistry, MakeReporter, connecting, reporters
+from tests.servers.processes import free_port
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def make(request: pytest.FixtureRequest) -> Iterator[MakeReporter]:
 
 @pytest.fixture
 def reporter(make: MakeReporter, registry: FaultyRegistry) -> Iterator[PageReporter]:
-    """Serve the registry at any free port."""
-    with make(0, registry) as reporter:
+    """Serve the registry, at a port that nobody else is given when it is free again."""
+    with make(free_port(), registry) as reporter:
         yield reporter
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tapes.pages import connections
 from tapes.pages.reporter import PageReporter
 from tapes.reporting.http import HTTPReporter
-from tests.conftest import RunScript, Until
+from tests.conftest import PATIENCE, RunScript, Until
 from tests.pages.serving import (
     PAGE,
     REPORTERS,
@@ -27,6 +27,12 @@ from tests.pages.serving import (
     fetch,
     reporters,
 )
+
+
+@pytest.fixture
+def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a client that is slow, for want of a processor, read why its connection is closed."""
+    monkeypatch.setattr(connections, "FAREWELL", PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +125,12 @@ def test_a_client_that_does_not_read_its_answer_loses_its_connection(
     reporter: PageReporter, connect: Connect, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     """The deadline holds for the answer as well: a client that takes none of it is let go."""
-    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.3)
-    huge: Any = type("Huge", (), {"media_type": "text/plain", "encode": lambda self, snapshot: b"x" * 50_000_000})()
-    monkeypatch.setattr(reporter, "_format", huge)
+
+    def encode(_: object, snapshot: object) -> bytes:
+        monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.3)  # the request has come in, in its own time
+        return b"x" * 50_000_000
+
+    monkeypatch.setattr(reporter, "_format", type("Huge", (), {"media_type": "text/plain", "encode": encode})())
     client = connect()
     client.sendall(b"GET / HTTP/1.1\r\n\r\n")
     until(lambda: reporter.reports)
@@ -159,6 +168,7 @@ def test_an_idle_connection_is_closed_in_the_end(
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1000 + b"\r\n", b"431"),
     ],
 )
+@pytest.mark.usefixtures("_no_hurry")
 def test_garbage_is_answered_shortly_and_the_connection_closed(
     reporter: PageReporter, connect: Connect, capfd: Any, request_: bytes, status: bytes
 ) -> None:
@@ -212,6 +222,7 @@ def test_garbage_is_answered_shortly_and_the_connection_closed(
         b"",
     ],
 )
+@pytest.mark.usefixtures("_no_hurry")
 def test_all_answer_the_same_byte_for_byte(both: List[PageReporter], request_: bytes) -> None:
     """However odd a request is, its answers do not depend on who serves, nor on the pieces in which it comes."""
     threaded, looped = both
@@ -232,6 +243,7 @@ def test_all_answer_the_same_byte_for_byte(both: List[PageReporter], request_: b
         max_size=20,
     ).map(b"".join)
 )
+@pytest.mark.usefixtures("_no_hurry")
 def test_all_answer_anything_the_same(both: List[PageReporter], request_: bytes) -> None:
     """Whatever bytes a client sends, it gets the same answers."""
     threaded, looped = both
@@ -239,6 +251,7 @@ def test_all_answer_anything_the_same(both: List[PageReporter], request_: bytes)
     assert exchange(looped.port, request_) == exchange(threaded.port, request_)
 
 
+@pytest.mark.usefixtures("_no_hurry")
 def test_a_client_that_is_still_sending_gets_its_answer(connect: Connect) -> None:
     """An answer that comes before the body has been sent is not lost in a reset of the connection."""
     client = connect()

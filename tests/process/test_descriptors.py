@@ -28,6 +28,7 @@ from tapes.reporting.tornado.statsd import TornadoStatsdReporter
 from tapes.reporting.tornado.stream import TornadoStreamReporter
 from tests.conftest import PATIENCE, Until
 from tests.reporting.lines import statistics
+from tests.servers.processes import others_wait
 from tests.tornado.conftest import LoopThread
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs a list of the open descriptors")
@@ -204,16 +205,25 @@ def test_a_file_is_opened_again_and_the_application_left_alone(
     path = tmp_path / "stats.json"
     registry = Registry()
     registry.counter("orders").increment()
+    armed: List[Set[int]] = []
+
+    def take() -> int:
+        if armed:
+            application.takes(armed.pop())
+        return 1
+
+    registry.gauge("taken", take)  # asked by who reports, before it writes
     before = open_descriptors()
     with STREAM[driver](0.02, registry=registry, path=path) as reporter:
         reports(reporter, until)
-        application.takes(opened_since(before))
+        armed.append(opened_since(before))
+        until(lambda: not armed)
         registry.counter("orders").increment()
         reports(reporter, until)
 
     application.is_untouched()
     assert reporter.failures == 0
-    assert statistics(path.read_text())[-1] == {"orders": {"value": 2}}
+    assert statistics(path.read_text())[-1] == {"orders": {"value": 2}, "taken": {"value": 1}}
 
 
 @pytest.mark.parametrize("driver", STATSD)
@@ -293,7 +303,9 @@ def test_a_page_ends_and_the_application_is_left_alone(
         client.request("GET", "/")
         assert client.getresponse().read() == b"{}"
 
-        application.takes(own_ones | {each for each in open_descriptors() if address(each, "getsockname") == served})
+        theirs = own_ones | {each for each in open_descriptors() if address(each, "getsockname") == served}
+        until(lambda: all(others_wait() for _ in range(20)))  # nobody is about to read or write
+        application.takes(theirs)
         with suppress(OSError):  # the server's end may be closed by now
             client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(lambda: reporter.failures)

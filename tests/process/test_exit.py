@@ -9,8 +9,11 @@ from tests.reporting.lines import statistics
 
 PREAMBLE = """
 import tapes, sys, os, time, threading, multiprocessing
+import tapes.process.ending
 from tapes.reporting import ScheduledReporter
 from tapes.reporting.stream import ThreadedStreamReporter
+
+tapes.process.ending.EXIT_TIMEOUT = 60  # on a machine that is busy
 
 def first(reporter):
     deadline = time.monotonic() + 30
@@ -48,7 +51,6 @@ atexit.register(tapes.counter("orders").increment)
 def test_reporters_that_hang_hold_up_the_exit_together_and_not_one_by_one(run_script: RunScript) -> None:
     """The exit takes one deadline however many reporters hang, each is logged, and nothing aborts."""
     done = run_script(f"""{PREAMBLE}
-import tapes.process.ending
 tapes.process.ending.EXIT_TIMEOUT = 0.3
 
 class Hanging(ScheduledReporter):
@@ -66,8 +68,7 @@ for _ in range(20):
 def test_a_reporter_that_hangs_takes_no_last_report_from_another(run_script: RunScript) -> None:
     """Although the first reporter uses up the whole deadline, the second one makes its last report."""
     done = run_script(f"""{PREAMBLE}
-import tapes.process.ending
-tapes.process.ending.EXIT_TIMEOUT = 3
+tapes.process.ending.EXIT_TIMEOUT = 5
 
 class Hanging(ScheduledReporter):
     def report(self):
@@ -112,7 +113,6 @@ first(reporter)
 def test_a_reporter_that_hangs_on_standard_output_does_not_abort_the_exit(run_script: RunScript) -> None:
     """A stalled reader of standard output costs the last report and not the exit status."""
     done = run_script(f"""{PREAMBLE}
-import tapes.process.ending
 tapes.process.ending.EXIT_TIMEOUT = 0.3
 reading, writing = os.pipe()
 os.set_blocking(writing, False)
@@ -237,7 +237,6 @@ reporter.stop()
 def test_a_child_that_a_thread_has_forked_ends_although_a_report_hangs(run_script: RunScript) -> None:
     """A reporter that hangs does not keep such a child alive for more than the deadline."""
     done = run_script(f"""{PREAMBLE}
-import tapes.process.ending
 tapes.process.ending.EXIT_TIMEOUT = 0.3
 
 class Hanging(ScheduledReporter):

@@ -315,9 +315,10 @@ reporter.stop()
 def test_a_client_sees_the_end_of_its_connection_although_a_child_lives(run_script: RunScript) -> None:
     """A connection that the parent closes is closed, and a port that it leaves is free, with a child still there."""
     done = run_script(f"""{PREAMBLE}
-reporter = HTTPReporter(0)
+from tests.servers.processes import free_port
+port = free_port()
+reporter = HTTPReporter(port)
 reporter.start()
-port = reporter.port
 client = socket.create_connection(("127.0.0.1", port), 20)
 until(lambda: len(reporter._connections))
 forked, tell = os.pipe()

@@ -10,9 +10,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
-from typing import Callable, List, Mapping, NoReturn, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, TypeVar
+
+T = TypeVar("T")
 
 PATIENCE = 60.0
 """Seconds within which everything has to happen that is waited for. Generous: machines are busy."""
@@ -114,6 +117,30 @@ def free_port() -> int:
         return port
 
 
+def is_there(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:  # it may end while it is looked at
+        return False
+
+
+def states(pid: int) -> Dict[int, str]:
+    """Return the states of the threads of a process, by their numbers, as the letters that are in proc(5)."""
+    found = {}
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError):  # it has ended by now
+            stat = Path(f"/proc/{pid}/task/{thread}/stat").read_text()
+            found[int(thread)] = stat.rpartition(")")[2].split()[0]
+    return found
+
+
+def others_wait() -> bool:
+    """Whether all other threads of this process wait for something: one that has been woken does not."""
+    here = threading.get_native_id()
+    return all(state == "S" for thread, state in states(os.getpid()).items() if thread != here)
+
+
 def send_datagram(host: str, port: int, data: bytes) -> None:
     """Send one datagram. Raises ConnectionRefusedError if nobody takes it at the port, on the same host."""
     with socket.socket(type=socket.SOCK_DGRAM) as udp:
@@ -139,3 +166,14 @@ def until(happened: Callable[[], object], what: str, patience: float = PATIENCE)
     while not happened():
         assert time.monotonic() < deadline, f"Within {patience:g} s it has not happened that {what}."
         time.sleep(0.005)
+
+
+def awaited(read: Callable[[], T], expected: T) -> T:
+    """Return what is read once that is what is expected, or what it is when it has not become so in time.
+
+    It is not read once more: what passes, like a gauge of a worker whose lease is short, would not be found again.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while (found := read()) != expected and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return found

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.processes import CHOSEN_BY_TESTS, LANES, ServerProcess, free_port, ports_of, until
+from tests.servers.processes import CHOSEN_BY_TESTS, LANES, ServerProcess, free_port, is_there, ports_of, until
 
 STARTER = """
 import os, signal, sys
@@ -21,14 +21,6 @@ until(server.said, "it is ready")
 print(server.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is a process of that number that has not ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed: apt-get install util-linux")
@@ -43,7 +35,7 @@ def test_a_server_ends_with_the_tests_that_are_killed(tmp_path: Path) -> None:
     )
 
     assert tests.returncode == -signal.SIGKILL
-    until(lambda: not is_running(int(tests.stdout)), "the server has ended")
+    until(lambda: not is_there(int(tests.stdout)), "the server has ended")
 
 
 def test_a_server_that_does_not_listen_to_reason_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import gc
 import json
 import pickle
 import sys
-from itertools import permutations
+from itertools import chain, permutations
 from threading import get_ident
 from typing import Any, Callable, Dict, List
 
@@ -30,7 +30,7 @@ def page(registry: Registry) -> int:
 def lines(registry: Registry) -> int:
     """Write the lines for a StatsD."""
     snapshot = registry.snapshot()
-    return sum(map(len, gauges(snapshot, names(snapshot, "shop.", "name"))))
+    return sum(map(len, chain.from_iterable(gauges(snapshot, names(snapshot, "shop.", "name")))))
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="Others look for garbage in other ways.")

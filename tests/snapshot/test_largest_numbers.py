@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from decimal import Decimal
+from itertools import chain
 from typing import Any, List
 
 import pytest
@@ -55,7 +56,7 @@ def written(snapshot: Snapshot) -> Any:
     """Return what is written of a snapshot as JSON, after a look at what is written of it for StatsD."""
     named = names(snapshot, "", "name")
     deliveries = Deliveries()
-    lines = [*counters(deliveries.changes(snapshot.readings), named), *gauges(snapshot, named)]
+    lines = chain.from_iterable([*counters(deliveries.changes(snapshot.readings), named), *gauges(snapshot, named)])
     for line in "\n".join(lines).splitlines():
         number = line.partition(":")[2].partition("|")[0]
         assert math.isfinite(float(number)), line

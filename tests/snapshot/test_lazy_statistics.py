@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import pickle
+from itertools import chain
 from typing import Any, Dict, List
 
 import pytest
 
-from tapes.distributed.merging import MERGED
+from tapes.distributed.merging import class_of
 from tapes.encoding.json import JsonFormat
 from tapes.instruments import Instrument
+from tapes.kinds.counter import COUNTER
+from tapes.kinds.gauge import GAUGE
+from tapes.kinds.histogram import HISTOGRAM
 from tapes.kinds.kind import VALUE, Kind
+from tapes.kinds.meter import METER
+from tapes.kinds.timer import TIMER
 from tapes.registry import Registry
 from tapes.reporting.statsd.deliveries import Deliveries
 from tapes.reporting.statsd.lines import gauges, names
@@ -89,7 +95,7 @@ def test_statsd_computes_statistics_only_of_what_it_sends(looks: List[int]) -> N
     named = names(snapshot, "shop.", "name")
     changes = Deliveries().changes(snapshot.readings)
     before = len(looks)
-    lines = list(gauges(snapshot, named))
+    lines = list(chain.from_iterable(gauges(snapshot, named)))
 
     assert len(changes) == SERIES - 1
     assert len(lines) == SERIES * (11 + 14)
@@ -220,7 +226,7 @@ def test_a_view_that_raises_costs_one_series(monkeypatch: pytest.MonkeyPatch, ca
 
     snapshot = registry.snapshot()
     page: Dict[str, Any] = json.loads(JsonFormat().encode(snapshot))
-    lines = list(gauges(snapshot, names(snapshot, "", "name")))
+    lines = list(chain.from_iterable(gauges(snapshot, names(snapshot, "", "name"))))
 
     assert page["broken"] == {"first": {"one": None, "two": None}, "second": {"one": None, "two": None}}
     assert page["counter1"] == {"value": 1, "broken": {"one": None, "two": None}}
@@ -234,13 +240,13 @@ def test_a_view_that_raises_costs_one_series(monkeypatch: pytest.MonkeyPatch, ca
     )
 
 
-@pytest.mark.parametrize("kind", list(MERGED))
-def test_metrics_of_many_workers_are_computed_as_late(looks: List[int], kind: str) -> None:
+@pytest.mark.parametrize("kind", [COUNTER, GAUGE, METER, HISTOGRAM, TIMER])
+def test_metrics_of_many_workers_are_computed_as_late(looks: List[int], kind: Kind) -> None:
     """Those that an aggregator merges are read as any other."""
     registry = Registry(clock=ManualClock())
-    registry.adopt(MERGED[kind]("merged", ()))
+    registry.adopt(class_of(kind)("merged", ()))
     snapshot = registry.snapshot()
 
     (reading,) = snapshot.readings
-    assert list(reading.statistics) == list(MERGED[kind].kind.keys)
+    assert list(reading.statistics) == list(kind.keys)
     assert looks == []  # of nothing

@@ -10,6 +10,7 @@ from tapes.registry import Registry
 from tapes.reporting.statsd import StatsdReporter
 from tapes.testing import ManualClock
 from tests.servers.collectd import Collectd
+from tests.servers.processes import PATIENCE
 from tests.servers.statsd import PROTOCOLS, Protocol, StatsD
 
 MakeReporter = Callable[..., StatsdReporter]
@@ -56,8 +57,12 @@ def protocol(request: pytest.FixtureRequest) -> Protocol:
 
 
 @pytest.fixture
-def make_reporter(server: StatsD, registry: Registry) -> Iterator[MakeReporter]:
-    """Make reporters on the registry to the server, by one of the protocols; stop and close them in the end."""
+def make_reporter(server: StatsD, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeReporter]:
+    """Make reporters on the registry to the server, by one of the protocols; stop and close them in the end.
+
+    They have patience with a server that is late for want of a processor.
+    """
+    monkeypatch.setattr("tapes.reporting.statsd.connection.SEND_TIMEOUT", PATIENCE)
     made = []
 
     def make(protocol: Protocol, interval: float = 10, max_packet: int = 1432) -> StatsdReporter:

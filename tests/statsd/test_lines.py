@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, List, Literal
 
 import pytest
@@ -29,7 +30,7 @@ def written(snapshot: Snapshot, prefix: str = "", style: Literal["name", "datado
     """Write a snapshot: the changes of counters first."""
     named = names(snapshot, prefix, style)
     changes = Deliveries().changes(snapshot.readings)
-    return [*counters(changes, named), *gauges(snapshot, named)]
+    return [*chain.from_iterable(counters(changes, named)), *chain.from_iterable(gauges(snapshot, named))]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,8 @@ def test_a_new_kind_is_sent_by_the_roles_of_its_statistics(kind: str) -> None:
     reading = Reading("shop.queue", (), kind, {"seen": 3, "all": 4.5, "pace": 0.5, "last": 1.5}, None)
     snapshot = Snapshot(0.0, [reading])
 
-    assert list(gauges(snapshot, names(snapshot, "", "name"))) == [
+    (lines,) = gauges(snapshot, names(snapshot, "", "name"))
+    assert lines == [
         "shop.queue.total:3|g",
         "shop.queue.pace_rate:0.5|g",
         "shop.queue.last:1500|g",

@@ -147,8 +147,8 @@ def test_packets_are_those_of_the_library(seed: int) -> None:
     fitting = [line for line in lines if len(line) <= 64]
     left_out: List[str] = []
 
-    datagrams = pack([(line, None) for line in lines], 64, is_stream=False, leave_out=left_out.append)
-    of_stream = pack([(line, None) for line in lines], 64, is_stream=True, leave_out=left_out.append)
+    datagrams = pack([([line], None) for line in lines], 64, is_stream=False, leave_out=left_out.append)
+    of_stream = pack([([line], None) for line in lines], 64, is_stream=True, leave_out=left_out.append)
 
     assert [packet.data for packet in datagrams] == Library(64).pack(fitting)
     assert [packet.data for packet in of_stream] == [data + b"\n" for data in Library(63).pack(lines)]
@@ -158,7 +158,7 @@ def test_packets_are_those_of_the_library(seed: int) -> None:
 def test_a_packet_says_where_its_changes_end() -> None:
     """A change ends with its line, on a stream with the newline behind it. Lines without a change are not mentioned."""
     changes = [Change(number, object(), (0, 0), (number, 0)) for number in range(3)]
-    lines = [("a:1|c", changes[0]), ("g:0|g\ng:-1|g", None), ("bc:2|c", changes[1]), ("d:3|c", changes[2])]
+    lines = [(["a:1|c"], changes[0]), (["g:0|g\ng:-1|g"], None), (["bc:2|c"], changes[1]), (["d:3|c"], changes[2])]
 
     (datagram,) = pack(lines, 64, is_stream=False, leave_out=pytest.fail)
     (of_stream,) = pack(lines, 64, is_stream=True, leave_out=pytest.fail)
@@ -172,10 +172,10 @@ def test_a_packet_is_made_when_the_one_before_has_been_dealt_with() -> None:
     """So that 100,000 lines are never there at once."""
     asked: List[int] = []
 
-    def lines() -> Iterator[Tuple[str, None]]:
+    def lines() -> Iterator[Tuple[List[str], None]]:
         for number in range(10):
             asked.append(number)
-            yield "x" * 40, None
+            yield ["x" * 40], None
 
     packets = pack(lines(), 64, is_stream=False, leave_out=pytest.fail)
     next(packets)

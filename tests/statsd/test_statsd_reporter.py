@@ -461,6 +461,7 @@ def test_a_stream_that_takes_everything_costs_no_waiting(
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="This is about CPython's collector of garbage.")
+@pytest.mark.usefixtures("only_new_objects")
 @pytest.mark.parametrize("kind", ["counter", "gauge", "meter", "histogram", "timer"])
 def test_a_report_gives_no_cause_to_look_through_everything(
     make: Make, registry: Registry, statsd: Datagrams, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, kind: str

@@ -568,12 +568,14 @@ def test_a_signal_handler_wakes_a_loop_that_waits(kind: Any, on_signal: Any, io_
     reporter.end = ended
     on_signal(reporter.stop)
     reporter.start()
-    io_loop.add_callback(lambda: io_loop.add_callback(signal.setitimer, signal.ITIMER_REAL, 0.05))
+    # Again and again: one that comes just as the loop begins to wait does not wake it.
+    io_loop.add_callback(lambda: io_loop.add_callback(signal.setitimer, signal.ITIMER_REAL, 0.05, 0.05))
     previous = signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGUSR1))
 
     try:
         io_loop.start()
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
 
     assert reporter.outcome == (2, 2, 0, 1)

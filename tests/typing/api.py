@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import abc
+import time
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, AsyncIterator, ClassVar, Iterator, Type
+from typing import TYPE_CHECKING, AsyncIterator, ClassVar, Iterator, List, Type
 
 from typing_extensions import assert_type
 
 import tapes
+from tapes.facts import Facts
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
-from tapes.snapshot import Reading, Snapshot
+from tapes.snapshot import Reading, Snapshot, Statistics
 
 registry = tapes.Registry(max_tag_sets=10)
 
@@ -22,6 +24,17 @@ assert_type(tapes.histogram("a", {"k": "v"}), Histogram)
 assert_type(tapes.meter("a", tags={"k": "v"}), Meter)
 assert_type(registry.timer("a"), Timer)
 assert_type(registry.gauge("a", lambda: 3, {"k": "v"}, merge="max"), Gauge)
+assert_type(tapes.counter("a", description="What it counts."), Counter)
+assert_type(tapes.counter("a", {"k": "v"}, producer=time.process_time, unit="s"), Counter)
+assert_type(tapes.gauge("a", description="What it is.", unit="bytes"), Gauge)
+assert_type(registry.histogram("a", {"k": "v"}, unit="bytes"), Histogram)
+assert_type(registry.meter("a", unit=None), Meter)
+assert_type(registry.timer("a", description=None), Timer)
+assert_type(registry.facts("a"), Facts)
+assert_type(registry.rollup("a"), List[Reading])
+assert_type(registry.rollup("a", by=("route", "method"))[0].statistics, Statistics)
+assert_type(registry.rollup("a", {"route"}), List[Reading])
+assert_type(registry.snapshot().readings[0].facts.unit, str)
 assert_type(registry.snapshot(), Snapshot)
 assert_type(registry.snapshot().readings[0], Reading)
 assert_type(next(iter(registry)), Instrument)
@@ -53,6 +66,12 @@ tapes.gauge("a").track_in_progress(print)  # type: ignore[arg-type]  # without p
 tapes.counter(3)  # type: ignore[arg-type]  # no name
 tapes.counter("a", {"k": 1})  # type: ignore[dict-item]  # no str
 tapes.counter("a", ["k"])  # type: ignore[arg-type]  # no mapping
+registry.rollup("a", by=3)  # type: ignore[arg-type]  # no keys
+tapes.counter("a", producer=3)  # type: ignore[arg-type]  # no function
+tapes.timer("a", producer=time.time)  # type: ignore[call-arg]  # of counters and gauges
+tapes.counter("a", description=3)  # type: ignore[arg-type]  # no str
+tapes.meter("a", descripton="What it is.")  # type: ignore[call-arg]  # misspelt
+tapes.timer("a", None, "What it is.")  # type: ignore[call-arg]  # for keywords only
 tapes.gauge("a", 3)  # type: ignore[arg-type]  # no producer
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from _thread import RLock
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from tapes.errors import NameCollisionError
+from tapes.facts import NO_FACTS, Facts
 from tapes.name_tree import NameTree
 
 if TYPE_CHECKING:
@@ -35,10 +36,34 @@ class Catalogue:
         """All series, in the order in which they were made."""
         self.aside: Dict[Series, Instrument] = {}
         """Series that were made in an isolation, kept for code that still holds them or asks for them again."""
+        self.described: Dict[str, Facts] = {}
+        """What has been said of the names of series."""
+        self.described_aside: Dict[str, Facts] = {}
+        """What was said in an isolation of names that were made there. It holds until something else is said."""
         self._lookups: List[Dict[Any, Any]] = []
         self._keys: Dict[Series, List[Any]] = {}  # of each tagged series in its lookup cache
         self._tree = NameTree()
         self._under_way: Optional[object] = None  # the change that is being made
+
+    def facts(self, name: str) -> Facts:
+        """Return what has been said of a name. Safe without `changing`."""
+        facts = self.described.get(name, NO_FACTS)
+        return facts.or_else(self.described_aside.get(name, NO_FACTS)) if self.described_aside else facts
+
+    def all_facts(self) -> Dict[str, Facts]:
+        """Return what has been said of all names of which something has. Safe without `changing`."""
+        return {name: self.facts(name) for name in (*self.described, *self.described_aside)}
+
+    def says(self, name: str, facts: Facts) -> bool:
+        """Whether all that is said in `facts` has been said of a name before. Safe without `changing`."""
+        there = self.described.get(name, NO_FACTS)
+        return bool((there.description or not facts.description) and (there.unit or not facts.unit))
+
+    def describe(self, name: str, facts: Facts) -> None:
+        """Take note of what is said of the name of a series: what was said first stays."""
+        self.described[name] = self.described.get(name, NO_FACTS).or_else(facts)
+        if self.names().kind(name) is None:  # a signal handler has just taken it out
+            self.described.pop(name, None)
 
     def lookup(self) -> Dict[Any, Any]:
         """Return a new lookup cache: metrics by the caller's exact arguments, found without a look at each tag."""
@@ -97,14 +122,25 @@ class Catalogue:
         if found:
             self._tree.remove(name, tags)
         found = self.aside.pop(series, None) is not None or found
+        if self._tree.kind(name) is None:
+            self.described.pop(name, None)
+            if name in self.described_aside and not any(name == other for other, _ in list(self.aside)):
+                self.described_aside.pop(name, None)
         self._end(change)
         return found
 
-    def replace(self, series: Dict[Series, Instrument], aside: Dict[Series, Instrument]) -> None:
-        """Hold these series and no others."""
+    def replace(
+        self,
+        series: Dict[Series, Instrument],
+        aside: Dict[Series, Instrument],
+        described: Dict[str, Facts],
+        described_aside: Dict[str, Facts],
+    ) -> None:
+        """Hold these series and no others, and what was said of their names."""
         self._begin()
         self._forget_lookups()
         self.series, self.aside = series, aside
+        self.described, self.described_aside = described, described_aside
         self._make_anew()
 
     def remember(self, lookup: Dict[Any, Any], key: Any, series: Series, metric: Instrument) -> None:
@@ -149,6 +185,9 @@ class Catalogue:
         while before != list(self.series):  # until no signal handler or finalizer has changed it meanwhile
             before = list(self.series)
             self._tree = NameTree(self.series.copy().values())
+        for name in list(self.described):
+            if self._tree.kind(name) is None:
+                self.described.pop(name, None)
         self._forget_lookups()
         self._under_way = None
 

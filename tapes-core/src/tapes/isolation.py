@@ -18,6 +18,7 @@ class Isolation:
         with catalogue.changing:
             self._series = catalogue.series.copy()
             self._aside = catalogue.aside.copy()
+            self._described = catalogue.described.copy()
             self._content = [(metric, metric.exchange(None)) for metric in catalogue.everything()]
         self._generation = forking.generation
 
@@ -36,4 +37,8 @@ class Isolation:
             for metric, content in self._content:
                 # In a child that was forked meanwhile, what was recorded before is the parent's.
                 metric.exchange(content if forking.generation == self._generation else None)
-            catalogue.replace(self._series, aside)
+            names, described_aside = {name for name, _ in self._series}, {}
+            for name, _ in aside:
+                if name not in names:
+                    described_aside[name] = catalogue.facts(name)
+            catalogue.replace(self._series, aside, self._described, described_aside)

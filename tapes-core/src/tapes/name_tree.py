@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple, Type
 
 from tapes.errors import NameCollisionError, quoted
-from tapes.naming import tag_label
+from tapes.naming import OVERFLOW, tag_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from tapes.instruments import Instrument
     from tapes.naming import Tags
 
-OVERFLOW: Tags = (("overflow", "true"),)
-"""The tags of the series that takes what is recorded under too many different tags."""
+__all__ = ["OVERFLOW", "NameTree", "Place"]
 
 _OVERFLOW_LABEL = tag_label(OVERFLOW)
 

@@ -10,6 +10,9 @@ from tapes.errors import InvalidNameError, InvalidTagsError, quoted
 Tags = tuple[tuple[str, str], ...]
 """Tags in their canonical form: pairs of key and value, sorted by key."""
 
+OVERFLOW: Tags = (("overflow", "true"),)
+"""The tags of the series that takes what is recorded under too many different tags."""
+
 MAX_SEGMENTS = 64
 """How many segments a name may have."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, List, Optional, Tuple, Type
 
 from tapes import observers, portable
 from tapes.catalogue import TAGGED, Catalogue
 from tapes.clock import SYSTEM_CLOCK, Clock, is_clock
 from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError, quoted
+from tapes.facts import NO_FACTS, Facts, check_facts
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
-from tapes.name_tree import OVERFLOW
-from tapes.naming import Tags, canonical_tags, check_name, check_tags
+from tapes.naming import OVERFLOW, Tags, canonical_tags, check_name, check_tags
 from tapes.process import forking
 from tapes.state.gauge import MERGES
 
@@ -19,9 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import TypeVar
 
-    from tapes.snapshot.snapshot import Snapshot
+    from tapes.snapshot.snapshot import Reading, Snapshot
 
     Kind = TypeVar("Kind", bound=Instrument)
+    Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _shortcut_to(method: Method) -> Callable[[Callable[..., Any]], Method]:
+    """Make a method a shortcut to another one, which says what both take and do.
+
+    A function with parameters that are keyword only takes half as long again to call, whether they are given or not.
+    """
+
+    def decorated(shortcut: Callable[..., Any]) -> Any:
+        shortcut.__doc__ = method.__doc__
+        shortcut.__annotations__ = method.__annotations__
+        shortcut.__wrapped__ = method  # type: ignore[attr-defined]  # which is what help() and inspect go by
+        method.__name__, method.__qualname__ = shortcut.__name__, shortcut.__qualname__  # in errors of arguments
+        return shortcut
+
+    return decorated
 
 
 class Registry:
@@ -35,6 +52,10 @@ class Registry:
     with NameCollisionError only if a segment of it is a statistics key of a metric above it, as in `a.count` where `a`
     is a meter. A name that belongs to another kind of metric is refused with KindMismatchError, what is no name with
     InvalidNameError, what are no tags with InvalidTagsError.
+
+    `description` says in one line what a metric measures, `unit` what its values are measured in. They are facts of the
+    name, whatever its tags, for formats that have a place for them; the first that is given stays. They have 4,096 and
+    64 bytes at the most. InvalidTypeError is raised for what is no str, InvalidValueError for more than that.
 
     A copy of a registry is the registry itself. The default registry that is pickled is that of the process where it
     arrives; pickling another one raises NotPortableError.
@@ -69,19 +90,63 @@ class Registry:
         self._timers: Dict[Any, Timer] = self._catalogue.lookup()
         forking.registries.add(self)
 
-    def counter(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Counter:
-        """Return the counter of this name and tags: a number that goes up and down by what happens."""
-        try:
-            return self._counters[name if tags is None else (TAGGED, name, *tags, *tags.values())]
-        except (KeyError, TypeError, AttributeError):
-            return self._metric(Counter, self._counters, name, tags, Counter)
+    def _counter(
+        self,
+        name: str,
+        tags: Optional[Mapping[str, str]] = None,
+        *,
+        producer: Optional[Callable[[], Any]] = None,
+        description: Optional[str] = None,
+        unit: Optional[str] = None,
+    ) -> Counter:
+        """Return the counter of this name and tags: a number that goes up and down by what happens.
 
-    def gauge(
+        `producer` is called, whenever the counter is read, for a total that only grows, like the CPU seconds of the
+        process. What that has grown by since the process began, or was forked, is counted beside what the program adds.
+        A total that falls has begun anew. Asked for again with another producer it is the same counter, which asks the
+        newest from then on, and goes on with the total that was known last; that is logged once for each name. The
+        registry holds on to a producer, and to the object that it is a method of.
+
+        Raises InvalidTypeError for a producer that cannot be called.
+        """
+        facts = check_facts(name, description, unit)
+        if producer is None:
+            return self._metric(Counter, self._counters, name, tags, Counter, facts)
+        if not callable(producer):
+            raise InvalidTypeError(
+                f"The producer of the counter {quoted(name)} is called without arguments for a total, but "
+                f"{quoted(producer)} ({type(producer).__name__}) cannot be called: give a function, or use increment()."
+            )
+
+        def make(name: str, tags: Tags, now: Callable[[], float]) -> Counter:
+            return Counter(name, tags, now, producer)
+
+        counter = self._metric(Counter, self._counters, name, tags, make, facts)
+        # In the series of the overflow there is but one total for all of them, the first.
+        if counter.tags != OVERFLOW or counter.producer is None:
+            problem = counter.asked_for(producer)
+            if problem is not None and self._is_news("producer", counter.name):
+                _log("The counter %r %s If both are meant, tell them apart by tags.", counter.name, problem)
+        return counter
+
+    @_shortcut_to(_counter)
+    def counter(self, name: Any, tags: Any = None, **others: Any) -> Counter:  # noqa: D102  it has that of the other
+        if not others:
+            try:
+                return self._counters[name if tags is None else (TAGGED, name, *tags, *tags.values())]
+            except (KeyError, TypeError, AttributeError):
+                pass
+        return self._counter(name, tags, **others)
+
+    def _gauge(
         self,
         name: str,
         producer: Optional[Callable[[], Any]] = None,
         tags: Optional[Mapping[str, str]] = None,
         merge: str = "sum",
+        *,
+        description: Optional[str] = None,
+        unit: Optional[str] = None,
     ) -> Gauge:
         """Return the gauge of this name and tags: a value as it is now.
 
@@ -94,11 +159,6 @@ class Registry:
         Raises InvalidValueError for a `merge` that there is not, and InvalidTypeError for a producer that cannot be
         called.
         """
-        if producer is None and merge == "sum":
-            try:
-                return self._gauges[name if tags is None else (TAGGED, name, *tags, *tags.values())]
-            except (KeyError, TypeError, AttributeError):
-                pass
         if merge not in MERGES:
             raise InvalidValueError(
                 f"The gauge {quoted(name)} cannot be merged by {quoted(merge)}: use one of {', '.join(MERGES)}."
@@ -114,33 +174,83 @@ class Registry:
         def make(name: str, tags: Tags, now: Callable[[], float]) -> Gauge:
             return Gauge(name, tags, now, producer, merge, settable=producer is None or tags is OVERFLOW)
 
-        gauge = self._metric(Gauge, self._gauges, name, tags, make)
+        gauge = self._metric(Gauge, self._gauges, name, tags, make, check_facts(name, description, unit))
         # In the series of the overflow there is but one value for all of them, the first.
         problem = None if gauge.tags == OVERFLOW else gauge.asked_for(producer, merge)
         if problem is not None and self._is_news("producer", gauge.name):
             _log("The gauge %r %s If both are meant, tell them apart by tags.", gauge.name, problem)
         return gauge
 
-    def histogram(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Histogram:
+    @_shortcut_to(_gauge)
+    def gauge(  # noqa: D102  it has that of the other
+        self, name: Any, producer: Any = None, tags: Any = None, merge: Any = "sum", **others: Any
+    ) -> Gauge:
+        if producer is None and merge == "sum" and not others:
+            try:
+                return self._gauges[name if tags is None else (TAGGED, name, *tags, *tags.values())]
+            except (KeyError, TypeError, AttributeError):
+                pass
+        return self._gauge(name, producer, tags, merge, **others)
+
+    def _histogram(
+        self,
+        name: str,
+        tags: Optional[Mapping[str, str]] = None,
+        *,
+        description: Optional[str] = None,
+        unit: Optional[str] = None,
+    ) -> Histogram:
         """Return the histogram of this name and tags: how values are spread."""
-        try:
-            return self._histograms[name if tags is None else (TAGGED, name, *tags, *tags.values())]
-        except (KeyError, TypeError, AttributeError):
-            return self._metric(Histogram, self._histograms, name, tags, Histogram)
+        return self._metric(Histogram, self._histograms, name, tags, Histogram, check_facts(name, description, unit))
 
-    def meter(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Meter:
+    @_shortcut_to(_histogram)
+    def histogram(self, name: Any, tags: Any = None, **others: Any) -> Histogram:  # noqa: D102  it has that of the other
+        if not others:
+            try:
+                return self._histograms[name if tags is None else (TAGGED, name, *tags, *tags.values())]
+            except (KeyError, TypeError, AttributeError):
+                pass
+        return self._histogram(name, tags, **others)
+
+    def _meter(
+        self,
+        name: str,
+        tags: Optional[Mapping[str, str]] = None,
+        *,
+        description: Optional[str] = None,
+        unit: Optional[str] = None,
+    ) -> Meter:
         """Return the meter of this name and tags: events, and how many a second."""
-        try:
-            return self._meters[name if tags is None else (TAGGED, name, *tags, *tags.values())]
-        except (KeyError, TypeError, AttributeError):
-            return self._metric(Meter, self._meters, name, tags, Meter)
+        return self._metric(Meter, self._meters, name, tags, Meter, check_facts(name, description, unit))
 
-    def timer(self, name: str, tags: Optional[Mapping[str, str]] = None) -> Timer:
+    @_shortcut_to(_meter)
+    def meter(self, name: Any, tags: Any = None, **others: Any) -> Meter:  # noqa: D102  it has that of the other
+        if not others:
+            try:
+                return self._meters[name if tags is None else (TAGGED, name, *tags, *tags.values())]
+            except (KeyError, TypeError, AttributeError):
+                pass
+        return self._meter(name, tags, **others)
+
+    def _timer(
+        self,
+        name: str,
+        tags: Optional[Mapping[str, str]] = None,
+        *,
+        description: Optional[str] = None,
+        unit: Optional[str] = None,
+    ) -> Timer:
         """Return the timer of this name and tags: events, how many a second, and how long they take."""
-        try:
-            return self._timers[name if tags is None else (TAGGED, name, *tags, *tags.values())]
-        except (KeyError, TypeError, AttributeError):
-            return self._metric(Timer, self._timers, name, tags, Timer)
+        return self._metric(Timer, self._timers, name, tags, Timer, check_facts(name, description, unit))
+
+    @_shortcut_to(_timer)
+    def timer(self, name: Any, tags: Any = None, **others: Any) -> Timer:  # noqa: D102  it has that of the other
+        if not others:
+            try:
+                return self._timers[name if tags is None else (TAGGED, name, *tags, *tags.values())]
+            except (KeyError, TypeError, AttributeError):
+                pass
+        return self._timer(name, tags, **others)
 
     def adopt(self, metric: Kind) -> Kind:
         """Put in a metric that was made elsewhere, and return what has its name and tags now.
@@ -158,12 +268,53 @@ class Registry:
                 if metric in catalogue:
                     catalogue.drop((metric.name, metric.tags))
 
+    def facts(self, name: str) -> Facts:
+        """Return what has been said of the metric `name`: its description and its unit."""
+        return self._catalogue.facts(name)
+
+    def all_facts(self) -> Dict[str, Facts]:
+        """Return what has been said of metrics, by their names."""
+        return self._catalogue.all_facts()
+
+    def describe(self, name: str, facts: Facts) -> None:
+        """Take note of what is said of the metric `name`, if there is one. What was said first stays."""
+        catalogue = self._catalogue
+        with catalogue.changing:
+            catalogue.describe(name, facts)
+
     def snapshot(self) -> Snapshot:
         """Return the readings of all metrics at this moment, in the order in which they were made."""
-        from tapes.snapshot.snapshot import Reading, Readings, Snapshot  # here, for those who only record
+        from tapes.snapshot.snapshot import Readings, Snapshot  # here, for those who only record
 
         now = self.clock.monotonic()
-        return Snapshot(self.clock.time(), Readings(Reading.of(metric, now) for metric in self))
+        return Snapshot(self.clock.time(), Readings(self.readings(self, now)))
+
+    def readings(self, metrics: Iterable[Instrument], now: float) -> Iterator[Reading]:
+        """Return the readings of some of its metrics at `now`, a time of its clock, one after the other."""
+        from tapes.snapshot.snapshot import Reading  # here, for those who only record
+
+        return (Reading.of(metric, now, self._catalogue.facts(metric.name)) for metric in metrics)
+
+    def series(self, name: str) -> List[Instrument]:
+        """Return the metrics of one name, each of its series, in the order in which they were made."""
+        return [metric for metric in self if metric.name == name]
+
+    def rollup(self, name: str, by: Iterable[str] = ()) -> List[Reading]:
+        """Merge the series of a name into one for each combination of the values that the tags `by` have.
+
+        Return their readings, in the order in which their first series were made: by default one of all series, none if
+        there is no metric of this name. Their statistics are those that one metric would have that has seen all: the
+        q99 of all routes, or of each route over all methods. Gauges are merged as the values of several processes are.
+
+        A series without a tag of `by` belongs to a combination without it. The series tagged `overflow=true` holds what
+        may belong to any, so it stays by itself, unless `by` is empty.
+
+        Raises InvalidNameError for what is no name, and InvalidTypeError for a `by` that is no iterable of str.
+        """
+        from tapes.snapshot.rollup import checked_tags, rolled_up  # here, for those who only record
+
+        keys, now = checked_tags(check_name(name), by), self.clock.monotonic()
+        return rolled_up(self.readings(self.series(name), now), keys, now)
 
     def get_stats(self) -> Any:
         """Return the statistics of all metrics as an `addict.Dict` tree along the segments of their names.
@@ -195,7 +346,7 @@ class Registry:
         """Remove all metrics."""
         with self._catalogue.changing:
             self._logged = {}
-            self._catalogue.replace({}, {})
+            self._catalogue.replace({}, {}, {}, {})
 
     def __iter__(self) -> Iterator[Instrument]:
         """Iterate over all metrics as they are now, in the order in which they were made, each series by itself."""
@@ -248,8 +399,17 @@ class Registry:
         name: str,
         tags: Optional[Mapping[str, str]],
         make: Callable[[str, Tags, Callable[[], float]], Kind],
+        facts: Facts = NO_FACTS,
     ) -> Kind:
         """Get or create, the long way. `known` is where it will be found the next time, if anywhere."""
+        if facts is not NO_FACTS and known is not None:  # then nobody has looked there
+            try:
+                found = known[name if tags is None else (TAGGED, name, *tags, *tags.values())]
+            except (KeyError, TypeError, AttributeError):
+                pass
+            else:
+                if self._catalogue.says(found.name, facts):
+                    return found
         name = check_name(name)
         checked = check_tags(name, tags)
         canonical = canonical_tags(checked)
@@ -275,6 +435,8 @@ class Registry:
                 created = metric is made
             if type(metric) is not kind:
                 raise _mismatch(name, type(metric), kind)
+            if facts is not NO_FACTS:
+                catalogue.describe(name, facts)
             if known is not None and canonical is not OVERFLOW:
                 key = name if tags is None else (TAGGED, name, *checked, *checked.values())
                 catalogue.remember(known, key, (name, canonical), metric)

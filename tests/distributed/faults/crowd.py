@@ -11,6 +11,7 @@ import sys
 
 from tapes.distributed.registry import DistributedRegistry
 from tests.distributed.faults.events import Events
+from tests.distributed.patience import be_patient
 
 EACH = 3
 """Events of a worker."""
@@ -20,6 +21,7 @@ AT_ONCE = 16
 
 def main(address: str, first: int, end: int) -> None:
     """Fork them, and wait until all have exited well."""
+    be_patient()
     registry = DistributedRegistry(address)
     events = Events(registry)
     living = set()

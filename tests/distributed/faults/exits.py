@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 
 from tapes.distributed.registry import DistributedRegistry
 from tests.distributed.faults.events import Events
+from tests.distributed.patience import be_patient
 
 HOUR = 3600.0
 PROCESSES = 3
@@ -29,6 +30,7 @@ def work(address: str, task: int) -> Tuple[int, int]:
     """Do a task. Return which process has done it, and how many events it has recorded by now."""
     global _events
     if _events is None:
+        be_patient()
         registry = DistributedRegistry(address, interval=HOUR)
         _events = Events(registry)
         _events.begin(os.getpid())
@@ -76,6 +78,7 @@ def with_executor(address: str) -> Iterable[Tuple[int, int]]:
 
 def main(address: str, way: str) -> None:
     """Do all tasks, and tell."""
+    be_patient()
     if way == "pool":
         told = with_pool(address)
     elif way == "executor":

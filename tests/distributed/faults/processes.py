@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from tests.distributed.faults.events import Picture, values, wrong_spreads
+from tests.distributed.patience import HASTY
 from tests.distributed.servers.serving import accepts
-from tests.servers.processes import PATIENCE, ServerProcess, free_port, until
+from tests.servers.processes import PATIENCE, ServerProcess, awaited, free_port, until
 
 ATTEMPTS = 5  # at a start, each with another port
 SOON = 0.1
@@ -113,15 +114,11 @@ class Aggregator:
 
     def await_picture(self, expected: Picture) -> Picture:
         """Return what it shows once that is what is expected, or when it has not become so in time."""
-        with contextlib.suppress(AssertionError):
-            until(lambda: self.picture() == expected, f"it shows {expected}")
-        return self.picture()
+        return awaited(self.picture, expected)
 
     def await_own(self, name: str, expected: object) -> Any:
         """Return a figure about itself once that is what is expected, or when it has not become so in time."""
-        with contextlib.suppress(AssertionError):
-            until(lambda: self.own(name) == expected, f"{name} is {expected}")
-        return self.own(name)
+        return awaited(lambda: self.own(name), expected)
 
     def end(self) -> None:
         """Make sure that nothing is left of it."""
@@ -131,14 +128,16 @@ class Aggregator:
     def _command(self, port: int) -> List[str]:
         config = self._folder / f"aggregator-{port}.toml"
         config.write_text(f"[reporters.http]\nport = {port}\n\n[aggregator]\n{self._table}")
-        return [*self._within, sys.executable, "-m", "tapes.distributed", "--config", str(config)]
+        return [*self._within, sys.executable, "-m", "tests.distributed.patience", "--config", str(config)]
 
 
 class Worker:
     """A worker that does what the test tells it; see `worker.py`."""
 
-    def __init__(self, address: str, number: int, log: Path, *, interval: float = SOON, width: int = 0) -> None:
-        """Start it, and return when it has connected."""
+    def __init__(
+        self, address: str, number: int, log: Path, *, interval: float = SOON, width: int = 0, hasty: bool = False
+    ) -> None:
+        """Start it, and return when it has connected. If it is hasty, it has the deadlines that tapes has."""
         self.number = number
         self.total = 0
         """How many events it has recorded, as far as it has said."""
@@ -151,7 +150,7 @@ class Worker:
                 stderr=output,
                 text=True,
                 bufsize=1,
-                env=environment(),
+                env={**environment(), **(HASTY if hasty else {})},
             )
         self._hear()
 
@@ -236,9 +235,10 @@ class Site:
         self._stack.callback(aggregator.end)
         return aggregator
 
-    def worker(self, address: str, *, interval: float = SOON, width: int = 0) -> Worker:
+    def worker(self, address: str, *, interval: float = SOON, width: int = 0, hasty: bool = False) -> Worker:
         """Start another worker."""
-        worker = Worker(address, len(self.workers), self.folder / "workers.log", interval=interval, width=width)
+        log = self.folder / "workers.log"
+        worker = Worker(address, len(self.workers), log, interval=interval, width=width, hasty=hasty)
         self._stack.callback(worker.end)
         self.workers.append(worker)
         return worker

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Callable, Dict
@@ -16,6 +17,8 @@ import pytest
 from tapes.distributed.registry import RegistryAggregator
 from tapes.errors import ReporterError
 from tapes.testing import MemoryReporter
+from tests.distributed.faults import processes
+from tests.distributed.faults.events import Picture
 from tests.distributed.faults.processes import Aggregator, Site, await_writing
 from tests.servers.installed import missing, tool
 from tests.servers.processes import PATIENCE, until
@@ -43,16 +46,31 @@ DAMAGE: Dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+RECORDED = Picture.after([(0, 100)])
+"""By the worker of whom a state is kept."""
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    """Provide the content of a state that an aggregator has left."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("These faults are made by the means of Linux.")
+    with processes.site() as site:
+        state = site.folder / "state"
+        aggregator = site.aggregator(state=state)
+        aggregator.start()
+        site.worker(aggregator.address).record(100)
+        assert aggregator.await_picture(site.recorded) == site.recorded == RECORDED
+        site.workers[0].leave()
+        aggregator.stop()
+        return state.read_bytes()
+
+
 @pytest.fixture
-def kept(site: Site) -> Path:
+def kept(site: Site, content: bytes) -> Path:
     """Provide the state that an aggregator has left."""
     state = site.folder / "state"
-    aggregator = site.aggregator(state=state)
-    aggregator.start()
-    site.worker(aggregator.address).record(100)
-    assert aggregator.await_picture(site.recorded) == site.recorded
-    site.workers[0].leave()
-    aggregator.kill()
+    state.write_bytes(content)
     return state
 
 
@@ -78,7 +96,7 @@ def test_a_state_that_was_repaired_is_used(site: Site, kept: Path) -> None:
 
     aggregator.start()
 
-    assert aggregator.picture() == site.recorded
+    assert aggregator.picture() == RECORDED
 
 
 def test_a_damaged_state_is_refused_in_the_program_that_starts_it(site: Site, kept: Path) -> None:

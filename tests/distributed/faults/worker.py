@@ -5,7 +5,7 @@ It reads one command a line and answers each with how many events it has recorde
     record N    record so many
     begin       record on and on, in a thread
     pause       stop that
-    publish     wait until all that has been recorded is published
+    publish     wait until all that has been recorded is published, and in the hands of the system
     end         return from the program
     raise       let an exception end it
     abandon     end at once, with nothing done that belongs to an exit
@@ -26,6 +26,8 @@ from typing import Callable, Dict, Iterator, NoReturn
 
 from tapes.distributed.registry import DistributedRegistry
 from tests.distributed.faults.events import Events
+from tests.distributed.patience import be_patient
+from tests.servers.processes import others_wait, until
 
 PAUSE = 0.003  # seconds between two batches
 BATCH = 7  # events
@@ -96,12 +98,12 @@ def told() -> Iterator[str]:
 
 
 def await_reports(registry: DistributedRegistry) -> None:
-    """Wait for two reports: one that began later, and time for what it has sent to be gone."""
+    """Wait for a report that began later, and until the thread of 0MQ has nothing more to hand to the system."""
     reporter = registry._publisher
     assert reporter is not None
-    enough = reporter.reports + 3
-    while reporter.reports < enough:
-        time.sleep(0.005)
+    enough = reporter.reports + 2
+    until(lambda: reporter.reports >= enough, "it has reported")
+    until(others_wait, "all of it is sent")
 
 
 def obey(registry: DistributedRegistry, recorder: Recorder) -> None:
@@ -132,6 +134,7 @@ def main(address: str, interval: float, number: int, width: int) -> None:
     def leave(*_: object) -> NoReturn:
         sys.exit(0)
 
+    be_patient()
     signal.signal(signal.SIGTERM, leave)
     registry = DistributedRegistry(address, interval=interval, insecure=True)
     recorder = Recorder(registry, number, width)

@@ -14,9 +14,11 @@ from typing import Optional
 from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.stream import ThreadedStreamReporter
+from tests.distributed.patience import be_patient
 
 HOUR = 3600.0
 
+be_patient()
 registry = DistributedRegistry(os.environ["PLACE"], interval=float(os.environ["INTERVAL"]))
 served = registry.counter("app.served")
 latency = registry.timer("app.latency")

@@ -218,7 +218,7 @@ def aggregator(folder: Path) -> Iterator[Page]:
     def start(port: int, _: int) -> Group:
         config = folder / "aggregator.toml"
         config.write_text(f'[reporters.http]\nport = {port}\n\n[aggregator]\nsocket_addr = "{address(folder)}"\n')
-        command = [sys.executable, "-m", "tapes.distributed", "--config", str(config)]
+        command = [sys.executable, "-m", "tests.distributed.patience", "--config", str(config)]
         return Group(command, folder / "aggregator", {})
 
     with listening(start, [True, False]) as (process, port, _):

@@ -14,7 +14,7 @@ import pytest
 
 from tests.distributed.servers.serving import Course, Group, Site, both, needs, script
 from tests.distributed.servers.totals import LastReport, Page, Totals
-from tests.servers.processes import until
+from tests.servers.processes import is_there, until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -30,14 +30,6 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def is_running(pid: int) -> bool:
-    """Whether there is a process of that number that has not ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
-
-
 def test_a_group_ends_with_the_tests_that_are_killed(tmp_path: Path) -> None:
     """Not even what a server has started outlives tests that were given no chance to stop it."""
     tests = subprocess.run(
@@ -51,7 +43,7 @@ def test_a_group_ends_with_the_tests_that_are_killed(tmp_path: Path) -> None:
 
     assert tests.returncode == -signal.SIGKILL
     for pid in map(int, tests.stdout.split()):
-        until(lambda pid=pid: not is_running(pid), "it has ended")  # type: ignore[misc]
+        until(lambda pid=pid: not is_there(pid), "it has ended")  # type: ignore[misc]
 
 
 def test_a_group_has_ended_when_all_of_it_have(tmp_path: Path) -> None:

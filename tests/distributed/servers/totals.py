@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import threading
@@ -11,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Dict, List, NamedTuple, Optional, Type
 
-from tests.servers.processes import PATIENCE, until
+from tests.servers.processes import PATIENCE, awaited
 
 SCRAPES = 10  # that are enough to tell
 PAUSE = 0.005  # seconds between them
@@ -42,9 +41,7 @@ class Picture(ABC):
 
     def await_totals(self, expected: Totals) -> Totals:
         """Return what it shows once that is what is expected, or when it has not become so in time."""
-        with contextlib.suppress(AssertionError):
-            until(lambda: self.totals() == expected, f"it shows {expected}", PATIENCE)
-        return self.totals()
+        return awaited(self.totals, expected)
 
 
 class Page(Picture):

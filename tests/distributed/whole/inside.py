@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
 import multiprocessing
@@ -18,16 +17,17 @@ from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.distributed.reporter import ZmqReporter
 from tapes.registry import Registry
 from tapes.reporting import ScheduledReporter
-from tapes.reporting.http import HTTPReporter
 from tapes.reporting.stream import ThreadedStreamReporter
+from tests.distributed.patience import be_patient
 from tests.servers import processes
-from tests.servers.processes import idle
+from tests.servers.processes import idle, is_there, others_wait
 
 FOLDER = Path(os.environ["PLACE"])
 ADDRESS = f"ipc://{FOLDER}/a"
 HOUR = 3600.0
 PATIENCE = 4 * processes.PATIENCE  # more than tests have, so that they say what has not happened
 
+be_patient()
 logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
 
@@ -103,7 +103,6 @@ __all__ = [
     "HOUR",
     "Any",
     "DistributedRegistry",
-    "HTTPReporter",
     "List",
     "Optional",
     "Path",
@@ -113,17 +112,18 @@ __all__ = [
     "ThreadedStreamReporter",
     "ZmqReporter",
     "aggregator",
-    "asyncio",
     "atexit",
     "await_introduction",
     "forked",
     "idle",
+    "is_there",
     "join",
     "logging",
     "multiprocessing",
     "note",
     "noted",
     "os",
+    "others_wait",
     "publishers",
     "say",
     "signal",

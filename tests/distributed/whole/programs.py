@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Type
 
+from tests.distributed.patience import patient
 from tests.distributed.servers.serving import Group, accepts
-from tests.servers.processes import PATIENCE, until
+from tests.servers.processes import PATIENCE, awaited, until
 
 PREAMBLE = "from tests.distributed.whole.inside import *\n"
 
@@ -82,9 +83,7 @@ class Reports:
 
     def await_last(self, expected: Figures) -> Figures:
         """Return what the last report says of these statistics, once that is expected or has not become so in time."""
-        with contextlib.suppress(AssertionError):
-            until(lambda: self.last(*expected) == expected, f"it shows {expected}")
-        return self.last(*expected)
+        return awaited(lambda: self.last(*expected), expected)
 
 
 class Place:
@@ -96,10 +95,11 @@ class Place:
         self._started = 0
 
     def __enter__(self) -> Place:
-        """Make the folder. Not one of pytest: the path of a socket has room for about a hundred characters."""
+        """Make the folder, and have patience. Not one of pytest: the path of a socket has room for 107 characters."""
         made = tempfile.TemporaryDirectory(prefix="tz", dir="/tmp")
         self.folder = Path(self._stack.enter_context(made))
         self.address = f"ipc://{self.folder}/a"
+        self._stack.enter_context(patient())
         return self
 
     def __exit__(
@@ -126,7 +126,8 @@ class Place:
         self._started += 1
         path = self.folder / f"aggregator{self._started}.toml"
         path.write_text(textwrap.dedent(config))
-        program = self.module("--config", str(path), *arguments, **environment)
+        command = [sys.executable, "-m", "tests.distributed.patience", "--config", str(path), *arguments]
+        program = self.command(command, environment)
         address = re.search('^ *socket_addr = "(.+)"', config, re.MULTILINE)
         until(
             lambda: not program.running or (address and "--check" not in arguments and listens(address.group(1))),
@@ -175,12 +176,3 @@ def figure(stats: Mapping[str, Any], name: str) -> Any:
     for part in name.split("."):
         node = node.get(part) if isinstance(node, dict) else None
     return node
-
-
-def is_there(pid: int) -> bool:
-    """Whether there is such a process that has not ended."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-    except OSError:
-        return False

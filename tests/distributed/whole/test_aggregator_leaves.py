@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from tests.distributed.whole.programs import Place, is_there
-from tests.servers.processes import until
+from tests.distributed.patience import HASTY
+from tests.distributed.whole.programs import Place
+from tests.servers.processes import is_there, until
 
 # The number of the aggregator's process is left in a file: it is to be looked for when its parent is gone.
 PARENT = """
@@ -26,6 +27,12 @@ aggregating = RegistryAggregator(stream(interval=HOUR), ADDRESS)
 aggregating.start()
 (FOLDER / "pid").write_text(str(aggregating.pid))
 del aggregating
+"""
+
+SHORT = """
+from tapes.distributed import fates
+
+fates.PARTING = fates.ORPHANED = 0.3  # where no signal has gone to the workers as well
 """
 
 
@@ -88,7 +95,7 @@ idle()
 
 def test_a_supervisor_that_ends_all_of_a_group_loses_nothing(place: Place) -> None:
     """SIGTERM to parent, workers and aggregator at once: it waits for the workers, which still answer for a while."""
-    program = place.run(f"""{PARENT}
+    program = place.run(f"""{PARENT.replace("aggregating.start()", SHORT + "aggregating.start()")}
 ending = []
 signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
 
@@ -98,7 +105,7 @@ def work_on():
     await_introduction(registry)
     note(f"works{{os.getpid()}}")
     until(lambda: ending)
-    time.sleep(3)
+    time.sleep(1)
     served.increment(10)
 
 children = [forked(work_on) for _ in range(3)]
@@ -118,7 +125,8 @@ join(*children)
 
 def test_workers_that_go_on_hold_it_up_for_a_moment_only(place: Place) -> None:
     """An aggregator whose parent was killed leaves although its workers live; a new one is told everything by them."""
-    program = place.run(f"""{PARENT}
+    program = place.run(
+        f"""{PARENT}
 def work_on():
     registry.connect()
     served.increment(1)
@@ -130,7 +138,9 @@ for pid in [forked(work_on) for _ in range(3)]:
     noted(f"works{{pid}}")
 note("all.work")
 idle()
-""")
+""",
+        **HASTY,
+    )
     place.await_note("all.work")
     pid = aggregator_pid(place)
     program.signal(signal.SIGKILL)
@@ -158,7 +168,10 @@ def test_a_parent_that_is_killed_while_it_starts(place: Place) -> None:
     program = place.run("""
         with aggregator(state_path=FOLDER / "state"):
             pass
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        from tapes.distributed import aggregator as module
+
+        module._CATCHING_UP = (HOUR, HOUR)
+        threading.Thread(target=lambda: (until((FOLDER / "a").exists), os.kill(os.getpid(), signal.SIGKILL))).start()
         aggregator(state_path=FOLDER / "state").start()
     """)
     status = program.ended()

@@ -9,6 +9,9 @@ from tests.servers.network import OtherMachine
 from tests.servers.processes import free_port, until
 
 WORKER = """
+from tapes.distributed import connection, link
+
+connection._BEAT, connection._BEATEN, link._GRACE = 200, 1000, 1.0
 registry = worker_registry(sys.argv[1], insecure=True)
 served = registry.counter("served")
 registry.connect()

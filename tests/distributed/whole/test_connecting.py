@@ -562,11 +562,6 @@ def test_a_fork_while_greenlets_publish_loses_and_doubles_nothing(place: Place, 
 def test_a_program_that_closes_all_files_goes_on(place: Place, opened: int) -> None:
     """As a daemon does, 0MQ's among them: another connection is made, and nothing is lost or written elsewhere."""
     program = place.run(f"""
-        def waits():
-            others = set(os.listdir("/proc/self/task")) - {{str(threading.get_native_id())}}
-            stats = [Path(f"/proc/self/task/{{thread}}/stat").read_text() for thread in others]
-            return all(stat.rpartition(")")[2].split()[0] == "S" for stat in stats)
-
         registry = worker_registry()
         served = registry.counter("served")
         if os.fork():
@@ -577,7 +572,7 @@ def test_a_program_that_closes_all_files_goes_on(place: Place, opened: int) -> N
         registry.connect()
         served.increment(1)
         await_introduction(registry)
-        until(lambda: all(waits() for _ in range(20)), "0MQ neither sends nor receives")
+        until(lambda: all(others_wait() for _ in range(20)), "0MQ neither sends nor receives")
         os.closerange(3, 1000)
         files = [open(FOLDER / f"file{{number}}", "w+") for number in range({opened})]
         served.increment(10)

@@ -57,6 +57,7 @@ def test_reporters_of_the_parent_do_not_run_in_it(place: Place) -> None:
     """What reports in the parent goes on there alone, also reporters that otherwise survive a fork."""
     program = place.run("""
         import tapes
+        from tapes.reporting.http import HTTPReporter
 
         class Telling(ScheduledReporter):
             def report(self):
@@ -170,6 +171,8 @@ def test_signals_that_the_parent_blocks_end_it_all_the_same(place: Place) -> Non
 def test_it_is_started_while_an_event_loop_runs(place: Place) -> None:
     """Inside of `asyncio.run()`, also with reporters that want a loop of their own; the loop of the parent goes on."""
     program = place.run("""
+        import asyncio
+
         from tapes.reporting.tornado.stream import TornadoStreamReporter
 
         async def main():
@@ -277,8 +280,11 @@ def test_it_holds_no_socket_of_the_parent_open_after_that(place: Place) -> None:
     program = place.run("""
         import socket
 
-        listener = socket.create_server(("127.0.0.1", 0))
-        (FOLDER / "port").write_text(str(listener.getsockname()[1]))
+        from tests.servers.processes import free_port
+
+        port = free_port()  # nobody else is given it when it is free again
+        listener = socket.create_server(("127.0.0.1", port))
+        (FOLDER / "port").write_text(str(port))
         aggregator().start()
         os._exit(0)
     """)

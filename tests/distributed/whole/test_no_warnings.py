@@ -40,6 +40,7 @@ join(*[forked(work) for _ in range(3)])
     "forked, with all kinds of reporters": """
 import socket
 
+from tapes.reporting.http import HTTPReporter
 from tapes.reporting.statsd import StatsdReporter
 from tapes.reporting.tornado.http import TornadoHTTPReporter
 from tapes.reporting.tornado.stream import TornadoStreamReporter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence
@@ -12,7 +11,7 @@ import pytest
 from tests.distributed.servers.serving import accepts
 from tests.distributed.servers.totals import fetch
 from tests.distributed.whole.programs import Figures, Place, Reports, figure
-from tests.servers.processes import free_port, until
+from tests.servers.processes import awaited, free_port
 from tests.servers.statsd import StatsD
 
 NAMES = ("http", "statsd", "stream", "tornado-http", "tornado-statsd", "tornado-stream", "zmq")
@@ -67,11 +66,9 @@ class Outlet(NamedTuple):
     show: Callable[[], Figures]
     """Returns what has been reported."""
 
-    def await_figures(self, awaited: Figures) -> Figures:
-        """Return what has been reported once it is what is awaited, or has not become so in time."""
-        with contextlib.suppress(AssertionError):
-            until(lambda: self.show() == awaited, f"it shows {awaited}")
-        return self.show()
+    def await_figures(self, expected: Figures) -> Figures:
+        """Return what has been reported once it is what is expected, or has not become so in time."""
+        return awaited(self.show, expected)
 
 
 Outlets = Dict[str, Outlet]
@@ -148,9 +145,9 @@ def outlet_of(name: str, place: Place, request: pytest.FixtureRequest) -> Outlet
     return file(place.report(name))
 
 
-def await_all(outlets: Outlets, awaited: Figures) -> Dict[str, Figures]:
-    """Return what each of them shows, once that is what is awaited, or has not become so in time."""
-    return {name: outlet.await_figures(awaited) for name, outlet in outlets.items()}
+def await_all(outlets: Outlets, figures: Figures) -> Dict[str, Figures]:
+    """Return what each of them shows, once that is what is expected, or has not become so in time."""
+    return {name: outlet.await_figures(figures) for name, outlet in outlets.items()}
 
 
 def of_all(outlets: Outlets, figures: Figures) -> Dict[str, Figures]:
@@ -158,10 +155,17 @@ def of_all(outlets: Outlets, figures: Figures) -> Dict[str, Figures]:
     return dict.fromkeys(outlets, figures)
 
 
-def last_words(outlets: Outlets) -> Dict[str, Figures]:
-    """Return what those show that outlive their aggregator, as pages do not. Of StatsD no gauge: it forgets none."""
-    shown = {name: outlet.show() for name, outlet in outlets.items() if "http" not in name}
-    return {name: {**figures, "stock.value": None} if "statsd" in name else figures for name, figures in shown.items()}
+def last_words(outlets: Outlets, figures: Figures) -> Dict[str, Figures]:
+    """Return what those show that outlive their aggregator, as pages do not, once that is what is expected.
+
+    Of StatsD no gauge: it forgets none. It is sent the last packet before the program ends, and takes it in after that.
+    """
+
+    def show(name: str) -> Figures:
+        shown = outlets[name].show()
+        return {**shown, "stock.value": None} if "statsd" in name else shown
+
+    return {name: awaited(lambda: show(name), figures) for name in outlets if "http" not in name}  # noqa: B023
 
 
 TOGETHER: Dict[str, Sequence[str]] = {
@@ -182,7 +186,7 @@ def test_reporters_of_a_forked_aggregator(together: str, place: Place, request: 
     seen_again = await_all(outlets, expected(1200))
     place.note("seen.again")
     status = program.ended()
-    last = last_words(outlets)
+    last = last_words(outlets, expected(1200, None))
 
     assert seen == of_all(outlets, expected(600))
     assert seen_again == of_all(outlets, expected(1200))
@@ -201,7 +205,7 @@ def test_reporters_under_a_supervisor(together: str, place: Place, request: pyte
     seen_again = await_all(outlets, expected(1200))
     place.note("seen.again")
     statuses = [program.ended(), supervised.terminated()]
-    last = last_words(outlets)
+    last = last_words(outlets, expected(1200, None))
 
     assert seen == of_all(outlets, expected(600))
     assert seen_again == of_all(outlets, expected(1200))

@@ -13,13 +13,14 @@ from typing import Any, Callable, Dict, Iterator, List, Set
 
 import pytest
 
+from tapes.distributed import driving
 from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.errors import ReporterError, ReporterStateError
 from tapes.reporting import ScheduledReporter
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.stream import ThreadedStreamReporter
-from tests.distributed.whole.programs import Place, is_there
-from tests.servers.processes import PATIENCE, free_port, until
+from tests.distributed.whole.programs import Place
+from tests.servers.processes import PATIENCE, free_port, is_there, until
 
 HOUR = 3600.0
 
@@ -326,8 +327,11 @@ def test_stop_returns_in_time_when_a_reporter_hangs(
     aggregator.stop(timeout=0)
 
 
-def test_a_reporter_that_hangs_takes_no_last_report_from_the_others(place: Place) -> None:
-    """Within the default deadline the others make theirs, before it in the list and after it."""
+def test_a_reporter_that_hangs_takes_no_last_report_from_the_others(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within their deadline the others make theirs, before it in the list and after it."""
+    monkeypatch.setattr(driving, "REPORTING", 3.0)
     before, after = (ThreadedStreamReporter(HOUR, path=place.folder / name) for name in ("before", "after"))
     registry = DistributedRegistry(place.address, interval=HOUR)
     aggregator = RegistryAggregator([before, HangingReporter(HOUR), after], place.address)
@@ -430,17 +434,21 @@ def test_starting_and_stopping_leaves_nothing_open(place: Place, earlier: List[i
 def test_ctrl_c_while_it_starts_leaves_nothing(place: Place) -> None:
     """An aggregator that catches up with what was before takes a while: who gives up has no process left."""
     program = place.run("""
+        from tapes.distributed import aggregator as module
+
         path = FOLDER / "state"
         with aggregator(state_path=path):
             pass
         before = set(open(f"/proc/self/task/{os.getpid()}/children").read().split())
         aggregating = aggregator(state_path=path)
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        catches_up, module._CATCHING_UP = module._CATCHING_UP, (HOUR, HOUR)
+        threading.Thread(target=lambda: (until((FOLDER / "a").exists), os.kill(os.getpid(), signal.SIGINT))).start()
         try:
             aggregating.start()
         except KeyboardInterrupt:
             print("interrupted", aggregating.pid)
         print(set(open(f"/proc/self/task/{os.getpid()}/children").read().split()) - before)
+        module._CATCHING_UP = catches_up
         aggregating.start()
         print(aggregating.pid is not None)
         aggregating.stop()

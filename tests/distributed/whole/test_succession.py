@@ -7,12 +7,14 @@ import signal
 
 import pytest
 
-from tests.distributed.whole.programs import Place, is_there, listens
-from tests.servers.processes import free_port, until
+from tests.distributed.whole.programs import Place, listens
+from tests.servers.processes import free_port, is_there, until
 
 STANDS_BY = "There is an aggregator at {} already. This one stands by, and takes its place when that one leaves."
 
 COUNT = """
+from tapes.reporting.http import HTTPReporter
+
 def count(number):
     registry = worker_registry()
     registry.counter("served").increment(number)
@@ -82,6 +84,8 @@ def test_ports_are_free_as_soon_as_the_program_was_killed(place: Place) -> None:
     program = place.run(
         f"""
 from tapes.distributed import fates
+from tapes.reporting.http import HTTPReporter
+
 fates._GRACE = HOUR
 aggregating = RegistryAggregator([HTTPReporter(int(sys.argv[1]))], sys.argv[2], insecure=True, lease=HOUR)
 aggregating.start()
@@ -191,7 +195,7 @@ def test_one_that_stands_by_ends_with_its_program(place: Place) -> None:
 
             os.waitpid(forked(child), 0)
             pid = int((FOLDER / "pid").read_text())
-            until(lambda: not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read(), "it ends")
+            until(lambda: not is_there(pid), "it ends")
             print(first.pid is not None)
     """)
     status = program.ended()

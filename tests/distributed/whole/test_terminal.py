@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from typing import Iterator, List
 
 import pytest
@@ -219,11 +218,19 @@ def test_ctrl_c_ends_parent_aggregator_and_workers(place: Place, terminals: Term
     assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
 
 
+WITHOUT_A_SIGNAL = """
+from tapes.distributed import fates
+
+fates.PARTING = fates.ORPHANED = 0.3
+"""
+"""Lets an aggregator wait for workers for a moment only, where no signal has gone to them as well."""
+
+
 @pytest.mark.parametrize("end", ["waits for its workers", "exits at once", "dies of it"])
 def test_workers_that_take_their_time_after_ctrl_c_are_waited_for(place: Place, terminals: Terminals, end: str) -> None:
     """Requests that are still answered after Ctrl-C are in the last report, also when the parent is gone by then."""
-    slow = PARENT.replace("        served.increment(10)", "        time.sleep(3)\n        served.increment(10)")
-    terminal = terminals.run(slow + ENDS[end])
+    slow = PARENT.replace("        served.increment(10)", "        time.sleep(1)\n        served.increment(10)")
+    terminal = terminals.run(WITHOUT_A_SIGNAL + slow + ENDS[end])
     place.await_note("all.work")
     terminal.press(CTRL_C)
     terminal.ended()
@@ -236,6 +243,7 @@ def test_ctrl_c_ends_a_server_of_tornado(place: Place, terminals: Terminals) -> 
     """As its documentation has it, with the aggregator started before the fork: it ends, and nothing is missing."""
     terminal = terminals.run("""
 import tornado.httpserver, tornado.ioloop, tornado.web
+from tapes.reporting.http import HTTPReporter
 
 registry = worker_registry(interval=HOUR)
 served = registry.counter("served")
@@ -266,13 +274,20 @@ def test_ctrl_c_twice_does_no_harm(place: Place, terminals: Terminals) -> None:
     """An impatient second and third make no traceback in the aggregator, and take nothing from its last report."""
     patient = PARENT.replace(
         "        served.increment(10)",
-        "        signal.signal(signal.SIGINT, signal.SIG_IGN)\n        time.sleep(1)\n        served.increment(10)",
+        """\
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        note(f"heard.{os.getpid()}")
+        noted("pressed")
+        served.increment(10)""",
     )
     terminal = terminals.run(patient + ENDS["waits for its workers"])
     place.await_note("all.work")
-    for _ in range(3):
+    terminal.press(CTRL_C)
+    until(lambda: len(list(place.folder.glob("heard.*"))) == 3, "the workers have heard the first")
+    for number in (2, 3):
         terminal.press(CTRL_C)
-        time.sleep(0.2)
+        until(lambda: terminal.shows() == number * "^C", "it was pressed")  # noqa: B023  is called here
+    place.note("pressed")
     terminal.ended()
 
     assert terminal.shows() == "^C^C^C"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.distributed.patience import HASTY
 from tests.distributed.whole.programs import Place, Program
 from tests.servers.processes import free_port, until
 
@@ -42,12 +42,6 @@ def supervise(place: Place, address: str) -> Program:
     return place.supervise(AGGREGATOR.format(address=address, folder=place.folder))
 
 
-def stands_still(pid: int) -> bool:
-    """Whether a process has been stopped, with all of its threads."""
-    threads = [path.read_bytes() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
-    return all(thread.rpartition(b")")[2].split()[0] == b"T" for thread in threads)
-
-
 def exit_took(place: Place, worker: Program) -> float:
     """Wait until a worker has ended well, and return how many seconds it has taken for that."""
     status = worker.ended()
@@ -62,12 +56,12 @@ def test_an_aggregator_that_is_gone_holds_up_no_exit(place: Place, way: str, end
     """Killed, stopped in good order or standing still: the worker exits in time and logs one line."""
     address = f"tcp://127.0.0.1:{free_port()}" if way == "tcp" else place.address
     supervised = supervise(place, address)
-    worker = place.run(WORKER, address)
+    worker = place.run(WORKER, address, **HASTY)
     seen = place.report().await_last({"served.value": 10})
-    supervised.signal(signal.Signals[end])
     if end == "SIGSTOP":
-        until(lambda: stands_still(supervised.pid), "it stands still")
+        supervised.pause()
     else:
+        supervised.signal(signal.Signals[end])
         supervised.ended()
     place.note("gone")
     took = exit_took(place, worker)
@@ -80,7 +74,8 @@ def test_an_aggregator_that_is_gone_holds_up_no_exit(place: Place, way: str, end
 def test_an_aggregator_that_takes_nothing_any_more_holds_up_no_exit(place: Place) -> None:
     """Although what a worker has to tell fills every buffer on the way to one that stands still, it exits in time."""
     supervised = supervise(place, place.address)
-    worker = place.run("""
+    worker = place.run(
+        """
         registry = worker_registry(interval=0.01)
         counters = [registry.counter(f"shop.{'x' * 200}.{number}") for number in range(10_000)]
         registry.connect()
@@ -91,7 +86,9 @@ def test_an_aggregator_that_takes_nothing_any_more_holds_up_no_exit(place: Place
                 counter.increment()
             time.sleep(0.01)
         atexit.register(lambda: (FOLDER / "exits").write_text(str(time.monotonic())))
-    """)
+    """,
+        **HASTY,
+    )
     place.report().await_last({f"shop.{'x' * 200}.0.value": 1})
     supervised.pause()
     place.note("gone")
@@ -104,13 +101,16 @@ def test_an_aggregator_that_takes_nothing_any_more_holds_up_no_exit(place: Place
 
 def test_several_registries_share_the_deadline(place: Place) -> None:
     """Ten registries without an aggregator do not take ten times as long."""
-    worker = place.run("""
+    worker = place.run(
+        """
         registries = [worker_registry() for _ in range(10)]
         for registry in registries:
             registry.counter("served").increment()
             registry.connect()
         atexit.register(lambda: (FOLDER / "exits").write_text(str(time.monotonic())))
-    """)
+    """,
+        **HASTY,
+    )
     took = exit_took(place, worker)
 
     assert took < IN_TIME

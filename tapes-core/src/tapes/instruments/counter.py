@@ -2,14 +2,104 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple
+
+from tapes.errors import quoted
 from tapes.instruments.instrument import Instrument
+from tapes.instruments.producing import Growth, is_same
 from tapes.kinds.counter import COUNTER
 from tapes.recording import CounterBuffer
+from tapes.state.numbers import added
+
+if TYPE_CHECKING:
+    from tapes.instruments.producing import Producer
+    from tapes.naming import Tags
+    from tapes.recording import Numbers
 
 
 class Counter(CounterBuffer, Instrument):
-    """Counts. `increment(n=1)` adds, `decrement(n=1)` takes away; ints are counted exactly."""
+    """Counts. `increment(n=1)` adds, `decrement(n=1)` takes away; ints are counted exactly.
 
-    __slots__ = ("__weakref__",)
+    With a producer it also counts what the total that this returns has grown by. The producer is called in the thread
+    that reads, with no lock held, and by one thread at a time: another one that reads meanwhile goes by the total that
+    was known before. If it raises or returns what is no finite number from 0, that is logged once for each streak, and
+    what has come meanwhile is counted when it works again. A total that falls has begun anew, and counts from 0.
+    """
+
+    __slots__ = ("__weakref__", "_growth", "_is_aside", "_told")
 
     kind = COUNTER
+
+    def __init__(self, name: str, tags: Tags, now: Callable[[], float], producer: Optional[Producer] = None) -> None:
+        super().__init__(name, tags, now)
+        self._growth: Optional[Growth] = None
+        self._is_aside = False
+        self._told: Tuple[Any, float, Any] = (None, 0, None)  # of the last read: what was recorded, grown, and both
+        if producer is not None:
+            self.asked_for(producer)
+
+    @property
+    def producer(self) -> Optional[Producer]:
+        """What is asked for the total; None for a counter that only the program adds to."""
+        return None if self._growth is None else self._growth.producer
+
+    def asked_for(self, producer: Producer) -> Optional[str]:
+        """Ask this producer for the total from now on, which goes on where it was known last.
+
+        Return what was asked for before and does not hold any more, as the end of a sentence; None if all of it does.
+        """
+        growth, is_aside, self._is_aside = self._growth, self._is_aside, False
+        if growth is None or is_aside:
+            self._growth = Growth(self.name, producer)
+            return None
+        before = growth.producer
+        if is_same(producer, before):
+            return None
+        self._growth = growth.told_by(producer)
+        return f"has another producer: {quoted(producer)} is asked from now on, and not {quoted(before)}."
+
+    def numbers(self, now: float) -> Numbers:
+        """Return what the state at `now` is made of; with a producer, ask it."""
+        growth = self._growth
+        if growth is None:
+            return super().numbers(now)
+        grown = growth.now()
+        return self._with(grown, super().numbers(now))
+
+    def committed(self, now: float) -> Numbers:
+        """Return the same, as `Buffer.committed` does."""
+        growth = self._growth
+        if growth is None:
+            return super().committed(now)
+        grown = growth.now()
+        return self._with(grown, super().committed(now))
+
+    def restart(self) -> None:
+        """Begin at zero in a child process, also with the total."""
+        super().restart()
+        if self._growth is not None:
+            self._growth = self._growth.restarted()
+
+    def exchange(self, content: Optional[List[Any]]) -> List[Any]:
+        """Take out everything recorded, and put back records and growth of an earlier exchange."""
+        growth = self._growth
+        asked = growth, self._is_aside
+        taken = super().exchange(None if content is None else content[1:])
+        if content is not None:
+            self._growth, self._is_aside = content[0]
+        elif growth is not None:
+            self._growth = growth.restarted()
+        return [asked, *taken]
+
+    def put_aside(self) -> None:
+        """Keep the producer for as long as nobody asks for it with another one."""
+        self._is_aside = True
+
+    def _with(self, grown: float, numbers: Numbers) -> Numbers:
+        recorded, before, told = self._told
+        if recorded is numbers and before == grown:
+            return told  # type: ignore[no-any-return]  # the same object for as long as nothing changes
+        increments, decrements = numbers
+        together = added(increments, grown), decrements
+        self._told = numbers, grown, together
+        return together

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 
 from tapes import portable
 from tapes.errors import InvalidTypeError, quoted
 from tapes.instruments.instrument import Instrument
+from tapes.instruments.producing import is_same
 from tapes.kinds.gauge import GAUGE
 from tapes.process import forking
 from tapes.recording import GaugeBuffer, exact
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import SupportsFloat
 
+    from tapes.instruments.producing import Producer
     from tapes.naming import Tags
     from tapes.recording import Numbers
     from tapes.streak import Streak
-
-    Producer = Callable[[], Any]
 
 _being_asked: ContextVar[Tuple[Gauge, ...]] = ContextVar("tapes_gauges_being_asked", default=())
 
@@ -97,7 +96,7 @@ class Gauge(GaugeBuffer, Instrument):
             else:
                 problem = f"is merged by {self.merge!r}, and not by {merge!r}, because that was the first."
         before = self.producer
-        if producer is None or _is_same(producer, before):
+        if producer is None or is_same(producer, before):
             return problem
         is_set = before is None and self._is_set(self.now())
         self.producer = producer
@@ -212,13 +211,6 @@ class Gauge(GaugeBuffer, Instrument):
         # What cannot be imported by its name, like the method of an object, is of this process.
         producer = self.producer if portable.importable(self.producer) else None
         return portable.found_gauge, (*series, self.merge, producer)
-
-
-def _is_same(producer: Producer, other: object) -> bool:
-    """Whether two producers are one: a method is another object each time that it is looked up."""
-    if isinstance(producer, MethodType) and isinstance(other, MethodType):
-        return producer.__self__ is other.__self__ and producer.__func__ is other.__func__
-    return producer is other
 
 
 # Those of the buffer, which do not mind a producer that a gauge has got since somebody began to track.

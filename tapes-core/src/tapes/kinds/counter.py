@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 from tapes.kinds.kind import VALUE, Kind
 from tapes.state.counter import ZERO, CounterState
 from tapes.state.numbers import saturated, total
+from tapes.wire import WireError, number
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tapes.kinds.kind import Statistics
+    from tapes.wire import Reader
 
 
 class CounterKind(Kind):
@@ -19,6 +23,7 @@ class CounterKind(Kind):
 
     statistics = (("value", VALUE),)
     adds_up = True
+    code = 0
 
     def zero(self, now: float) -> CounterState:
         """Return the state of a counter that has counted nothing."""
@@ -39,6 +44,25 @@ class CounterKind(Kind):
     def merge(self, states: Sequence[CounterState]) -> CounterState:
         """Return the state of all together: it costs less than to merge one after the other."""
         return CounterState(total([each.increments for each in states]), total([each.decrements for each in states]))
+
+    def write(self, state: CounterState, known: Optional[CounterState]) -> bytes:
+        """Write both sums."""
+        return number(state.increments) + number(state.decrements)
+
+    def read(self, reader: Reader) -> CounterState:
+        """Read both sums."""
+        increments, decrements = reader.number(), reader.number()
+        if increments < 0 or decrements < 0:
+            raise WireError(f"A counter has counted {increments} up and {decrements} down: neither is below zero.")
+        return CounterState(increments, decrements)
+
+    def here(self, told: Mapping[Any, CounterState]) -> List[CounterState]:
+        """Return the states as they are: there are no times in them."""
+        return list(told.values())
+
+    def has_recorded(self, update: CounterState) -> bool:
+        """Whether anything was counted, even if it has come to nothing."""
+        return bool(update.increments or update.decrements)
 
 
 COUNTER = CounterKind("counter")

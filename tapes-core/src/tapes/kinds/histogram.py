@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from struct import Struct
+from typing import TYPE_CHECKING, List, Optional
 
+from tapes.kinds import slices
 from tapes.kinds.kind import SUM, TOTAL, VALUE, Kind
-from tapes.state.histogram import NONE, HistogramState
+from tapes.state.histogram import NEVER, NONE, HistogramState
 from tapes.state.numbers import saturated
 
 if TYPE_CHECKING:
     from tapes.kinds.kind import Statistics
+    from tapes.kinds.slices import HistogramUpdate
     from tapes.state.distribution import Distribution
+    from tapes.wire import Reader
 
 SPREAD_KEYS = ("min", "max", "mean", "stddev", "q50", "q75", "q95", "q98", "q99", "q999")
 
 FRACTIONS = (0.5, 0.75, 0.95, 0.98, 0.99, 0.999)
 """What q50 to q999 stand for."""
+
+_HEAD = Struct("<BdH")
 
 
 class HistogramKind(Kind):
@@ -24,6 +30,7 @@ class HistogramKind(Kind):
     __slots__ = ()
 
     statistics = (("count", TOTAL), ("sum", SUM), *((key, VALUE) for key in SPREAD_KEYS))
+    code = 3
 
     def zero(self, now: float) -> HistogramState:
         """Return the state of a histogram without values."""
@@ -36,6 +43,34 @@ class HistogramKind(Kind):
     def is_empty(self, state: HistogramState) -> bool:
         """Whether there was no value."""
         return not state.count
+
+    def write(self, state: HistogramState, known: Optional[HistogramState]) -> bytes:
+        """Write all slices, or those that have changed."""
+        flags, through, parts = slices.written(state, known)
+        return _HEAD.pack(flags, through, len(parts)) + b"".join(parts)
+
+    def pieces(self, state: HistogramState, known: Optional[HistogramState]) -> List[bytes]:
+        """Write the same, some slices at a time."""
+        return [
+            _HEAD.pack(flags, through, len(parts)) + b"".join(parts)
+            for flags, through, parts in slices.pieces(state, known)
+        ]
+
+    def read(self, reader: Reader) -> HistogramUpdate:
+        """Read the slices of one piece."""
+        return slices.read(reader, *reader.take(_HEAD))
+
+    def whole(self, update: HistogramUpdate) -> HistogramState:
+        """Return the state of which all slices are told."""
+        return update.state()
+
+    def has_recorded(self, update: HistogramState | HistogramUpdate) -> bool:
+        """Whether there is a value."""
+        return bool(update.slices or (update.closed and update.closed.count))
+
+    def timeless(self, state: HistogramState) -> HistogramState:
+        """Return the values since the start, none of which are in the window."""
+        return HistogramState(state.cumulative(), NEVER, ())
 
 
 def _spread(window: Distribution) -> Statistics:

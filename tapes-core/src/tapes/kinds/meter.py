@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List, Sequence
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 from tapes.kinds.kind import RATE, TOTAL, Kind
-from tapes.state.numbers import MOST, saturated
-from tapes.state.rates import MeterState, started, tick_of
+from tapes.state.numbers import LARGEST, MOST, saturated
+from tapes.state.rates import TICK, MeterState, started, tick_of
+from tapes.wire import WireError, number
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tapes.kinds.kind import Statistics
+    from tapes.wire import Reader
+
+_EVENTS = Struct("<q3d")
 
 
 class MeterKind(Kind):
@@ -18,6 +25,7 @@ class MeterKind(Kind):
     __slots__ = ()
 
     statistics = (("count", TOTAL), ("m1", RATE), ("m5", RATE), ("m15", RATE))
+    code = 2
 
     def zero(self, now: float) -> MeterState:
         """Return the state of a meter that begins at `now`."""
@@ -41,6 +49,48 @@ class MeterKind(Kind):
                 by_tick[each.tick] = [each]
         together: MeterState = super().merge([_added(by_tick[tick]) for tick in sorted(by_tick)])
         return together
+
+    def write(self, state: MeterState, known: Optional[MeterState]) -> bytes:
+        """Write all events, and the averages."""
+        return number(state.count) + number(state.current) + _EVENTS.pack(state.tick, *state.rates)
+
+    def read(self, reader: Reader) -> MeterState:
+        """Read the same."""
+        count, current = reader.number(), reader.number()
+        if count != int(count) or current != int(current):
+            raise WireError(f"A meter has {count} events, {current} of them in a tick: both are whole numbers.")
+        return events(reader, count, current, *reader.take(_EVENTS))
+
+    def timeless(self, state: MeterState) -> MeterState:
+        """Return the events alone."""
+        return MeterState(state.count, 0, 0, (0.0, 0.0, 0.0))
+
+    def moved(self, state: MeterState, shift: Optional[float], heard: float) -> MeterState:
+        """Return a state by another clock. Ticks cannot be moved by less than a whole one."""
+        if shift is None:
+            return self.timeless(state)
+        tick = min(state.tick + round(shift / TICK), tick_of(heard) + 1)
+        return state if tick == state.tick else MeterState(state.count, tick, state.current, state.rates)
+
+    def here(self, told: Mapping[Any, MeterState]) -> List[MeterState]:
+        """Return the states by the clock here, at no cost where it is the clock of all."""
+        return [
+            state
+            if source.shift == 0 and state.tick * TICK <= source.heard
+            else self.moved(state, source.shift, source.heard)
+            for source, state in told.items()
+        ]
+
+
+def events(reader: Reader, count: float, current: float, tick: int, m1: float, m5: float, m15: float) -> MeterState:
+    """Return the state of a meter or of the events of a timer whose fields have been read."""
+    if not 0 <= current <= count or not (0.0 <= m1 <= LARGEST and 0.0 <= m5 <= LARGEST and 0.0 <= m15 <= LARGEST):
+        raise WireError(f"There are no {count} events, {current} in a tick, at rates of {m1}, {m5} and {m15}.")
+    if not reader.earliest <= tick * TICK <= reader.last:
+        raise reader.impossible(tick * TICK)
+    if tick > reader.tick:
+        tick = reader.tick
+    return MeterState(count, tick, current, (m1, m5, m15))  # type: ignore[arg-type]  # as they were recorded
 
 
 def _added(states: List[MeterState]) -> MeterState:

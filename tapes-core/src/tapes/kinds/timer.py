@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from struct import Struct
+from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
+from tapes.kinds import slices
 from tapes.kinds.histogram import HISTOGRAM
 from tapes.kinds.kind import Kind
-from tapes.kinds.meter import METER
+from tapes.kinds.meter import METER, events
+from tapes.kinds.slices import MOST, HistogramUpdate
 from tapes.state.timer import TimerState
+from tapes.wire import WireError
 
 if TYPE_CHECKING:
     from tapes.kinds.kind import Statistics
+    from tapes.state.rates import MeterState
+    from tapes.wire import Reader
+
+_HEAD = Struct("<QQq3dBdH")
+
+
+class TimerUpdate(NamedTuple):
+    """What has become of a timer."""
+
+    events: MeterState
+    durations: HistogramUpdate
 
 
 class TimerKind(Kind):
@@ -20,6 +35,7 @@ class TimerKind(Kind):
 
     statistics = tuple(dict.fromkeys((*METER.statistics, *HISTOGRAM.statistics)))
     unit = "s"
+    code = 4
 
     def zero(self, now: float) -> TimerState:
         """Return the state of a timer that begins at `now`."""
@@ -32,6 +48,42 @@ class TimerKind(Kind):
     def is_empty(self, state: TimerState) -> bool:
         """Whether there was no event."""
         return METER.is_empty(state.events)
+
+    def write(self, state: TimerState, known: Optional[TimerState]) -> bytes:
+        """Write the events and all slices of their durations, or those that have changed."""
+        return _written(state, *slices.written(state.durations, None if known is None else known.durations))
+
+    def pieces(self, state: TimerState, known: Optional[TimerState]) -> List[bytes]:
+        """Write the same, some slices at a time."""
+        pieces = slices.pieces(state.durations, None if known is None else known.durations)
+        return [_written(state, *piece) for piece in pieces]
+
+    def read(self, reader: Reader) -> TimerUpdate:
+        """Read the events, and the slices of one piece."""
+        count, current, tick, m1, m5, m15, flags, through, parts = reader.take(_HEAD)
+        if count > MOST:
+            raise WireError(f"A timer has not timed {count:,} events.")
+        read = events(reader, count, current, tick, m1, m5, m15)
+        return TimerUpdate(read, slices.read(reader, flags, through, parts))
+
+    def whole(self, update: TimerUpdate) -> TimerState:
+        """Return the state of which all slices are told."""
+        return TimerState(update.events, update.durations.state())
+
+    def has_recorded(self, update: TimerState | TimerUpdate) -> bool:
+        """Whether there was an event."""
+        return bool(update.events.count)
+
+    def timeless(self, state: TimerState) -> TimerState:
+        """Return the events and their durations, none of which are in the window."""
+        return TimerState(METER.timeless(state.events), HISTOGRAM.timeless(state.durations))
+
+
+def _written(state: TimerState, flags: int, through: float, parts: List[bytes]) -> bytes:
+    """Return the events of a timer and some slices of their durations."""
+    times = state.events
+    count, current = min(times.count, MOST), min(times.current, MOST)
+    return _HEAD.pack(count, current, times.tick, *times.rates, flags, through, len(parts)) + b"".join(parts)
 
 
 TIMER = TimerKind("timer")

@@ -8,6 +8,7 @@ place of the pure one. What records may assume is written at `tapes.recording.bu
 from __future__ import annotations
 
 from tapes.recording.buffer import Numbers
+from tapes.recording.generic import GenericBuffer
 from tapes.recording.pure import (
     CAPACITY,
     CounterBuffer,
@@ -24,6 +25,7 @@ __all__ = [
     "CAPACITY",
     "CounterBuffer",
     "GaugeBuffer",
+    "GenericBuffer",
     "HistogramBuffer",
     "MeterBuffer",
     "Numbers",

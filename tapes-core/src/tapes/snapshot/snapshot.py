@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set, Tuple, Union, overload
 
+from tapes.facts import NO_FACTS, Facts
 from tapes.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Protocol
+    from typing import Callable, Protocol
 
     from tapes.kinds.kind import Kind, Statistics
     from tapes.naming import Tags
@@ -43,7 +44,7 @@ class Reading:
     `turns` lets other threads run before that.
     """
 
-    __slots__ = ("_now", "_statistics", "_turns", "kind", "name", "numbers", "origin", "tags")
+    __slots__ = ("_now", "_statistics", "_turns", "facts", "kind", "name", "numbers", "origin", "tags")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Reading:
         *,
         now: Optional[float] = None,
         turns: Optional[Turns] = None,
+        facts: Facts = NO_FACTS,
     ) -> None:
         self.name = name
         """The dotted name."""
@@ -68,14 +70,16 @@ class Reading:
         self.origin = origin
         """What it is a reading of: the same object each time, and another one once the metric was removed and made
         again, so that a state is not compared with one that began elsewhere. None of what is from another process."""
+        self.facts = facts
+        """The description and the unit of its name, for formats that have a place for them."""
         self._statistics = statistics
         self._now = now
         self._turns = turns
 
     @classmethod
-    def of(cls, metric: Origin, now: float) -> Reading:
+    def of(cls, metric: Origin, now: float, facts: Facts = NO_FACTS) -> Reading:
         """Return what a metric is at `now`, a time of the clock that it was made with. Safe in any thread."""
-        return cls(metric.name, metric.tags, metric.kind, None, metric.numbers(now), metric, now=now)
+        return cls(metric.name, metric.tags, metric.kind, None, metric.numbers(now), metric, now=now, facts=facts)
 
     @property
     def statistics(self) -> Statistics:
@@ -98,11 +102,7 @@ class Reading:
         origin, now = self.origin, self._now
         if origin is None or now is None:
             return {}
-        try:
-            return origin.kind.view(self.state, now, origin.merge)
-        except Exception as error:  # noqa: BLE001 -- it is logged
-            _log_once(origin, error)
-            return dict.fromkeys(origin.kind.keys)
+        return viewed(origin, origin.kind, lambda: self.state, now, origin.merge)
 
     def __copy__(self) -> Reading:
         return self
@@ -112,7 +112,8 @@ class Reading:
 
     def __reduce__(self) -> Tuple[Any, ...]:
         # In another process it is a reading of nothing that is there.
-        return Reading, (self.name, self.tags, self.kind, self.statistics, self.state)
+        arguments = self.name, self.tags, self.kind, self.statistics, self.state
+        return Reading, arguments, (None, {"facts": self.facts})
 
     def __repr__(self) -> str:
         return f"<Reading of the {self.kind} {self.name!r}: {self.statistics}>"
@@ -122,15 +123,24 @@ _broken: Set[str] = set()
 """Kinds of which statistics could not be computed, as was logged."""
 
 
-def _log_once(origin: Origin, error: Exception) -> None:
-    if origin.kind not in _broken:
-        _broken.add(origin.kind)
+def viewed(of: object, kind: Kind, state: Callable[[], Any], now: float, merge: str) -> Statistics:
+    """Return the statistics of a state at `now`: None for each key if they cannot be computed, which is logged once."""
+    try:
+        return kind.view(state(), now, merge)
+    except Exception as error:  # noqa: BLE001 -- it is logged
+        _log_once(of, kind, error)
+        return dict.fromkeys(kind.keys)
+
+
+def _log_once(of: object, kind: Kind, error: Exception) -> None:
+    if kind not in _broken:
+        _broken.add(kind)
         import logging  # here, since a program without trouble need not pay for it
 
         logging.getLogger("tapes.registry").warning(
             "The statistics of %r cannot be computed: %r. They are reported as null, and so are those of others of its "
             "kind that fail. All other series are reported.",
-            *(origin, error),
+            *(of, error),
         )
 
 
@@ -142,7 +152,7 @@ class Readings(Sequence[Reading]):
     through them, or through their statistics, gives up its turn now and then, see `tapes.turns`.
     """
 
-    __slots__ = ("_given", "_kinds", "_names", "_nows", "_numbers", "_origins", "_tags", "_turns")
+    __slots__ = ("_facts", "_given", "_kinds", "_names", "_nows", "_numbers", "_origins", "_tags", "_turns")
 
     def __init__(self, readings: Iterable[Reading]) -> None:
         """Take in these, one after the other."""
@@ -153,6 +163,7 @@ class Readings(Sequence[Reading]):
         self._numbers: List[Any] = []
         self._origins: List[Optional[Origin]] = []
         self._nows: List[Optional[float]] = []
+        self._facts: List[Facts] = []
         self._turns = Turns()
         for place, reading in enumerate(readings):
             self._turns.go_on()
@@ -162,6 +173,7 @@ class Readings(Sequence[Reading]):
             self._numbers.append(reading.numbers)
             self._origins.append(reading.origin)
             self._nows.append(reading._now)
+            self._facts.append(reading.facts)
             if reading._statistics is not None:
                 self._given[place] = reading._statistics
 
@@ -191,6 +203,7 @@ class Readings(Sequence[Reading]):
             self._origins[place],
             now=self._nows[place],
             turns=self._turns,
+            facts=self._facts[place],
         )
 
     def __del__(self, at_once: int = 1_000) -> None:  # an argument is there at the exit of the interpreter, too

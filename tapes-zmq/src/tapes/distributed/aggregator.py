@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import socket
 import sys
-import time
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, TypeVar, Union
 
-from tapes.distributed import addresses, claims, succession
+from tapes.distributed import addresses, claims
 from tapes.distributed import keys as curve
-from tapes.distributed.driving import LOOK, REPORTING, Change, Course, Reporters, drive, needs_a_loop
-from tapes.distributed.fates import ORPHANED, Fate, Here
+from tapes.distributed.driving import Change
+from tapes.distributed.fates import Fate, Here
 from tapes.distributed.forked import ForkedProcess
+from tapes.distributed.logger import LOGGER_NAME
+from tapes.distributed.places import MAX_SERIES, MAX_TAG_SETS
+from tapes.distributed.presence import LEASE
 from tapes.distributed.processes import machine, processes
-from tapes.distributed.unified import LEASE, LOGGER_NAME, MAX_SERIES, MAX_TAG_SETS, UnifiedRegistry
-from tapes.errors import ReporterError, ReporterOptionError, ReporterStateError
+from tapes.distributed.service import Place, Service
+from tapes.distributed.unified import UnifiedRegistry
+from tapes.errors import ReporterOptionError, ReporterStateError
 from tapes.reporting import Reporter
 from tapes.reporting import checked as options
 from tapes.reporting.reporter import STOP_TIMEOUT
@@ -27,15 +28,7 @@ from tapes.reporting.reporter import STOP_TIMEOUT
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from tapes.distributed.receiver import Receiver
-
 Self = TypeVar("Self", bound="RegistryAggregator")
-
-_SUCCESSION = 2 * LOOK  # seconds in which one that stands by sees that its own program is gone too, if it is
-_STAY = 1 / 3  # of the time that workers have to leave: if none has by then, it is plain that they go on
-_CATCHING_UP = (1.5, 5.0)  # seconds after a restart in which workers come back, at least and at most
-_TAKING_OVER = (0.6, 1.0)  # likewise from one that has left everything: all but the gauges is there already
-_ALONE = 30.0  # seconds without any worker after which this is mentioned
 
 
 class RegistryAggregator:
@@ -106,9 +99,8 @@ class RegistryAggregator:
         self._state_path = None if state_path is None else os.path.abspath(options.path("state_path", state_path))
         self._here = Here()
         self._child: Optional[ForkedProcess] = None
-        self._receiver: Optional[Receiver] = None
+        self._service: Optional[Service] = None
         self._serving = False
-        self._since = math.inf
 
     @property
     def pid(self) -> Optional[int]:
@@ -180,7 +172,7 @@ class RegistryAggregator:
         Whoever is connected by a key that is gone is cut off. If the keys cannot be used it goes on with those it has,
         which is logged. Returns which reporters are to follow others.
         """
-        if self._keys_folder is not None and self._receiver is not None:
+        if self._keys_folder is not None and self._service is not None:
             try:
                 self._keys = curve.of_aggregator(self._keys_folder)
             except (ReporterOptionError, OSError) as error:
@@ -188,155 +180,14 @@ class RegistryAggregator:
 
                 logging.getLogger(LOGGER_NAME).error("The aggregator at %s keeps its keys: %s", self.address, error)
             else:
-                self._receiver.use_keys(self._keys)
+                self._service.use_keys(self._keys)
         return Change()
 
     def _serve(self, program: claims.Program, ready: Callable[[], None], fate: Fate) -> None:
         """Merge and report, until it is not wanted any more. Calls `ready` when it works, or stands by."""
-        # 0MQ is imported where it is used: a process that only forks the aggregator never makes a context.
-        from tapes.distributed.keeper import Keeper
-        from tapes.distributed.receiver import Receiver
-
-        def stands_by() -> None:
-            self._say_that_it_stands_by()
-            ready()
-
-        claim = succession.claimed(self.address, program, fate.wanted, stands_by)
-        if claim is None:
-            return
-        self._since = time.monotonic()
-        running = Reporters(self.registry)
-        receiver: Optional[Receiver] = None
-        keeper: Optional[Keeper] = None
-        state_lock: Optional[claims.FileLock] = None
+        place = Place(self.address, self._access, self._state_path, program)
+        self._service = service = Service(self.registry, self.reporters, place, self._keys, fate)
         try:
-            if self._state_path is not None:
-                state_lock = succession.locked(partial(_state_lock, self._state_path, program), fate.wanted)
-                if state_lock is None:
-                    return
-                keeper = Keeper(self._state_path)
-            restored = keeper is not None and keeper.restore(self.registry)
-            inherited = succession.inherit(None if restored else self.registry, self.address)
-            receiver = receiving = Receiver(self.registry, self.address, self._keys, keeper, self._access)
-            receiver.start()
-            self._receiver = receiver
-            claim.settle()
-            if (
-                restored or inherited or not claim.is_first or self.address.path is None
-            ):  # over tcp:// nobody knows who was there
-                self._catch_up(fate, *(_TAKING_OVER if inherited else _CATCHING_UP))
-
-            def begin() -> None:
-                running.start(self.reporters)
-                _log("INFO", "works at %s. It reports by %s.", self.address, list(self.reporters))
-                ready()
-
-            def retire() -> Change:
-                _log("INFO", "reads its keys and config anew.")
-                change = self.reload()
-                running.stop(change.ends)
-                return change
-
-            def end() -> None:
-                _log("INFO", "ends.")
-                claim.leave()
-                if state_lock is not None:
-                    state_lock.leave()
-                if fate.abandoned() and not claim.is_awaited:  # who starts the program elsewhere needs its ports
-                    running.stop_pages()
-                    receiving.close_port()
-                if receiving.error is None:
-                    self._see_off(fate, claim)
-                running.stop_all()
-
-            # Totals that do not move any more are worse than none: whoever supervises it is to start another one.
-            course = Course(
-                begin,
-                lambda: receiving.error is None and self._is_wanted(fate),
-                fate.has_to_reload,
-                retire,
-                lambda change: running.add(change.begins),
-                end,
-            )
-            drive(course, on_a_loop=needs_a_loop(self.reporters))
+            service.run(ready, self.reload)
         finally:
-            self._receiver = None
-            running.stop_all()
-            if receiver is not None:
-                if not receiver.stop(REPORTING):
-                    # Its thread still changes what would be written. What is in the journal is safe.
-                    _log("WARNING", "takes in for too long what has arrived: its state is not written once more.")
-                elif receiver.error is None:
-                    if keeper is not None:
-                        keeper.keep(self.registry)
-                    if claim.is_awaited:
-                        succession.bequeath(self.registry, self.address)
-            if state_lock is not None:
-                state_lock.release()
-            claim.release(is_missed=any(worker.present for worker in list(self.registry.workers.values())))
-        if receiver.error is not None:
-            raise receiver.error
-
-    def _is_wanted(self, fate: Fate) -> bool:
-        if time.monotonic() - self._since > _ALONE:
-            self._since = math.inf
-            if not self.registry.workers and not self.registry.gone:
-                import logging
-
-                logging.getLogger(LOGGER_NAME).warning(
-                    "No worker has published to the aggregator at %s for %g s: call connect() of a DistributedRegistry "
-                    "with this socket_addr in each worker, after the fork.",
-                    *(self.address, _ALONE),
-                )
-        return fate.wanted()
-
-    def _catch_up(self, fate: Fate, least: float, most: float) -> None:
-        """After a restart, wait until the workers have told what they know, so that no count is seen to go back."""
-        start = time.monotonic()
-        while (passed := time.monotonic() - start) < most and fate.wanted():
-            workers = list(self.registry.workers.values())
-            if passed >= least and all(worker.in_step for worker in workers if worker.present):
-                return
-            time.sleep(0.05)
-
-    def _say_that_it_stands_by(self) -> None:
-        import logging
-
-        logging.getLogger(LOGGER_NAME).warning(
-            "There is an aggregator at %s already. This one stands by, and takes its place when that one leaves.",
-            self.address,
-        )
-
-    def _see_off(self, fate: Fate, claim: claims.Claim) -> None:
-        """Wait for the last words of workers that end too, as after Ctrl-C, but not for long for those that go on.
-
-        Nor for those that can tell an aggregator which stands by.
-        """
-        start = time.monotonic()
-        while (passed := time.monotonic() - start) < (parting := fate.parting()):
-            if passed > _SUCCESSION and claim.is_awaited:
-                return
-            workers = list(self.registry.workers.values())
-            if passed > LOOK and not any(worker.present for worker in workers):
-                return
-            if passed > parting * _STAY and parting <= ORPHANED and not any(worker.left for worker in workers):
-                return
-            time.sleep(0.02)
-
-
-def _state_lock(path: str, program: claims.Program) -> claims.FileLock:
-    """Return the right to be the one that keeps its state in a file. Raises ReporterError if another has it."""
-    try:
-        taken = f"state_path: {path} is kept by another aggregator{{who}}: stop it, or choose another file."
-        return claims.FileLock(f"{path}.lock", taken, program)
-    except OSError as error:
-        from tapes.distributed.keeper import reason
-
-        raise ReporterError(f"state_path: {path} cannot be written: {reason(error)}") from error
-
-
-def _log(level: str, what: str, *arguments: object) -> None:
-    """Log what the aggregator does, or what is wrong with it."""
-    import logging
-
-    logging.getLogger(LOGGER_NAME).log(getattr(logging, level), f"The aggregator {what}", *arguments)
+            self._service = None

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Dict, FrozenSet, NamedTuple, Optional
 
 from tapes.distributed import files
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.processes import ancestors, is_alive, processes, started
-from tapes.distributed.unified import LOGGER_NAME
 from tapes.errors import ReporterError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from tapes.config.options import Options, shown
 from tapes.config.source import ConfigSource, read
 from tapes.distributed.aggregator import RegistryAggregator
 from tapes.distributed.driving import Change, needs_a_loop
-from tapes.distributed.unified import LOGGER_NAME
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.errors import ConfigError, TapesError
 
 if TYPE_CHECKING:

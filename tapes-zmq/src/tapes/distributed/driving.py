@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, NamedTuple, Tuple
 
 from tapes import turns
-from tapes.distributed.unified import LOGGER_NAME
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.reporting import Reporter, ScheduledReporter
 
 if TYPE_CHECKING:

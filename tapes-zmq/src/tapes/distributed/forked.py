@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Callable, ClassVar, Dict, Optional, Set
 
 from tapes.distributed.fates import STOP, Fate, Forked
-from tapes.distributed.unified import LOGGER_NAME
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.errors import ReporterError
 from tapes.process import forking
 from tapes.process.descriptors import identity

@@ -12,7 +12,7 @@ import struct
 from typing import Iterator, List, NamedTuple, Tuple
 from zlib import crc32
 
-from tapes.errors import TapesError
+from tapes.wire import CLOCK, WireError
 
 MAGIC = b"tapes"
 VERSION = 1
@@ -37,13 +37,8 @@ LARGEST = 1 << 22
 """Bytes that a frame may have. Workers cut far earlier: all that they cannot cut is a slice, which has 3.3 MB if there
 are values in all buckets."""
 
-
-CLOCK = 1e9
-"""Seconds that a monotonic clock may show, before or after its zero: 31 years."""
-
-
-class FrameError(TapesError):
-    """Bytes that are no frame, or say what cannot be."""
+FrameError = WireError
+"""Bytes that are no frame, or say what cannot be."""
 
 
 class Frame(NamedTuple):

@@ -15,7 +15,8 @@ from tapes.distributed import files, journal
 from tapes.distributed.frames import FrameError
 from tapes.distributed.journal import Journal
 from tapes.distributed.keeping import Kept, decode, encode, fill
-from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
+from tapes.distributed.logger import LOGGER_NAME
+from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterError
 from tapes.reporting.trouble import remedy
 from tapes.streak import Streak

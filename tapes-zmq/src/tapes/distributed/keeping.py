@@ -9,18 +9,22 @@ from zlib import crc32
 
 from tapes.distributed import records
 from tapes.distributed.frames import FrameError
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.processes import machine
-from tapes.distributed.records import CODECS, Reader, Series
-from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
+from tapes.distributed.records import Series
 from tapes.distributed.workers import Overflowed, Part
 from tapes.errors import MetricError
+from tapes.kinds.kind import kind_named
 from tapes.name_tree import OVERFLOW
 from tapes.streak import Streak
+from tapes.wire import Reader
 
 if TYPE_CHECKING:
     from tapes.distributed.merging import Merged
-    from tapes.distributed.records import Codec
+    from tapes.distributed.unified import UnifiedRegistry
     from tapes.distributed.workers import Position, Target, Worker
+    from tapes.facts import Facts
+    from tapes.kinds.kind import Kind
 
 MAGIC = b"tapes-state"
 VERSION = 1
@@ -69,7 +73,7 @@ class KeptSeries(NamedTuple):
 
     series: Series
     merged: Any
-    """The state of what is merged for good; None of gauges, which are not kept."""
+    """The state of what is merged for good; None of kinds that do not last, which are not kept, and of unknown ones."""
     shares: List[KeptShare]
 
 
@@ -88,15 +92,17 @@ class Kept(NamedTuple):
     """Likewise."""
     generation: int
     """The generation of the journal that goes on from here."""
+    facts: List[Optional[Tuple[str, Facts]]]
+    """What was said of names. None stands for what cannot be."""
 
 
 def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[str] = None) -> bytes:
     """Write what a registry knows of its workers, by the clock of this system or of another."""
     workers = list(registry.workers.values())
-    shared = registry.shared()
+    shared = registry.places.shared()
     worker_places: Dict[object, int] = {worker: place for place, worker in enumerate(workers)}
     places: Dict[object, int] = {merged: place for place, merged in enumerate(shared)}
-    gone = registry.to_remember(_GONE)
+    gone = registry.departed.to_remember(_GONE)
     parts = [registry.identity, _U64.pack(generation), _framed((system or machine()).encode())]
     parts.append(_U32.pack(len(gone)))
     parts += [_GONE_WORKER.pack(identity, *position) for identity, position in gone]
@@ -112,6 +118,9 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
     parts.append(_U32.pack(len(shared)))
     for merged in shared:
         parts.append(_series(merged, worker_places))
+    described = [records.facts(*said) for said in registry.all_facts().items() if not records.is_internal(said[0])]
+    if described:
+        parts += [_U32.pack(len(described)), *map(_framed, described)]
     body = b"".join(parts)
     return _HEAD.pack(MAGIC, VERSION, crc32(body)) + body
 
@@ -119,17 +128,17 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
 def _series(merged: Merged, places: Dict[object, int]) -> bytes:
     """Write a series; if that fails, one that is left out when the file is read."""
     try:
-        codec = CODECS[merged.kind]
-        parts = [_framed(records.series(Series(0, merged.kind, merged.merge, merged.name, merged.tags)))]
-        if merged.kind == "gauge":
+        kind = merged.kind
+        parts = [_framed(records.series(Series(0, kind, merged.merge, merged.name, merged.tags)))]
+        if not kind.lasts:
             return b"".join([*parts, _framed(b""), _U32.pack(0)])
         state, told = merged.kept()
         shares = []
         for source, share in told:
             who, number = (source.worker, source.number) if isinstance(source, Part) else (source, _NOWHERE)
             if who in places:  # a worker that is gone, and could not be merged, takes along no other
-                shares.append(_PAIR.pack(places[who], number) + _framed(codec.write(share, None)))
-        parts += [_framed(codec.write(state, None)), _U32.pack(len(shares)), *shares]
+                shares.append(_PAIR.pack(places[who], number) + _framed(kind.write(share, None)))
+        parts += [_framed(kind.write(state, None)), _U32.pack(len(shares)), *shares]
     except Exception as error:  # noqa: BLE001 -- it is logged
         _FAULTS.failed(f"cannot keep {merged!r}. It keeps all others.", error)
         return _framed(bytes(5)) + _framed(b"") + _U32.pack(0)
@@ -158,8 +167,11 @@ def decode(content: bytes) -> Kept:
         gone.append((identity_gone, (session, sequence)))
     workers = [_kept_worker(reader) for _ in range(reader.take(_U32)[0])]
     series = [_kept_series(reader, len(workers)) for _ in range(reader.take(_U32)[0])]
+    # There is no table of them where nothing was said, as in a file from before there was anything to say.
+    is_described = reader.position < len(body)
+    facts = [_kept_facts(reader) for _ in range(reader.take(_U32)[0])] if is_described else []
     reader.finish()
-    return Kept(identity, system, gone, workers, series, generation)
+    return Kept(identity, system, gone, workers, series, generation, facts)
 
 
 def _kept_worker(reader: Reader) -> Optional[KeptWorker]:
@@ -180,18 +192,27 @@ def _kept_series(reader: Reader, workers: int) -> Optional[KeptSeries]:
     parts = [(reader.take(_PAIR), _part(reader)) for _ in range(reader.take(_U32)[0])]
     try:
         new = records.read_series(blocks[0])
-        codec = CODECS[new.kind]
-        if new.kind == "gauge":
+        kind = kind_named(new.kind)
+        if kind is None or not kind.lasts:
             return KeptSeries(new, None, [])
-        state = _state(codec, blocks[1])
-        shares = [KeptShare(who, part, _state(codec, block)) for (who, part), block in parts if who < workers]
+        state = _state(kind, blocks[1])
+        shares = [KeptShare(who, part, _state(kind, block)) for (who, part), block in parts if who < workers]
         return KeptSeries(new, state, shares)
     except FrameError:
         return None
 
 
-def _state(codec: Codec, reader: Reader) -> Any:
-    state = codec.whole(codec.read(reader))
+def _kept_facts(reader: Reader) -> Optional[Tuple[str, Facts]]:
+    """Read what was said of a name. Return None if that cannot be."""
+    block = _record(reader)
+    try:
+        return records.read_facts(block)
+    except FrameError:
+        return None
+
+
+def _state(kind: Kind, reader: Reader) -> Any:
+    state = kind.whole(kind.read(reader))
     reader.finish()
     return state
 
@@ -203,7 +224,7 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
     not, each worker that lives begins another session.
     """
     registry.identity = kept.identity
-    registry.forget(kept.gone)
+    registry.departed.remember(kept.gone)
     same_clock = goes_on or kept.machine == machine()
     workers: List[Optional[Worker]] = []
     for each in kept.workers:
@@ -213,6 +234,9 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
             worker.session, worker.sequence = each.known
         workers.append(worker)
     series = [() if each is None else _filled(registry, each, workers, goes_on, same_clock) for each in kept.series]
+    for said in kept.facts:
+        if said is not None:
+            registry.describe(*said)
     for each, worker in zip(kept.workers, workers):
         if each is None or worker is None:
             continue
@@ -230,7 +254,7 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
             worker.earlier = {targets[0]: number for number, targets in named.items()}
             if not same_clock and worker.hello.machine == kept.machine:  # the system was booted since
                 registry.retire(worker)
-    dropped = kept.series.count(None) + kept.workers.count(None)
+    dropped = kept.series.count(None) + kept.workers.count(None) + kept.facts.count(None)
     if dropped:
         logging.getLogger(LOGGER_NAME).warning(
             "The state of the aggregator has %d series or workers that cannot be: they are left out.", dropped
@@ -242,15 +266,19 @@ def _filled(
 ) -> Tuple[Target, ...]:
     """Put one series into a registry, and return it."""
     new = kept.series
-    if new.kind == "gauge" and not goes_on:
+    kind = kind_named(new.kind)
+    if kind is None:
+        registry.places.leave_out_kind(new.kind)
+        return ()
+    if not kind.lasts and not goes_on:
         return ()
     is_shared = new.tags != OVERFLOW or any(share.number == _NOWHERE for share in kept.shares)
     try:
-        merged = registry.merged(new, new.tags) if is_shared else registry.overflow_series(new)
+        merged = registry.places.merged(new, new.tags) if is_shared else registry.places.overflow_series(new)
     except MetricError:  # another version made names that are none here
         return ()
-    if new.kind != "gauge":
-        merged.restore(kept.merged if same_clock else CODECS[new.kind].timeless(kept.merged))
+    if kind.lasts:
+        merged.restore(kept.merged if same_clock else kind.timeless(kept.merged))
     for place, number, state in kept.shares:
         worker = workers[place]
         if worker is None:

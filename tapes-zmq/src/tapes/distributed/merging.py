@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Type
 
-from tapes.distributed.pools import CounterPool, GaugePool, MeterPool, Pool
+from tapes.distributed.logger import LOGGER_NAME
+from tapes.distributed.pools import StatePool
 from tapes.distributed.slices import HistogramPool, TimerPool
 from tapes.instruments.instrument import Instrument
-from tapes.kinds.counter import COUNTER
-from tapes.kinds.gauge import GAUGE
 from tapes.kinds.histogram import HISTOGRAM
-from tapes.kinds.meter import METER
 from tapes.kinds.timer import TIMER
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
-    from tapes.distributed.pools import Source
+    from tapes.distributed.pools import Pool, Source
+    from tapes.kinds.kind import Kind
     from tapes.naming import Tags
 
 
-_FAULTS = Streak("tapes.distributed", "The aggregator")
+_FAULTS = Streak(LOGGER_NAME, "The aggregator")
 
 
 class Merged(Instrument):
     """A metric of many workers. It is read as any other is, and recorded to by nobody here. Safe in any thread."""
 
     __slots__ = ("__weakref__", "_lock", "_pool", "_shown", "_state", "merge", "name", "tags")
-
-    pool: ClassVar[Type[Pool[Any, Any]]]
 
     def __init__(self, name: str, tags: Tags, merge: str = "sum") -> None:
         self.name = name
@@ -37,7 +34,7 @@ class Merged(Instrument):
         """How the values of the workers are combined, if it is a gauge."""
         self._state: Any = None
         self._shown: Any = None  # the last that could be merged
-        self._pool: Pool[Any, Any] = self.pool()
+        self._pool = self._empty_pool()
         self._lock = Lock()
 
     @property
@@ -61,7 +58,7 @@ class Merged(Instrument):
             self._shown = self._pool.state(now)
         except Exception as error:  # noqa: BLE001 -- it is logged
             if self._shown is None:
-                self._shown = self.pool().state(now)
+                self._shown = self._empty_pool().state(now)
             _FAULTS.failed(f"cannot merge {self!r}. What it showed before is shown.", error)
         return self._shown
 
@@ -110,62 +107,30 @@ class Merged(Instrument):
         """Forget everything, in a child process."""
         self._lock = Lock()
         self._state = self._shown = None
-        self._pool = self.pool()
+        self._pool = self._empty_pool()
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
         """Take out what is known and put in what was there before an earlier exchange, or nothing."""
         with self._lock:
             self._state = None
-            pool, self._pool = self._pool, self.pool() if content is None else content[0]
+            pool, self._pool = self._pool, self._empty_pool() if content is None else content[0]
         return [pool]
 
-
-class MergedCounter(Merged):
-    """A counter of many workers."""
-
-    __slots__ = ()
-
-    kind = COUNTER
-    pool = CounterPool
+    def _empty_pool(self) -> Pool[Any, Any]:
+        make = _POOLS.get(self.kind)
+        return StatePool(self.kind) if make is None else make()
 
 
-class MergedGauge(Merged):
-    """A gauge of many workers."""
+_POOLS: Dict[str, Callable[[], Pool[Any, Any]]] = {HISTOGRAM: HistogramPool, TIMER: TimerPool}
+"""The pools of kinds whose workers tell what has changed."""
 
-    __slots__ = ()
-
-    kind = GAUGE
-    pool = GaugePool
+_classes: Dict[Kind, Type[Merged]] = {}
 
 
-class MergedMeter(Merged):
-    """A meter of many workers."""
-
-    __slots__ = ()
-
-    kind = METER
-    pool = MeterPool
-
-
-class MergedHistogram(Merged):
-    """A histogram of many workers."""
-
-    __slots__ = ()
-
-    kind = HISTOGRAM
-    pool = HistogramPool
-
-
-class MergedTimer(Merged):
-    """A timer of many workers."""
-
-    __slots__ = ()
-
-    kind = TIMER
-    pool = TimerPool
-
-
-MERGED: Dict[str, Type[Merged]] = {
-    cls.kind: cls for cls in (MergedCounter, MergedGauge, MergedMeter, MergedHistogram, MergedTimer)
-}
-"""By kind."""
+def class_of(kind: Kind) -> Type[Merged]:
+    """Return the class of the metrics of this kind. Each has one of its own, as registries tell kinds by that."""
+    found = _classes.get(kind)
+    if found is None or found.kind is not kind:
+        content = {"__slots__": (), "__module__": __name__, "kind": kind}
+        found = _classes[kind] = type(f"Merged{kind.capitalize()}", (Merged,), content)
+    return found

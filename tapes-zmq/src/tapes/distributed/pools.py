@@ -8,15 +8,7 @@ twice, and what is told again replaces itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Dict, Generic, List, Optional, Protocol, TypeVar
-
-from tapes.kinds.counter import COUNTER
-from tapes.kinds.gauge import GAUGE
-from tapes.kinds.meter import METER
-from tapes.state.counter import CounterState
-from tapes.state.gauge import GaugeState
-from tapes.state.histogram import NEVER
-from tapes.state.rates import TICK, MeterState, tick_of
+from typing import TYPE_CHECKING, Any, Dict, Generic, List, Optional, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from tapes.kinds.kind import Kind
@@ -100,92 +92,41 @@ class Pool(Generic[State, Update]):
         raise NotImplementedError
 
 
-class _SumPool(Pool[State, State]):
-    """A pool of states that are replaced as a whole."""
+class StatePool(Pool[Any, Any]):
+    """What is known of a series whose states are replaced as a whole, which is of most kinds."""
 
-    kind: ClassVar[Kind]
-
-    def __init__(self) -> None:
-        self._told: Dict[Source, State] = {}
-        self._gone: State = self.kind.zero(0.0)
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self._told: Dict[Source, Any] = {}
+        self._gone = kind.zero(0.0)
 
     def sources(self) -> List[Source]:
         return list(self._told)
 
-    def take(self, source: Source, update: State) -> None:
+    def take(self, source: Source, update: Any) -> None:
         self._told[source] = update
 
-    def merged(self) -> State:
+    def retire(self, source: Source) -> None:
+        told = self._told.get(source)
+        if told is not None and self._kind.lasts:
+            self._gone = self._gone.merge(self._kind.moved(told, source.shift, source.heard))
+        self._told.pop(source, None)  # last: if that fails, it is there as before
+
+    def state(self, now: float) -> Any:
+        kind, told = self._kind, self._told
+        if kind.lasts:
+            return kind.merge([self._gone, *kind.here(told)])
+        present = {source: state for source, state in told.items() if source.present}
+        return kind.merge([kind.zero(now), *kind.here(present)])
+
+    def merged(self) -> Any:
         return self._gone
 
-    def share(self, source: Source) -> State:
+    def share(self, source: Source) -> Any:
         return self._told[source]
 
-    def restore(self, merged: State) -> None:
+    def restore(self, merged: Any) -> None:
         self._gone = merged
 
-    def restore_share(self, source: Source, share: State) -> None:
+    def restore_share(self, source: Source, share: Any) -> None:
         self._told[source] = share
-
-
-class CounterPool(_SumPool[CounterState]):
-    """What is known of a counter."""
-
-    kind = COUNTER
-
-    def retire(self, source: Source) -> None:
-        told = self._told.pop(source, None)
-        if told is not None:
-            self._gone = self._gone.merge(told)
-
-    def state(self, now: float) -> CounterState:
-        return COUNTER.merge([self._gone, *self._told.values()])
-
-
-class GaugePool(_SumPool[GaugeState]):
-    """What is known of a gauge. Nothing of it is left of a worker that is gone."""
-
-    kind = GAUGE
-
-    def retire(self, source: Source) -> None:
-        self._told.pop(source, None)
-
-    def state(self, now: float) -> GaugeState:
-        present = [_moved(told, source) for source, told in self._told.items() if source.present]
-        together: GaugeState = GAUGE.merge([GAUGE.zero(now), *present])
-        return together
-
-
-class MeterPool(_SumPool[MeterState]):
-    """What is known of a meter."""
-
-    kind = METER
-
-    def retire(self, source: Source) -> None:
-        told = self._told.pop(source, None)
-        if told is not None:
-            self._gone = self._gone.merge(_at_tick_of(told, source))
-
-    def state(self, now: float) -> MeterState:
-        here = [
-            told if source.shift == 0 and told.tick * TICK <= source.heard else _at_tick_of(told, source)
-            for source, told in self._told.items()
-        ]
-        return METER.merge([self._gone, *here])
-
-
-def _moved(state: GaugeState, source: Source) -> GaugeState:
-    """Return `state` by the clock here."""
-    at = NEVER if source.shift is None else min(state.last_at + source.shift, source.heard)
-    if at == state.last_at:
-        return state
-    return GaugeState(state.parts, state.sum, state.minimum, state.maximum, state.last, at)
-
-
-def _at_tick_of(state: MeterState, source: Source) -> MeterState:
-    """Return `state` by the clock here. Ticks cannot be moved by less than a whole one."""
-    shift = source.shift
-    if shift is None:
-        return MeterState(state.count, 0, 0, (0.0, 0.0, 0.0))
-    tick = min(state.tick + round(shift / TICK), tick_of(source.heard) + 1)
-    return state if tick == state.tick else MeterState(state.count, tick, state.current, state.rates)

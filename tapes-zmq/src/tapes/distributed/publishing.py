@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Deque, Dict, Generator, Iterator, List, M
 from tapes.distributed import frames, records
 from tapes.distributed.frames import Frame
 from tapes.distributed.processes import machine, processes, started
-from tapes.distributed.records import CODECS, Hello, Series, is_internal
+from tapes.distributed.records import Hello, Series, is_internal, states
+from tapes.facts import NO_FACTS
 from tapes.turns import Turns
 
 if TYPE_CHECKING:
+    from tapes.facts import Facts
     from tapes.instruments import Instrument
     from tapes.registry import Registry
 
@@ -80,6 +82,7 @@ class Publisher:
         self._next_number = 0
         # The numbers, or NAMED. There is no object for each, see `tapes.recording.buffer.Numbers`.
         self._sent: Dict[Instrument, Any] = {}
+        self._described: Dict[str, Facts] = {}  # what has been told of names in the session
         self._next: Optional[Instrument] = None  # what a flush that was not finished has not come to
         self._last = math.inf  # when the last flush began
         self._whole = 0
@@ -103,6 +106,7 @@ class Publisher:
         self._journal.append(_Past((self._session, 0), self._sent, 0, begins=True))
         self._sequence = 0
         self._sent = {}
+        self._described = {}
         self._next = None
 
     def begin_as_another(self, position: Position) -> None:
@@ -138,29 +142,34 @@ class Publisher:
         self._last = now
         parts: List[bytes] = []
         changes: List[Tuple[Instrument, Any]] = []
+        described: Dict[str, Facts] = {}
         size = 0
         if not self._sequence:
             parts.append(records.hello(self._hello))
-        for metric, told, sent in self._changes(registry, now):
+        for metric, told, sent, facts in self._changes(registry, now):
             for place, record in enumerate(told):
                 if size and (size + len(record) > FRAME or len(changes) >= SERIES):
                     yield self._frame(now, 0, parts)
                     if place and metric not in self._sent:
                         changes.append((metric, NAMED))
-                    self._note(changes, ends=False)
+                    self._note(changes, described, ends=False)
                     self._next = metric
-                    parts, changes, size = [], [], 0
+                    parts, changes, described, size = [], [], {}, 0
+                if facts is not None:
+                    described[metric.name] = facts
                 parts.append(record)
                 size += len(record)
             changes.append((metric, sent))
         yield self._frame(now, frames.END | flags, parts)
-        self._note(changes, ends=True)
+        self._note(changes, described, ends=True)
         self._next = None
 
-    def _changes(self, registry: Registry, now: float) -> Iterator[Tuple[Instrument, List[bytes], Any]]:
+    def _changes(
+        self, registry: Registry, now: float
+    ) -> Iterator[Tuple[Instrument, List[bytes], Any, Optional[Facts]]]:
         """Yield each metric of which something has to be told, with the records and the numbers known after that.
 
-        These are None of a metric that was removed.
+        These are None of a metric that was removed. The last item is what the first record says of its name, or None.
 
         It begins where a flush has ended that was not finished: otherwise, with an aggregator that never takes all, it
         would never be told the rest.
@@ -168,7 +177,8 @@ class Publisher:
         metrics = [metric for metric in registry if not is_internal(metric.name)]
         there = set(metrics)
         for metric in self._sent.keys() - there:
-            yield metric, [records.removed(self._numbers[metric])], None
+            self._described.pop(metric.name, None)  # the receiver forgets it with the last series of the name
+            yield metric, [records.removed(self._numbers[metric])], None, None
         for metric in self._merged.keys() - there:
             del self._merged[metric]
         if len(self._numbers) > len(there):
@@ -177,25 +187,34 @@ class Publisher:
         if self._next in there:
             start = metrics.index(self._next)
             metrics = metrics[start:] + metrics[:start]
+        unsaid = {
+            name: facts for name, facts in registry.all_facts().items() if self._described.get(name, NO_FACTS) != facts
+        }
         turns = Turns()
         for metric in metrics:
             turns.go_on()
             numbers = metric.committed(now)
             sent = self._sent.get(metric)
-            codec = CODECS[metric.kind]
+            kind = metric.kind
+            facts = unsaid.pop(metric.name, None) if unsaid else None
+            says = b"" if facts is None else records.facts(metric.name, facts)
             if sent is None:
                 number = self._number_of(metric)
-                new = records.series(Series(number, metric.kind, metric.merge, metric.name, metric.tags))
-                first, *others = codec.states(number, self._state(metric, numbers), None)
-                yield metric, [new + first, *others], numbers
+                new = records.series(Series(number, kind, metric.merge, metric.name, metric.tags))
+                first, *others = states(kind, number, self._state(metric, numbers), None)
+                yield metric, [new + says + first, *others], numbers, facts
             elif sent is NAMED:
-                yield metric, codec.states(self._numbers[metric], self._state(metric, numbers), None), numbers
+                first, *others = states(kind, self._numbers[metric], self._state(metric, numbers), None)
+                yield metric, [says + first, *others], numbers, facts
             elif differ(metric, numbers, sent):
                 if metric in self._merged:
                     state, known = self._state(metric, numbers), self._state(metric, sent)
                 else:
                     state, known = metric.states(numbers, sent)
-                yield metric, codec.states(self._numbers[metric], state, known), numbers
+                first, *others = states(kind, self._numbers[metric], state, known)
+                yield metric, [says + first, *others], numbers, facts
+            elif facts is not None:
+                yield metric, [says], sent, facts
 
     def _state(self, metric: Instrument, numbers: Any) -> Any:
         """Return the state to tell: what has come since another worker that this one was has told its own."""
@@ -210,12 +229,13 @@ class Publisher:
     def _frame(self, now: float, flags: int, parts: List[bytes]) -> bytes:
         return frames.encode(Frame(self.worker, self._session, self._sequence, now, flags, frames.join(parts)))
 
-    def _note(self, changes: List[Tuple[Instrument, Any]], *, ends: bool) -> None:
-        """Take note that a frame with these changes has been sent."""
+    def _note(self, changes: List[Tuple[Instrument, Any]], described: Dict[str, Facts], *, ends: bool) -> None:
+        """Take note that a frame has been sent with these changes, and with what is said of these names."""
+        self._described.update(described)
         before = {metric: self._sent.get(metric) for metric, _ in changes}
-        states = sum(sent is not None for sent in before.values())
-        self._journal.append(_Past(self.position, before, states, ends=ends))
-        self._states += states
+        kept = sum(sent is not None for sent in before.values())
+        self._journal.append(_Past(self.position, before, kept, ends=ends))
+        self._states += kept
         self._flushes += ends
         self._whole -= ends and self._whole > 0
         self._sequence += 1
@@ -246,8 +266,8 @@ def differ(metric: Instrument, numbers: Any, told: Any) -> bool:
     """Whether a metric has something to tell after it was told, with these numbers each."""
     if numbers is told:
         return False
-    differs = CODECS[metric.kind].differ
-    return differs is None or differs(metric, metric.state(numbers), metric.state(told))
+    kind = metric.kind
+    return not kind.repeats or kind.differs(metric.state(numbers), metric.state(told), metric.merge)
 
 
 def has_recorded(metric: Instrument, now: float, told: Any) -> bool:
@@ -258,13 +278,13 @@ def has_recorded(metric: Instrument, now: float, told: Any) -> bool:
     if not metric.kind.lasts:
         return False
     numbers = metric.committed(now)
-    return CODECS[metric.kind].recorded(metric.state(numbers)) if told is None else differ(metric, numbers, told)
+    return metric.kind.has_recorded(metric.state(numbers)) if told is None else differ(metric, numbers, told)
 
 
 def has_anything_to_say(registry: Registry) -> bool:
     """Whether anything has been counted in a registry, or a gauge of it has a value."""
     now = registry.clock.monotonic()
-    return any(CODECS[metric.kind].recorded(metric.read(now)) for metric in registry)
+    return any(metric.kind.has_recorded(metric.read(now)) for metric in registry)
 
 
 def hello(interval: float, *, settles: bool) -> Hello:

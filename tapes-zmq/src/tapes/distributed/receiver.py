@@ -17,7 +17,7 @@ from zmq.utils.monitor import recv_monitor_message
 from tapes.distributed import addresses, upstream
 from tapes.distributed.descriptors import Descriptors
 from tapes.distributed.frames import LARGEST
-from tapes.distributed.unified import LOGGER_NAME
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.upstream import Word
 from tapes.errors import ReporterError
 from tapes.reporting.wakeup import Wakeup

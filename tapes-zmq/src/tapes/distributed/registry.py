@@ -10,9 +10,9 @@ from weakref import WeakSet
 from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.distributed import addresses
 from tapes.distributed.aggregator import RegistryAggregator
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.publishing import has_recorded
 from tapes.distributed.trust import Trust, users
-from tapes.distributed.unified import LOGGER_NAME
 from tapes.process.ending import after_last_reports
 from tapes.process.exits import prepare_exit
 from tapes.registry import Registry

@@ -17,9 +17,10 @@ from tapes.distributed import addresses
 from tapes.distributed import keys as curve
 from tapes.distributed.connection import Connection
 from tapes.distributed.link import Link
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.publishing import Publisher, has_anything_to_say, hello
 from tapes.distributed.trust import Trust, users
-from tapes.distributed.unified import LOGGER_NAME, UnifiedRegistry
+from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterError, ReporterOptionError, ReporterStateError
 from tapes.instruments import Instrument
 from tapes.registry import Registry

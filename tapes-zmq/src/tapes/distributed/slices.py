@@ -6,14 +6,16 @@ import math
 import random
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
-from tapes.distributed.pools import MeterPool, Pool, Source
+from tapes.distributed.pools import Pool, Source, StatePool
+from tapes.kinds.meter import METER
 from tapes.state.counts import MANY, TOGETHER, RunningCounts
 from tapes.state.distribution import EMPTY, Distribution, union
 from tapes.state.histogram import NEVER, NONE, SLOT, HistogramState, Slice, closed_by, gathered
 from tapes.state.timer import TimerState
 
 if TYPE_CHECKING:
-    from tapes.distributed.records import HistogramUpdate, TimerUpdate
+    from tapes.kinds.slices import HistogramUpdate
+    from tapes.kinds.timer import TimerUpdate
 
 _LATE = 2.0
 """Seconds after the end of a slot in which its slice may still be another one: a thread that is putting values in while
@@ -314,7 +316,7 @@ class TimerPool(Pool[TimerState, "TimerUpdate"]):
     """What is known of a timer: of its events and of their durations."""
 
     def __init__(self) -> None:
-        self._events = MeterPool()
+        self._events = StatePool(METER)
         self._durations = HistogramPool()
 
     def sources(self) -> List[Source]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 
 from tapes.distributed.claims import Claim, FileLock, Program, TakenError, next_lock
 from tapes.distributed.keeper import Keeper
-from tapes.distributed.unified import LOGGER_NAME
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.errors import ReporterError
 
 if TYPE_CHECKING:

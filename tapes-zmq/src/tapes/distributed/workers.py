@@ -10,6 +10,7 @@ from tapes.state.histogram import NEVER
 if TYPE_CHECKING:
     from tapes.distributed.merging import Merged
     from tapes.distributed.records import Hello, Series
+    from tapes.kinds.kind import Kind
     from tapes.naming import Tags
 
     Target = Union[Merged, "Overflowed"]
@@ -211,7 +212,7 @@ class Overflowed:
         """Which series it is; None if that is not known yet, after a restart."""
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
         """The kind of both."""
         return self.merged.kind
 

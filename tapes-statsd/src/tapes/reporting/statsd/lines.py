@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Tu
 
 from tapes.kinds.kind import RATE, SUM, TOTAL, kind_named
 from tapes.reporting.statsd.names import STYLES, TagStyle, told_apart
-from tapes.reporting.statsd.numbers import plain, signed
+from tapes.reporting.statsd.numbers import plain_each, signed
 
 if TYPE_CHECKING:
     from tapes.kinds.kind import Kind
@@ -68,18 +68,18 @@ def names(snapshot: Snapshot, prefix: str, style: TagStyle) -> Names:
     return found
 
 
-def counters(changes: Iterable[Change], named: Names) -> Iterator[str]:
+def counters(changes: Iterable[Change], named: Names) -> Iterator[List[str]]:
     """Write one line for each change of a counter, one at a time."""
     for each in changes:
-        yield f"{named.paths[each.place]}.value:{signed(each.value)}|c{named.suffixes[each.place]}"
+        yield [f"{named.paths[each.place]}.value:{signed(each.value)}|c{named.suffixes[each.place]}"]
 
 
-def gauges(snapshot: Snapshot, named: Names) -> Iterator[str]:
+def gauges(snapshot: Snapshot, named: Names) -> Iterator[List[str]]:
     """Write a line for each statistic that has a value. Below zero it is two lines, which must not be parted.
 
     To StatsD a number with a sign is a change of a gauge, except where the gauge is zero. So it is set to zero first.
 
-    One at a time: to throw away 100,000 lines at once would keep every other thread from running.
+    Series by series: to throw away 100,000 lines at once would keep every other thread from running.
     """
     for reading, path, suffix in zip(snapshot.readings, named.paths, named.suffixes):
         kind = kind_named(reading.kind)
@@ -87,10 +87,11 @@ def gauges(snapshot: Snapshot, named: Names) -> Iterator[str]:
             continue
         statistics = reading.statistics
         # Of kinds that are not known here everything is sent as it is.
-        for name, key, factor in [(key, key, 1) for key in statistics] if kind is None else statistics_of(kind):
-            value = statistics[key]
-            if value is None:
-                continue
-            start, end = f"{path}.{name}:", f"|g{suffix}"
-            line = f"{start}{plain(value if factor == 1 else value * factor)}{end}"
-            yield line if value >= 0 else f"{start}0{end}\n{line}"
+        sent = [(key, key, 1) for key in statistics] if kind is None else statistics_of(kind)
+        known = [(each, value) for each in sent if (value := statistics[each[1]]) is not None]
+        texts = plain_each([value if factor == 1 else value * factor for (_, _, factor), value in known])
+        yield [_gauge(f"{path}.{name}:", text, f"|g{suffix}") for ((name, _, _), _), text in zip(known, texts)]
+
+
+def _gauge(start: str, text: str, end: str) -> str:
+    return f"{start}0{end}\n{start}{text}{end}" if text.startswith("-") else f"{start}{text}{end}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from decimal import Decimal
+from typing import Iterable, List
 
 _LARGEST = sys.float_info.max
 _LARGEST_INT = int(_LARGEST)
@@ -22,6 +23,11 @@ def plain(value: float) -> str:
     if "e" in text or "n" in text:
         return format(Decimal(max(-_LARGEST, min(_LARGEST, value))) if "n" in text else Decimal(text), "f")
     return text[:-2] if text.endswith(".0") else text
+
+
+def plain_each(values: Iterable[float]) -> List[str]:
+    """Write each of these numbers as `plain` does."""
+    return [plain(value) for value in values]
 
 
 def signed(value: float) -> str:

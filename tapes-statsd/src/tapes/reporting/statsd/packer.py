@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 if TYPE_CHECKING:
     from tapes.reporting.statsd.deliveries import Change
@@ -25,7 +25,7 @@ class Packet(NamedTuple):
 
 
 def pack(
-    lines: Iterable[Tuple[str, Optional[Change]]],
+    lines: Iterable[Tuple[Sequence[str], Optional[Change]]],
     max_packet: int,
     *,
     is_stream: bool,
@@ -33,7 +33,8 @@ def pack(
 ) -> Iterator[Packet]:
     """Pack lines, in their order, as many into each packet as fit into `max_packet` bytes.
 
-    With each line comes the change that it tells, or None. A packet is made when the one before has been dealt with.
+    They come series by series, with the change that the line of a counter tells, or None. A packet is made when the one
+    before has been dealt with.
 
     A line that is too long makes a packet by itself on a stream. A datagram cannot hold it: it goes to `leave_out`.
     """
@@ -42,19 +43,20 @@ def pack(
     changes: List[Change] = []
     ends: List[int] = []
     size = 0  # of the texts, with a newline after each
-    for text, change in lines:
-        length = len(text)
-        if length > room and not is_stream:
-            leave_out(text)
-            continue
-        if texts and size + length > room:
-            yield _packet(texts, changes, ends, is_stream)
-            texts, changes, ends, size = [], [], [], 0
-        texts.append(text)
-        if change is not None:
-            changes.append(change)
-            ends.append(size + length + is_stream)
-        size += length + 1
+    for of_series, change in lines:
+        for text in of_series:
+            length = len(text)
+            if length > room and not is_stream:
+                leave_out(text)
+                continue
+            if texts and size + length > room:
+                yield _packet(texts, changes, ends, is_stream)
+                texts, changes, ends, size = [], [], [], 0
+            texts.append(text)
+            size += length + 1
+            if change is not None:
+                changes.append(change)
+                ends.append(size - 1 + is_stream)
     if texts:
         yield _packet(texts, changes, ends, is_stream)
 

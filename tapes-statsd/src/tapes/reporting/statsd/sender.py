@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from typing import Dict, Iterable, Literal, Optional, Tuple, Union
+from typing import Dict, Iterable, Literal, Optional, Sequence, Tuple, Union
 
 from tapes.clock import SYSTEM_CLOCK
 from tapes.errors import ReporterOptionError, quoted
@@ -116,7 +116,7 @@ class StatsdSender:
                     told.take_back(self._unconfirmed)
                     self._unconfirmed = Changes()
 
-    def _send(self, told: Deliveries, lines: Iterable[Tuple[str, Optional[Change]]]) -> None:
+    def _send(self, told: Deliveries, lines: Iterable[Tuple[Sequence[str], Optional[Change]]]) -> None:
         is_stream = self._to.protocol != "udp"
         packets = pack(lines, self._max_packet, is_stream=is_stream, leave_out=self._mention_too_long)
         sent = Changes()

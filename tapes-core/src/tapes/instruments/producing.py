@@ -1,0 +1,123 @@
+"""Producers: functions of the program that are asked for a number while a metric is read."""
+
+from __future__ import annotations
+
+from os import getpid
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
+
+from tapes.errors import quoted
+from tapes.recording import exact
+from tapes.state.numbers import added
+
+if TYPE_CHECKING:
+    from tapes.streak import Streak
+
+    Producer = Callable[[], Any]
+
+_BEGINNING = (0, 0, 0)
+_UNKNOWN = (0, 0, None)
+
+
+def is_same(producer: Producer, other: object) -> bool:
+    """Whether two producers are one: a method is another object each time that it is looked up."""
+    if isinstance(producer, MethodType) and isinstance(other, MethodType):
+        return producer.__self__ is other.__self__ and producer.__func__ is other.__func__
+    return producer is other
+
+
+class Growth:
+    """How much the total that a producer returns has grown.
+
+    One thread asks at a time. Others do not wait for it, and go by what was known before: so a producer that hangs
+    holds up one reader, and one that reads its own metric ends. What is known is one tuple, which is replaced as a
+    whole. So an exception at any point loses nothing, and neither does a producer that fails: the next total has it
+    all.
+    """
+
+    __slots__ = ("_claims", "_known", "_name", "_process", "_streak", "producer")
+
+    def __init__(self, name: str, producer: Producer) -> None:
+        self.producer = producer
+        """What is asked for the total."""
+        self._name = name
+        self._process = getpid()
+        self._claims: Dict[int, object] = {}  # of who is asking, by process
+        # What came of totals that have begun anew since; where this one began; what it was last, if that is known.
+        self._known: Tuple[float, float, Optional[float]] = _BEGINNING
+        self._streak: Optional[Streak] = None
+
+    def told_by(self, producer: Producer) -> Growth:
+        """Return the growth so far of a total that another producer tells from now on."""
+        growth = Growth(self._name, producer)
+        growth._known, growth._process = self._known, self._process
+        return growth
+
+    def restarted(self) -> Growth:
+        """Return no growth of this total. It begins with what the total is when it is asked for the next time."""
+        growth = Growth(self._name, self.producer)
+        growth._known, growth._streak = _UNKNOWN, self._streak
+        return growth
+
+    def now(self) -> float:
+        """Ask the producer, if nobody else does, and return how much the total has grown."""
+        if self._process != getpid():  # forked, and no hook was called
+            self._known, self._process = _UNKNOWN, getpid()
+        self._ask()
+        before, start, last = self._known
+        return before if last is None else added(before, last - start)
+
+    def _ask(self) -> None:
+        claims, pid, claim = self._claims, self._process, object()
+        # Twice, because an exception from a signal handler may cut off one release before it has begun.
+        try:
+            try:
+                if claims.setdefault(pid, claim) is claim:
+                    total = self._total()
+                    if total is not None:
+                        self._known = self._after(total)
+            finally:
+                _release(claims, pid, claim)
+        finally:
+            _release(claims, pid, claim)
+
+    def _after(self, total: float) -> Tuple[float, float, Optional[float]]:
+        before, start, last = self._known
+        if last is None:
+            return before, total, total
+        if total < last:
+            return added(before, last - start), 0, total
+        return before, start, total
+
+    def _total(self) -> Optional[float]:
+        producer = self.producer
+        try:
+            value = producer()
+        except Exception as error:  # noqa: BLE001  a producer is foreign code, and costs only its own value
+            self._failures().failed(
+                f"cannot be read, its producer {quoted(producer)} raised: what it counts meanwhile is added later.",
+                error,
+            )
+            return None
+        total = exact(value)
+        if total is None or total < 0:
+            self._failures().failed(
+                f"cannot be read, its producer {quoted(producer)} returned {quoted(value)}, which is no finite number "
+                "from 0: what it counts meanwhile is added later."
+            )
+            return None
+        if self._streak is not None:
+            self._streak.succeeded()
+        return total
+
+    def _failures(self) -> Streak:
+        if self._streak is None:
+            from tapes.streak import Streak
+
+            self._streak = Streak("tapes.registry", f"The counter {self._name!r}")
+        return self._streak
+
+
+def _release(claims: Dict[int, object], pid: int, claim: object) -> None:
+    if claims.get(pid) is claim:
+        claims.pop(pid, None)

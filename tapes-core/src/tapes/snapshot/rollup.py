@@ -1,0 +1,72 @@
+"""Series of one name made into one for each combination of some of their tags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, List
+
+from tapes.errors import InvalidTypeError, quoted
+from tapes.kinds.kind import Kind, kind_named
+from tapes.naming import OVERFLOW
+from tapes.snapshot.snapshot import Reading, viewed
+from tapes.turns import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Tuple
+
+    from tapes.naming import Tags
+
+
+def rolled_up(readings: Iterable[Reading], by: Tuple[str, ...], now: float) -> List[Reading]:
+    """Return readings of one name as one for each combination of the values that the tags `by` have, first seen first.
+
+    A series without a tag of `by` is of a combination without it. The overflow series, whose values belong to unknown
+    combinations, stays by itself unless `by` is empty. `now` is the time of their clock at which statistics are taken.
+    The readings have no `origin`.
+    """
+    groups: Dict[Tags, List[Reading]] = {}
+    turns = Turns()
+    for reading in readings:
+        groups.setdefault(_combination(reading.tags, by), []).append(reading)
+    found = []
+    for tags, group in groups.items():
+        turns.go_on()
+        found.append(_together(tags, group, now))
+    return found
+
+
+def checked_tags(name: str, by: object) -> Tuple[str, ...]:
+    """Return the keys of the tags that the series of `name` are told apart by. Raises InvalidTypeError for others."""
+    keys = None if isinstance(by, (str, bytes)) else _items(by)
+    if keys is None or not all(isinstance(key, str) for key in keys):
+        raise InvalidTypeError(
+            f"The series of {quoted(name)} are rolled up by keys of tags, like ('route', 'method'), not by "
+            f"{quoted(by)} ({type(by).__name__}): put them into a tuple, () for one of all series."
+        )
+    return tuple([str.__str__(key) for key in keys])
+
+
+def _items(by: object) -> List[object] | None:
+    try:
+        return list(by)  # type: ignore[call-overload, no-any-return]  # which is found out
+    except TypeError:
+        return None
+
+
+def _combination(tags: Tags, by: Tuple[str, ...]) -> Tags:
+    if by and tags == OVERFLOW:
+        return tags
+    return tuple([tag for tag in tags if tag[0] in by])
+
+
+def _together(tags: Tags, group: List[Reading], now: float) -> Reading:
+    first = group[0]
+    kind = first.kind if isinstance(first.kind, Kind) else kind_named(first.kind)
+    if kind is None:
+        raise InvalidTypeError(
+            f"{quoted(first.name)} is a {first.kind}, a kind that is not known here: import the module that makes it."
+        )
+    state = kind.merge([reading.state for reading in group])
+    merge = "sum" if first.origin is None else first.origin.merge
+    of = f"the rollup of the {kind} {first.name!r}"
+    return Reading(first.name, tags, kind, viewed(of, kind, lambda: state, now, merge), state, facts=first.facts)

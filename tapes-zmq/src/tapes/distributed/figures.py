@@ -1,0 +1,87 @@
+"""What an aggregator shows and logs of itself: what it was sent, and whether it keeps up."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Callable, Dict
+
+from tapes.distributed.logger import LOGGER_NAME
+from tapes.distributed.presence import UNKNOWN
+from tapes.streak import Streak
+
+if TYPE_CHECKING:
+    from tapes.distributed.presence import Presence
+    from tapes.distributed.workers import Worker
+    from tapes.registry import Registry
+
+_CALM = 60.0  # seconds without a bad frame after which the next one is news
+_LATE = 5.0  # seconds beyond its lease by which what is shown of a worker may be old, and for so many seconds
+
+
+class Figures:
+    """The metrics `tapes.aggregator.*` of a registry."""
+
+    def __init__(
+        self, registry: Registry, workers: Dict[bytes, Worker], presence: Presence, shared: Callable[[], int]
+    ) -> None:
+        """Make them. `shared` returns how many series workers share."""
+        self._clock = registry.clock
+        self._workers = workers
+        self._presence = presence
+        self._bad = Streak(LOGGER_NAME, "The aggregator")
+        self._bad_at = 0.0
+        self._late = Streak(LOGGER_NAME, "The aggregator")
+        self._late_since = math.inf
+        self.messages = registry.counter("tapes.aggregator.messages")
+        self.bad_frames = registry.counter("tapes.aggregator.bad_frames")
+        self.gaps = registry.counter("tapes.aggregator.gaps")
+        self.left_out = registry.counter("tapes.aggregator.left_out")
+        self.overflowed = registry.counter("tapes.aggregator.overflowed")
+        registry.gauge("tapes.aggregator.series", shared)
+        registry.gauge("tapes.aggregator.workers", self._present)
+        registry.gauge("tapes.aggregator.lag", self._lag, merge="max")
+        registry.gauge("tapes.aggregator.staleness", self._staleness, merge="max")
+
+    def calm_down(self, now: float) -> None:
+        """Let the next bad frame be news, if there was none for a while."""
+        if now - self._bad_at > _CALM:
+            self._bad.succeeded()
+
+    def excuse(self) -> None:
+        """Do not count how long workers have been late by now."""
+        self._late_since = math.inf
+
+    def count_bad(self, problem: str) -> None:
+        """Count something that was dropped, and log the first of a row."""
+        self.bad_frames.increment()
+        self._bad_at = self._clock.monotonic()
+        self._bad.failed(problem)
+
+    def see_whether_it_keeps_up(self, now: float) -> None:
+        """Say so, once, when what is shown of a worker that is there is far older than it ought to be."""
+        late = [
+            worker
+            for worker in self._workers.values()
+            if now - worker.complete > self._presence.lease_of(worker) + _LATE
+        ]
+        late = [worker for worker in late if worker.present and worker.hello is not UNKNOWN]
+        self._late_since = min(self._late_since, now) if late else math.inf
+        if now - self._late_since >= _LATE:
+            oldest = min(late, key=lambda worker: worker.complete)
+            self._late.failed(
+                f"does not keep up with {len(late)} of {len(self._workers)} workers: what it shows of {oldest.name} is "
+                f"{now - oldest.complete:.0f} s old. No total is lost, but rates and windows are wrong. Let workers "
+                "publish less often (interval) or have fewer series, or give groups of workers an aggregator each."
+            )
+        elif not late:
+            self._late.succeeded()
+
+    def _present(self) -> int:
+        return sum(worker.present and worker.has_recorded for worker in list(self._workers.values()))
+
+    def _staleness(self) -> float:
+        now = self._clock.monotonic()
+        return max([now - each.complete for each in list(self._workers.values()) if each.present], default=0.0)
+
+    def _lag(self) -> float:
+        return max([worker.lag for worker in list(self._workers.values()) if worker.present], default=0.0)

@@ -1,0 +1,238 @@
+"""What the series of workers go into: shared ones, those of a worker alone, and the overflow if there is no room."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple, Type
+
+from tapes.distributed.logger import LOGGER_NAME
+from tapes.distributed.merging import Merged, class_of
+from tapes.distributed.records import OVERFLOW_NAME
+from tapes.distributed.workers import Overflowed
+from tapes.errors import MetricError
+from tapes.kinds.kind import kind_named
+from tapes.name_tree import OVERFLOW
+from tapes.streak import Streak
+
+if TYPE_CHECKING:
+    from tapes.distributed.figures import Figures
+    from tapes.distributed.presence import Presence
+    from tapes.distributed.records import Series
+    from tapes.distributed.workers import Target, Worker
+    from tapes.instruments import Instrument
+    from tapes.naming import Tags
+    from tapes.registry import Registry
+
+MAX_SERIES = 100_000
+"""How many series there may be, unless told otherwise."""
+
+MAX_TAG_SETS = 2000
+"""How many of them may have the same name, unless told otherwise."""
+
+_UNKNOWN_KINDS = 16  # kinds that are not known here and that the log names
+
+
+class Places:
+    """The series of a registry that workers have a share in."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        workers: Dict[bytes, Worker],
+        presence: Presence,
+        figures: Figures,
+        retire_worker: Callable[[Worker], None],
+        *,
+        by_worker: bool,
+        max_series: int,
+        max_tag_sets: int,
+    ) -> None:
+        """Put them into a registry. `retire_worker` is called with one whose name another has taken over."""
+        self._registry = registry
+        self._workers = workers
+        self._presence = presence
+        self._figures = figures
+        self._retire_worker = retire_worker
+        self._by_worker = by_worker
+        self._max_series = max_series
+        self._most_tag_sets = max_tag_sets
+        self._own: Dict[Merged, Tuple[Worker, Merged]] = {}  # series of single workers: whose, and beside which
+        self._omissions = Streak(LOGGER_NAME, "The aggregator")
+        self._unknown_kinds: Set[str] = set()
+        self._shared: Dict[str, Dict[Tags, Merged]] = {}  # by name and tags, without those that others overflow to
+        self.count = 0
+        """How many there are that workers share."""
+
+    def targets(self, worker: Worker, new: Series) -> Tuple[Target, ...]:
+        """Return what the states of a series that a worker names go into; nothing if there is no place for it."""
+        if kind_named(new.kind) is None:
+            self._figures.left_out.increment()
+            self.leave_out_kind(new.kind)
+            return ()
+        try:
+            overflowed = self._overflowed_series(worker, new)
+            if overflowed is not None:
+                return (overflowed,)
+            merged = self.merged(new, new.tags)
+            own = self._own_series(worker, new, merged) if self._by_worker else None
+            number = worker.earlier.pop(merged, new.number)
+            if number != new.number and worker.settles:  # it was removed and made again: that is another series
+                self.remove(worker, [merged] if own is None else [merged, own])
+                return self.targets(worker, new)
+            return (merged,) if own is None else (merged, own)
+        except MetricError as error:
+            self.leave_out(worker, new, f"it clashes with what other workers have. {error}")
+            return ()
+
+    def remove(self, worker: Worker, series: Tuple[Target, ...] | List[Target]) -> None:
+        """Let go of series that a worker has removed. They are gone when the last that has them has removed them."""
+        if series:
+            self._let_go([merged for merged in series if merged.retire(worker)])
+
+    def _let_go(self, targets: List[Target]) -> None:
+        """Remove series that no worker has any more."""
+        series = [target for target in targets if not isinstance(target, Overflowed)]
+        for merged in series:
+            named = self._shared.get(merged.name, {})
+            if named.get(merged.tags) is merged:
+                del named[merged.tags]
+                self.count -= 1
+                if not named:
+                    del self._shared[merged.name]
+            if merged in self._own:
+                owner, shared = self._own.pop(merged)
+                owner.own.pop(shared, None)
+        self._registry.discard(series)
+
+    def retire(self, worker: Worker) -> None:
+        """Merge for good what a worker has told, which is gone. Its gauges go, what it has counted stays."""
+        without = [target for target in worker.everything() if self._has_merged(target, worker)]
+        self._let_go([target for target in without if target in self._own or not target.lasts])
+        worker.series, worker.unclaimed, worker.earlier = {}, [], {}  # parts of overflow series refer to it
+        worker.forget_earlier_parts()
+
+    def _has_merged(self, target: Target, worker: Worker) -> bool:
+        """Merge for good what a worker has told of one series, and return whether no other has told anything of it.
+
+        If that fails the series goes on showing what it showed, and all others are merged.
+        """
+        try:
+            return target.retire(worker)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            self._figures.count_bad(f"cannot merge {target!r} of {worker.name}: {error!r}. It merges its other series.")
+            return False
+
+    def is_of_one(self, metric: Instrument) -> bool:
+        """Whether a series is that of a single worker, beside the one of all."""
+        return metric in self._own
+
+    def shared(self) -> List[Merged]:
+        """Return the series that workers share, and not those that each has of its own."""
+        return [merged for merged in self._registry if isinstance(merged, Merged) and merged not in self._own]
+
+    def merged(self, new: Series, tags: Tags) -> Merged:
+        """Return the series of these tags that the states of a worker's series go into. Raises MetricError."""
+        merged = self._registry.adopt(_class_of(new)(new.name, tags, new.merge))
+        named = self._shared.setdefault(new.name, {})
+        if tags not in named:
+            named[tags] = merged
+            self.count += 1
+        return merged
+
+    def overflow_series(self, new: Series) -> Merged:
+        """Return the series that others of this name overflow to. It needs no room. Raises MetricError."""
+        return self._registry.adopt(_class_of(new)(new.name, OVERFLOW, new.merge))
+
+    def leave_out_kind(self, kind: str) -> None:
+        """Log, once, that no series of a kind is counted, as nothing here knows what its states mean."""
+        if kind not in self._unknown_kinds and len(self._unknown_kinds) < _UNKNOWN_KINDS:
+            self._unknown_kinds.add(kind)
+            logging.getLogger(LOGGER_NAME).warning(
+                "The aggregator leaves out all series of the kind %r, which it does not know, and counts everything "
+                "else: install the distribution that has the kind where the aggregator runs, and import it there.",
+                kind,
+            )
+
+    def leave_out(self, worker: Worker, new: Series, reason: str) -> None:
+        """Count a series that is left out, and log the first."""
+        self._figures.left_out.increment()
+        self._omissions.failed(
+            f"leaves out {new.name!r} of {worker.name}, and counts what else it does, because {reason}"
+        )
+
+    def _overflowed_series(self, worker: Worker, new: Series) -> Optional[Overflowed]:
+        """Return the part of an overflow series that a series is for which there is no room; None if there is room.
+
+        Raises MetricError.
+        """
+        known = worker.part_of_overflow(new)
+        if known is not None:
+            return known
+        named = self._shared.get(new.name, {})
+        if new.tags in named:
+            return None
+        tag_sets = len(named) - (() in named) - (OVERFLOW in named)
+        if self.count >= self._max_series:
+            limit = f"{self._max_series:,} series, which is max_series"
+        elif tag_sets >= self._most_tag_sets and new.tags not in ((), OVERFLOW):
+            limit = f"{tag_sets:,} different tag sets of {new.name!r}, which is max_tag_sets"
+        else:
+            return None
+        of = new
+        if not named:
+            new = new._replace(name=f"{OVERFLOW_NAME}.{new.kind}", merge="sum")
+        self._figures.overflowed.increment()
+        if self._figures.overflowed.read(0.0).value == 1:
+            logging.getLogger(LOGGER_NAME).warning(
+                "The aggregator has %s: the totals of further ones go to series tagged overflow=true.", limit
+            )
+        return worker.overflow(new.number, self.overflow_series(new), of)
+
+    def _own_series(self, worker: Worker, new: Series, shared: Merged) -> Optional[Merged]:
+        """Return the series beside a shared one that shows a worker alone.
+
+        None where a program has made a series of these tags itself, or if there is no room.
+        """
+        known = worker.own.get(shared)
+        if known in self._own:
+            return known
+        if len(self._own) >= self._max_series:
+            return None
+        made = _class_of(new)(new.name, self._tags_of(worker, new.tags), new.merge)
+        own = self._registry.adopt(made)
+        if own is not made:
+            if own not in self._own:
+                return None
+            before, _ = self._own[own]
+            if before is not worker and self._has_made_room(before, worker):
+                self._retire_worker(before)
+                own = self._registry.adopt(made)
+        self._own[own] = worker, shared
+        worker.own[shared] = own
+        return own
+
+    def _has_made_room(self, before: Worker, worker: Worker) -> bool:
+        """Whether a worker has left or ended, so that another one with its name is another process."""
+        one, other = before.hello, worker.hello
+        is_reused = bool(one.processes) and one.place == other.place and one.started != other.started
+        return before.left or is_reused or self._presence.is_alive(one) is False
+
+    def _tags_of(self, worker: Worker, tags: Tags) -> Tags:
+        worker.label = worker.label or self._label(worker)
+        return tuple(sorted({"worker": worker.label, **dict(tags)}.items()))
+
+    def _label(self, worker: Worker) -> str:
+        """Return what tells a worker from others. In containers of one host there may be several of the same name."""
+        hello = worker.hello
+        label = str(hello.pid) if self._presence.is_near(hello) else worker.name
+        for other in list(self._workers.values()):
+            if other.label == label and (other.hello.place != hello.place or not hello.processes):
+                return f"{label}:{worker.identity.hex()[:6]}"
+        return label
+
+
+def _class_of(new: Series) -> Type[Merged]:
+    """Return the class of the metrics that a series goes into."""
+    kind = kind_named(new.kind)
+    assert kind is not None, f"{new.kind} has been left out"
+    return class_of(kind)

@@ -1,0 +1,83 @@
+"""What is known of a series whose states are replaced as a whole."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Optional
+
+import pytest
+
+from tapes.distributed.pools import StatePool
+from tapes.kinds.counter import COUNTER
+from tapes.kinds.gauge import GAUGE
+from tapes.kinds.meter import METER, MeterKind
+from tapes.state.counter import CounterState
+from tapes.state.gauge import UNSET, single
+from tapes.state.rates import MeterState
+
+QUIET = (0.0, 0.0, 0.0)
+
+
+class Teller(NamedTuple):
+    """A worker."""
+
+    name: str
+    shift: Optional[float] = 0.0
+    heard: float = 1000.0
+    present: bool = True
+    settles: bool = True
+    told: float = 1000.0
+    settled: float = 1000.0
+
+
+def numbers(state: Any) -> Any:
+    """Return what is in a state."""
+    return [getattr(state, name) for name in type(state).__slots__]
+
+
+def test_what_a_worker_has_counted_stays_when_it_is_gone() -> None:
+    """Once, and nothing of what a kind that does not last says."""
+    counter, gauge, gone = StatePool(COUNTER), StatePool(GAUGE), Teller("gone")
+    counter.take(gone, CounterState(1, 0))
+    counter.take(gone, CounterState(3, 2))
+    gauge.take(gone, single(7, 999.0))
+    for pool in (counter, gauge):
+        pool.retire(gone)
+        pool.retire(gone)
+
+    assert counter.sources() == gauge.sources() == []
+    assert numbers(counter.state(1000.0)) == numbers(counter.merged()) == numbers(CounterState(3, 2))
+    assert numbers(gauge.state(1000.0)) == numbers(gauge.merged()) == numbers(UNSET)
+
+
+@pytest.mark.parametrize(
+    ("teller", "tick"),
+    [
+        (Teller("here"), 200),
+        (Teller("late", heard=900.0), 181),
+        (Teller("ahead", shift=-50.0), 190),
+        (Teller("behind", shift=12.0), 201),
+        (Teller("anywhere", shift=None), 0),
+    ],
+)
+def test_times_are_moved_to_the_clock_here(teller: Teller, tick: int) -> None:
+    """Of a worker that is there as of one that is gone: no tick is more than one after it was heard."""
+    pool = StatePool(METER)
+    pool.take(teller, MeterState(5, 200, 2, QUIET))
+    there = pool.state(0.0)
+    pool.retire(teller)
+    gone = pool.merged()
+
+    assert (there.count, there.tick) == (gone.count, gone.tick) == (5, tick)
+
+
+def test_a_worker_that_cannot_be_merged_is_there_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has told is not lost."""
+    pool, teller = StatePool(METER), Teller("far", shift=7.0)
+    pool.take(teller, MeterState(5, 190, 2, QUIET))
+    monkeypatch.setattr(MeterKind, "moved", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        pool.retire(teller)
+    monkeypatch.undo()
+
+    assert pool.sources() == [teller]
+    assert pool.state(0.0).count == 5

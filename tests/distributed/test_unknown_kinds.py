@@ -1,0 +1,256 @@
+"""Kinds of metrics that are written by their names, where the aggregator knows them, and where it does not."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from typing import TYPE_CHECKING, Any, List
+from zlib import crc32
+
+import pytest
+
+from tapes.distributed import frames, keeping
+from tapes.kinds.kind import Kind
+from tapes.state.gauge import MERGES
+from tapes.testing import ManualClock
+from tests.distributed.forging import counter, frame, gauge, hello, removed, series, text
+from tests.distributed.simulated import Asking, Simulated, stats_of, told
+from tests.kinds.peak import Peak
+
+if TYPE_CHECKING:
+    from tapes.naming import Tags
+
+WORKER = bytes(range(16))
+
+
+class MuteKind(Kind):
+    """A kind that cannot be written."""
+
+    __slots__ = ()
+
+    def zero(self, now: float) -> int:
+        """Return what there is."""
+        return 0
+
+
+class Mute(Peak):
+    """A metric of that kind."""
+
+    __slots__ = ()
+
+    kind = MuteKind("mute")
+
+
+def of_kind(kind: str, name: str, *, place: int = 0, merge: str = "sum") -> bytes:
+    """Return a series of a kind that is named."""
+    head = struct.pack("<IBB", place, 255, MERGES.index(merge))
+    return frames.record(2, head + text(kind) + text(name) + struct.pack("<I", 0))
+
+
+def state(content: bytes, *, place: int = 0) -> bytes:
+    """Return a state of such a series."""
+    return frames.record(15, struct.pack("<I", place) + content)
+
+
+def asking() -> Asking:
+    """Return an aggregator that hears of nobody but by frames."""
+    aggregator = Asking(ManualClock(1000.0))
+    aggregator.ask = lambda worker: None
+    return aggregator
+
+
+def peak(worker: Simulated, tags: Tags = ()) -> Peak:
+    """Return a peak of a worker."""
+    return worker.registry.adopt(Peak("queue", tags, worker.registry.clock.monotonic))
+
+
+def problems(caplog: pytest.LogCaptureFixture) -> List[str]:
+    """Return what was logged."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def without_peaks(content: bytes) -> bytes:
+    """Return the state of an aggregator as if its kind `peak` had another name, which nobody knows here."""
+    body = content[16:].replace(text("peak"), text("pork"))
+    assert body != content[16:]
+    return content[:12] + struct.pack("<I", crc32(body)) + body
+
+
+def test_a_series_of_an_unknown_kind_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The log names the kind, once. Its states are skipped, whatever is in them, and everything else counts."""
+    aggregator = asking()
+    for session, worker in enumerate((WORKER, bytes(16)), 1):
+        aggregator.apply(
+            frame(
+                worker,
+                *(hello(), of_kind("tide", "sea"), state(b"\xff\xff\xff"), series("counter", "a", place=1)),
+                *(counter(3, place=1), of_kind("tide", "river", place=2), state(b"", place=2)),
+                session=session,
+            )
+        )
+        aggregator.apply(
+            frame(worker, state(bytes(99)), removed(), removed(2), counter(5, place=1), session=session, sequence=1)
+        )
+
+    assert told(aggregator) == {"messages": 4, "bad_frames": 0, "gaps": 0}
+    assert stats_of(aggregator) == {"a": {"value": 10}}
+    assert aggregator.get_stats().tapes.aggregator.left_out.value == 4
+    (problem,) = problems(caplog)
+    assert problem == (
+        "The aggregator leaves out all series of the kind 'tide', which it does not know, and counts everything else: "
+        "install the distribution that has the kind where the aggregator runs, and import it there."
+    )
+
+
+def test_a_worker_that_records_unknown_kinds_alone_is_there() -> None:
+    """It counts among the workers as soon as it tells a state."""
+    aggregator = asking()
+    aggregator.apply(frame(WORKER, hello(), of_kind("tide", "sea")))
+    before = aggregator.get_stats().tapes.aggregator.workers.value
+    aggregator.apply(frame(WORKER, state(b""), sequence=1))
+
+    assert (before, aggregator.get_stats().tapes.aggregator.workers.value) == (0, 1)
+
+
+def test_the_log_names_sixteen_kinds_at_most(caplog: pytest.LogCaptureFixture) -> None:
+    """However many a worker makes up."""
+    aggregator = asking()
+    aggregator.apply(frame(WORKER, hello(), *[of_kind(f"kind{each}", f"m{each}", place=each) for each in range(40)]))
+
+    assert [f"'kind{each}'" in problem for each, problem in enumerate(problems(caplog))] == [True] * 16
+    assert aggregator.get_stats().tapes.aggregator.left_out.value == 40
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ([of_kind("counter", "a")], "The kind counter is written as 0, and not by its name."),
+        ([of_kind("", "a")], "'' is no name of a kind of metrics."),
+        ([of_kind("a kind", "a")], "'a kind' is no name of a kind of metrics."),
+        ([of_kind("größe", "a")], "'größe' is no name of a kind of metrics."),
+        ([of_kind("k" * 65, "a")], "A string has 65 bytes, more than 64."),
+        ([of_kind("peak", "a", merge="min")], "A peak is not merged by 'min', as only gauges are."),
+        ([of_kind("peak", "a"), state(b"\2")], "A peak has a value or none, and not b'\\x02'."),
+        ([of_kind("peak", "a"), state(b"\0\0")], "A record has 1 bytes too many."),
+        ([of_kind("peak", "a"), counter(1)], "A state of a counter is not one of <MergedPeak 'a'>."),
+        (
+            [series("counter", "a"), state(b"\0")],
+            "A state of a kind that has a name is not one of <MergedC",
+        ),
+        ([of_kind("tide", "a"), state(b"", place=1)], "A state is of no series that the worker has named."),
+        ([of_kind("tide", "a"), of_kind("tide", "b")], "Two series have the number 0."),
+        ([of_kind("tide", "a" * 1025)], "A string has 1,025 bytes, more than 1,024."),
+        ([of_kind("tide", "tapes.aggregator.x")], "'tapes.aggregator.x' is a name that only aggregators use."),
+    ],
+)
+def test_what_no_worker_writes_is_a_bad_frame(
+    content: List[bytes], problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The door is as narrow for kinds with a name as for others."""
+    aggregator = asking()
+    aggregator.apply(frame(WORKER, hello(), *content))
+
+    assert told(aggregator) == {"messages": 1, "bad_frames": 1, "gaps": 0}
+    assert problem in problems(caplog)[-1]
+
+
+def test_an_unknown_kind_may_be_merged_in_any_way() -> None:
+    """Which ways it has is not known either."""
+    aggregator = asking()
+    aggregator.apply(frame(WORKER, hello(), of_kind("tide", "a", merge="last")))
+
+    assert told(aggregator)["bad_frames"] == 0
+
+
+def test_a_kind_with_a_name_is_merged_and_published_on() -> None:
+    """By aggregators of two levels, and a worker that comes back."""
+    clock = ManualClock(1000.0)
+    site = Asking(clock)
+    workers = [Simulated(clock, pid) for pid in (1, 2)]
+    host = Asking(clock, workers)
+    up = site.introduce(Simulated(clock, 3, registry=host, settles=False))
+    for worker, value in zip(workers, (3.0, 2.5)):
+        peak(worker, (("shop", "eu"),)).update(value)
+        worker.tell(host)
+    up.tell(site)
+
+    tree = {"queue": {"shop=eu": {"peak": 3.0}}}
+    assert (stats_of(host), stats_of(site)) == (tree, tree)
+
+    host.retire(host.workers[workers[0].identity])
+    peak(workers[1], (("shop", "eu"),)).update(4.5)
+    workers[1].tell(host)
+    up.tell(site)
+
+    tree = {"queue": {"shop=eu": {"peak": 4.5}}}
+    assert (stats_of(host), stats_of(site)) == (tree, tree)
+
+
+def kept(clock: ManualClock) -> Any:
+    """Return an aggregator with a worker that has a peak and a counter, and the worker."""
+    worker = Simulated(clock)
+    aggregator = Asking(clock, [worker])
+    peak(worker).update(3)
+    worker.registry.counter("served").increment(2)
+    worker.tell(aggregator)
+    return aggregator, worker
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_kind_with_a_name_is_kept(goes_on: bool) -> None:
+    """Of workers that are gone, and of those that go on."""
+    clock = ManualClock(1000.0)
+    aggregator, worker = kept(clock)
+    gone = Simulated(clock, 2)
+    peak(gone).update(7)
+    aggregator.introduce(gone)
+    gone.tell(aggregator)
+    aggregator.retire(aggregator.workers[gone.identity])
+
+    restarted = Asking(clock, [worker])
+    keeping.fill(restarted, keeping.decode(keeping.encode(aggregator)), goes_on=goes_on)
+
+    assert stats_of(restarted) == stats_of(aggregator) == {"queue": {"peak": 7}, "served": {"value": 2}}
+    peak(worker).update(8)
+    if not goes_on:
+        worker.publisher.begin()
+    worker.tell(restarted)
+    assert stats_of(restarted) == {"queue": {"peak": 8}, "served": {"value": 2}}
+    assert told(restarted)["bad_frames"] == 0
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_an_unknown_kind_in_a_state_is_left_out(goes_on: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """With one line in the log that names it, and with all that comes of it later. Everything else is there."""
+    clock = ManualClock(1000.0)
+    aggregator, worker = kept(clock)
+
+    restarted = Asking(clock, [worker])
+    keeping.fill(restarted, keeping.decode(without_peaks(keeping.encode(aggregator))), goes_on=goes_on)
+
+    assert stats_of(restarted) == {"served": {"value": 2}}
+    (problem,) = problems(caplog)
+    assert "all series of the kind 'pork'" in problem
+    if goes_on:
+        peak(worker).update(8)
+        worker.registry.counter("served").increment(1)
+        worker.tell(restarted)
+        assert told(restarted) == {"messages": 1, "bad_frames": 0, "gaps": 0}
+        assert stats_of(restarted) == {"served": {"value": 3}}
+
+
+def test_gauges_are_the_only_kind_that_may_be_merged_otherwise() -> None:
+    """As ever."""
+    aggregator = asking()
+    aggregator.apply(frame(WORKER, hello(), series("gauge", "a", merge="max"), gauge(1, 999.0, 5, 5, 5, 5)))
+
+    assert stats_of(aggregator) == {"a": {"value": 5}}
+
+
+def test_a_kind_without_wire_code_says_so() -> None:
+    """A report of a worker that has one fails."""
+    worker = Simulated(ManualClock(1000.0))
+    worker.registry.adopt(Mute("mute", (), worker.registry.clock.monotonic))
+
+    with pytest.raises(NotImplementedError, match=r"MuteKind has no write\(\), so a mute cannot be sent or kept"):
+        worker.frames()

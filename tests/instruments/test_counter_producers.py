@@ -1,0 +1,538 @@
+"""Counters that a producer tells a total: what is counted is its growth."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import inspect
+import logging
+import os
+import sys
+import threading
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Callable, List
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tapes
+from tapes.errors import InvalidTypeError
+from tapes.instruments import Counter
+from tapes.registry import Registry
+from tapes.testing import ManualClock
+from tests.concurrency.interruption import at_every_point
+
+LAW = settings(derandomize=True, deadline=None, database=None, max_examples=200)
+
+
+class Interrupted(BaseException):
+    """What a signal handler raises to end what the program is at."""
+
+
+class Total:
+    """A total that a test moves, and a producer of it that may fail."""
+
+    def __init__(self, value: Any = 0) -> None:
+        self.value = value
+        self.asked = 0
+        self.meanwhile: Callable[[], object] = lambda: None
+        """Is called when the producer is."""
+
+    def __call__(self) -> Any:
+        """Return it."""
+        self.asked += 1
+        self.meanwhile()
+        return self.value
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Return an empty registry."""
+    return Registry(clock=ManualClock())
+
+
+@pytest.fixture
+def total() -> Total:
+    """Return a total at zero."""
+    return Total()
+
+
+def value(registry: Registry, name: str = "a") -> Any:
+    """Return what a reader of a counter sees."""
+    return registry.get_stats()[name].value
+
+
+def in_child(code: Callable[[], object]) -> str:
+    """Return the representation of what a function returns in a forked child."""
+    readable, writable = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            os.write(writable, repr(code()).encode())
+        os._exit(0)
+    os.close(writable)
+    with open(readable) as stream:
+        said = stream.read()
+    os.waitpid(child, 0)
+    return said
+
+
+def test_growth_is_counted(registry: Registry, total: Total) -> None:
+    """All of a total that the process has begun with, and all by which it grows, whatever was read in between."""
+    counter = registry.counter("a", producer=total)
+    seen = [value(registry)]
+    for total.value in (3, 3, 10, 10**30):
+        seen.append(value(registry))
+
+    assert seen == [0, 3, 3, 10, 10**30]
+    assert counter.producer is total
+    assert type(seen[-1]) is int
+
+
+def test_a_total_of_before_counts_whole(registry: Registry) -> None:
+    """CPU seconds of the process, for example, have been there before the counter was."""
+    registry.counter("a", producer=lambda: 12.5)
+
+    assert value(registry) == 12.5
+
+
+def test_it_is_asked_once_for_each_reading(registry: Registry, total: Total) -> None:
+    """By a snapshot and by a publisher, and not before."""
+    counter = registry.counter("a", producer=total)
+    assert total.asked == 0
+    readings = registry.snapshot().readings
+    assert [reading.statistics for reading in readings] == [{"value": 0}]
+    assert total.asked == 1
+    total.value = 7
+
+    assert counter.state(counter.committed(0.0)).increments == 7
+    assert counter.read(0.0).increments == 7
+    assert total.asked == 3
+
+
+def test_the_program_adds_beside_it(registry: Registry, total: Total) -> None:
+    """What is added and taken away by hand counts as ever."""
+    counter = registry.counter("a", producer=total)
+    counter.increment(2)
+    total.value = 40
+    counter.decrement(1)
+
+    assert value(registry) == 41
+    assert (counter.read(0.0).increments, counter.read(0.0).decrements) == (42, 1)
+
+
+def test_a_counter_gets_a_producer_later(registry: Registry, total: Total) -> None:
+    """It is the same counter."""
+    counter = registry.counter("a", {"k": "v"})
+    counter.increment(5)
+    total.value = 10
+
+    assert registry.counter("a", {"k": "v"}, producer=total, description="What it counts.") is counter
+    assert registry.counter("a", {"k": "v"}) is counter
+    assert counter.read(0.0).value == 15
+
+
+@pytest.mark.parametrize(
+    ("totals", "counted"),
+    [
+        ([10, 4, 6], [10, 14, 16]),
+        ([10, 0, 0, 3], [10, 10, 10, 13]),
+        ([0.5, 0.25, 0.25], [0.5, 0.75, 0.75]),
+        ([True, Decimal("2.5"), Fraction(7, 2)], [1, 2.5, 3.5]),
+        ([0.1, 0.3, 0.7, 1.1], [0.1, 0.3, 0.7, 1.1]),
+        ([sys.float_info.max, 1e308, sys.float_info.max], [sys.float_info.max] * 3),
+    ],
+)
+def test_a_total_that_falls_has_begun_anew(
+    registry: Registry, total: Total, totals: List[Any], counted: List[float]
+) -> None:
+    """Then all of it counts. Ints are counted exactly, and a float that has never fallen is shown as it is."""
+    registry.counter("a", producer=total)
+    found = []
+    for total.value in totals:
+        found.append(value(registry))
+
+    assert found == counted
+
+
+@LAW
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("grow"), st.integers(0, 2**70)),
+            st.tuples(st.just("begin anew"), st.integers(0, 9)),
+            st.tuples(st.just("increment"), st.integers(-9, 9)),
+            st.tuples(st.just("read"), st.none()),
+            st.tuples(st.just("commit"), st.none()),
+            st.tuples(st.just("fail"), st.sampled_from([None, "7", -1, float("nan")])),
+        )
+    )
+)
+def test_nothing_is_lost_or_counted_twice(steps: List[Any]) -> None:
+    """Whenever it is read, and however often the producer fails. What falls unseen to what is no less is no fall."""
+    registry, total = Registry(clock=ManualClock()), Total()
+    counter = registry.counter("a", producer=total)
+    by_hand = grown = last = 0
+    with silent():
+        for step, n in steps:
+            if step == "grow":
+                total.value += n
+            elif step == "begin anew":
+                total.value = n
+            elif step == "increment":
+                counter.increment(n)
+                by_hand += n
+            elif step == "fail":
+                before, total.value = total.value, n
+                counter.read(0.0)
+                total.value = before
+            else:
+                numbers = counter.numbers(0.0) if step == "read" else counter.committed(0.0)
+                grown += total.value - last if total.value >= last else total.value
+                last = total.value
+                assert counter.state(numbers).value == by_hand + grown
+                assert counter.numbers(0.0) is numbers
+
+
+@contextlib.contextmanager
+def silent() -> Any:
+    """Let nothing be logged."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        (-1, "returned -1, which is no finite number from 0"),
+        (float("inf"), "returned inf, which is no finite number from 0"),
+        ("7", "returned '7', which is no finite number from 0"),
+        (None, "returned None, which is no finite number from 0"),
+    ],
+)
+def test_what_is_no_total_is_logged_once(
+    registry: Registry, total: Total, caplog: pytest.LogCaptureFixture, returned: Any, says: str
+) -> None:
+    """For each row of failures. What came meanwhile is counted when the producer works again."""
+    registry.counter("a", producer=total)
+    registry.counter("b").increment()
+    caplog.set_level(logging.INFO)
+    seen = []
+    for total.value in (4, returned, returned, 9, returned, 12):
+        seen.append(value(registry))
+
+    assert seen == [4, 4, 4, 9, 9, 12]
+    assert value(registry, "b") == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"] * 2
+    assert caplog.messages[0].startswith("The counter 'a' cannot be read, its producer ")
+    assert caplog.messages[0].endswith(f"{says}: what it counts meanwhile is added later.")
+    assert caplog.messages[1] == "The counter 'a' works again after 2 failures."
+
+
+def test_a_producer_that_raises(registry: Registry, total: Total, caplog: pytest.LogCaptureFixture) -> None:
+    """Its error is logged with the traceback, once in a row, and all other metrics are read."""
+
+    def fail() -> None:
+        raise OSError("gone")
+
+    registry.counter("a", producer=total)
+    total.value = 4
+    assert value(registry) == 4
+    total.value, total.meanwhile = 9, fail
+    assert [value(registry), value(registry)] == [4, 4]
+    total.meanwhile = int
+
+    assert value(registry) == 9
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.getMessage().endswith("raised: what it counts meanwhile is added later.")
+    assert record.exc_info
+
+
+def test_a_producer_that_reads_its_own_counter(registry: Registry, total: Total) -> None:
+    """It finds what was known before, and is not asked again; neither are two that read one another."""
+    counter = registry.counter("a", producer=total)
+    other = registry.counter("b", producer=lambda: counter.read(0.0).value + 1)
+    seen: List[Any] = []
+    total.value = 5
+    assert counter.read(0.0).value == 5
+    total.value, total.meanwhile = 8, lambda: seen.extend([counter.read(0.0).value, other.read(0.0).value])
+
+    assert counter.read(0.0).value == 8
+    assert seen == [5, 6]
+    assert total.asked == 2
+
+
+def test_one_thread_asks_and_others_do_not_wait(registry: Registry, total: Total) -> None:
+    """Who reads while another thread's producer hangs goes by what was known before."""
+    registry.counter("a", producer=total)
+    total.value = 5
+    assert value(registry) == 5
+    inside, go_on = threading.Event(), threading.Event()
+    found: List[Any] = []
+
+    def hang() -> None:
+        inside.set()
+        go_on.wait(60)
+
+    total.value, total.meanwhile = 8, hang
+    thread = threading.Thread(target=lambda: found.append(value(registry)))
+    thread.start()
+    try:
+        assert inside.wait(60)
+        asked = total.asked
+        assert value(registry) == 5
+        assert registry.counter("a").committed(0.0) == (5, 0)
+        assert total.asked == asked
+    finally:
+        go_on.set()
+        thread.join(60)
+
+    assert found == [8]
+    assert value(registry) == 8
+
+
+def test_threads_that_read_at_once_count_growth_once(registry: Registry) -> None:
+    """However they meet."""
+    lock, made = threading.Lock(), [0]
+
+    def produce() -> int:
+        with lock:
+            made[0] += 1
+            return made[0]
+
+    counter = registry.counter("a", producer=produce)
+
+    falls = []
+
+    def read() -> None:
+        seen = [counter.read(0.0).value for _ in range(300)]
+        falls.extend([pair for pair in zip(seen, seen[1:]) if pair[1] < pair[0]])
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert counter.read(0.0).value == made[0]
+    assert falls == []
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 11),
+    reason="In a handler of an exception Python before 3.11 is damaged by an exception that a trace function raises.",
+)
+def test_a_read_that_is_cut_off_at_any_point_loses_nothing() -> None:
+    """An exception from a signal handler ends it anywhere. The next read asks again."""
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    found = []
+    for interruption in at_every_point(interrupt):
+        total = Total(5)
+        counter = Counter("a", (), lambda: 0.0, total)
+        counter.read(0.0)
+        total.value = 8
+        with contextlib.suppress(Interrupted), interruption:
+            counter.read(0.0)
+        total.value = 9
+        found.append(counter.read(0.0).value)
+
+    assert len(found) > 20
+    assert set(found) == {9}
+
+
+def test_a_read_in_the_middle_of_another(registry: Registry) -> None:
+    """As of a signal handler: each says a total of its time, and the next one has it all."""
+
+    def interrupt() -> None:
+        seen.append(counter.read(0.0).value)
+
+    for interruption in at_every_point(interrupt, step=3):
+        total = Total(5)
+        counter = Counter("a", (), lambda: 0.0, total)
+        counter.read(0.0)
+        total.value = 8
+        seen: List[float] = []
+        with interruption:
+            seen.append(counter.read(0.0).value)
+
+        assert set(seen) <= {5, 8}
+        assert counter.read(0.0).value == 8
+
+
+def test_the_newest_producer_counts(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """It goes on with the total that was known last, as after a reload, and one that is less has begun anew."""
+    first, second, third = Total(10), Total(12), Total(5)
+    counter = registry.counter("a", producer=first)
+    assert value(registry) == 10
+    assert registry.counter("a", producer=second) is counter
+    assert value(registry) == 12
+    registry.counter("a", producer=third)
+    assert value(registry) == 17
+    registry.counter("a", producer=third)
+
+    assert first.asked == 1
+    (message,) = caplog.messages
+    assert message == (
+        f"The counter 'a' has another producer: {second!r} is asked from now on, and not {first!r}. "
+        "If both are meant, tell them apart by tags."
+    )
+
+
+def test_a_method_that_is_looked_up_again_is_the_same(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody is warned of it."""
+    total = Total(3)
+    for _ in range(2):
+        registry.counter("a", producer=total.__call__)
+
+    assert caplog.messages == []
+
+
+def test_the_series_that_takes_the_rest_has_the_first(caplog: pytest.LogCaptureFixture) -> None:
+    """It has one total for all of them."""
+    registry = Registry(clock=ManualClock(), max_tag_sets=1)
+    for number in range(1, 4):
+        registry.counter("a", {"number": str(number)}, producer=Total(number))
+
+    assert {reading.tags: reading.state.value for reading in registry.snapshot().readings} == {
+        (("number", "1"),): 1,
+        (("overflow", "true"),): 2,
+    }
+    assert len(caplog.messages) == 1
+
+
+def test_what_cannot_be_called_is_refused(registry: Registry) -> None:
+    """The error names the counter, the value and the remedy, and nothing is made."""
+    producer: Any = 7
+    with pytest.raises(InvalidTypeError) as caught:
+        registry.counter("a", producer=producer)
+
+    assert str(caught.value) == (
+        "The producer of the counter 'a' is called without arguments for a total, but 7 (int) cannot be called: give a "
+        "function, or use increment()."
+    )
+    assert len(registry) == 0
+
+
+def test_it_is_a_keyword_of_the_counter_alone() -> None:
+    """As its signature says."""
+    assert str(inspect.signature(tapes.counter).parameters["producer"]).startswith("producer: 'Optional[Callable")
+    assert "producer" not in inspect.signature(tapes.timer).parameters
+
+
+def test_what_is_removed_asks_nobody(registry: Registry, total: Total) -> None:
+    """The registry lets go of the producer, and a counter that is made again begins with the whole total."""
+    registry.counter("a", producer=total)
+    total.value = 5
+    assert value(registry) == 5
+    registry.remove("a")
+    registry.get_stats()
+    assert total.asked == 1
+    registry.counter("a", producer=total)
+
+    assert value(registry) == 5
+    registry.clear()
+    gc.collect()
+    assert not [each for each in gc.get_referrers(total) if isinstance(each, Registry)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_a_forked_child_counts_only_its_own_growth(registry: Registry, total: Total, asked_before: bool) -> None:
+    """From the first moment at which it is asked there. The parent goes on."""
+    registry.counter("a", producer=total).increment(2)
+    total.value = 10
+    if asked_before:
+        assert value(registry) == 12
+
+    def child() -> List[Any]:
+        found = [value(registry)]
+        total.value = 15
+        found.append(value(registry))
+        total.value = 3
+        found.append(value(registry))
+        return found
+
+    assert in_child(child) == "[0, 5, 8]"
+    assert value(registry) == 12
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+def test_a_fork_while_the_producer_is_asked(registry: Registry, total: Total) -> None:
+    """The child, which no thread is asking in, asks for itself."""
+    said: List[str] = []
+
+    def fork() -> None:
+        total.meanwhile = int
+        said.append(in_child(child))
+
+    def child() -> List[Any]:
+        found = [value(registry)]
+        total.value = 9
+        return [*found, value(registry)]
+
+    registry.counter("a", producer=total)
+    total.value, total.meanwhile = 5, fork
+
+    assert value(registry) == 5
+    assert said == ["[0, 4]"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+def test_a_fork_without_hooks(registry: Registry, total: Total, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a server forks behind Python's back, the next read finds it out."""
+    registry.counter("a", producer=total)
+    total.value = 10
+    assert value(registry) == 10
+
+    def child() -> List[Any]:
+        found = [value(registry)]
+        total.value = 15
+        return [*found, value(registry)]
+
+    monkeypatch.setattr("tapes.process.forking.registries", [])
+
+    assert in_child(child) == "[0, 5]"
+
+
+def test_isolation_begins_at_zero_and_gives_back_what_was_counted(registry: Registry, total: Total) -> None:
+    """No producer is asked for it. What was read before comes back, and so does the producer."""
+    registry.counter("a", producer=total)
+    total.value = 10
+    assert value(registry) == 10
+    with registry.isolated():
+        assert total.asked == 1
+        total.value = 11
+        assert value(registry) == 0
+        total.value = 14
+        assert value(registry) == 3
+        registry.counter("a", producer=lambda: 100)
+        asked = total.asked
+    assert total.asked == asked
+
+    assert value(registry) == 14
+    assert total.asked == asked + 1
+
+
+def test_a_counter_that_was_made_in_an_isolation(
+    registry: Registry, total: Total, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It keeps its producer, is shown again when that grows, and is as new when it is asked for with another one."""
+    with registry.isolated():
+        registry.counter("a", producer=total)
+        total.value = 10
+        assert value(registry) == 10
+    assert len(registry) == 0
+    total.value = 12
+    assert value(registry) == 2
+    registry.counter("a", producer=lambda: 7)
+
+    assert value(registry) == 7
+    assert caplog.messages == []

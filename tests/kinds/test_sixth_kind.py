@@ -1,0 +1,232 @@
+"""A kind that one module has brought goes wherever the five kinds go: `peak.py`, which no module of tapes knows."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import threading
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Iterator, List
+
+import pytest
+
+from tapes.encoding.json import JsonFormat
+from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NameCollisionError
+from tapes.kinds.kind import Kind
+from tapes.recording import CAPACITY
+from tapes.registry import Registry
+from tapes.reporting.statsd.deliveries import Deliveries
+from tapes.reporting.statsd.lines import gauges, names
+from tapes.reporting.stream import ThreadedStreamReporter
+from tapes.testing import ManualClock, isolated_registry
+from tests.distributed.whole.programs import Place
+from tests.kinds.peak import PEAK, Peak, PeakKind, PeakState
+
+if TYPE_CHECKING:
+    from tapes.naming import Tags
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """Make a folder in which programs run, none of which outlives the test."""
+    with Place() as made:
+        yield made
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Return a registry whose time stands still."""
+    return Registry(clock=ManualClock(1000.0))
+
+
+def peak(registry: Registry, name: str = "queue", tags: Tags = ()) -> Peak:
+    """Get or create a peak."""
+    return registry.adopt(Peak(name, tags, registry.clock.monotonic))
+
+
+def test_it_is_recorded_and_shown(registry: Registry) -> None:
+    """In get_stats(), JSON, the lines of StatsD and whatever a reporter of documents writes."""
+    peak(registry).update(3)
+    peak(registry).update(2.5)
+    peak(registry, tags=(("shop", "eu"),)).update(-1)
+    peak(registry, "unused")
+    tree = {"queue": {"peak": 3, "shop=eu": {"peak": -1}}, "unused": {"peak": None}}
+
+    snapshot = registry.snapshot()
+    stream = io.StringIO()
+    ThreadedStreamReporter(60.0, stream=stream, registry=registry).report()
+
+    assert registry.get_stats() == tree
+    assert json.loads(JsonFormat().encode(snapshot)) == tree
+    assert {**json.loads(stream.getvalue()), "tapes.report": None} == {**tree, "tapes.report": None}
+    assert [reading.kind for reading in snapshot.readings] == ["peak"] * 3
+    assert list(chain.from_iterable(gauges(snapshot, names(snapshot, "", "name")))) == [
+        "queue.peak:3|g",
+        "queue.shop_eu.peak:0|g\nqueue.shop_eu.peak:-1|g",
+    ]
+    assert list(Deliveries().changes(snapshot.readings)) == []
+
+
+def test_its_names_are_minded_like_those_of_others(registry: Registry) -> None:
+    """It is found again by its name, and no other kind may have it, nor its keys."""
+    assert peak(registry) is peak(registry)
+    with pytest.raises(KindMismatchError, match="'queue' is a Peak of this registry"):
+        registry.counter("queue")
+    with pytest.raises(NameCollisionError, match="'queue' is a Peak and 'peak' is one of its own keys"):
+        registry.counter("queue.peak")
+
+
+def test_it_records_what_others_record(registry: Registry) -> None:
+    """Any number, as often as it likes, from many threads."""
+    recorder = peak(registry)
+    values: List[List[float]] = [[number * 10 + each for each in range(3 * CAPACITY)] for number in range(4)]
+
+    def record(own: List[float]) -> None:
+        for value in own:
+            recorder.update(value)
+
+    threads = [threading.Thread(target=record, args=(own,)) for own in values]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert recorder.read(1000.0).peak == 30 + 3 * CAPACITY - 1
+    assert recorder.numbers(1000.0) is recorder.numbers(1001.0)
+    wrong: Any = "3"
+    with pytest.raises(InvalidTypeError):
+        recorder.update(wrong)
+    with pytest.raises(InvalidValueError):
+        recorder.update(math.nan)
+
+
+def test_records_do_not_wait_to_be_read(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are folded as soon as there are many, so memory does not follow their number."""
+    folds: List[int] = []
+    folded = PeakKind.folded
+
+    def counted(kind: PeakKind, state: PeakState, records: List[float], until: float) -> PeakState:
+        folds.append(len(records))
+        return folded(kind, state, records, until)
+
+    monkeypatch.setattr(PeakKind, "folded", counted)
+    recorder = peak(registry)
+    for value in range(10 * CAPACITY):
+        recorder.update(value)
+    before = sum(folds)
+
+    assert recorder.read(1000.0).peak == 10 * CAPACITY - 1
+    assert before >= 9 * CAPACITY
+    assert max(folds) <= CAPACITY + 1
+
+
+def test_it_begins_at_zero_for_a_test(registry: Registry) -> None:
+    """And has its value back after it."""
+    recorder = peak(registry)
+    recorder.update(3)
+    with isolated_registry(registry):
+        inside = registry.get_stats()
+        recorder.update(5)
+
+    assert inside == {"queue": {"peak": None}}
+    assert registry.get_stats() == {"queue": {"peak": 3}}
+
+
+# The aggregator is a process of the program that has the kind, and so are the workers.
+PROGRAM = """
+from tests.kinds.peak import Peak
+
+def work(value):
+    registry = worker_registry()
+    registry.adopt(Peak("queue", (), registry.clock.monotonic)).update(value)
+    registry.adopt(Peak("queue", (("shop", "eu"),), registry.clock.monotonic)).update(-value)
+    registry.counter("served").increment(value)
+    registry.connect()
+    await_introduction(registry)
+    registry.close()
+
+with aggregator(state_path=FOLDER / "state"):
+    join(*[forked(lambda value=value: work(value)) for value in VALUES])
+"""
+
+
+def test_it_is_merged_over_processes_and_outlives_the_aggregator(place: Place) -> None:
+    """What two workers have recorded is one value; another aggregator begins with it, and goes on with a third."""
+    first = place.run(f"VALUES = [3, 2.5]{PROGRAM}")
+    assert (first.ended(), first.said()) == (0, "")
+    merged = place.report().documents()[-1]
+    second = place.run(f"VALUES = [7]{PROGRAM}")
+    assert (second.ended(), second.said()) == (0, "")
+    documents = place.report().documents()
+
+    shown = [{name: each.get(name) for name in ("queue", "served")} for each in (merged, documents[-1])]
+    assert shown == [
+        {"queue": {"peak": 3, "shop=eu": {"peak": -2.5}}, "served": {"value": 5.5}},
+        {"queue": {"peak": 7, "shop=eu": {"peak": -2.5}}, "served": {"value": 12.5}},
+    ]
+
+
+def test_an_aggregator_that_does_not_know_it_says_so_and_counts_the_rest(place: Place) -> None:
+    """One that was started by itself has not imported the module."""
+    aggregating = place.supervise(f"""
+        [aggregator]
+        socket_addr = "{place.address}"
+        [reporters.stream]
+        interval = 0.1
+        path = "{place.folder}/report"
+    """)
+    worker = place.run(PROGRAM.partition("with aggregator")[0] + "work(3)")
+    assert (worker.ended(), worker.said()) == (0, "")
+    seen = place.report().await_last({"served.value": 3, "queue.peak": None})
+    aggregating.terminated()
+
+    assert seen == {"served.value": 3, "queue.peak": None}
+    assert [line for line in aggregating.lines() if "'peak'" in line] == [
+        line for line in aggregating.lines() if "leaves out all series of the kind" in line
+    ]
+    assert aggregating.said().count("leaves out all series of the kind 'peak'") == 1
+
+
+def test_a_kind_without_folds_says_so() -> None:
+    """Whoever records to it is told what its kind lacks."""
+
+    class LostKind(Kind):
+        __slots__ = ()
+
+        def zero(self, now: float) -> int:
+            return 0
+
+    class Lost(Peak):
+        __slots__ = ()
+
+        kind = LostKind("lost")
+
+    lost = Lost("lost", (), ManualClock().monotonic)
+    lost.update(1)
+
+    with pytest.raises(NotImplementedError, match=r"LostKind has no folded\(\), so nothing can be recorded to a lost"):
+        lost.read(0.0)
+
+
+def test_kinds_have_names_that_can_be_written() -> None:
+    """In frames and files, and in the names of overflow series."""
+    from tapes.errors import InvalidNameError
+
+    for name in ("", "a kind", "größe", "k" * 65, "a.b"):
+        with pytest.raises(InvalidNameError, match="A kind of metrics is named by an ASCII identifier"):
+            Kind(name)
+
+
+def test_a_kind_derived_from_another_has_a_name_and_no_number() -> None:
+    """It is not written as that one."""
+    from tapes.kinds.counter import COUNTER, CounterKind
+    from tapes.kinds.kind import BY_CODE
+
+    class LikesKind(CounterKind):
+        __slots__ = ()
+
+    likes = LikesKind("likes")
+
+    assert [kind.code for kind in (likes, PEAK, COUNTER)] == [None, None, 0]
+    assert BY_CODE[0] is COUNTER
