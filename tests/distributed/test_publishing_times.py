@@ -13,7 +13,7 @@ from typing import Any, Callable, ContextManager, Iterator, List
 import pytest
 
 from tapes.distributed import link as links
-from tapes.distributed import unified as unifying
+from tapes.distributed import presence
 from tapes.distributed.addresses import checked
 from tapes.distributed.receiver import Receiver
 from tapes.distributed.reporter import ZmqReporter
@@ -83,9 +83,9 @@ def test_a_worker_that_is_taken_to_be_gone_again_and_again_loses_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It hears of it, and goes on as another one."""
-    monkeypatch.setattr(unifying, "is_alive", lambda pid, since: None)
-    monkeypatch.setattr(unifying, "_LAST_WORDS", -1.0)
-    monkeypatch.setattr(unifying, "_SILENT", -NEVER)
+    monkeypatch.setattr(presence, "is_alive", lambda pid, since: None)
+    monkeypatch.setattr(presence, "_LAST_WORDS", -1.0)
+    monkeypatch.setattr(presence, "_SILENT", -NEVER)
     address = checked(f"ipc://{folder}/a", keys=None, insecure=False)
     unified = UnifiedRegistry()
     receiver = Receiver(unified, address)

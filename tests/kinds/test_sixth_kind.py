@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
+import sys
 import threading
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Iterator, List
@@ -167,25 +169,53 @@ def test_it_is_merged_over_processes_and_outlives_the_aggregator(place: Place) -
     ]
 
 
+SUPERVISED = """
+    [aggregator]
+    socket_addr = "{place.address}"
+    [reporters.stream]
+    interval = 0.1
+    path = "{place.folder}/report"
+"""
+
+
 def test_an_aggregator_that_does_not_know_it_says_so_and_counts_the_rest(place: Place) -> None:
     """One that was started by itself has not imported the module."""
-    aggregating = place.supervise(f"""
-        [aggregator]
-        socket_addr = "{place.address}"
-        [reporters.stream]
-        interval = 0.1
-        path = "{place.folder}/report"
-    """)
+    aggregating = place.supervise(SUPERVISED.format(place=place))
     worker = place.run(PROGRAM.partition("with aggregator")[0] + "work(3)")
     assert (worker.ended(), worker.said()) == (0, "")
     seen = place.report().await_last({"served.value": 3, "queue.peak": None})
     aggregating.terminated()
 
     assert seen == {"served.value": 3, "queue.peak": None}
-    assert [line for line in aggregating.lines() if "'peak'" in line] == [
-        line for line in aggregating.lines() if "leaves out all series of the kind" in line
-    ]
     assert aggregating.said().count("leaves out all series of the kind 'peak'") == 1
+
+
+PLUGIN = """
+import tests.kinds.peak
+from tapes.plugins import hookimpl
+
+@hookimpl
+def tapes_formats():
+    return {}
+"""
+
+
+def test_an_aggregator_knows_the_kinds_of_plugins(place: Place) -> None:
+    """Their modules are imported before the first reporter is made, and so is what they import."""
+    (place.folder / "peaks_plugin.py").write_text(PLUGIN)
+    about = place.folder / "peaks-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: peaks\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[tapes]\npeaks = peaks_plugin\n")
+    path = os.pathsep.join([str(place.folder), *filter(None, sys.path)])
+    aggregating = place.supervise(SUPERVISED.format(place=place), PYTHONPATH=path)
+    worker = place.run(PROGRAM.partition("with aggregator")[0] + "work(3)")
+    assert (worker.ended(), worker.said()) == (0, "")
+    seen = place.report().await_last({"served.value": 3, "queue.peak": 3})
+    aggregating.terminated()
+
+    assert seen == {"served.value": 3, "queue.peak": 3}
+    assert aggregating.said() == ""
 
 
 def test_a_kind_without_folds_says_so() -> None:
