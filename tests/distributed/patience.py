@@ -27,7 +27,7 @@ SECONDS: Dict[str, Dict[str, Any]] = {
     "tapes.process.termination": {"EXIT_TIMEOUT": 40.0},
     "tapes.distributed.link": {"FAREWELL": 30.0, "_SILENT": 20.0},
     "tapes.distributed.connection": {"_AGAIN": (0.05, 0.1)},
-    "tapes.distributed.service": {"REPORTING": 20.0, "_CATCHING_UP": (2.5, 20.0)},
+    "tapes.distributed.service": {"ORPHANED": 18.0, "REPORTING": 20.0, "_CATCHING_UP": (2.5, 20.0)},
     "tapes.distributed.driving": {"REPORTING": 20.0},
     "tapes.distributed.fates": {"PARTING": 6.0, "ORPHANED": 18.0},
     "tapes.distributed.succession": {"_LEAVING": 30.0, "_UNKNOWN": 10.0, "_FRESH": 60.0},

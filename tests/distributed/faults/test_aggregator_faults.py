@@ -11,9 +11,7 @@ import time
 import pytest
 
 from tapes.distributed.registry import RegistryAggregator
-from tapes.errors import ReporterError
 from tapes.reporting.http import HTTPReporter
-from tapes.testing import MemoryReporter
 from tests.distributed.faults.events import Picture
 from tests.distributed.faults.processes import Site, Watcher, await_writing, resident, stats_at
 from tests.servers.processes import free_port, until
@@ -267,23 +265,6 @@ def test_a_second_aggregator_at_a_port_is_refused(site: Site) -> None:
     assert len(refusal.splitlines()) == 1
 
 
-def test_a_second_aggregator_is_refused_in_the_program_that_starts_it(site: Site) -> None:
-    """`start()` raises, of both kinds, and leaves nothing behind that would be in the way of others."""
-    aggregator = site.aggregator()
-    aggregator.start()
-    second = RegistryAggregator(MemoryReporter(1), aggregator.address)
-
-    for fork in (True, False):
-        with pytest.raises(ReporterError, match=rf"There is an aggregator .process {aggregator.process.pid}."):
-            second.start(fork)
-    aggregator.stop()
-    with second:
-        pid = second.pid
-
-    assert pid is not None
-    assert list(site.folder.glob("a*")) == sorted(site.folder.glob("aggregator*"))
-
-
 def test_what_a_killed_aggregator_leaves_behind_is_in_nobodys_way(site: Site) -> None:
     """The next one takes the place of the socket and the lock of one that was killed, for its user alone."""
     aggregator = site.aggregator()
@@ -292,15 +273,13 @@ def test_what_a_killed_aggregator_leaves_behind_is_in_nobodys_way(site: Site) ->
     worker.record(10)
     assert aggregator.await_picture(site.recorded) == site.recorded
 
-    left = []
-    for _ in range(2):
-        aggregator.kill()
-        left.append(sorted(path.name for path in site.folder.glob("a*") if path.suffix != ".toml"))
-        aggregator.start()
-        worker.record(10)
-        assert aggregator.await_picture(site.recorded) == site.recorded
+    aggregator.kill()
+    left = sorted(path.name for path in site.folder.glob("a*") if path.suffix != ".toml")
+    aggregator.start()
+    worker.record(10)
 
-    assert left == 2 * [["a", "a.lock"]]
+    assert aggregator.await_picture(site.recorded) == site.recorded
+    assert left == ["a", "a.lock"]
     assert stat.S_IMODE(aggregator.socket.stat().st_mode) == 0o600
 
 

@@ -123,17 +123,27 @@ class Place:
 
         Return when workers can connect, or when it has ended: workers that do not live for long do not wait for it.
         """
-        self._started += 1
-        path = self.folder / f"aggregator{self._started}.toml"
-        path.write_text(textwrap.dedent(config))
-        command = [sys.executable, "-m", "tests.distributed.patience", "--config", str(path), *arguments]
-        program = self.command(command, environment)
+        program = self.command([*self.configured(config), *arguments], environment)
         address = re.search('^ *socket_addr = "(.+)"', config, re.MULTILINE)
         until(
             lambda: not program.running or (address and "--check" not in arguments and listens(address.group(1))),
             "the aggregator works",
         )
         return program
+
+    def config(self, options: str = "", *, address: str = "", report: str = "report", interval: float = 0.1) -> str:
+        """Return the file of an aggregator that writes reports. The options are further lines of its table."""
+        return (
+            f'[aggregator]\nsocket_addr = "{address or self.address}"\n{options}\n'
+            f'[reporters.stream]\ninterval = {interval}\npath = "{self.folder / report}"\n'
+        )
+
+    def configured(self, config: str) -> List[str]:
+        """Return the command that runs an aggregator with `config` as the content of its file."""
+        self._started += 1
+        path = self.folder / f"aggregator{self._started}.toml"
+        path.write_text(textwrap.dedent(config))
+        return [sys.executable, "-m", "tests.distributed.patience", "--config", str(path)]
 
     def module(self, *arguments: str, **environment: str) -> Program:
         """Start `python -m tapes.distributed`."""
@@ -157,6 +167,12 @@ class Place:
     def await_note(self, name: str) -> None:
         """Wait until a program has said something."""
         until((self.folder / name).exists, f"{name} is noted")
+
+    def pid(self) -> int:
+        """Return the number of a process, once a program has written it to the file `pid`."""
+        file = self.folder / "pid"
+        until(lambda: file.exists() and file.read_text(), "it has been started")
+        return int(file.read_text())
 
 
 def listens(address: str) -> bool:

@@ -36,12 +36,6 @@ fates.PARTING = fates.ORPHANED = 0.3  # where no signal has gone to the workers 
 """
 
 
-def aggregator_pid(place: Place) -> int:
-    """Return the number of the process of the aggregator."""
-    until(lambda: (place.folder / "pid").exists() and (place.folder / "pid").read_text(), "it has been started")
-    return int((place.folder / "pid").read_text())
-
-
 @pytest.mark.parametrize(
     "end",
     ["sys.exit()", "os._exit(0)", "os.kill(os.getpid(), signal.SIGTERM)", "os.kill(os.getpid(), signal.SIGKILL)"],
@@ -57,7 +51,7 @@ join(*children)
 """)
     program.ended()
 
-    assert not is_there(aggregator_pid(place))
+    assert not is_there(place.pid())
     assert place.report().last("served.value") == {"served.value": 33}
     assert len(place.report().documents()) == 2, "the first report and the last"
     assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
@@ -88,7 +82,7 @@ idle()
     program.signal(number)
     program.ended()
 
-    assert not is_there(aggregator_pid(place))
+    assert not is_there(place.pid())
     assert place.report().last("served.value") == {"served.value": 33}
     assert program.said() == ""
 
@@ -142,18 +136,12 @@ idle()
         **HASTY,
     )
     place.await_note("all.work")
-    pid = aggregator_pid(place)
+    pid = place.pid()
     program.signal(signal.SIGKILL)
     began = time.monotonic()
     until(lambda: not is_there(pid), "it has left")
     took = time.monotonic() - began
-    second = place.supervise(f"""
-        [aggregator]
-        socket_addr = "{place.address}"
-        [reporters.stream]
-        interval = 0.1
-        path = "{place.folder}/second"
-    """)
+    second = place.supervise(place.config(report="second"))
     seen = place.report("second").await_last({"served.value": 3})
     place.note("end")
     program.ended()
@@ -230,7 +218,7 @@ join(pid)
     program.pause()
     place.note("stopped")
     seen = place.report().await_last({"served.value": 11})
-    there = is_there(aggregator_pid(place))
+    there = is_there(place.pid())
     program.resume()
     place.note("seen")
     status = program.ended()
@@ -298,39 +286,6 @@ def test_ctrl_c_that_its_parent_survives_does_not_end_it(place: Place) -> None:
 
     assert seen == {"served.value": 3}
     assert (status, program.lines()) == (0, ["True", "True"])
-
-
-def test_an_aggregator_that_was_killed_can_be_started_again(place: Place) -> None:
-    """Its parent sees that it is gone, no zombie is left of it, and another one is told everything by live workers."""
-    program = place.run("""
-        registry = worker_registry()
-        registry.connect()
-        registry.counter("served").increment(5)
-        aggregating = aggregator()
-        aggregating.start()
-        first = aggregating.pid
-        noted("seen")
-        os.kill(first, signal.SIGKILL)
-        until(lambda: aggregating.pid is None, "it has ended")
-        try:
-            os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            print("no children")
-        registry.counter("served").increment(5)
-        aggregating.start()
-        print(aggregating.pid not in (None, first))
-        noted("seen.again")
-        registry.close()
-        aggregating.stop()
-    """)
-    seen = place.report().await_last({"served.value": 5})
-    place.note("seen")
-    seen_again = place.report().await_last({"served.value": 10})
-    place.note("seen.again")
-    status = program.ended()
-
-    assert [seen, seen_again] == [{"served.value": 5}, {"served.value": 10}]
-    assert (status, program.lines()) == (0, ["no children", "True"])
 
 
 def test_ignored_signals_stay_ignored(place: Place) -> None:

@@ -130,7 +130,7 @@ def test_it_can_be_started_again_here(place: Place) -> None:
     registry.connect()
 
     totals = []
-    for _ in range(3):
+    for _ in range(2):
         thread = threading.Thread(target=aggregator.start, args=(False,))
         served.increment(5)
         thread.start()
@@ -141,7 +141,7 @@ def test_it_can_be_started_again_here(place: Place) -> None:
         totals.append(place.report().last("served.value"))
     registry.close(1)
 
-    assert totals == [{"served.value": 5}, {"served.value": 10}, {"served.value": 15}]
+    assert totals == [{"served.value": 5}, {"served.value": 10}]
 
 
 def test_stop_before_start_is_no_stop_of_the_next(place: Place) -> None:

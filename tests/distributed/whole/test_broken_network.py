@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from tests.distributed.whole.programs import Place
 from tests.servers.network import OtherMachine
 from tests.servers.processes import free_port, until
@@ -26,14 +24,8 @@ def test_a_worker_notices_that_the_network_has_gone_and_tells_all_when_it_is_bac
     """It says so in one line while nothing arrives, connects again by itself, and nothing is lost."""
     with OtherMachine() as machine:
         address, report = f"tcp://{machine.host}:{free_port()}", place.report()
-        config = place.folder / "aggregator.toml"
-        config.write_text(
-            f'[aggregator]\nsocket_addr = "{address}"\ninsecure = true\n'
-            f'[reporters.stream]\ninterval = 0.1\npath = "{report.path}"\n'
-        )
-        aggregator = place.command(
-            [*machine.inside, sys.executable, "-m", "tapes.distributed", "--config", str(config)], {}
-        )
+        config = place.config("insecure = true", address=address)
+        aggregator = place.command([*machine.inside, *place.configured(config)], {})
         worker = place.run(WORKER, address)
         before = report.await_last({"served.value": 3})
         machine.hide()

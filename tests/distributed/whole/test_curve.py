@@ -34,13 +34,8 @@ class Hub:
         self._place = place
         self.address = f"tcp://{machine.host}:{free_port()}"
         self.report = place.report()
-        config = place.folder / "hub.toml"
-        config.write_text(
-            f'[aggregator]\nsocket_addr = "{self.address}"\n{options}\n'
-            f'[reporters.stream]\ninterval = 0.1\npath = "{self.report.path}"\n'
-        )
-        command = [*machine.inside, sys.executable, "-m", "tapes.distributed", "--config", str(config)]
-        self.process = place.command(command, {})
+        config = place.config(options, address=self.address)
+        self.process = place.command([*machine.inside, *place.configured(config)], {})
 
     def worker(self, folder: Union[str, Path], count: int) -> Program:
         """Start a worker on this machine, with the keys in a folder or, if that is empty, without any."""
@@ -168,7 +163,7 @@ def test_workers_of_both_machines_are_one_picture(place: Place, machine: OtherMa
     """
     here = place.run(script, hub.address, str(folder))
     path = place.folder / "there.py"
-    path.write_text((place.folder / "program1.py").read_text())
+    path.write_text(next(place.folder.glob("program*.py")).read_text())
     there = place.command([*machine.inside, sys.executable, str(path), hub.address, str(folder)], {})
     expected = {"served.value": 4000, "latency.count": 4000, "latency.sum": 6000, "stock.value": 6, WORKERS: 4}
     seen = hub.report.await_last(expected)

@@ -61,10 +61,9 @@ class Chain:
         """Start both. `kept` gives each a file for its state."""
         self.place = place
         self.site_address = f"tcp://127.0.0.1:{free_port()}" if way == "tcp" else f"ipc://{place.folder}/site"
-        state = {level: f'state_path = "{place.folder}/{level}.state"\n' if kept else "" for level in LEVELS}
+        state = {level: f'state_path = "{place.folder}/{level}.state"' if kept else "" for level in LEVELS}
         self._configs = {
-            level: f'[aggregator]\nsocket_addr = "{address}"\ninsecure = true\n{state[level]}'
-            f'[reporters.stream]\ninterval = 0.1\npath = "{place.folder}/{level}.report"\n'
+            level: place.config(f"insecure = true\n{state[level]}", address=address, report=f"{level}.report")
             for level, address in (("site", self.site_address), ("host", place.address))
         }
         self._configs["host"] += (
@@ -272,13 +271,7 @@ def test_two_containers_of_one_machine_are_two_hosts(place: Place) -> None:
     """Each with processes and files of its own, and an aggregator at the same path: the site tells them apart."""
     if os.geteuid() != 0:
         missing("only root can make a namespace of processes: run the tests as root")
-    place.supervise(f"""
-        [aggregator]
-        socket_addr = "ipc://{place.folder}/site"
-        [reporters.stream]
-        interval = 0.1
-        path = "{place.folder}/site.report"
-    """)
+    place.supervise(place.config(address=f"ipc://{place.folder}/site", report="site.report"))
     private = place.folder / "private"
     private.mkdir()
     path = place.folder / "container.py"

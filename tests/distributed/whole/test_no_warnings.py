@@ -107,12 +107,9 @@ def test_workers_and_aggregator_leave_nothing_to_warn_of(place: Place, script: s
 
 def test_the_command_line_leaves_nothing_to_warn_of(place: Place) -> None:
     """The same holds under a supervisor, with the state kept and by worker."""
-    path = place.folder / "aggregator.toml"
-    path.write_text(
-        f'[aggregator]\nsocket_addr = "{place.address}"\nstate_path = "{place.folder}/state"\nby_worker = true\n'
-        f'[reporters.stream]\ninterval = 0.1\npath = "{place.folder}/report"\n[reporters.tornado-http]\nport = 0\n'
-    )
-    program = place.command([sys.executable, *STRICT, "-m", "tapes.distributed", "--config", str(path)], {})
+    config = place.config(f'state_path = "{place.folder}/state"\nby_worker = true')
+    python, *arguments = place.configured(f"{config}[reporters.tornado-http]\nport = 0\n")
+    program = place.command([python, *STRICT, *arguments], {})
     until((place.folder / "a").exists, "workers can connect")
     workers = place.run(f"{WORK}\njoin(*[forked(work) for _ in range(3)])", options=STRICT)
     statuses = [workers.ended()]

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Tuple
 
@@ -148,9 +147,7 @@ def test_the_first_reporter_of_tornado_needs_another_start(place: Place) -> None
 
 def test_sighup_that_is_ignored_stays_ignored(place: Place) -> None:
     """Under nohup it neither ends the aggregator nor has it read anything."""
-    path = place.folder / "aggregator1.toml"
-    path.write_text(config(place, "before"))
-    command = [sys.executable, "-m", "tapes.distributed", "--config", str(path)]
+    command = place.configured(config(place, "before"))
     program = place.command(["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command], {})
     until(place.report("before").documents, "it works")
     reload(place, program, "[nonsense")
@@ -193,20 +190,15 @@ def test_a_key_that_is_removed_lets_nobody_in(place: Place, forked: bool) -> Non
 def start(place: Place, folder: Path, address: str, forked: bool) -> Tuple[Program, int]:
     """Start an aggregator, and return its program and its process."""
     if not forked:
-        program = place.supervise(
-            f'[aggregator]\nsocket_addr = "{address}"\nkeys = "{folder}"\n'
-            f'[reporters.stream]\ninterval = 0.1\npath = "{place.folder}/report"\n'
-        )
+        program = place.supervise(place.config(f'keys = "{folder}"', address=address))
         return program, program.pid
     program = place.run(
         """
         aggregating = aggregator(address=sys.argv[1], keys=sys.argv[2])
         aggregating.start()
-        (FOLDER / "pid.new").write_text(str(aggregating.pid))
-        (FOLDER / "pid.new").rename(FOLDER / "pid")
+        (FOLDER / "pid").write_text(str(aggregating.pid))
         idle()
         """,
         *(address, str(folder)),
     )
-    place.await_note("pid")
-    return program, int((place.folder / "pid").read_text())
+    return program, place.pid()

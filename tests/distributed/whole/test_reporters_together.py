@@ -117,13 +117,7 @@ def config(outlets: Outlets, address: str) -> str:
 def site(place: Place) -> str:
     """Run another aggregator, and return its address."""
     address = f"ipc://{place.folder}/site"
-    place.supervise(f"""
-        [aggregator]
-        socket_addr = "{address}"
-        [reporters.stream]
-        interval = 0.1
-        path = "{place.folder}/site.report"
-    """)
+    place.supervise(place.config(address=address, report="site.report"))
     return address
 
 

@@ -50,12 +50,6 @@ with RegistryAggregator([stream(HOUR, name="second"), HTTPReporter(int(sys.argv[
 """
 
 
-def aggregator_pid(place: Place) -> int:
-    """Return the number of the process of the first aggregator."""
-    until(lambda: (place.folder / "pid").exists() and (place.folder / "pid").read_text(), "it has been started")
-    return int((place.folder / "pid").read_text())
-
-
 @pytest.mark.parametrize(
     ("before", "after"),
     [("", ""), ('state_path=FOLDER / "state"', 'state_path=FOLDER / "state"'), ("", 'state_path=FOLDER / "state"')],
@@ -67,7 +61,7 @@ def test_a_program_that_was_killed_can_be_started_again_at_once(place: Place, be
     parent = f"OPTIONS = dict({before})\n" + PARENT.replace("idle()", f"{STAYING}idle()")
     killed = place.run(parent, port, place.address)
     place.await_note("stays")
-    os.kill(aggregator_pid(place), signal.SIGINT)  # from now on it waits long for workers that have got one, too
+    os.kill(place.pid(), signal.SIGINT)  # from now on it waits long for workers that have got one, too
     killed.signal(signal.SIGKILL)
     again = place.run(f"OPTIONS = dict({after})\n{CHILD}", port)
     status = again.ended()
@@ -96,7 +90,7 @@ idle()
         *(str(ports[0]), f"tcp://127.0.0.1:{ports[1]}"),
     )
     place.await_note("stays")
-    pid = aggregator_pid(place)
+    pid = place.pid()
     os.kill(pid, signal.SIGINT)  # from now on it waits long for workers that have got one, too
     program.signal(signal.SIGKILL)
     until(lambda: not any(listens(f"tcp://127.0.0.1:{port}") for port in ports), "the ports are free")
@@ -170,7 +164,7 @@ with RegistryAggregator([stream(name="second"), HTTPReporter(int(sys.argv[1]))],
     )
     place.await_note("started")
     before = place.report().await_last({"served.value": 25})
-    pid = aggregator_pid(place)
+    pid = place.pid()
     program.signal(signal.SIGTERM)
     until(lambda: not is_there(pid), "the old one has left")
     after = place.report("second").await_last({"served.value": 25})

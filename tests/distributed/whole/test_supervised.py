@@ -6,11 +6,10 @@ import os
 import signal
 import socket
 import sys
-from typing import List
 
 import pytest
 
-from tests.distributed.whole.programs import Figures, Place
+from tests.distributed.whole.programs import Place
 from tests.servers.processes import until
 
 CONFIG = """
@@ -37,112 +36,6 @@ def config(place: Place) -> str:
     return CONFIG.format(address=place.address, folder=place.folder)
 
 
-def test_help(place: Place) -> None:
-    """It says what the command does, shows a config, and names the other command."""
-    program = place.module("--help")
-    status = program.ended()
-
-    assert status == 0
-    for part in (
-        "--config FILE",
-        "--check",
-        "[aggregator]",
-        "[reporters.",
-        "keygen DIR",
-        "TAPES_CONFIG",
-        "exit status",
-    ):
-        assert part in program.said(), program.said()
-
-
-def test_the_example_of_its_help_is_a_config(place: Place) -> None:
-    """What the help shows can be run as it is."""
-    lines = place.module("--help")
-    lines.ended()
-    example = [line[4:] for line in lines.lines() if line.startswith("    ") and not line.startswith("     ")]
-    program = place.supervise("\n".join(example), "--check")
-    status = program.ended()
-
-    assert status == 0, program.said()
-    assert "[aggregator]" in example
-
-
-def test_check_starts_nothing(place: Place) -> None:
-    """A config without a fault is said to be right, and no file, socket or report has been made."""
-    before = sorted(path.name for path in place.folder.iterdir())
-    program = place.supervise(config(place), "--check")
-    status = program.ended()
-    after = sorted(
-        path.name for path in place.folder.iterdir() if path.name not in (program.log.name, "aggregator1.toml")
-    )
-
-    assert status == 0
-    assert " is valid" in program.said()
-    assert after == before
-
-
-@pytest.mark.parametrize("arguments", [["--check"], []], ids=["check", "run"])
-def test_all_faults_of_a_config_are_listed(place: Place, arguments: List[str]) -> None:
-    """One line each, with its key, and nothing is started."""
-    program = place.supervise(
-        f"""
-        nonsense = 1
-
-        [aggregator]
-        socket_addr = "tcp://10.0.0.1:1"
-        by_worker = "yes"
-        leese = 3
-
-        [reporters.stream]
-        interval = "often"
-        path = "{place.folder}/report"
-
-        [reporters.http]
-        port = 8889
-        hots = "x"
-
-        [reporters.statsq]
-        """,
-        *arguments,
-    )
-    status = program.ended()
-
-    assert status == 1
-    for part in (
-        "nonsense",
-        "aggregator.by_worker",
-        "aggregator.leese",
-        "reporters.stream.interval",
-        "reporters.http.hots",
-    ):
-        assert part in program.said(), program.said()
-    assert "reporters.statsq" in program.said()
-    assert "Traceback" not in program.said()
-    assert not (place.folder / "report").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "part"),
-    [
-        ('socket_addr = "tcp://10.0.0.1:1"', "keygen DIR"),
-        ("lease = 0", "lease"),
-        ("lease = -1.5", "lease"),
-        ('socket_addr = "here"', "tcp://HOST:PORT"),
-        ('keys = "/nowhere"', "/nowhere"),
-        ("socket_addr = 5", "aggregator.socket_addr"),
-    ],
-)
-def test_values_that_cannot_be_are_faults_of_their_table(place: Place, options: str, part: str) -> None:
-    """What only the constructor knows to be wrong is said in the same way."""
-    program = place.supervise(f"[aggregator]\n{options}\n[reporters.stream]\ninterval = 1\n", "--check")
-    status = program.ended()
-
-    assert status == 1
-    assert "aggregator" in program.said()
-    assert part in program.said()
-    assert "Traceback" not in program.said()
-
-
 def test_a_process_without_standard_output_says_nothing(place: Place) -> None:
     """A daemon that has closed it gets the same exit status."""
     path = place.folder / "aggregator.toml"
@@ -155,108 +48,6 @@ def test_a_process_without_standard_output_says_nothing(place: Place) -> None:
     ]
 
     assert statuses == [0, 1]
-
-
-def test_an_aggregator_without_reporters_is_a_fault(place: Place) -> None:
-    """Nobody would ever see what it merges."""
-    program = place.supervise("[aggregator]\n", "--check")
-    status = program.ended()
-
-    assert status == 1
-    assert program.said().count("reporters: ") == 1
-    assert "nobody would see what is merged" in program.said()
-
-
-def test_an_aggregator_is_no_table(place: Place) -> None:
-    """A value in the place of the table is said to be none."""
-    program = place.supervise('aggregator = "ipc://x"\n[reporters.stream]\ninterval = 1\n', "--check")
-    status = program.ended()
-
-    assert status == 1
-    assert "aggregator" in program.said()
-    assert "not a table" in program.said()
-
-
-def test_the_table_of_an_aggregator_is_no_business_of_configure(place: Place) -> None:
-    """Who gives such a config to `tapes.configure` is told what it is for."""
-    path = place.folder / "tapes.toml"
-    path.write_text(config(place))
-    program = place.run(
-        """
-        import tapes
-        from tapes.errors import ConfigError
-
-        try:
-            tapes.configure(sys.argv[1])
-        except ConfigError as error:
-            print(error)
-    """,
-        str(path),
-    )
-    status = program.ended()
-
-    assert status == 0
-    assert "python -m tapes.distributed --config FILE" in program.said()
-
-
-def test_a_missing_file(place: Place) -> None:
-    """It is named, in one line."""
-    program = place.module("--config", f"{place.folder}/nowhere.toml")
-    status = program.ended()
-
-    assert status == 1
-    assert "nowhere.toml" in program.said()
-    assert "Traceback" not in program.said()
-
-
-def test_no_file_at_all(place: Place) -> None:
-    """Without `--config` and TAPES_CONFIG it says how to give one."""
-    program = place.module(TAPES_CONFIG="")
-    status = program.ended()
-
-    assert status == 1
-    assert "TAPES_CONFIG" in program.said() or "--config" in program.said()
-    assert "Traceback" not in program.said()
-
-
-def test_a_file_that_is_no_toml(place: Place) -> None:
-    """It is named, with the place of the fault."""
-    program = place.supervise("[aggregator\n")
-    status = program.ended()
-
-    assert status == 1
-    assert "aggregator1.toml" in program.said()
-    assert "Traceback" not in program.said()
-
-
-def test_the_file_may_be_named_by_the_environment(place: Place) -> None:
-    """TAPES_CONFIG is what `tapes.configure` reads, too."""
-    path = place.folder / "aggregator.toml"
-    path.write_text(config(place))
-    program = place.module("--check", TAPES_CONFIG=str(path))
-    status = program.ended()
-
-    assert (status, " is valid" in program.said()) == (0, True)
-
-
-def test_the_file_may_be_a_pyproject(place: Place) -> None:
-    """With the same tables below [tool.tapes]."""
-    path = place.folder / "pyproject.toml"
-    path.write_text(config(place).replace("[aggregator]", "[tool.tapes.aggregator]").replace("[rep", "[tool.tapes.rep"))
-    program = place.module("--config", str(path), "--check")
-    status = program.ended()
-
-    assert status == 0, program.said()
-
-
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["nonsense"], ["--conf", "x"], ["keygen"]], ids=" ".join)
-def test_unknown_arguments(place: Place, arguments: List[str]) -> None:
-    """They are refused with the usage and status 2."""
-    program = place.module(*arguments)
-    status = program.ended()
-
-    assert status == 2
-    assert "usage: python -m tapes.distributed" in program.said()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -274,24 +65,6 @@ def test_signals_end_it_with_a_last_report(place: Place, number: signal.Signals)
     assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
 
 
-def test_its_state_outlives_it(place: Place) -> None:
-    """With `state_path` what workers that are gone had counted is there again after a restart, or a kill."""
-    totals: List[Figures] = []
-    for end in (signal.SIGTERM, signal.SIGKILL):
-        program = place.supervise(config(place))
-        until(lambda: (place.folder / "a").exists(), "it is there")
-        place.run(WORKER).ended()
-        program.signal(end)
-        program.ended()
-        place.report().path.unlink(missing_ok=True)
-        last = place.supervise(config(place))
-        totals.append(place.report().await_last({"served.value": 7 * (len(totals) + 1)}))
-        last.terminated()
-        place.report().path.unlink()
-
-    assert totals == [{"served.value": 7}, {"served.value": 14}]
-
-
 def test_a_start_that_fails_ends_with_one_line(place: Place) -> None:
     """A port that is taken: status 1, the reason, no traceback, and nothing left behind."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -303,21 +76,6 @@ def test_a_start_that_fails_ends_with_one_line(place: Place) -> None:
     assert str(port) in program.said()
     assert "Traceback" not in program.said()
     assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
-
-
-def test_a_second_one_is_refused(place: Place) -> None:
-    """It says who is there, and the first goes on."""
-    first = place.supervise(config(place))
-    until(place.report().documents, "it works")
-    second = place.supervise(config(place).replace("/report", "/other").replace("/state", "/other-state"))
-    status = second.ended()
-    place.run(WORKER).ended()
-
-    assert status == 1
-    assert f"process {first.pid}" in second.said()
-    assert "Traceback" not in second.said()
-    assert first.terminated() == 0
-    assert place.report().last("served.value") == {"served.value": 7}
 
 
 def test_two_may_not_share_a_state(place: Place) -> None:

@@ -296,12 +296,7 @@ def test_ctrl_c_twice_does_no_harm(place: Place, terminals: Terminals) -> None:
 
 def test_ctrl_c_ends_the_command_line(place: Place, terminals: Terminals) -> None:
     """`python -m tapes.distributed` in the foreground ends with status 0, a last report and nothing on the terminal."""
-    config = place.folder / "aggregator.toml"
-    config.write_text(
-        f'[aggregator]\nsocket_addr = "{place.address}"\n'
-        f'[reporters.stream]\ninterval = 3600\npath = "{place.folder}/report"\n'
-    )
-    terminal = terminals.command([sys.executable, "-m", "tapes.distributed", "--config", str(config)])
+    terminal = terminals.command(place.configured(place.config(interval=3600)))
     until((place.folder / "a").exists, "workers can connect")
     worker = place.run("""
         registry = worker_registry()
@@ -319,12 +314,7 @@ def test_ctrl_c_ends_the_command_line(place: Place, terminals: Terminals) -> Non
 
 def test_ctrl_c_before_it_is_ready(place: Place, terminals: Terminals) -> None:
     """Whenever in its start Ctrl-C comes, the command line ends with nothing left behind."""
-    config = place.folder / "aggregator.toml"
-    config.write_text(
-        f'[aggregator]\nsocket_addr = "{place.address}"\nstate_path = "{place.folder}/state"\n'
-        f'[reporters.stream]\ninterval = 3600\npath = "{place.folder}/report"\n'
-    )
-    command = [sys.executable, "-m", "tapes.distributed", "--config", str(config)]
+    command = place.configured(place.config(f'state_path = "{place.folder}/state"', interval=3600))
     for _ in range(2):  # the second one catches up with the first
         terminal = terminals.command(command)
         until((place.folder / "a").exists, "it has begun")
@@ -351,12 +341,7 @@ def test_a_terminal_that_is_closed_ends_everything(place: Place, terminals: Term
 
 def foreground(place: Place, terminals: Terminals) -> Terminal:
     """Run the command line in the foreground, and return when it has counted something."""
-    config = place.folder / "aggregator.toml"
-    config.write_text(
-        f'[aggregator]\nsocket_addr = "{place.address}"\n'
-        f'[reporters.stream]\ninterval = 3600\npath = "{place.folder}/report"\n'
-    )
-    terminal = terminals.command([sys.executable, "-m", "tapes.distributed", "--config", str(config)])
+    terminal = terminals.command(place.configured(place.config(interval=3600)))
     until(place.report().documents, "it works")
     worker = place.run("""
         registry = worker_registry()
@@ -379,8 +364,8 @@ def test_a_terminal_that_is_closed_ends_the_command_line(place: Place, terminals
 def test_sighup_from_elsewhere_ends_nothing_that_runs_in_a_terminal(place: Place, terminals: Terminals) -> None:
     """The terminal is there, so somebody wants the config to be read anew."""
     terminal = foreground(place, terminals)
-    config = place.folder / "aggregator.toml"
-    config.write_text(config.read_text().replace("/report", "/other"))
+    (config,) = place.folder.glob("*.toml")
+    config.write_text(place.config(report="other"))
     terminal.hang_up()
     seen = place.report("other").await_last({"served.value": 7})
     terminal.press(CTRL_C)

@@ -27,19 +27,10 @@ served.increment(1)
 atexit.register(lambda: (FOLDER / "exits").write_text(str(time.monotonic())))
 """
 
-AGGREGATOR = """
-    [aggregator]
-    socket_addr = "{address}"
-    insecure = true
-    [reporters.stream]
-    interval = 0.1
-    path = "{folder}/report"
-"""
 
-
-def supervise(place: Place, address: str) -> Program:
+def supervise(place: Place, address: str = "") -> Program:
     """Run an aggregator."""
-    return place.supervise(AGGREGATOR.format(address=address, folder=place.folder))
+    return place.supervise(place.config("insecure = true", address=address))
 
 
 def exit_took(place: Place, worker: Program) -> float:
@@ -73,7 +64,7 @@ def test_an_aggregator_that_is_gone_holds_up_no_exit(place: Place, way: str, end
 
 def test_an_aggregator_that_takes_nothing_any_more_holds_up_no_exit(place: Place) -> None:
     """Although what a worker has to tell fills every buffer on the way to one that stands still, it exits in time."""
-    supervised = supervise(place, place.address)
+    supervised = supervise(place)
     worker = place.run(
         """
         registry = worker_registry(interval=0.01)
@@ -119,7 +110,7 @@ def test_several_registries_share_the_deadline(place: Place) -> None:
 
 def test_close_returns_when_its_time_is_over(place: Place) -> None:
     """`close(timeout)` waits so long at most, and what has not been told can be told after another `connect()`."""
-    supervised = supervise(place, place.address)
+    supervised = supervise(place)
     worker = place.run("""
         registry = worker_registry()
         served = registry.counter("served")
@@ -152,16 +143,15 @@ def test_close_returns_when_its_time_is_over(place: Place) -> None:
     assert last == {"served.value": 111}
 
 
-@pytest.mark.parametrize("end", ["sys.exit()", "raise ValueError('on purpose')", "os.kill(os.getpid(), signal.SIGINT)"])
-def test_however_a_worker_comes_to_its_end_nothing_is_missing(place: Place, end: str) -> None:
-    """An exit, an error and Ctrl-C: the interpreter exits, and everything has been told."""
-    supervise(place, place.address)
-    worker = place.run(f"""
+def test_a_worker_that_ctrl_c_ends_loses_nothing(place: Place) -> None:
+    """The interpreter exits, and everything has been told."""
+    supervise(place)
+    worker = place.run("""
         registry = worker_registry(interval=HOUR)
         registry.connect()
         registry.counter("served").increment(7)
         registry.timer("latency").update(1)
-        {end}
+        os.kill(os.getpid(), signal.SIGINT)
     """)
     worker.ended()
     last = place.report().await_last({"served.value": 7, "latency.count": 1})
@@ -173,7 +163,7 @@ def test_however_a_worker_comes_to_its_end_nothing_is_missing(place: Place, end:
 @pytest.mark.parametrize("way", ["exit", "fork", "spawn"])
 def test_a_worker_with_much_to_tell_at_its_end_loses_nothing(place: Place, way: str) -> None:
     """A last report of many series, in frames of more than a hundred kilobytes, is told as any other."""
-    supervise(place, place.address)
+    supervise(place)
     worker = place.run(f"""
         registry = worker_registry(interval=HOUR)
         names = [f"shop.{{'x' * 100}}.{{number}}" for number in range(3_000)]
@@ -204,28 +194,9 @@ def test_a_worker_with_much_to_tell_at_its_end_loses_nothing(place: Place, way: 
     assert last == expected
 
 
-def test_a_worker_that_handles_sigterm_loses_nothing(place: Place) -> None:
-    """A handler that exits is enough."""
-    supervise(place, place.address)
-    worker = place.run("""
-        registry = worker_registry(interval=HOUR)
-        registry.connect()
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-        registry.counter("served").increment(7)
-        note("works")
-        idle()
-    """)
-    place.await_note("works")
-    status = worker.terminated()
-    last = place.report().await_last({"served.value": 7})
-
-    assert (status, worker.said()) == (0, "")
-    assert last == {"served.value": 7}
-
-
 def test_a_worker_that_never_stops_recording_exits_all_the_same(place: Place) -> None:
     """Threads that record while the interpreter exits do not keep the last report from coming to its end."""
-    supervise(place, place.address)
+    supervise(place)
     worker = place.run("""
         registry = worker_registry(interval=0.01)
         served = registry.counter("served")

@@ -252,14 +252,7 @@ def test_the_gauges_of_a_container_that_is_killed_end_with_the_lease(place: Plac
     """Of a worker whose number means nothing to the aggregator the value counts until the lease is over, not longer."""
     if os.geteuid() != 0:
         missing("only root can make a namespace of processes: run the tests as root")
-    supervised = place.supervise(f"""
-        [aggregator]
-        socket_addr = "{place.address}"
-        lease = 1.0
-        [reporters.stream]
-        interval = 0.05
-        path = "{place.folder}/report"
-    """)
+    supervised = place.supervise(place.config("lease = 1.0"))
     path = place.folder / "worker.py"
     path.write_text(f"""{PREAMBLE}
 registry = worker_registry()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
@@ -14,7 +12,6 @@ from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.distributed.reporter import ZmqReporter
 from tapes.errors import ReporterOptionError
 from tapes.reporting.stream import ThreadedStreamReporter
-from tests.distributed.whole.programs import Place
 
 Make = Callable[..., object]
 
@@ -164,101 +161,3 @@ def test_addresses_that_cannot_be_are_refused(make: Make, address: object) -> No
 
     assert repr(address) in str(caught.value)
     assert "tcp://" in str(caught.value)
-
-
-@pytest.mark.parametrize("section", ["aggregator", "reporters.zmq"])
-@pytest.mark.parametrize(
-    ("options", "right"),
-    [
-        ('socket_addr = "tcp://10.0.0.1:5550"', False),
-        ('socket_addr = "tcp://10.0.0.1:5550"\ninsecure = false', False),
-        ('socket_addr = "tcp://10.0.0.1:5550"\ninsecure = true', True),
-        ('socket_addr = "tcp://10.0.0.1:5550"\nkeys = "{keys}"', True),
-        ('socket_addr = "tcp://10.0.0.1:5550"\nkeys = "{keys}/none"', False),
-        ('socket_addr = "tcp://127.0.0.1:5550"', False),
-    ],
-)
-def test_a_config_is_checked_as_the_constructors_check(place: Place, section: str, options: str, right: bool) -> None:
-    """The same addresses are refused in the file of an aggregator, before anything is started, naming the table."""
-    folder = keys.generate(place.folder / "keys")
-    program = place.supervise(
-        f"[{section}]\n{options.format(keys=folder)}\n[reporters.stream]\ninterval = 1\n", "--check"
-    )
-    status = program.ended()
-
-    assert status == (0 if right else 1), program.said()
-    if not right:
-        assert section in program.said()
-        assert "keygen DIR" in program.said()
-        assert "Traceback" not in program.said()
-
-
-def modes(folder: Path) -> Dict[str, str]:
-    """Return the modes of a folder and of all that is in it."""
-    return {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in (folder, *sorted(folder.iterdir()))}
-
-
-def test_keygen_makes_private_keys(place: Place) -> None:
-    """The command makes a folder with a pair for each side that nobody else can look into, whatever the umask is."""
-    folder = place.folder / "new" / "keys"
-    mask = os.umask(0)
-    try:
-        program = place.module("keygen", str(folder))
-        status = program.ended()
-    finally:
-        os.umask(mask)
-    pairs = keys.of_aggregator(folder), keys.of_worker(folder)
-
-    assert status == 0
-    assert {name: mode for name, mode in modes(folder).items() if not name.endswith(".key")} == {
-        "keys": "0o700",
-        "aggregator.key_secret": "0o600",
-        "worker.key_secret": "0o600",
-    }
-    assert {"aggregator.key", "worker.key"} < set(modes(folder))
-    assert pairs[0].admitted == {pairs[1].public: "worker"}
-    assert pairs[1].aggregator == pairs[0].public
-    assert str(folder) in program.said()
-
-
-def test_keygen_replaces_nothing(place: Place) -> None:
-    """A second run leaves the keys as they are and fails; with a name for its workers it adds a pair of them."""
-    folder = place.folder / "keys"
-    first = place.module("keygen", str(folder)).ended()
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    again = place.module("keygen", str(folder))
-    statuses = [first, again.ended()]
-    statuses += [place.module("keygen", str(folder), "--worker", "shop").ended() for _ in range(2)]
-    after = {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    assert statuses == [0, 1, 0, 1]
-    assert "is there already" in again.said()
-    assert "Traceback" not in again.said()
-    assert {name: after[name] for name in before} == before
-    assert sorted(after.keys() - before.keys()) == ["shop.key", "shop.key_secret"]
-    assert set(keys.of_aggregator(folder).admitted.values()) == {"shop", "worker"}
-
-
-@pytest.mark.parametrize("name", ["aggregator", "../shop", "a/b", ""])
-def test_keygen_takes_names_that_are_names(place: Place, name: str) -> None:
-    """A name that would write elsewhere, or over the aggregator, is refused."""
-    folder = place.folder / "keys"
-    place.module("keygen", str(folder)).ended()
-    before = sorted(place.folder.rglob("*.key*"))
-    program = place.module("keygen", str(folder), "--worker", name)
-    status = program.ended()
-
-    assert status in (1, 2)
-    assert "Traceback" not in program.said()
-    assert sorted(place.folder.rglob("*.key*")) == before
-
-
-def test_keygen_needs_a_folder_that_it_may_write_to(place: Place) -> None:
-    """What is in its way is said in a line, and not in a traceback."""
-    (place.folder / "file").touch()
-    program = place.module("keygen", str(place.folder / "file" / "keys"))
-    status = program.ended()
-
-    assert status == 1
-    assert "Traceback" not in program.said()
-    assert str(place.folder / "file") in program.said()

@@ -1,0 +1,312 @@
+"""`python -m tapes.distributed`: what it says, what it refuses, and the keys that it makes. It starts nothing here."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
+
+import pytest
+
+import tapes
+from tapes.distributed import keys
+from tapes.distributed.__main__ import main
+from tapes.errors import ConfigError
+from tests.distributed.faults.processes import short_folder
+
+CONFIG = """
+[aggregator]
+socket_addr = "ipc://{folder}/a"
+state_path = "{folder}/state"
+lease = 5
+by_worker = false
+
+[reporters.stream]
+interval = 0.1
+path = "{folder}/report"
+"""
+"""One without a fault."""
+
+STREAM = "[reporters.stream]\ninterval = 1\n"
+
+
+class Said(NamedTuple):
+    """What came of a command."""
+
+    status: object
+    text: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Make a folder with a short path, as sockets need it."""
+    with short_folder() as made:
+        yield made
+
+
+@pytest.fixture
+def command(folder: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Return what runs the command line. `config` is the content of the file that it is given."""
+
+    def run(*arguments: object, config: str = "") -> Said:
+        given = [str(each) for each in arguments]
+        if config:
+            (folder / "aggregator.toml").write_text(config)
+            given += ["--config", str(folder / "aggregator.toml")]
+        try:
+            status: object = main(given)
+        except SystemExit as ended:
+            status = ended.code
+        captured = capsys.readouterr()
+        said = Said(status, captured.out + captured.err)
+        assert "Traceback" not in said.text
+        return said
+
+    return run
+
+
+def test_help(command: Command) -> None:
+    """It says what the command does, shows a config, and names the other command."""
+    said = command("--help")
+
+    assert said.status == 0
+    for part in (
+        "--config FILE",
+        "--check",
+        "[aggregator]",
+        "[reporters.",
+        "keygen DIR",
+        "TAPES_CONFIG",
+        "exit status",
+    ):
+        assert part in said.text
+
+
+def test_the_example_of_its_help_is_a_config(command: Command) -> None:
+    """What the help shows can be run as it is."""
+    lines = command("--help").text.splitlines()
+    example = [line[4:] for line in lines if line.startswith("    ") and not line.startswith("     ")]
+
+    assert "[aggregator]" in example
+    assert command("--check", config="\n".join(example)).status == 0
+
+
+def test_check_starts_nothing(command: Command, folder: Path) -> None:
+    """A config without a fault is said to be right, and no file, socket or report has been made."""
+    said = command("--check", config=CONFIG.format(folder=folder))
+
+    assert said.status == 0
+    assert " is valid" in said.text
+    assert [path.name for path in folder.iterdir()] == ["aggregator.toml"]
+
+
+FAULTY = """
+nonsense = 1
+
+[aggregator]
+socket_addr = "tcp://10.0.0.1:1"
+by_worker = "yes"
+leese = 3
+
+[reporters.stream]
+interval = "often"
+path = "report"
+
+[reporters.http]
+port = 8889
+hots = "x"
+
+[reporters.statsq]
+"""
+
+FAULTS: Dict[str, Tuple[str, List[str]]] = {
+    "many": (
+        FAULTY,
+        [
+            "nonsense",
+            "aggregator.by_worker",
+            "aggregator.leese",
+            "reporters.stream.interval",
+            "reporters.http.hots",
+            "reporters.statsq",
+        ],
+    ),
+    "no TOML": ("[aggregator\n", ["aggregator.toml"]),
+    "no table": (f'aggregator = "ipc://x"\n{STREAM}', ["aggregator", "not a table"]),
+    "no reporters": ("[aggregator]\n", ["reporters: ", "nobody would see what is merged"]),
+    **{
+        options: (f"[aggregator]\n{options}\n{STREAM}", ["aggregator", part])
+        for options, part in (
+            ('socket_addr = "tcp://10.0.0.1:1"', "keygen DIR"),
+            ("lease = 0", "lease"),
+            ("lease = -1.5", "lease"),
+            ('socket_addr = "here"', "tcp://HOST:PORT"),
+            ('keys = "/nowhere"', "/nowhere"),
+            ("socket_addr = 5", "aggregator.socket_addr"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("arguments", [["--check"], []], ids=["check", "run"])
+@pytest.mark.parametrize(("config", "parts"), FAULTS.values(), ids=FAULTS)
+def test_all_faults_of_a_config_are_listed(
+    command: Command, folder: Path, arguments: List[str], config: str, parts: List[str]
+) -> None:
+    """One line each, with its key, also what only the constructor knows to be wrong, and nothing is started."""
+    said = command(*arguments, config=config)
+
+    assert said.status == 1
+    assert [part for part in parts if part not in said.text] == []
+    assert [path.name for path in folder.iterdir()] == ["aggregator.toml"]
+
+
+@pytest.mark.parametrize("section", ["aggregator", "reporters.zmq"])
+@pytest.mark.parametrize(
+    ("options", "right"),
+    [
+        ('socket_addr = "tcp://10.0.0.1:5550"', False),
+        ('socket_addr = "tcp://10.0.0.1:5550"\ninsecure = false', False),
+        ('socket_addr = "tcp://10.0.0.1:5550"\ninsecure = true', True),
+        ('socket_addr = "tcp://10.0.0.1:5550"\nkeys = "{keys}"', True),
+        ('socket_addr = "tcp://10.0.0.1:5550"\nkeys = "{keys}/none"', False),
+        ('socket_addr = "tcp://127.0.0.1:5550"', False),
+    ],
+)
+def test_a_config_is_checked_as_the_constructors_check(
+    command: Command, folder: Path, section: str, options: str, right: bool
+) -> None:
+    """The same addresses are refused in the file of an aggregator, before anything is started, naming the table."""
+    made = keys.generate(folder / "keys")
+    said = command("--check", config=f"[{section}]\n{options.format(keys=made)}\n{STREAM}")
+
+    assert said.status == (0 if right else 1), said.text
+    if not right:
+        assert section in said.text
+        assert "keygen DIR" in said.text
+
+
+def test_the_table_of_an_aggregator_is_no_business_of_configure(folder: Path) -> None:
+    """Who gives such a config to `tapes.configure` is told what it is for."""
+    path = folder / "tapes.toml"
+    path.write_text(CONFIG.format(folder=folder))
+
+    with pytest.raises(ConfigError, match=r"python -m tapes\.distributed --config FILE"):
+        tapes.configure(path)
+
+
+def test_a_missing_file(command: Command, folder: Path) -> None:
+    """It is named, in one line."""
+    said = command("--config", folder / "nowhere.toml")
+
+    assert said.status == 1
+    assert "nowhere.toml" in said.text
+
+
+def test_no_file_at_all(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `--config` and TAPES_CONFIG it says how to give one."""
+    monkeypatch.setenv("TAPES_CONFIG", "")
+    said = command()
+
+    assert said.status == 1
+    assert "TAPES_CONFIG" in said.text or "--config" in said.text
+
+
+def test_the_file_may_be_named_by_the_environment(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TAPES_CONFIG is what `tapes.configure` reads, too."""
+    path = folder / "tapes.toml"
+    path.write_text(CONFIG.format(folder=folder))
+    monkeypatch.setenv("TAPES_CONFIG", str(path))
+    said = command("--check")
+
+    assert (said.status, " is valid" in said.text) == (0, True)
+
+
+def test_the_file_may_be_a_pyproject(command: Command, folder: Path) -> None:
+    """With the same tables below [tool.tapes]."""
+    path = folder / "pyproject.toml"
+    content = CONFIG.format(folder=folder)
+    path.write_text(content.replace("[aggregator]", "[tool.tapes.aggregator]").replace("[rep", "[tool.tapes.rep"))
+
+    assert command("--config", path, "--check").status == 0
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["nonsense"], ["--conf", "x"], ["keygen"]], ids=" ".join)
+def test_unknown_arguments(command: Command, arguments: List[str]) -> None:
+    """They are refused with the usage and status 2."""
+    said = command(*arguments)
+
+    assert said.status == 2
+    assert "usage: python -m tapes.distributed" in said.text
+
+
+# Keys.
+
+
+def modes(folder: Path) -> Dict[str, str]:
+    """Return the modes of a folder and of all that is in it."""
+    return {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in (folder, *sorted(folder.iterdir()))}
+
+
+def test_keygen_makes_private_keys(command: Command, folder: Path) -> None:
+    """The command makes a folder with a pair for each side that nobody else can look into, whatever the umask is."""
+    made = folder / "new" / "keys"
+    mask = os.umask(0)
+    try:
+        said = command("keygen", made)
+    finally:
+        os.umask(mask)
+    pairs = keys.of_aggregator(made), keys.of_worker(made)
+
+    assert said.status == 0
+    assert {name: mode for name, mode in modes(made).items() if not name.endswith(".key")} == {
+        "keys": "0o700",
+        "aggregator.key_secret": "0o600",
+        "worker.key_secret": "0o600",
+    }
+    assert {"aggregator.key", "worker.key"} < set(modes(made))
+    assert pairs[0].admitted == {pairs[1].public: "worker"}
+    assert pairs[1].aggregator == pairs[0].public
+    assert str(made) in said.text
+
+
+def test_keygen_replaces_nothing(command: Command, folder: Path) -> None:
+    """A second run leaves the keys as they are and fails; with a name for its workers it adds a pair of them."""
+    made = folder / "keys"
+    first = command("keygen", made)
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+    again = command("keygen", made)
+    added = [command("keygen", made, "--worker", "shop") for _ in range(2)]
+    after = {path.name: path.read_bytes() for path in made.iterdir()}
+
+    assert [said.status for said in (first, again, *added)] == [0, 1, 0, 1]
+    assert "is there already" in again.text
+    assert {name: after[name] for name in before} == before
+    assert sorted(after.keys() - before.keys()) == ["shop.key", "shop.key_secret"]
+    assert set(keys.of_aggregator(made).admitted.values()) == {"shop", "worker"}
+
+
+@pytest.mark.parametrize("name", ["aggregator", "../shop", "a/b", ""])
+def test_keygen_takes_names_that_are_names(command: Command, folder: Path, name: str) -> None:
+    """A name that would write elsewhere, or over the aggregator, is refused."""
+    command("keygen", folder / "keys")
+    before = sorted(folder.rglob("*.key*"))
+    said = command("keygen", folder / "keys", "--worker", name)
+
+    assert said.status in (1, 2)
+    assert sorted(folder.rglob("*.key*")) == before
+
+
+def test_keygen_needs_a_folder_that_it_may_write_to(command: Command, folder: Path) -> None:
+    """What is in its way is said in a line, and not in a traceback."""
+    (folder / "file").touch()
+    said = command("keygen", folder / "file" / "keys")
+
+    assert said.status == 1
+    assert str(folder / "file") in said.text
