@@ -317,7 +317,8 @@ def test_a_worker_that_hangs_is_killed_in_the_end(folder: Path) -> None:
         _, errors = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 1
-    assert f"The shop has not closed in good order. Worker {shop.workers[1]} has ended by SIGKILL.\n" in errors
+    assert "The shop has not closed in good order. Worker " in errors
+    assert f"Worker {shop.workers[1]} has ended by SIGKILL." in errors  # and the other, if the machine is busy
 
 
 def test_all_leave_a_shop_whose_supervisor_was_killed(folder: Path) -> None:

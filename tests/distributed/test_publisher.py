@@ -135,6 +135,20 @@ def test_growth_of_a_total_is_told(bench: Bench) -> None:
     assert stats_of(bench.aggregator)["metric"] == {"value": 20}
 
 
+def test_a_total_that_grows_is_nothing_that_is_lost(bench: Bench) -> None:
+    """It grows in each process, also in one that never publishes, and after the last flush of another."""
+    totals = iter(range(5, 100))
+    counter = bench.registry.counter("metric", producer=lambda: next(totals))
+    assert not publishing.has_recorded(counter, 0.0, None)
+    bench.tell()
+    told = bench.worker.publisher.told()
+    assert not publishing.has_recorded(counter, 0.0, told[counter])
+    counter.increment()
+
+    assert publishing.has_recorded(counter, 0.0, told[counter])
+    assert publishing.has_recorded(counter, 0.0, None)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_what_has_changed_is_told(bench: Bench, kind: str) -> None:
     """Of many series the one that was recorded to is told, with its state alone."""

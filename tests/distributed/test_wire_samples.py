@@ -15,7 +15,6 @@ from tapes.distributed.frames import END, ENDING, LEAVING, Frame
 from tapes.distributed.records import Hello, Series
 from tapes.facts import Facts
 from tapes.kinds.slices import HistogramUpdate
-from tapes.kinds.timer import TimerUpdate
 from tapes.state.counter import CounterState
 from tapes.state.distribution import EMPTY, Distribution
 from tapes.state.gauge import MERGES, UNSET, GaugeState
@@ -296,8 +295,6 @@ def inside(record: bytes) -> Reader:
 
 def seen(state: Any) -> Any:
     """Return all there is to a state or an update, in a form that can be compared."""
-    if isinstance(state, (HistogramUpdate, TimerUpdate)):
-        return [seen(each) for each in state]
     if isinstance(state, (list, tuple)):
         return [seen(each) for each in state]
     if isinstance(state, Distribution):

@@ -112,6 +112,21 @@ def test_it_is_asked_once_for_each_reading(registry: Registry, total: Total) -> 
     assert total.asked == 3
 
 
+def test_what_was_recorded_asks_nobody(registry: Registry, total: Total) -> None:
+    """It has the growth that somebody has read, and what the program adds."""
+    counter = registry.counter("a", producer=total)
+    total.value = 7
+    assert counter.recorded(0.0) == (0, 0)
+    counter.increment(2)
+    assert counter.recorded(0.0) == (2, 0)
+    assert total.asked == 0
+    assert counter.read(0.0).value == 9
+    total.value = 20
+
+    assert counter.recorded(0.0) == (9, 0)
+    assert registry.counter("b").recorded(0.0) == (0, 0)
+
+
 def test_the_program_adds_beside_it(registry: Registry, total: Total) -> None:
     """What is added and taken away by hand counts as ever."""
     counter = registry.counter("a", producer=total)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
+import sys
 import threading
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Iterator, List
@@ -154,10 +156,10 @@ with aggregator(state_path=FOLDER / "state"):
 def test_it_is_merged_over_processes_and_outlives_the_aggregator(place: Place) -> None:
     """What two workers have recorded is one value; another aggregator begins with it, and goes on with a third."""
     first = place.run(f"VALUES = [3, 2.5]{PROGRAM}")
-    assert (first.ended(), first.said()) == (0, "")
+    assert first.ended() == 0
     merged = place.report().documents()[-1]
     second = place.run(f"VALUES = [7]{PROGRAM}")
-    assert (second.ended(), second.said()) == (0, "")
+    assert second.ended() == 0
     documents = place.report().documents()
 
     shown = [{name: each.get(name) for name in ("queue", "served")} for each in (merged, documents[-1])]
@@ -167,25 +169,53 @@ def test_it_is_merged_over_processes_and_outlives_the_aggregator(place: Place) -
     ]
 
 
+SUPERVISED = """
+    [aggregator]
+    socket_addr = "{place.address}"
+    [reporters.stream]
+    interval = 0.1
+    path = "{place.folder}/report"
+"""
+
+
 def test_an_aggregator_that_does_not_know_it_says_so_and_counts_the_rest(place: Place) -> None:
     """One that was started by itself has not imported the module."""
-    aggregating = place.supervise(f"""
-        [aggregator]
-        socket_addr = "{place.address}"
-        [reporters.stream]
-        interval = 0.1
-        path = "{place.folder}/report"
-    """)
+    aggregating = place.supervise(SUPERVISED.format(place=place))
     worker = place.run(PROGRAM.partition("with aggregator")[0] + "work(3)")
-    assert (worker.ended(), worker.said()) == (0, "")
+    assert worker.ended() == 0
     seen = place.report().await_last({"served.value": 3, "queue.peak": None})
     aggregating.terminated()
 
     assert seen == {"served.value": 3, "queue.peak": None}
-    assert [line for line in aggregating.lines() if "'peak'" in line] == [
-        line for line in aggregating.lines() if "leaves out all series of the kind" in line
-    ]
     assert aggregating.said().count("leaves out all series of the kind 'peak'") == 1
+
+
+PLUGIN = """
+import tests.kinds.peak
+from tapes.plugins import hookimpl
+
+@hookimpl
+def tapes_formats():
+    return {}
+"""
+
+
+def test_an_aggregator_knows_the_kinds_of_plugins(place: Place) -> None:
+    """Their modules are imported before the first reporter is made, and so is what they import."""
+    (place.folder / "peaks_plugin.py").write_text(PLUGIN)
+    about = place.folder / "peaks-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: peaks\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[tapes]\npeaks = peaks_plugin\n")
+    path = os.pathsep.join([str(place.folder), *filter(None, sys.path)])
+    aggregating = place.supervise(SUPERVISED.format(place=place), PYTHONPATH=path)
+    worker = place.run(PROGRAM.partition("with aggregator")[0] + "work(3)")
+    assert worker.ended() == 0
+    seen = place.report().await_last({"served.value": 3, "queue.peak": 3})
+    aggregating.terminated()
+
+    assert seen == {"served.value": 3, "queue.peak": 3}
+    assert "leaves out" not in aggregating.said()
 
 
 def test_a_kind_without_folds_says_so() -> None:

@@ -80,6 +80,9 @@ def test_statsd_is_found_alone(statsd_python: Path) -> None:
 
         FORMAT  DISTRIBUTION      STATUS
         json    tapes-core {VERSION}  ok
+
+        ROUTE  DISTRIBUTION      STATUS
+        /      tapes-core {VERSION}  ok
         """)
     assert (listed.returncode, listed.stderr) == (0, "")
 
@@ -103,6 +106,9 @@ def test_tornado_is_found_alone_and_says_what_is_missing(tornado_python: Path) -
 
         FORMAT  DISTRIBUTION      STATUS
         json    tapes-core {VERSION}  ok
+
+        ROUTE  DISTRIBUTION      STATUS
+        /      tapes-core {VERSION}  ok
         """)
     assert len(broken) == 1
     assert broken[0].startswith(f"tornado-statsd  tapes-tornado {VERSION}  broken: ")

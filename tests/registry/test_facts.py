@@ -210,10 +210,11 @@ def test_isolation_gives_back_what_was_said_before(registry: Registry) -> None:
     registry.counter("unsaid")
     with registry.isolated():
         registry.counter("said", description="Inside.", unit="inside")
-        registry.counter("unsaid", description="Inside.")
+        held = registry.counter("unsaid", {"k": "v"}, description="Inside.")
         assert registry.facts("said") == Facts("Before.", "inside")
+    held.increment()
 
-    assert facts_of(registry) == [("said", Facts("Before.", "")), ("unsaid", NO_FACTS)]
+    assert facts_of(registry) == [("said", Facts("Before.", "")), ("unsaid", NO_FACTS), ("unsaid", NO_FACTS)]
 
 
 def test_what_is_made_in_an_isolation_keeps_what_was_said_of_it(registry: Registry) -> None:

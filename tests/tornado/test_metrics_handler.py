@@ -6,6 +6,8 @@ import gzip
 import logging
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from typing import Any, Dict, Iterator, List
 
 import pytest
@@ -223,3 +225,42 @@ def test_a_page_is_made_for_none_who_have_left(
     assert (begun, status, blocked.reads) == (1, 200, 2)
     assert records_of_tapes(caplog) == []
     assert capfd.readouterr() == ("", "")
+
+
+class Large:
+    """A format of a page that no socket takes at once."""
+
+    media_type = "text/plain"
+
+    def encode(self, snapshot: Any) -> bytes:
+        """Return so many bytes."""
+        return b"x" * 20_000_000
+
+
+def size_of_rest(client: socket.socket) -> int:
+    """Read until the server closes the connection, in one way or another, and return how much that was."""
+    size = 0
+    with suppress(ConnectionError):
+        while data := client.recv(1 << 20):
+            size += len(data)
+    return size
+
+
+def test_pages_that_are_taken_slowly_are_not_kept_without_end(
+    registry: FaultyRegistry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When large pages wait to be taken by slow clients, those with the oldest go before another is made."""
+    monkeypatch.setattr("tapes.reporting.tornado.http.format_named", lambda name: Large())
+    handlers = [("/metrics", MetricsHandler, {"registry": registry, "format": "large"})]
+    slow: List[socket.socket] = []
+
+    with application(handlers) as (_, port), ExitStack() as clients:
+        for _ in range(6):
+            slow.append(clients.enter_context(socket.create_connection(("127.0.0.1", port), 30)))
+            slow[-1].sendall(REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            assert slow[-1].recv(15) == b"HTTP/1.1 200 OK"
+        with ThreadPoolExecutor(len(slow)) as pool:
+            taken = [size > 20_000_000 for size in pool.map(size_of_rest, slow)]
+
+    assert taken == [False, False, True, True, True, True]
+    assert records_of_tapes(caplog) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from tapes.errors import InvalidTypeError, InvalidValueError, quoted
 
@@ -13,17 +13,31 @@ MAX_UNIT_BYTES = 64
 """How many bytes of UTF-8 a unit may have."""
 
 
-class Facts(NamedTuple):
-    """The facts of a name, which all of its series share."""
+class Facts:
+    """The facts of a name, which all of its series share. Immutable."""
 
-    description: str = ""
-    """What it measures, in one line; empty if nobody has said."""
-    unit: str = ""
-    """What its values are measured in, as in `bytes`; empty if nobody has said."""
+    __slots__ = ("description", "unit")  # a class of its own, since a NamedTuple costs each import a millisecond
+
+    def __init__(self, description: str = "", unit: str = "") -> None:
+        self.description = description
+        """What it measures, in one line; empty if nobody has said."""
+        self.unit = unit
+        """What its values are measured in, as in `bytes`; empty if nobody has said."""
 
     def or_else(self, others: Facts) -> Facts:
         """Return these facts, with those of `others` where nothing has been said."""
         return Facts(self.description or others.description, self.unit or others.unit)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Facts):
+            return NotImplemented
+        return (self.description, self.unit) == (other.description, other.unit)
+
+    def __hash__(self) -> int:
+        return hash((self.description, self.unit))
+
+    def __repr__(self) -> str:
+        return f"Facts(description={self.description!r}, unit={self.unit!r})"
 
 
 NO_FACTS = Facts()

@@ -74,6 +74,11 @@ class Counter(CounterBuffer, Instrument):
         grown = growth.now()
         return self._with(grown, super().committed(now))
 
+    def recorded(self, now: float) -> Numbers:
+        """Return what `committed` does, with the growth that is known."""
+        growth, numbers = self._growth, super().committed(now)
+        return numbers if growth is None else self._with(growth.known(), numbers)
+
     def restart(self) -> None:
         """Begin at zero in a child process, also with the total."""
         super().restart()

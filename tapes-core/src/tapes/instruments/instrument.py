@@ -53,6 +53,10 @@ class Instrument:
         """Return what `numbers` does, as later ones build upon it. May wait for a fold."""
         return self.numbers(now)
 
+    def recorded(self, now: float) -> Any:
+        """Return what `committed` does, without asking for a total: what the program has recorded, or somebody read."""
+        return self.committed(now)
+
     def state(self, numbers: Any) -> Any:
         """Return the state that numbers of this metric stand for."""
         return numbers

@@ -61,11 +61,19 @@ class Growth:
 
     def now(self) -> float:
         """Ask the producer, if nobody else does, and return how much the total has grown."""
-        if self._process != getpid():  # forked, and no hook was called
-            self._known, self._process = _UNKNOWN, getpid()
+        self._look_for_fork()
         self._ask()
+        return self.known()
+
+    def known(self) -> float:
+        """Return how much the total had grown when it was asked for last."""
+        self._look_for_fork()
         before, start, last = self._known
         return before if last is None else added(before, last - start)
+
+    def _look_for_fork(self) -> None:
+        if self._process != getpid():  # and no hook was called
+            self._known, self._process = _UNKNOWN, getpid()
 
     def _ask(self) -> None:
         claims, pid, claim = self._claims, self._process, object()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from itertools import compress
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from tapes.state.buckets import is_key
 from tapes.state.counts import MANY, Buckets, Lanes, aligned, in_lanes
@@ -31,16 +31,19 @@ SLICE = struct.Struct("<ddQddddIIIB")
 _WHOLE, _CLOSED = 1, 2  # flags of a histogram
 
 
-class HistogramUpdate(NamedTuple):
+class HistogramUpdate:
     """What has become of a histogram."""
 
-    whole: bool
-    """Whether it is all there is, or what has changed."""
-    through: float
-    """The start of the last slice that is closed."""
-    closed: Optional[Distribution]
-    """What is closed; None if that is known already."""
-    slices: List[Slice]
+    __slots__ = ("closed", "slices", "through", "whole")
+
+    def __init__(self, whole: bool, through: float, closed: Optional[Distribution], slices: List[Slice]) -> None:
+        self.whole = whole
+        """Whether it is all there is, or what has changed."""
+        self.through = through
+        """The start of the last slice that is closed."""
+        self.closed = closed
+        """What is closed; None if that is known already."""
+        self.slices = slices
 
     def state(self) -> HistogramState:
         """Return the state that it tells of, if it is all there is."""

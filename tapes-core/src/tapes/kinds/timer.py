@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 from tapes.kinds import slices
 from tapes.kinds.histogram import HISTOGRAM
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 _HEAD = Struct("<QQq3dBdH")
 
 
-class TimerUpdate(NamedTuple):
+class TimerUpdate:
     """What has become of a timer."""
 
-    events: MeterState
-    durations: HistogramUpdate
+    __slots__ = ("durations", "events")
+
+    def __init__(self, events: MeterState, durations: HistogramUpdate) -> None:
+        self.events = events
+        self.durations = durations
 
 
 class TimerKind(Kind):

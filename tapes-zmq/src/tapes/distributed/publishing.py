@@ -273,11 +273,12 @@ def differ(metric: Instrument, numbers: Any, told: Any) -> bool:
 def has_recorded(metric: Instrument, now: float, told: Any) -> bool:
     """Whether a metric has counted something that is not in the numbers that were told, if some were.
 
-    Kinds that do not last do not count: what gauges say is of this moment.
+    Kinds that do not last do not count: what gauges say is of this moment. Nor does what totals have grown since
+    somebody has read them, as they do in each process.
     """
     if not metric.kind.lasts:
         return False
-    numbers = metric.committed(now)
+    numbers = metric.recorded(now)
     return metric.kind.has_recorded(metric.state(numbers)) if told is None else differ(metric, numbers, told)
 
 

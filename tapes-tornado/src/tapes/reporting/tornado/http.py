@@ -44,7 +44,8 @@ class MetricsHandler(RequestHandler):
 
     The answers are those of `tapes.reporting.http.HTTPReporter`: without an Etag, with `Cache-Control: no-store`, and
     with `Server: tapes`, because no version of Tornado needs to be told; override `set_default_headers()` for another.
-    Limits, compression and the access log are those of the application.
+    Limits, compression and the access log are those of the application. When large pages are taken slowly, the answers
+    with the oldest end early: no more than a few are kept in memory.
     """
 
     SUPPORTED_METHODS = METHODS
@@ -92,32 +93,40 @@ class MetricsHandler(RequestHandler):
         request = Request(str(self.request.method), "/", self.request.query, headers)
         decided = application.decide(request)
         if isinstance(decided, Response):
-            response = decided
-        else:
-            self._waiter = Waiter(application, decided, counted=request.method == "GET")
-            try:
-                page = await self._waiter.page
-            except asyncio.CancelledError:
-                if self._gone:
-                    return
+            self._begin(decided)
+            self.write(decided.body)
+            return
+        self._waiter = waiter = Waiter(application, decided, counted=request.method == "GET")
+        try:
+            response = application.respond(request, await waiter.page)
+            self._begin(response)
+            with suppress(StreamClosedError):
+                await self._write(response.body, waiter.dropped)
+        except asyncio.CancelledError:
+            if not self._gone:
                 raise
-            finally:
-                self._waiter.leave()
-            response = application.respond(request, page)
+        finally:
+            waiter.leave()
+
+    def _begin(self, response: Response) -> None:
         self.set_status(response.status)
         self._write_headers(response.headers)
-        with suppress(StreamClosedError):
-            await self._write(response.body)
 
     def _write_headers(self, fields: Fields) -> None:
         for name, value in fields:
             self.set_header(name, value)
 
-    async def _write(self, body: bytes) -> None:
+    async def _write(self, body: bytes, dropped: asyncio.Future[None]) -> None:
+        """Write a page, or as much of it as its client takes until its memory is needed for others."""
         for start in range(0, len(body), _PIECE):
             self.write(body[start : start + _PIECE])
             if len(body) > _PIECE:
-                await self.flush()
+                flushed = self.flush()
+                await asyncio.wait([flushed, dropped], return_when=asyncio.FIRST_COMPLETED)
+                if not flushed.done():
+                    self.detach().close()
+                    return
+                await flushed
 
 
 class _Mounted:
