@@ -25,6 +25,7 @@ HASTY = {"HASTY": "1"}
 SECONDS: Dict[str, Dict[str, Any]] = {
     "tapes.process.ending": {"EXIT_TIMEOUT": 40.0},
     "tapes.process.termination": {"EXIT_TIMEOUT": 40.0},
+    "tapes.distributed.receiver": {"_STRANGER": 20_000},  # milliseconds
     "tapes.distributed.link": {"FAREWELL": 30.0, "_GRACE": 60.0, "_SILENT": 20.0},
     "tapes.distributed.connection": {"_AGAIN": (0.05, 0.1)},
     "tapes.distributed.service": {"ORPHANED": 18.0, "REPORTING": 20.0, "_CATCHING_UP": (2.5, 20.0)},

@@ -301,7 +301,7 @@ def test_close_is_for_this_process_alone(place: Place) -> None:
     place.note("seen")
     status = program.ended()
 
-    assert seen == {"served.value": 130}
+    assert seen == {"served.value": 130}, program.said()
     assert (status, program.said()) == (0, "")
     assert place.report().last("served.value") == {"served.value": 3130}
 
