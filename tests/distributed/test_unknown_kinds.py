@@ -247,10 +247,20 @@ def test_gauges_are_the_only_kind_that_may_be_merged_otherwise() -> None:
     assert stats_of(aggregator) == {"a": {"value": 5}}
 
 
-def test_a_kind_without_wire_code_says_so() -> None:
-    """A report of a worker that has one fails."""
-    worker = Simulated(ManualClock(1000.0))
-    worker.registry.adopt(Mute("mute", (), worker.registry.clock.monotonic))
+def test_a_kind_without_wire_code_says_so_and_takes_no_other_along(caplog: pytest.LogCaptureFixture) -> None:
+    """Its metrics are left out, with one log line for all of them, and all others are told at each flush."""
+    aggregator, worker = asking(), Simulated(ManualClock(1000.0))
+    for tags in ((), (("at", "door"),)):
+        worker.registry.adopt(Mute("mute", tags, worker.registry.clock.monotonic))
+    orders = worker.registry.counter("orders", description="Orders that were placed.")
 
-    with pytest.raises(NotImplementedError, match=r"MuteKind has no write\(\), so a mute cannot be sent or kept"):
-        worker.frames()
+    for _ in range(2):
+        orders.increment()
+        for each in worker.frames():
+            assert aggregator.apply(each)
+
+    assert stats_of(aggregator)["orders"] == {"value": 2}
+    assert "mute" not in stats_of(aggregator)
+    (problem,) = problems(caplog)
+    assert "cannot be told to the aggregator" in problem
+    assert "MuteKind has no write(), so a mute cannot be sent or kept" in problem

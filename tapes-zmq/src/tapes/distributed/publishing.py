@@ -8,10 +8,11 @@ import os
 import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Deque, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Deque, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from tapes.distributed import frames, records
 from tapes.distributed.frames import Frame
+from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.processes import machine, processes, started
 from tapes.distributed.records import Hello, Series, is_internal, states
 from tapes.facts import NO_FACTS
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from tapes.facts import Facts
     from tapes.instruments import Instrument
     from tapes.registry import Registry
+
+    _Change = Tuple[Instrument, List[bytes], Any, Optional[Facts]]
 
 FRAME = 1 << 15
 """Bytes of records that a frame has at most, unless it has a single one. With the high-water marks of the sockets it
@@ -86,6 +89,7 @@ class Publisher:
         self._next: Optional[Instrument] = None  # what a flush that was not finished has not come to
         self._last = math.inf  # when the last flush began
         self._whole = 0
+        self._untold: Set[str] = set()  # kinds of which metrics cannot be told, as was logged
 
     @property
     def position(self) -> Position:
@@ -164,9 +168,7 @@ class Publisher:
         self._note(changes, described, ends=True)
         self._next = None
 
-    def _changes(
-        self, registry: Registry, now: float
-    ) -> Iterator[Tuple[Instrument, List[bytes], Any, Optional[Facts]]]:
+    def _changes(self, registry: Registry, now: float) -> Iterator[_Change]:
         """Yield each metric of which something has to be told, with the records and the numbers known after that.
 
         These are None of a metric that was removed. The last item is what the first record says of its name, or None.
@@ -193,28 +195,55 @@ class Publisher:
         turns = Turns()
         for metric in metrics:
             turns.go_on()
-            numbers = metric.committed(now)
-            sent = self._sent.get(metric)
-            kind = metric.kind
-            facts = unsaid.pop(metric.name, None) if unsaid else None
-            says = b"" if facts is None else records.facts(metric.name, facts)
-            if sent is None:
-                number = self._number_of(metric)
-                new = records.series(Series(number, kind, metric.merge, metric.name, metric.tags))
-                first, *others = states(kind, number, self._state(metric, numbers), None)
-                yield metric, [new + says + first, *others], numbers, facts
-            elif sent is NAMED:
-                first, *others = states(kind, self._numbers[metric], self._state(metric, numbers), None)
-                yield metric, [says + first, *others], numbers, facts
-            elif differ(metric, numbers, sent):
-                if metric in self._merged:
-                    state, known = self._state(metric, numbers), self._state(metric, sent)
-                else:
-                    state, known = metric.states(numbers, sent)
-                first, *others = states(kind, self._numbers[metric], state, known)
-                yield metric, [says + first, *others], numbers, facts
-            elif facts is not None:
-                yield metric, [says], sent, facts
+            try:
+                change = self._change(metric, now, unsaid)
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the others are told
+                self._log_once(metric, error)
+            else:
+                if change is not None:
+                    yield change
+
+    def _change(self, metric: Instrument, now: float, unsaid: Dict[str, Facts]) -> Optional[_Change]:
+        """Return what has to be told of a metric, if anything has. Takes out of `unsaid` what is said of its name."""
+        numbers = metric.committed(now)
+        sent = self._sent.get(metric)
+        kind = metric.kind
+        facts = unsaid.get(metric.name)
+        says = b"" if facts is None else records.facts(metric.name, facts)
+        if sent is None:
+            number = self._number_of(metric)
+            new = records.series(Series(number, kind, metric.merge, metric.name, metric.tags))
+            first, *others = states(kind, number, self._state(metric, numbers), None)
+            first = new + says + first
+        elif sent is NAMED:
+            first, *others = states(kind, self._numbers[metric], self._state(metric, numbers), None)
+            first = says + first
+        elif differ(metric, numbers, sent):
+            if metric in self._merged:
+                state, known = self._state(metric, numbers), self._state(metric, sent)
+            else:
+                state, known = metric.states(numbers, sent)
+            first, *others = states(kind, self._numbers[metric], state, known)
+            first = says + first
+        elif facts is not None:
+            first, others, numbers = says, [], sent
+        else:
+            return None
+        if facts is not None:
+            del unsaid[metric.name]
+        return metric, [first, *others], numbers, facts
+
+    def _log_once(self, metric: Instrument, error: Exception) -> None:
+        """Log that a metric cannot be told, once for each kind."""
+        if metric.kind not in self._untold:
+            self._untold.add(metric.kind)
+            import logging
+
+            logging.getLogger(LOGGER_NAME).warning(
+                "%r cannot be told to the aggregator: %r. It is left out, and so are others of its kind that fail. All "
+                "other series are told. Mend what makes this kind of metrics.",
+                *(metric, error),
+            )
 
     def _state(self, metric: Instrument, numbers: Any) -> Any:
         """Return the state to tell: what has come since another worker that this one was has told its own."""
