@@ -81,6 +81,10 @@ class Changes(Sequence[Change]):
 
 _NOTHING: Counts = (0, 0)
 
+_ROUNDING = 1e-9
+"""By how much of itself a sum of floats may differ at the most when the same numbers are added up in another order, as
+they are when a worker leaves an aggregator."""
+
 
 class Deliveries:
     """What one destination has been told of the counters of one registry. To be used with `lock` held."""
@@ -106,8 +110,10 @@ class Deliveries:
             origin = reading.origin
             after = kind.counts(reading.state)
             before = self._told.get(origin, _NOTHING)
-            if after[0] < before[0] or after[1] < before[1]:  # it has begun anew: both only grow
-                before = _NOTHING
+            if _has_fallen(before[0], after[0]) or _has_fallen(before[1], after[1]):
+                before = _NOTHING  # it has begun anew: both only grow
+            else:
+                after = max(before[0], after[0]), max(before[1], after[1])
             now_told[origin] = before
             if _between(before, after):
                 found.append(place, origin, before, after)
@@ -127,6 +133,11 @@ class Deliveries:
             if told != after:  # another reporter has told it of more since
                 before = told[0] - (after[0] - before[0]), told[1] - (after[1] - before[1])
             self._told[origin] = before
+
+
+def _has_fallen(before: float, after: float) -> bool:
+    """Whether a sum is less than it was, and not only rounded in another way."""
+    return after < before * (1 - _ROUNDING)
 
 
 def _between(before: Counts, after: Counts) -> float:
