@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from http import HTTPStatus
 from typing import Any, Callable, Dict, Hashable, List, Optional
@@ -48,6 +49,16 @@ class Odd:
         if isinstance(self._page, BaseException):
             raise self._page
         return self._page  # type: ignore[no-any-return]  # whatever it is
+
+
+class Fickle(str):
+    """A variant whose hash changes."""
+
+    def __hash__(self) -> int:
+        return next(_HASHES)
+
+
+_HASHES = itertools.count()
 
 
 class Served:
@@ -150,6 +161,8 @@ def test_who_wants_the_same_wants_one_page() -> None:
     [
         (Odd(KeyError("variant")), KeyError),
         (Odd([]), TypeError),
+        (Odd(Fickle("de")), TypeError),
+        (Odd(("de", Fickle("de"))), TypeError),
         (Odd(page=SystemExit("page")), SystemExit),
         (Odd(page=None), TypeError),
         (Odd(page=Page("text/plain", None)), TypeError),
@@ -157,6 +170,8 @@ def test_who_wants_the_same_wants_one_page() -> None:
         (Odd(page=Page("text/plain\r\nX: y", b"")), ValueError),
         (Odd(page=Page("text/plain", b"", (("X Y", "z"),))), ValueError),
         (Odd(page=Page("text/plain", b"", (("X", "\u20ac"),))), ValueError),
+        (Odd(page=Page("text/plain", b"", (("content-length", "5"),))), ValueError),
+        (Odd(page=Page("text/plain", b"", (("Transfer-Encoding", "chunked"),))), ValueError),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -168,6 +183,19 @@ def test_what_a_route_does_wrong_is_500(route: Route, error: type) -> None:
     assert list(map(type, served.errors)) == [error]
     assert served.get("/").status == HTTPStatus.OK
     assert served.made == 1
+
+
+def test_headers_may_come_one_after_the_other() -> None:
+    """What makes them is asked once, for the look at them and for the answer."""
+    headers: Any = (each for each in [("X", "z")])
+
+    assert ("X", "z") in Served({"/": Odd(page=Page("text/plain", b"", headers))}).get("/").headers
+
+
+@pytest.mark.parametrize("variant", [None, "de", b"de", 1, 1.5, True, ("de", (None, 2))])
+def test_a_variant_may_be_any_plain_value(variant: Any) -> None:
+    """Also a tuple of them."""
+    assert Served({"/": Odd(variant, Page("text/plain", b""))}).get("/").status == HTTPStatus.OK
 
 
 @pytest.mark.parametrize("content", [bytearray(b"page"), memoryview(b"page")])

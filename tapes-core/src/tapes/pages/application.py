@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Callable, Optional, Union
+from typing import TYPE_CHECKING, Callable, Hashable, Optional, Union
 
 from tapes.errors import quoted
 from tapes.pages.hosts import host_of
@@ -22,6 +22,9 @@ CANNOT_MAKE = "could not make its page, and has answered 500 Internal Server Err
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_OF_SERVERS = frozenset(["content-length", "content-type", "transfer-encoding", "connection", "trailer", "upgrade"])
+
+_PLAIN = frozenset([str, bytes, int, float, bool, type(None)])
 
 
 class Application:
@@ -69,8 +72,7 @@ class Application:
             route = self._find(request.path)
             if route is None:
                 return refusal(method, HTTPStatus.NOT_FOUND)
-            wanted = Wanted(request.path, route.variant(request.headers))
-            hash(wanted)
+            wanted = Wanted(request.path, _plain(route.variant(request.headers)))
         except Exception as error:  # noqa: BLE001 -- it is that of a plugin
             self._fail(error)
             return refusal(method, HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -98,12 +100,28 @@ class Application:
             self._failed(error)
 
 
+def _plain(variant: Hashable) -> Hashable:
+    """Return a variant whose hash never changes and raises nothing. Raises TypeError for others."""
+    if type(variant) is tuple:
+        return tuple([_plain(each) for each in variant])
+    if type(variant) not in _PLAIN:
+        raise TypeError(
+            f"The variant of a route is a str, bytes, a number, None or a tuple of these, not {quoted(variant)} "
+            f"({type(variant).__name__})."
+        )
+    return variant
+
+
 def _checked(page: Page) -> Page:
     """Return a page that can be sent. Raises TypeError or ValueError for one that cannot."""
-    media_type, body, headers = page
+    media_type, body, given = page
+    headers = tuple(given)
     if not isinstance(body, (bytes, bytearray, memoryview)):
         raise TypeError(f"A page is bytes, not {quoted(body)}.")
     for name, value in (("Content-Type", media_type), *headers):
         if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
             raise ValueError(f"{quoted(value)} cannot be the value of a header {quoted(name)}.")
-    return Page(media_type, bytes(body), tuple(headers))
+    for name, value in headers:
+        if name.lower() in _OF_SERVERS:
+            raise ValueError(f"The header {name!r} is up to the server: leave {name}: {value} out.")
+    return Page(media_type, bytes(body), headers)

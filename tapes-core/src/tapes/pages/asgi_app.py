@@ -119,7 +119,7 @@ def _request(scope: Scope) -> Request:
     for name, value in scope["headers"]:
         headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
     # Whether the path has the place where this is mounted before it depends on the age of the server.
-    path, root = scope["path"], scope.get("root_path", "").rstrip("/")
+    path, root = scope["path"], (scope.get("root_path") or "").rstrip("/")
     if root and (path == root or path.startswith(f"{root}/")):
         path = path[len(root) :]
     query = scope.get("query_string", b"").decode("latin-1")

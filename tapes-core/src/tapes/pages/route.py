@@ -22,8 +22,9 @@ class Route(Protocol):
     def variant(self, headers: Headers) -> Hashable:
         """Return what of a request the page depends on: its media type and compression, say. None if on nothing.
 
-        There must be few variants, whatever clients send: a value of a header is none. It is called on the thread that
-        reads requests, which may be that of an event loop, so it must be quick.
+        It is a str, bytes, a number, or a tuple of these. There must be few variants, whatever clients send: a value of
+        a header is none. It is called on the thread that reads requests, which may be that of an event loop, so it must
+        be quick.
         """
         ...
 
