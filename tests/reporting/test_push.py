@@ -150,6 +150,21 @@ def test_a_configuration_checks_the_types_of_options(
     ]
 
 
+@pytest.mark.parametrize("method", ["open", "send", "close"])
+def test_a_sender_has_three_methods_that_are_called_in_a_thread(method: str) -> None:
+    """What is missing, or would be a coroutine that nobody awaits, is an error where the class is made."""
+
+    async def later(self: object, *arguments: object) -> None: ...
+
+    asynchronous = type("Later", (Noting,), {method: later})
+    lacking = type("Lacking", (), {name: vars(Noting)[name] for name in {"open", "send", "close"} - {method}})
+
+    with pytest.raises(TypeError, match=rf"Reporter sends by Later, of which {method}\(\) is asynchronous"):
+        type("Reporter", (PushReporter,), {"sender": asynchronous})
+    with pytest.raises(TypeError, match=rf"Reporter sends by Lacking, which has no {method}\(\)"):
+        type("Reporter", (PushReporter,), {"sender": lacking})
+
+
 def test_a_sender_has_no_option_that_a_reporter_has() -> None:
     """The class cannot be made, and neither can that of a sender whose options are not known."""
 

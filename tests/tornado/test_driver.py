@@ -18,6 +18,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from tapes import observers, plugins
+from tapes.__main__ import main
 from tapes.distributed.driving import needs_a_loop
 from tapes.errors import PluginError, ReporterError, ReporterOptionError, UnknownPluginError
 from tapes.plugins import lookup
@@ -343,6 +344,18 @@ def test_a_name_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert plugins.reporter_class("tornado-tally") is on_loop(TallyReporter)
     assert plugins.reporter_class("tornado-lines") is on_loop(ThreadedStreamReporter)
     assert stream is TornadoStreamReporter
+
+
+def test_a_check_of_a_configuration_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the distribution of what is driven."""
+    tally.install(tmp_path, monkeypatch)
+    config = tmp_path / "tapes.toml"
+    config.write_text(f"[reporters.tornado-tally]\ninterval = 1\npath = {str(tmp_path / 'tally')!r}\n")
+
+    assert main(["check", str(config)]) == 0
+    assert f"reporters.tornado-tally: TornadoTallyReporter of {plugins.origin_of('tally')}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -92,9 +92,8 @@ def _check(options: argparse.Namespace) -> int:
         _write(f"plugins.block = {list(checked.blocked)}")
     if not checked.reporters:
         _write("It has no reporters.")
-    origins = plugins.installed().reporters
     for key, name, given, reporter in checked.reporters:
-        _write(f"reporters.{key}: {type(reporter).__name__} of {origins[name].plugin.origin}")
+        _write(f"reporters.{key}: {type(reporter).__name__} of {plugins.origin_of(name)}")
         for option, value in given.items():
             _write(f"  {option} = {value!r}")
     return 0

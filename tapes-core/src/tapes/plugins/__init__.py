@@ -9,7 +9,7 @@ from __future__ import annotations
 from tapes.plugins.catalog import Installed, Provided
 from tapes.plugins.hookspecs import hookimpl
 from tapes.plugins.loading import Plugin
-from tapes.plugins.lookup import block, format_named, installed, reporter_class, route_at
+from tapes.plugins.lookup import block, format_named, installed, origin_of, reporter_class, route_at
 
 __all__ = [
     "Installed",
@@ -19,6 +19,7 @@ __all__ = [
     "format_named",
     "hookimpl",
     "installed",
+    "origin_of",
     "reporter_class",
     "route_at",
 ]

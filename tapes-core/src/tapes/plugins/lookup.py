@@ -76,6 +76,16 @@ def reporter_class(name: str) -> type[Reporter]:
     return found
 
 
+def origin_of(name: str) -> str:
+    """Return the distribution, with its version, that provides the reporter `name`, or the one that is driven by it.
+
+    Raises KeyError if none does.
+    """
+    reporters = installed().reporters
+    provided = reporters.get(name)
+    return (reporters[name.partition("-")[2]] if provided is None else provided).plugin.origin
+
+
 def format_named(name: str) -> Format:
     """Return the format `name`. Loads the plugins the first time. Safe to call from any thread.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import threading
 from contextlib import suppress
@@ -12,7 +13,6 @@ from tapes.reporting.scheduled import ScheduledReporter
 from tapes.reporting.signatures import constructor, paragraphs, signature_of
 
 if TYPE_CHECKING:
-    import inspect
     from typing import Dict, List
 
     from tapes.clock import Clock
@@ -92,9 +92,10 @@ class PushReporter(ScheduledReporter):
         _constructor(type(self), type(self).sender)(self, *args, **options)
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Make the constructor of a class that names its sender."""
+        """Make the constructor of a class that names its sender. Raises TypeError for what cannot be one."""
         super().__init_subclass__(**options)
         if "sender" in vars(cls):
+            _check(cls.__name__, cls.sender)
             if cls.__doc__ is None:
                 cls.__doc__ = cls.sender.__doc__
             if "__init__" not in vars(cls):
@@ -230,6 +231,22 @@ def _constructor(cls: type, sender: Callable[..., Sender]) -> Callable[..., None
         self._set_up(sender(*[options.pop(each.name, each.default) for each in nameless], **options))
 
     return constructor(cls, [*parameters, *by_keyword, of_reporter["clock"]], doc, construct, made_by)
+
+
+def _check(reporter: str, sender: Callable[..., Sender]) -> None:
+    """Raise TypeError for a class that is none of senders."""
+    for name in ("open", "send", "close") if isinstance(sender, type) else ():
+        method = getattr(sender, name, None)
+        if not callable(method):
+            raise TypeError(
+                f"{reporter} sends by {sender.__name__}, which has no {name}(): "
+                "a sender has open(), send(snapshot) and close()."
+            )
+        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+            raise TypeError(
+                f"{reporter} sends by {sender.__name__}, of which {name}() is asynchronous: a sender is called in a "
+                "thread, also where an event loop says when, and may block. Use def."
+            )
 
 
 def _made_by(sender: Callable[..., Sender]) -> Callable[..., Any]:
