@@ -8,7 +8,7 @@ from typing import Any, List, Tuple
 import pytest
 
 from tapes import observers
-from tapes.errors import InvalidNameError, KindMismatchError, MetricError, NameCollisionError
+from tapes.errors import InvalidNameError, InvalidTagsError, KindMismatchError, MetricError, NameCollisionError
 from tapes.instruments import Counter
 from tapes.instruments.instrument import Instrument
 from tapes.kinds.kind import VALUE, Kind
@@ -199,3 +199,25 @@ def test_threads_that_adopt_the_same_get_the_same() -> None:
 
     assert len(set(map(id, found))) == 200
     assert set(registry) == set(found)
+
+
+@pytest.mark.parametrize("tags", [{"b": "1", "a": "2"}, (("b", "1"), ("a", "2")), (("a", "2"), ("b", "1"))])
+def test_tags_may_be_a_mapping_or_pairs_in_any_order(tags: Any) -> None:
+    """They are what the tags of any other metric are."""
+    registry = Registry()
+
+    answer = registry.adopt(Answer("shop.answer", tags))
+
+    assert answer.tags == (("a", "2"), ("b", "1"))
+    assert list(registry.get_stats().shop.answer) == ["a=2,b=1"]
+
+
+@pytest.mark.parametrize("tags", [("xy",), "xy", 3, (("x", "y", "z"),), {"x": 1}, (("x", 1),), {"": "y"}])
+def test_tags_that_are_none_are_refused(tags: Any) -> None:
+    """As `counter()` refuses them, and nothing is left behind."""
+    registry = Registry()
+
+    with pytest.raises(InvalidTagsError, match=r"shop\.answer"):
+        registry.adopt(Answer("shop.answer", tags))
+
+    assert list(registry) == []

@@ -256,9 +256,16 @@ class Registry:
         """Put in a metric that was made elsewhere, and return what has its name and tags now.
 
         That is `metric` itself, or one of the same class that is there already. It has a place in the registry like any
-        other: it is iterated over and reported. Raises what `counter()` and the others raise.
+        other: it is iterated over and reported. Raises what `counter()` and the others raise. The tags that it was made
+        with may be a mapping, or pairs in any order.
         """
-        return self._metric(type(metric), None, metric.name, dict(metric.tags), lambda *_: metric)
+        tags: Any = metric.tags
+        if isinstance(tags, tuple) and all(isinstance(each, tuple) and len(each) == 2 for each in tags):
+            tags = dict(tags)
+        checked = check_tags(check_name(metric.name), tags)
+        if metric.tags != (canonical := canonical_tags(checked)):
+            metric.tags = canonical
+        return self._metric(type(metric), None, metric.name, checked, lambda *_: metric)
 
     def discard(self, metrics: Iterable[Instrument]) -> None:
         """Remove these very metrics, those of them that are there."""
