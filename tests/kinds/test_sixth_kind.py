@@ -218,8 +218,8 @@ def test_an_aggregator_knows_the_kinds_of_plugins(place: Place) -> None:
     assert "leaves out" not in aggregating.said()
 
 
-def test_a_kind_without_folds_says_so() -> None:
-    """Whoever records to it is told what its kind lacks."""
+def test_a_kind_without_folds_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """The log tells whoever records to it what its kind lacks."""
 
     class LostKind(Kind):
         __slots__ = ()
@@ -235,8 +235,70 @@ def test_a_kind_without_folds_says_so() -> None:
     lost = Lost("lost", (), ManualClock().monotonic)
     lost.update(1)
 
-    with pytest.raises(NotImplementedError, match=r"LostKind has no folded\(\), so nothing can be recorded to a lost"):
-        lost.read(0.0)
+    assert lost.read(0.0) == 0
+    assert "LostKind has no folded(), so nothing can be recorded to a lost" in caplog.text
+
+
+def test_a_record_that_cannot_be_folded_is_dropped(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """It breaks no page and no later record, and keeps no other one from counting. One line of the log says so."""
+
+    class Height(Peak):
+        __slots__ = ()
+
+        kind = PeakKind("height")
+
+    recorder = registry.adopt(Height("queue", (), registry.clock.monotonic))
+    served = registry.counter("served")
+    served.increment(2)
+    for value in (1.0, "two", 3.0, None):
+        recorder.record(value)
+    before = registry.get_stats()
+    for value in range(2 * CAPACITY):
+        recorder.record("two" if value % 100 else value)
+
+    assert before == {"queue": {"peak": 3}, "served": {"value": 2}}
+    assert recorder.read(1000.0).peak == 2 * CAPACITY // 100 * 100
+    (problem,) = [record.getMessage() for record in caplog.records]
+    assert problem.startswith("'two' was recorded to <Height 'queue'>, which cannot be folded: TypeError(")
+    assert "Check a value with checked() before record()." in problem
+
+
+def test_an_exception_of_a_signal_handler_ends_a_fold_and_drops_nothing(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not the fault of the records, and whoever waits for it gets it: they can be folded the next time."""
+    folded = PeakKind.folded
+    expired = [TimeoutError("The time of this task is over.")]
+
+    def interrupted(*arguments: Any) -> PeakState:
+        if expired:
+            raise expired.pop()
+        return folded(*arguments)
+
+    monkeypatch.setattr(PeakKind, "folded", interrupted)
+    recorder = peak(registry)
+    recorder.update(3)
+    with pytest.raises(TimeoutError, match="The time of this task is over"):
+        recorder.read(1000.0)
+
+    assert recorder.read(1000.0).peak == 3
+    assert caplog.records == []
+
+
+def test_a_metric_that_cannot_be_read_takes_no_other_along(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left out, with one line in the log for its kind."""
+    monkeypatch.setattr("tapes.snapshot.snapshot._broken", set())
+    monkeypatch.setattr(Peak, "numbers", lambda *_: 1 / 0)
+    peak(registry)
+    peak(registry, tags=(("shop", "eu"),))
+    registry.counter("served").increment(2)
+
+    assert registry.get_stats() == registry.get_stats() == {"served": {"value": 2}}
+    assert registry.rollup("queue") == []
+    (problem,) = [record.getMessage() for record in caplog.records]
+    assert problem.startswith("<Peak 'queue'> cannot be read: ZeroDivisionError(")
 
 
 def test_kinds_have_names_that_can_be_written() -> None:

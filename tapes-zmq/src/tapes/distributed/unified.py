@@ -12,21 +12,16 @@ from tapes.distributed import frames, records
 from tapes.distributed.departed import Departed
 from tapes.distributed.figures import Figures
 from tapes.distributed.frames import Frame, FrameError
-from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.places import MAX_SERIES, MAX_TAG_SETS, Places
 from tapes.distributed.presence import LEASE, UNKNOWN, Presence
 from tapes.distributed.records import NAMED_STATE, STATE, Hello
 from tapes.distributed.workers import UNSURE, Position, Worker, alike
 from tapes.kinds.kind import BY_CODE
 from tapes.registry import Registry
-from tapes.snapshot.snapshot import Reading
 from tapes.state.histogram import NEVER, slot_start
-from tapes.streak import Streak
 from tapes.wire import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from tapes.distributed.workers import Target
     from tapes.instruments import Instrument
     from tapes.kinds.kind import Kind
@@ -78,7 +73,6 @@ class UnifiedRegistry(Registry):
         self.departed = Departed()
         self._dismissed: Dict[bytes, float] = {}  # those of them that were told so, and when
         self._presence = Presence(lease, system)
-        self._unreadable = Streak(LOGGER_NAME, "The aggregator")
         self._figures = Figures(self, self.workers, self._presence, lambda: self.places.count)
         self.places = Places(
             *(self, self.workers, self._presence, self._figures, self.retire),
@@ -115,11 +109,6 @@ class UnifiedRegistry(Registry):
     def series(self, name: str) -> List[Instrument]:
         """Return the metrics of one name, without those of single workers."""
         return [metric for metric in super().series(name) if not self.places.is_of_one(metric)]
-
-    def readings(self, metrics: Iterable[Instrument], now: float) -> Iterator[Reading]:
-        """Return the readings of some of its metrics, but for those that cannot be read."""
-        readings = (self._reading(metric, now) for metric in metrics)
-        return (reading for reading in readings if reading is not None)
 
     def excuse(self, seconds: float) -> None:
         """Do not take it for silence of the workers that this process has not run, nor heard anybody, for a while."""
@@ -159,14 +148,6 @@ class UnifiedRegistry(Registry):
             self.retire(worker)
         elif not worker.in_step and not worker.left:
             self._ask(worker)
-
-    def _reading(self, metric: Instrument, now: float) -> Optional[Reading]:
-        """Return the reading of a metric; None if it cannot be read, which takes no other one along."""
-        try:
-            return Reading.of(metric, now, self.facts(metric.name))
-        except Exception as error:  # noqa: BLE001 -- it is logged
-            self._unreadable.failed(f"cannot read {metric!r}: {error!r}. It is left out, the others are shown.")
-            return None
 
     def _take(self, frame: Frame) -> bool:
         """Take in a frame, and return whether its worker is not gone. Of one that is, nothing is taken in any more."""
