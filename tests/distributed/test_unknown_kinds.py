@@ -15,7 +15,7 @@ from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
 from tests.distributed.forging import counter, frame, gauge, hello, removed, series, text
 from tests.distributed.simulated import Asking, Simulated, stats_of, told
-from tests.kinds.peak import Peak
+from tests.kinds.peak import Peak, PeakKind
 
 if TYPE_CHECKING:
     from tapes.naming import Tags
@@ -130,8 +130,6 @@ def test_the_log_names_sixteen_kinds_at_most(caplog: pytest.LogCaptureFixture) -
         ([of_kind("größe", "a")], "'größe' is no name of a kind of metrics."),
         ([of_kind("k" * 65, "a")], "A string has 65 bytes, more than 64."),
         ([of_kind("peak", "a", merge="min")], "A peak is not merged by 'min', as only gauges are."),
-        ([of_kind("peak", "a"), state(b"\2")], "A peak has a value or none, and not b'\\x02'."),
-        ([of_kind("peak", "a"), state(b"\0\0")], "A record has 1 bytes too many."),
         ([of_kind("peak", "a"), counter(1)], "A state of a counter is not one of <MergedPeak 'a'>."),
         (
             [series("counter", "a"), state(b"\0")],
@@ -152,6 +150,76 @@ def test_what_no_worker_writes_is_a_bad_frame(
 
     assert told(aggregator) == {"messages": 1, "bad_frames": 1, "gaps": 0}
     assert problem in problems(caplog)[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"\2", "A peak has a value or none, and not b"),
+        (b"\0\0", "A record has 1 bytes too many."),
+        (b"", "A record is too short."),
+        (b"\1\0", "A record is too short."),
+    ],
+)
+def test_a_state_that_cannot_be_read_takes_no_other_along(
+    content: bytes, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is of another version of the kind. The log says so once, and everything else counts in each session."""
+    aggregator = asking()
+    for session, worker in enumerate((WORKER, bytes(16)), 1):
+        aggregator.apply(
+            frame(
+                *(worker, hello(), of_kind("peak", "queue"), state(content), of_kind("peak", "b", place=2)),
+                *(series("counter", "a", place=1), counter(3, place=1), state(content, place=2)),
+                session=session,
+            )
+        )
+        aggregator.apply(frame(worker, state(content), counter(5, place=1), removed(), session=session, sequence=1))
+
+    assert told(aggregator) == {"messages": 4, "bad_frames": 0, "gaps": 0}
+    assert stats_of(aggregator) == {"a": {"value": 10}}
+    assert aggregator.get_stats().tapes.aggregator.left_out.value == 4
+    (line,) = problems(caplog)
+    assert line.startswith("The aggregator cannot read what here:1 tells of <MergedPeak 'queue'>: ")
+    assert problem in line
+    assert "same version of the distribution that has the kind" in line
+
+
+@pytest.mark.parametrize("by_worker", [False, True])
+def test_what_can_be_read_of_a_series_stays(by_worker: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Of workers that are gone, of others that are there, and of the one that tells what cannot be read."""
+    clock = ManualClock(1000.0)
+    workers = [Simulated(clock, pid) for pid in (1, 2)]
+    aggregator = Asking(clock, workers, by_worker=by_worker)
+    for worker, value in zip(workers, (3, 2)):
+        peak(worker).update(value)
+        worker.tell(aggregator)
+    aggregator.retire(aggregator.workers[workers[0].identity])
+    aggregator.apply(frame(WORKER, hello(pid=3), of_kind("peak", "queue"), state(b"\2")))
+    stays = stats_of(aggregator)["queue"]["peak"]
+    aggregator.apply(frame(WORKER, state(b"\1\0" + struct.pack("<q", 7)), sequence=1))
+    aggregator.apply(frame(WORKER, state(b"\2"), sequence=2))
+    told_before = stats_of(aggregator)["queue"]["peak"]
+    aggregator.apply(frame(WORKER, hello(pid=3), of_kind("peak", "queue"), state(b"\2"), session=2))
+
+    assert (stays, told_before, stats_of(aggregator)["queue"]["peak"]) == (3, 7, 7)
+    assert told(aggregator)["bad_frames"] == 0
+    assert len(problems(caplog)) == 1
+
+
+def test_a_kept_state_that_cannot_be_read_takes_no_other_along(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever its kind raises: it is left out like any other that cannot be."""
+    clock = ManualClock(1000.0)
+    aggregator, _ = kept(clock)
+    content = keeping.encode(aggregator)
+    monkeypatch.setattr(PeakKind, "read", lambda *_: 1 / 0)
+    restarted = Asking(clock)
+    keeping.fill(restarted, keeping.decode(content))
+
+    assert stats_of(restarted) == {"served": {"value": 2}}
+    assert "1 series or workers that cannot be" in problems(caplog)[0]
 
 
 def test_an_unknown_kind_may_be_merged_in_any_way() -> None:

@@ -198,7 +198,7 @@ def _kept_series(reader: Reader, workers: int) -> Optional[KeptSeries]:
         state = _state(kind, blocks[1])
         shares = [KeptShare(who, part, _state(kind, block)) for (who, part), block in parts if who < workers]
         return KeptSeries(new, state, shares)
-    except FrameError:
+    except Exception:  # noqa: BLE001 -- it is counted. A kind of others may raise anything.
         return None
 
 

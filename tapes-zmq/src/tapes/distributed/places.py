@@ -59,6 +59,7 @@ class Places:
         self._own: Dict[Merged, Tuple[Worker, Merged]] = {}  # series of single workers: whose, and beside which
         self._omissions = Streak(LOGGER_NAME, "The aggregator")
         self._unknown_kinds: Set[str] = set()
+        self._unread_kinds: Set[str] = set()  # of which a state could not be read, as was logged
         self._shared: Dict[str, Dict[Tags, Merged]] = {}  # by name and tags, without those that others overflow to
         self.count = 0
         """How many there are that workers share."""
@@ -152,6 +153,25 @@ class Places:
                 "else: install the distribution that has the kind where the aggregator runs, and import it there.",
                 kind,
             )
+
+    def leave_out_unread(self, worker: Worker, targets: Tuple[Target, ...], error: Exception) -> Tuple[Target, ...]:
+        """Log, once for its kind, that a state of a series cannot be read, and return what the next one goes into.
+
+        That is what it went into, which goes on showing what it showed. If it showed nothing, the series is left out.
+        """
+        kind = targets[0].kind
+        if kind not in self._unread_kinds:
+            self._unread_kinds.add(kind)
+            logging.getLogger(LOGGER_NAME).warning(
+                "The aggregator cannot read what %s tells of %r: %r. It leaves out such states of the kind %r, and "
+                "counts everything else: install the same version of the distribution that has the kind on both sides.",
+                *(worker.name, targets[0], error, str(kind)),
+            )
+        unused = [target for target in targets if target.is_unused()]
+        if targets[0] in unused:
+            self._figures.left_out.increment()
+        self._let_go(unused)
+        return tuple([target for target in targets if target not in unused])
 
     def leave_out(self, worker: Worker, new: Series, reason: str) -> None:
         """Count a series that is left out, and log the first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
 
 from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.distributed import frames, records
@@ -24,7 +24,6 @@ from tapes.wire import Reader
 if TYPE_CHECKING:
     from tapes.distributed.workers import Target
     from tapes.instruments import Instrument
-    from tapes.kinds.kind import Kind
 
 _REPEAT = 2.0  # seconds after which a worker that does not begin anew is asked again
 
@@ -241,15 +240,14 @@ class UnifiedRegistry(Registry):
             kind = BY_CODE.get(what - STATE)
             reader.go(start, end)
             if kind is not None or what == NAMED_STATE:
-                targets = series.get(records.read_number(reader), () if worker.is_full else None)
+                number = records.read_number(reader)
+                targets = series.get(number, () if worker.is_full else None)
                 if targets is None:
                     raise FrameError("A state is of no series that the worker has named.")
                 if kind is None:
-                    if not targets:  # it is left out, and nobody here may know how to read it
-                        worker.has_recorded = True
-                        continue
-                    kind = _named(targets[0])
-                elif targets and targets[0].kind != kind:
+                    self._take_named(worker, number, targets, reader)
+                    continue
+                if targets and targets[0].kind != kind:
                     raise FrameError(f"A state of a {kind} is not one of {targets[0]!r}.")
                 update = kind.read(reader)
                 reader.finish()
@@ -271,6 +269,28 @@ class UnifiedRegistry(Registry):
                 self.describe(*records.read_facts(reader))
             elif what != records.HELLO:
                 raise FrameError(f"There are no records of type {what}.")
+
+    def _take_named(self, worker: Worker, number: int, targets: Tuple[Target, ...], reader: Reader) -> None:
+        """Take in a state of a kind that has a name. One that cannot be read takes nothing else along.
+
+        Its kind comes from another distribution, which may have another version where the worker runs.
+        """
+        if not targets:  # it is left out, and nobody here may know how to read it
+            worker.has_recorded = True
+            return
+        kind = targets[0].kind
+        if kind.code is not None:
+            raise FrameError(f"A state of a kind that has a name is not one of {targets[0]!r}.")
+        try:
+            update = kind.read(reader)
+            reader.finish()
+            worker.has_recorded = worker.has_recorded or kind.has_recorded(update)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            worker.has_recorded = True
+            worker.series[number] = self.places.leave_out_unread(worker, targets, error)
+            return
+        for target in targets:
+            target.take(worker, update)
 
     def _end(self, worker: Worker, frame: Frame) -> None:
         """Take note that everything is known that the worker had recorded by the time of the frame."""
@@ -334,10 +354,3 @@ class UnifiedRegistry(Registry):
 
     def __repr__(self) -> str:
         return f"<UnifiedRegistry of {len(self)} series of {len(self.workers)} workers>"
-
-
-def _named(target: Target) -> Kind:
-    """Return the kind of a series whose states do not say it. Raises FrameError if states of its kind do."""
-    if target.kind.code is not None:
-        raise FrameError(f"A state of a kind that has a name is not one of {target!r}.")
-    return target.kind

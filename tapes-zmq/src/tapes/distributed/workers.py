@@ -228,6 +228,10 @@ class Overflowed:
         """Merge what the worker will not replace any more."""
         self.merged.settle(self.part)
 
+    def is_unused(self) -> bool:
+        """Return False: an overflow series stays."""
+        return False
+
     def retire(self, worker: Worker) -> bool:
         """Merge what has been told, and return False: an overflow series stays."""
         worker.forget_part(self)
