@@ -247,7 +247,8 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
         }
         if goes_on:
             worker.in_step = each.in_step
-            worker.series = {number: named.get(number, ()) for number, _ in each.numbers}
+            for number, _ in each.numbers:
+                worker.place(number, named.get(number, ()))
             claimed = {target for targets in named.values() for target in targets}
             worker.unclaimed = [target for target in worker.unclaimed if target not in claimed]
         else:

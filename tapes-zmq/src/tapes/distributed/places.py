@@ -109,7 +109,8 @@ class Places:
         """Merge for good what a worker has told, which is gone. Its gauges go, what it has counted stays."""
         without = [target for target in worker.everything() if self._has_merged(target, worker)]
         self._let_go([target for target in without if target in self._own or not target.lasts])
-        worker.series, worker.unclaimed, worker.earlier = {}, [], {}  # parts of overflow series refer to it
+        worker.forget_series()
+        worker.unclaimed, worker.earlier = [], {}  # parts of overflow series refer to it
         worker.forget_earlier_parts()
 
     def _has_merged(self, target: Target, worker: Worker) -> bool:

@@ -217,7 +217,7 @@ class UnifiedRegistry(Registry):
         worker.present = True
         worker.unclaimed = list(dict.fromkeys(worker.everything()))
         worker.earlier.update({targets[0]: number for number, targets in worker.series.items() if targets})
-        worker.series = {}
+        worker.forget_series()
         self._bound_unclaimed(worker)
         if not worker.settles:
             worker.number_parts_anew()
@@ -259,14 +259,16 @@ class UnifiedRegistry(Registry):
                 if new.number in series:
                     raise FrameError(f"Two series have the number {new.number}.")
                 if len(series) < self.max_series:
-                    series[new.number] = self.places.targets(worker, new)
+                    worker.place(new.number, self.places.targets(worker, new))
                 else:
                     worker.is_full = True
                     self.places.leave_out(worker, new, f"it has more than {self.max_series:,} series.")
             elif what == records.REMOVED:
-                self.places.remove(worker, series.pop(records.read_removed(reader), ()))
+                self.places.remove(worker, worker.take_out(records.read_removed(reader)))
             elif what == records.FACTS:
-                self.describe(*records.read_facts(reader))
+                name, said = records.read_facts(reader)
+                if worker.names(name):  # what is left out may have the name of what others mean something else by
+                    self.describe(name, said)
             elif what != records.HELLO:
                 raise FrameError(f"There are no records of type {what}.")
 
@@ -287,7 +289,7 @@ class UnifiedRegistry(Registry):
             worker.has_recorded = worker.has_recorded or kind.has_recorded(update)
         except Exception as error:  # noqa: BLE001 -- it is logged
             worker.has_recorded = True
-            worker.series[number] = self.places.leave_out_unread(worker, targets, error)
+            worker.place(number, self.places.leave_out_unread(worker, targets, error))
             return
         for target in targets:
             target.take(worker, update)
