@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import struct
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 from zlib import crc32
 
 import pytest
 
 from tapes.distributed import frames, keeping
-from tapes.kinds.kind import Kind
+from tapes.kinds.kind import VALUE, Kind
 from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
+from tapes.wire import number
 from tests.distributed.forging import counter, frame, gauge, hello, removed, series, text
 from tests.distributed.simulated import Asking, Simulated, stats_of, told
 from tests.kinds.peak import Peak, PeakKind
 
 if TYPE_CHECKING:
+    from tapes.kinds.kind import Statistics
     from tapes.naming import Tags
+    from tapes.wire import Reader
 
 WORKER = bytes(range(16))
 
@@ -252,6 +255,80 @@ def test_a_kind_with_a_name_is_merged_and_published_on() -> None:
 
     tree = {"queue": {"shop=eu": {"peak": 4.5}}}
     assert (stats_of(host), stats_of(site)) == (tree, tree)
+
+
+class TopKind(Kind):
+    """A kind whose states are plain numbers, which it merges itself."""
+
+    __slots__ = ()
+
+    statistics = (("top", VALUE),)
+
+    def zero(self, now: float) -> int:
+        """Return the least."""
+        return 0
+
+    def folded(self, state: int, records: Sequence[int], until: float) -> int:
+        """Return the largest."""
+        return max(state, *records)
+
+    def merge(self, states: Sequence[int]) -> int:
+        """Return the largest."""
+        return max(states)
+
+    def less(self, state: int, part: int) -> int:
+        """Return the same: to merge both gives it again."""
+        return state
+
+    def view(self, state: int, now: float, merge: str = "sum") -> Statistics:
+        """Return the largest."""
+        return {"top": state}
+
+    def is_empty(self, state: int) -> bool:
+        """Whether it is the least."""
+        return not state
+
+    def write(self, state: int, known: Optional[int]) -> bytes:
+        """Write the number."""
+        return number(state)
+
+    def read(self, reader: Reader) -> int:
+        """Read the number."""
+        return int(reader.number())
+
+
+class Top(Peak):
+    """A metric of that kind."""
+
+    __slots__ = ()
+
+    kind = TopKind("top")
+
+
+def test_states_may_be_plain_numbers() -> None:
+    """Then their kind has the methods that states have otherwise. That is for workers, gone ones, and in a rollup."""
+    clock = ManualClock(1000.0)
+    workers = [Simulated(clock, pid) for pid in (1, 2, 3)]
+    aggregator = Asking(clock, workers)
+    for worker, value in zip(workers, (3, 5, 4)):
+        for tags in ((), (("at", "door"),)):
+            worker.registry.adopt(Top("height", tags, clock.monotonic)).update(value + len(tags))
+        worker.tell(aggregator)
+    for worker in workers[:2]:
+        aggregator.retire(aggregator.workers[worker.identity])
+    restarted = Asking(clock, workers[2:])
+    keeping.fill(restarted, keeping.decode(keeping.encode(aggregator)))
+
+    shown = {"height": {"top": 5, "at=door": {"top": 6}}}
+    assert [stats_of(each) for each in (aggregator, restarted)] == [shown, shown]
+    assert [reading.statistics for reading in restarted.rollup("height")] == [{"top": 6}]
+    sources = [metric.kept()[1] for metric in aggregator.places.shared()]
+    assert [len(each) for each in sources] == [1, 1]
+    workers[0].tell(aggregator)  # it was not gone, and begins as another
+    workers[0].tell(aggregator)
+    sources = [metric.kept()[1] for metric in aggregator.places.shared()]
+    assert [len(each) for each in sources] == [2, 2]
+    assert stats_of(aggregator) == shown
 
 
 def kept(clock: ManualClock) -> Any:

@@ -107,6 +107,10 @@ class Kind(str):
         """Return the state of all of these together, of which there is at least one."""
         return reduce(_merged, states)
 
+    def less(self, state: Any, part: Any) -> Any:
+        """Return the state of what has come since the state was `part`: both merged make `state` again."""
+        return state.less(part)
+
     def folded(self, state: Any, records: Sequence[Any], until: float) -> Any:
         """Return the state after these records, none of which was made after `until`.
 
