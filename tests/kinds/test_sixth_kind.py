@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import runpy
 import sys
 import threading
 from itertools import chain
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING, Any, Iterator, List
 import pytest
 
 from tapes.encoding.json import JsonFormat
-from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NameCollisionError
-from tapes.kinds.kind import Kind
+from tapes.errors import InvalidNameError, InvalidTypeError, InvalidValueError, KindMismatchError, NameCollisionError
+from tapes.kinds import counter
+from tapes.kinds import kind as kinds
+from tapes.kinds.counter import COUNTER, CounterKind
+from tapes.kinds.kind import BY_CODE, Kind, kind_named
 from tapes.recording import CAPACITY
 from tapes.registry import Registry
 from tapes.reporting.statsd.deliveries import Deliveries
@@ -303,8 +307,6 @@ def test_a_metric_that_cannot_be_read_takes_no_other_along(
 
 def test_kinds_have_names_that_can_be_written() -> None:
     """In frames and files, and in the names of overflow series."""
-    from tapes.errors import InvalidNameError
-
     for name in ("", "a kind", "größe", "k" * 65, "a.b"):
         with pytest.raises(InvalidNameError, match="A kind of metrics is named by an ASCII identifier"):
             Kind(name)
@@ -312,8 +314,6 @@ def test_kinds_have_names_that_can_be_written() -> None:
 
 def test_a_kind_derived_from_another_has_a_name_and_no_number() -> None:
     """It is not written as that one."""
-    from tapes.kinds.counter import COUNTER, CounterKind
-    from tapes.kinds.kind import BY_CODE
 
     class LikesKind(CounterKind):
         __slots__ = ()
@@ -322,3 +322,23 @@ def test_a_kind_derived_from_another_has_a_name_and_no_number() -> None:
 
     assert [kind.code for kind in (likes, PEAK, COUNTER)] == [None, None, 0]
     assert BY_CODE[0] is COUNTER
+
+
+@pytest.mark.parametrize("name", ["counter", "gauge", "histogram", "meter", "timer"])
+def test_no_kind_takes_the_place_of_one_of_the_five(name: str) -> None:
+    """It would be what metrics of that kind are sent, read and merged as."""
+    there = kind_named(name)
+    with pytest.raises(InvalidNameError, match=f"'{name}' is a kind .* so tests.kinds.peak.PeakKind cannot be it"):
+        PeakKind(name)
+
+    assert kind_named(name) is there
+
+
+def test_kinds_may_be_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a module that is loaded again: the five by their own classes, and others by any."""
+    for known in ("_known", "BY_CODE"):
+        monkeypatch.setattr(kinds, known, dict(getattr(kinds, known)))
+    again = runpy.run_path(counter.__file__, run_name="tapes.kinds.counter")
+
+    assert kind_named("counter") is again["COUNTER"] is not COUNTER
+    assert PeakKind("pile") is not PeakKind("pile")
