@@ -9,7 +9,8 @@ from zlib import crc32
 
 import pytest
 
-from tapes.distributed import frames, keeping
+from tapes.distributed import foreign, frames, keeping
+from tapes.kinds import kind as kinds
 from tapes.kinds.kind import VALUE, Kind
 from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
@@ -297,6 +298,32 @@ class TopKind(Kind):
         return int(reader.number())
 
 
+class TallyKind(TopKind):
+    """The sum of such numbers, which shows what is there twice."""
+
+    __slots__ = ()
+
+    def folded(self, state: int, records: Sequence[int], until: float) -> int:
+        """Return the sum."""
+        return state + sum(records)
+
+    def merge(self, states: Sequence[int]) -> int:
+        """Return the sum."""
+        return sum(states)
+
+    def less(self, state: int, part: int) -> int:
+        """Return what has come since."""
+        return state - part
+
+
+class Tally(Peak):
+    """A metric of that kind."""
+
+    __slots__ = ()
+
+    kind = TallyKind("tally")
+
+
 class Top(Peak):
     """A metric of that kind."""
 
@@ -382,6 +409,80 @@ def test_an_unknown_kind_in_a_state_is_left_out(goes_on: bool, caplog: pytest.Lo
         worker.tell(restarted)
         assert told(restarted) == {"messages": 1, "bad_frames": 0, "gaps": 0}
         assert stats_of(restarted) == {"served": {"value": 3}}
+
+
+def refilled(content: bytes, clock: ManualClock, workers: List[Simulated], *, goes_on: bool = False) -> Asking:
+    """Return an aggregator that begins with a state, and has room for one series of a name."""
+    aggregator = Asking(clock, workers, max_tag_sets=1)
+    keeping.fill(aggregator, keeping.decode(content), goes_on=goes_on)
+    for worker in [] if goes_on else workers:
+        worker.publisher.begin()
+    return aggregator
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_an_aggregator_that_does_not_know_a_kind_keeps_what_it_had_counted(
+    restarts: int, goes_on: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For one that knows it: of workers that were gone, that go meanwhile, and that tell more or begin as others."""
+    clock = ManualClock(1000.0)
+    workers = [Simulated(clock, pid) for pid in (1, 2, 3, 4)]
+    aggregator = Asking(clock, workers, max_tag_sets=1)
+    tallies = []
+    for n, worker in enumerate(workers):
+        for shop in ("eu", "us", "uk"):
+            tallies.append(worker.registry.adopt(Tally("sold", (("shop", shop),), clock.monotonic)))
+            tallies[-1].update(10**n)
+        worker.tell(aggregator)
+    aggregator.retire(aggregator.workers[workers[0].identity])
+    shown = stats_of(aggregator)
+    content = keeping.encode(aggregator)
+    for restart in range(restarts):
+        with monkeypatch.context() as patch:
+            patch.delitem(kinds._known, "tally")
+            aggregator = refilled(content, clock, workers[1:], goes_on=goes_on)
+            if not restart:
+                aggregator.retire(aggregator.workers[workers[1].identity])
+            workers[3].tell(aggregator)
+            assert stats_of(aggregator) == {}
+            content = keeping.encode(aggregator)
+    aggregator = refilled(content, clock, workers[2:])
+
+    assert shown == {"sold": {"shop=eu": {"top": 1111}, "overflow=true": {"top": 2222}}}
+    assert stats_of(aggregator) == shown
+    tallies[-1].update(50_000)
+    for worker in (workers[3], workers[1], workers[1]):
+        aggregator.introduce(worker).tell(aggregator)
+    shown["sold"]["overflow=true"]["top"] += 50_000
+    assert stats_of(aggregator) == shown
+    assert told(aggregator)["bad_frames"] == 0
+    lines = [problem for problem in problems(caplog) if "kind 'tally'" in problem]
+    assert len(lines) == restarts
+    assert lines[0].endswith("and import it there. What its state has of them stays there until then.")
+
+
+def test_what_is_kept_of_unknown_kinds_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By their number and by their size, and the log says that some are dropped."""
+    clock = ManualClock(1000.0)
+    worker = Simulated(clock)
+    aggregator = Asking(clock, [worker])
+    for n in range(5):
+        worker.registry.adopt(Tally(f"sold{n}", (), clock.monotonic)).update(1)
+    worker.tell(aggregator)
+    content = keeping.encode(aggregator)
+    found = []
+    for limit, most in (("MOST_SERIES", 3), ("MOST_BYTES", 150)):
+        with monkeypatch.context() as patch:
+            patch.setattr(foreign, limit, most)
+            patch.delitem(kinds._known, "tally")
+            kept_there = keeping.encode(refilled(content, clock, []))
+        found.append(len(refilled(kept_there, clock, []).places.shared()))
+
+    assert found == [3, 2]
+    assert sum("drops series of its state" in problem for problem in problems(caplog)) == 2
 
 
 def test_gauges_are_the_only_kind_that_may_be_merged_otherwise() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple, Type
 
+from tapes.distributed.foreign import MOST_BYTES, MOST_SERIES
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.merging import Merged, class_of
 from tapes.distributed.records import OVERFLOW_NAME
@@ -145,14 +146,23 @@ class Places:
         """Return the series that others of this name overflow to. It needs no room. Raises MetricError."""
         return self._registry.adopt(_class_of(new)(new.name, OVERFLOW, new.merge))
 
-    def leave_out_kind(self, kind: str) -> None:
-        """Log, once, that no series of a kind is counted, as nothing here knows what its states mean."""
+    def leave_out_kind(self, kind: str, *, is_kept: Optional[bool] = None) -> None:
+        """Log, once, that no series of a kind is counted, as nothing here knows what its states mean.
+
+        `is_kept` says whether what a state file has of one stays in it, if it has one.
+        """
+        if is_kept is False:
+            self._omissions.failed(
+                f"drops series of its state that are of kinds which it does not know, as {kind!r}: it keeps "
+                f"{MOST_SERIES:,} of them and {MOST_BYTES:,} bytes at most."
+            )
         if kind not in self._unknown_kinds and len(self._unknown_kinds) < _UNKNOWN_KINDS:
             self._unknown_kinds.add(kind)
+            stays = "" if is_kept is None else " What its state has of them stays there until then."
             logging.getLogger(LOGGER_NAME).warning(
                 "The aggregator leaves out all series of the kind %r, which it does not know, and counts everything "
-                "else: install the distribution that has the kind where the aggregator runs, and import it there.",
-                kind,
+                "else: install the distribution that has the kind where the aggregator runs, and import it there.%s",
+                *(kind, stays),
             )
 
     def leave_out_unread(self, worker: Worker, targets: Tuple[Target, ...], error: Exception) -> Tuple[Target, ...]:

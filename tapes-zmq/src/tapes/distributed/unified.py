@@ -11,6 +11,7 @@ from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.distributed import frames, records
 from tapes.distributed.departed import Departed
 from tapes.distributed.figures import Figures
+from tapes.distributed.foreign import Foreign
 from tapes.distributed.frames import Frame, FrameError
 from tapes.distributed.places import MAX_SERIES, MAX_TAG_SETS, Places
 from tapes.distributed.presence import LEASE, UNKNOWN, Presence
@@ -70,6 +71,8 @@ class UnifiedRegistry(Registry):
         self.gone = 0
         """How many workers have been merged for good."""
         self.departed = Departed()
+        self.foreign = Foreign()
+        """What was kept of kinds that are not known here."""
         self._dismissed: Dict[bytes, float] = {}  # those of them that were told so, and when
         self._presence = Presence(lease, system)
         self._figures = Figures(self, self.workers, self._presence, lambda: self.places.count)
