@@ -11,7 +11,7 @@ from typing import Deque, Dict, List, NamedTuple, Optional
 
 import pytest
 
-from tapes.distributed import frames, publishing, records
+from tapes.distributed import frames, keeping, publishing, records
 from tapes.distributed.frames import END, LEAVING, Frame
 from tapes.facts import Facts
 from tapes.kinds.kind import BY_CODE
@@ -315,6 +315,35 @@ def test_nothing_is_known_of_names_that_are_not_there(bench: Bench) -> None:
 
     assert bench.aggregator.all_facts() == {}
     assert told(bench.aggregator)["bad_frames"] == 0
+
+
+@pytest.mark.parametrize("goes_on", [None, True, False])
+def test_what_is_said_of_a_series_that_is_left_out_is_not_heeded(bench: Bench, goes_on: Optional[bool]) -> None:
+    """It is of another metric than that of the same name: also after a restart, and until there is room for it."""
+    other, aggregator = Simulated(bench.clock, 2), Asking(bench.clock)
+    bench.registry.counter("queue")
+    bench.registry.counter("orders")
+    other.registry.gauge("queue", tags={"k": "v"}, description="Jobs that wait.", unit="jobs")
+    other.registry.counter("orders", description="The orders.")
+    for worker in (bench.worker, other):
+        aggregator.introduce(worker).tell(aggregator)
+    if goes_on is not None:
+        before, aggregator = aggregator, Asking(bench.clock, (bench.worker, other))
+        keeping.fill(aggregator, keeping.decode(keeping.encode(before)), goes_on=goes_on)
+        if not goes_on:
+            other.publisher.begin()
+    other.registry.gauge("queue", tags={"k": "w"}).set(3)
+    other.registry.counter("orders", unit="orders")
+    other.tell(aggregator)
+
+    assert aggregator.all_facts() == {"orders": Facts("The orders.", "orders")}
+    bench.registry.remove("queue")
+    bench.worker.publisher.begin()
+    bench.worker.tell(aggregator)
+    other.registry.remove("queue")
+    other.registry.gauge("queue", description="Jobs that wait.").set(1)
+    other.tell(aggregator)
+    assert aggregator.all_facts() == {"orders": Facts("The orders.", "orders"), "queue": Facts("Jobs that wait.", "")}
 
 
 def test_frames_are_numbered(bench: Bench) -> None:

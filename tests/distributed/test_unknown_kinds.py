@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import struct
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 from zlib import crc32
 
 import pytest
 
-from tapes.distributed import frames, keeping
-from tapes.kinds.kind import Kind
+from tapes.distributed import foreign, frames, keeping
+from tapes.kinds import kind as kinds
+from tapes.kinds.kind import VALUE, Kind
 from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
+from tapes.wire import number
 from tests.distributed.forging import counter, frame, gauge, hello, removed, series, text
 from tests.distributed.simulated import Asking, Simulated, stats_of, told
-from tests.kinds.peak import Peak
+from tests.kinds.peak import Peak, PeakKind
 
 if TYPE_CHECKING:
+    from tapes.kinds.kind import Statistics
     from tapes.naming import Tags
+    from tapes.wire import Reader
 
 WORKER = bytes(range(16))
 
@@ -130,8 +134,6 @@ def test_the_log_names_sixteen_kinds_at_most(caplog: pytest.LogCaptureFixture) -
         ([of_kind("größe", "a")], "'größe' is no name of a kind of metrics."),
         ([of_kind("k" * 65, "a")], "A string has 65 bytes, more than 64."),
         ([of_kind("peak", "a", merge="min")], "A peak is not merged by 'min', as only gauges are."),
-        ([of_kind("peak", "a"), state(b"\2")], "A peak has a value or none, and not b'\\x02'."),
-        ([of_kind("peak", "a"), state(b"\0\0")], "A record has 1 bytes too many."),
         ([of_kind("peak", "a"), counter(1)], "A state of a counter is not one of <MergedPeak 'a'>."),
         (
             [series("counter", "a"), state(b"\0")],
@@ -152,6 +154,76 @@ def test_what_no_worker_writes_is_a_bad_frame(
 
     assert told(aggregator) == {"messages": 1, "bad_frames": 1, "gaps": 0}
     assert problem in problems(caplog)[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"\2", "A peak has a value or none, and not b"),
+        (b"\0\0", "A record has 1 bytes too many."),
+        (b"", "A record is too short."),
+        (b"\1\0", "A record is too short."),
+    ],
+)
+def test_a_state_that_cannot_be_read_takes_no_other_along(
+    content: bytes, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is of another version of the kind. The log says so once, and everything else counts in each session."""
+    aggregator = asking()
+    for session, worker in enumerate((WORKER, bytes(16)), 1):
+        aggregator.apply(
+            frame(
+                *(worker, hello(), of_kind("peak", "queue"), state(content), of_kind("peak", "b", place=2)),
+                *(series("counter", "a", place=1), counter(3, place=1), state(content, place=2)),
+                session=session,
+            )
+        )
+        aggregator.apply(frame(worker, state(content), counter(5, place=1), removed(), session=session, sequence=1))
+
+    assert told(aggregator) == {"messages": 4, "bad_frames": 0, "gaps": 0}
+    assert stats_of(aggregator) == {"a": {"value": 10}}
+    assert aggregator.get_stats().tapes.aggregator.left_out.value == 4
+    (line,) = problems(caplog)
+    assert line.startswith("The aggregator cannot read what here:1 tells of <MergedPeak 'queue'>: ")
+    assert problem in line
+    assert "same version of the distribution that has the kind" in line
+
+
+@pytest.mark.parametrize("by_worker", [False, True])
+def test_what_can_be_read_of_a_series_stays(by_worker: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Of workers that are gone, of others that are there, and of the one that tells what cannot be read."""
+    clock = ManualClock(1000.0)
+    workers = [Simulated(clock, pid) for pid in (1, 2)]
+    aggregator = Asking(clock, workers, by_worker=by_worker)
+    for worker, value in zip(workers, (3, 2)):
+        peak(worker).update(value)
+        worker.tell(aggregator)
+    aggregator.retire(aggregator.workers[workers[0].identity])
+    aggregator.apply(frame(WORKER, hello(pid=3), of_kind("peak", "queue"), state(b"\2")))
+    stays = stats_of(aggregator)["queue"]["peak"]
+    aggregator.apply(frame(WORKER, state(b"\1\0" + struct.pack("<q", 7)), sequence=1))
+    aggregator.apply(frame(WORKER, state(b"\2"), sequence=2))
+    told_before = stats_of(aggregator)["queue"]["peak"]
+    aggregator.apply(frame(WORKER, hello(pid=3), of_kind("peak", "queue"), state(b"\2"), session=2))
+
+    assert (stays, told_before, stats_of(aggregator)["queue"]["peak"]) == (3, 7, 7)
+    assert told(aggregator)["bad_frames"] == 0
+    assert len(problems(caplog)) == 1
+
+
+def test_a_kept_state_that_cannot_be_read_takes_no_other_along(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever its kind raises: it is left out like any other that cannot be."""
+    clock = ManualClock(1000.0)
+    aggregator, _ = kept(clock)
+    content = keeping.encode(aggregator)
+    monkeypatch.setattr(PeakKind, "read", lambda *_: 1 / 0)
+    restarted = Asking(clock)
+    keeping.fill(restarted, keeping.decode(content))
+
+    assert stats_of(restarted) == {"served": {"value": 2}}
+    assert "1 series or workers that cannot be" in problems(caplog)[0]
 
 
 def test_an_unknown_kind_may_be_merged_in_any_way() -> None:
@@ -184,6 +256,106 @@ def test_a_kind_with_a_name_is_merged_and_published_on() -> None:
 
     tree = {"queue": {"shop=eu": {"peak": 4.5}}}
     assert (stats_of(host), stats_of(site)) == (tree, tree)
+
+
+class TopKind(Kind):
+    """A kind whose states are plain numbers, which it merges itself."""
+
+    __slots__ = ()
+
+    statistics = (("top", VALUE),)
+
+    def zero(self, now: float) -> int:
+        """Return the least."""
+        return 0
+
+    def folded(self, state: int, records: Sequence[int], until: float) -> int:
+        """Return the largest."""
+        return max(state, *records)
+
+    def merge(self, states: Sequence[int]) -> int:
+        """Return the largest."""
+        return max(states)
+
+    def less(self, state: int, part: int) -> int:
+        """Return the same: to merge both gives it again."""
+        return state
+
+    def view(self, state: int, now: float, merge: str = "sum") -> Statistics:
+        """Return the largest."""
+        return {"top": state}
+
+    def is_empty(self, state: int) -> bool:
+        """Whether it is the least."""
+        return not state
+
+    def write(self, state: int, known: Optional[int]) -> bytes:
+        """Write the number."""
+        return number(state)
+
+    def read(self, reader: Reader) -> int:
+        """Read the number."""
+        return int(reader.number())
+
+
+class TallyKind(TopKind):
+    """The sum of such numbers, which shows what is there twice."""
+
+    __slots__ = ()
+
+    def folded(self, state: int, records: Sequence[int], until: float) -> int:
+        """Return the sum."""
+        return state + sum(records)
+
+    def merge(self, states: Sequence[int]) -> int:
+        """Return the sum."""
+        return sum(states)
+
+    def less(self, state: int, part: int) -> int:
+        """Return what has come since."""
+        return state - part
+
+
+class Tally(Peak):
+    """A metric of that kind."""
+
+    __slots__ = ()
+
+    kind = TallyKind("tally")
+
+
+class Top(Peak):
+    """A metric of that kind."""
+
+    __slots__ = ()
+
+    kind = TopKind("top")
+
+
+def test_states_may_be_plain_numbers() -> None:
+    """Then their kind has the methods that states have otherwise. That is for workers, gone ones, and in a rollup."""
+    clock = ManualClock(1000.0)
+    workers = [Simulated(clock, pid) for pid in (1, 2, 3)]
+    aggregator = Asking(clock, workers)
+    for worker, value in zip(workers, (3, 5, 4)):
+        for tags in ((), (("at", "door"),)):
+            worker.registry.adopt(Top("height", tags, clock.monotonic)).update(value + len(tags))
+        worker.tell(aggregator)
+    for worker in workers[:2]:
+        aggregator.retire(aggregator.workers[worker.identity])
+    restarted = Asking(clock, workers[2:])
+    keeping.fill(restarted, keeping.decode(keeping.encode(aggregator)))
+
+    shown = {"height": {"top": 5, "at=door": {"top": 6}}}
+    assert [stats_of(each) for each in (aggregator, restarted)] == [shown, shown]
+    assert [reading.statistics for reading in restarted.rollup("height")] == [{"top": 6}]
+    sources = [metric.kept()[1] for metric in aggregator.places.shared()]
+    assert [len(each) for each in sources] == [1, 1]
+    workers[0].tell(aggregator)  # it was not gone, and begins as another
+    workers[0].tell(aggregator)
+    sources = [metric.kept()[1] for metric in aggregator.places.shared()]
+    assert [len(each) for each in sources] == [2, 2]
+    assert stats_of(aggregator) == shown
 
 
 def kept(clock: ManualClock) -> Any:
@@ -237,6 +409,80 @@ def test_an_unknown_kind_in_a_state_is_left_out(goes_on: bool, caplog: pytest.Lo
         worker.tell(restarted)
         assert told(restarted) == {"messages": 1, "bad_frames": 0, "gaps": 0}
         assert stats_of(restarted) == {"served": {"value": 3}}
+
+
+def refilled(content: bytes, clock: ManualClock, workers: List[Simulated], *, goes_on: bool = False) -> Asking:
+    """Return an aggregator that begins with a state, and has room for one series of a name."""
+    aggregator = Asking(clock, workers, max_tag_sets=1)
+    keeping.fill(aggregator, keeping.decode(content), goes_on=goes_on)
+    for worker in [] if goes_on else workers:
+        worker.publisher.begin()
+    return aggregator
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_an_aggregator_that_does_not_know_a_kind_keeps_what_it_had_counted(
+    restarts: int, goes_on: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For one that knows it: of workers that were gone, that go meanwhile, and that tell more or begin as others."""
+    clock = ManualClock(1000.0)
+    workers = [Simulated(clock, pid) for pid in (1, 2, 3, 4)]
+    aggregator = Asking(clock, workers, max_tag_sets=1)
+    tallies = []
+    for n, worker in enumerate(workers):
+        for shop in ("eu", "us", "uk"):
+            tallies.append(worker.registry.adopt(Tally("sold", (("shop", shop),), clock.monotonic)))
+            tallies[-1].update(10**n)
+        worker.tell(aggregator)
+    aggregator.retire(aggregator.workers[workers[0].identity])
+    shown = stats_of(aggregator)
+    content = keeping.encode(aggregator)
+    for restart in range(restarts):
+        with monkeypatch.context() as patch:
+            patch.delitem(kinds._known, "tally")
+            aggregator = refilled(content, clock, workers[1:], goes_on=goes_on)
+            if not restart:
+                aggregator.retire(aggregator.workers[workers[1].identity])
+            workers[3].tell(aggregator)
+            assert stats_of(aggregator) == {}
+            content = keeping.encode(aggregator)
+    aggregator = refilled(content, clock, workers[2:])
+
+    assert shown == {"sold": {"shop=eu": {"top": 1111}, "overflow=true": {"top": 2222}}}
+    assert stats_of(aggregator) == shown
+    tallies[-1].update(50_000)
+    for worker in (workers[3], workers[1], workers[1]):
+        aggregator.introduce(worker).tell(aggregator)
+    shown["sold"]["overflow=true"]["top"] += 50_000
+    assert stats_of(aggregator) == shown
+    assert told(aggregator)["bad_frames"] == 0
+    lines = [problem for problem in problems(caplog) if "kind 'tally'" in problem]
+    assert len(lines) == restarts
+    assert lines[0].endswith("and import it there. What its state has of them stays there until then.")
+
+
+def test_what_is_kept_of_unknown_kinds_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By their number and by their size, and the log says that some are dropped."""
+    clock = ManualClock(1000.0)
+    worker = Simulated(clock)
+    aggregator = Asking(clock, [worker])
+    for n in range(5):
+        worker.registry.adopt(Tally(f"sold{n}", (), clock.monotonic)).update(1)
+    worker.tell(aggregator)
+    content = keeping.encode(aggregator)
+    found = []
+    for limit, most in (("MOST_SERIES", 3), ("MOST_BYTES", 150)):
+        with monkeypatch.context() as patch:
+            patch.setattr(foreign, limit, most)
+            patch.delitem(kinds._known, "tally")
+            kept_there = keeping.encode(refilled(content, clock, []))
+        found.append(len(refilled(kept_there, clock, []).places.shared()))
+
+    assert found == [3, 2]
+    assert sum("drops series of its state" in problem for problem in problems(caplog)) == 2
 
 
 def test_gauges_are_the_only_kind_that_may_be_merged_otherwise() -> None:

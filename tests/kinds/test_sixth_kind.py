@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import runpy
 import sys
 import threading
 from itertools import chain
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING, Any, Iterator, List
 import pytest
 
 from tapes.encoding.json import JsonFormat
-from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NameCollisionError
-from tapes.kinds.kind import Kind
+from tapes.errors import InvalidNameError, InvalidTypeError, InvalidValueError, KindMismatchError, NameCollisionError
+from tapes.kinds import counter
+from tapes.kinds import kind as kinds
+from tapes.kinds.counter import COUNTER, CounterKind
+from tapes.kinds.kind import BY_CODE, Kind, kind_named
 from tapes.recording import CAPACITY
 from tapes.registry import Registry
 from tapes.reporting.statsd.deliveries import Deliveries
@@ -218,8 +222,8 @@ def test_an_aggregator_knows_the_kinds_of_plugins(place: Place) -> None:
     assert "leaves out" not in aggregating.said()
 
 
-def test_a_kind_without_folds_says_so() -> None:
-    """Whoever records to it is told what its kind lacks."""
+def test_a_kind_without_folds_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """The log tells whoever records to it what its kind lacks."""
 
     class LostKind(Kind):
         __slots__ = ()
@@ -235,14 +239,74 @@ def test_a_kind_without_folds_says_so() -> None:
     lost = Lost("lost", (), ManualClock().monotonic)
     lost.update(1)
 
-    with pytest.raises(NotImplementedError, match=r"LostKind has no folded\(\), so nothing can be recorded to a lost"):
-        lost.read(0.0)
+    assert lost.read(0.0) == 0
+    assert "LostKind has no folded(), so nothing can be recorded to a lost" in caplog.text
+
+
+def test_a_record_that_cannot_be_folded_is_dropped(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    """It breaks no page and no later record, and keeps no other one from counting. One line of the log says so."""
+
+    class Height(Peak):
+        __slots__ = ()
+
+        kind = PeakKind("height")
+
+    recorder = registry.adopt(Height("queue", (), registry.clock.monotonic))
+    served = registry.counter("served")
+    served.increment(2)
+    for value in (1.0, "two", 3.0, None):
+        recorder.record(value)
+    before = registry.get_stats()
+    for value in range(2 * CAPACITY):
+        recorder.record("two" if value % 100 else value)
+
+    assert before == {"queue": {"peak": 3}, "served": {"value": 2}}
+    assert recorder.read(1000.0).peak == 2 * CAPACITY // 100 * 100
+    (problem,) = [record.getMessage() for record in caplog.records]
+    assert problem.startswith("'two' was recorded to <Height 'queue'>, which cannot be folded: TypeError(")
+    assert "Check a value with checked() before record()." in problem
+
+
+def test_an_exception_of_a_signal_handler_ends_a_fold_and_drops_nothing(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not the fault of the records, and whoever waits for it gets it: they can be folded the next time."""
+    folded = PeakKind.folded
+    expired = [TimeoutError("The time of this task is over.")]
+
+    def interrupted(*arguments: Any) -> PeakState:
+        if expired:
+            raise expired.pop()
+        return folded(*arguments)
+
+    monkeypatch.setattr(PeakKind, "folded", interrupted)
+    recorder = peak(registry)
+    recorder.update(3)
+    with pytest.raises(TimeoutError, match="The time of this task is over"):
+        recorder.read(1000.0)
+
+    assert recorder.read(1000.0).peak == 3
+    assert caplog.records == []
+
+
+def test_a_metric_that_cannot_be_read_takes_no_other_along(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left out, with one line in the log for its kind."""
+    monkeypatch.setattr("tapes.snapshot.snapshot._broken", set())
+    monkeypatch.setattr(Peak, "numbers", lambda *_: 1 / 0)
+    peak(registry)
+    peak(registry, tags=(("shop", "eu"),))
+    registry.counter("served").increment(2)
+
+    assert registry.get_stats() == registry.get_stats() == {"served": {"value": 2}}
+    assert registry.rollup("queue") == []
+    (problem,) = [record.getMessage() for record in caplog.records]
+    assert problem.startswith("<Peak 'queue'> cannot be read: ZeroDivisionError(")
 
 
 def test_kinds_have_names_that_can_be_written() -> None:
     """In frames and files, and in the names of overflow series."""
-    from tapes.errors import InvalidNameError
-
     for name in ("", "a kind", "größe", "k" * 65, "a.b"):
         with pytest.raises(InvalidNameError, match="A kind of metrics is named by an ASCII identifier"):
             Kind(name)
@@ -250,8 +314,6 @@ def test_kinds_have_names_that_can_be_written() -> None:
 
 def test_a_kind_derived_from_another_has_a_name_and_no_number() -> None:
     """It is not written as that one."""
-    from tapes.kinds.counter import COUNTER, CounterKind
-    from tapes.kinds.kind import BY_CODE
 
     class LikesKind(CounterKind):
         __slots__ = ()
@@ -260,3 +322,23 @@ def test_a_kind_derived_from_another_has_a_name_and_no_number() -> None:
 
     assert [kind.code for kind in (likes, PEAK, COUNTER)] == [None, None, 0]
     assert BY_CODE[0] is COUNTER
+
+
+@pytest.mark.parametrize("name", ["counter", "gauge", "histogram", "meter", "timer"])
+def test_no_kind_takes_the_place_of_one_of_the_five(name: str) -> None:
+    """It would be what metrics of that kind are sent, read and merged as."""
+    there = kind_named(name)
+    with pytest.raises(InvalidNameError, match=f"'{name}' is a kind .* so tests.kinds.peak.PeakKind cannot be it"):
+        PeakKind(name)
+
+    assert kind_named(name) is there
+
+
+def test_kinds_may_be_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a module that is loaded again: the five by their own classes, and others by any."""
+    for known in ("_known", "BY_CODE"):
+        monkeypatch.setattr(kinds, known, dict(getattr(kinds, known)))
+    again = runpy.run_path(counter.__file__, run_name="tapes.kinds.counter")
+
+    assert kind_named("counter") is again["COUNTER"] is not COUNTER
+    assert PeakKind("pile") is not PeakKind("pile")

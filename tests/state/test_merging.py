@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from functools import reduce
 from typing import Any, Dict, List, Sequence, Tuple
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tapes.kinds.counter import COUNTER
 from tapes.kinds.gauge import GAUGE
 from tapes.kinds.histogram import HISTOGRAM
+from tapes.kinds.kind import Kind
 from tapes.kinds.meter import METER
 from tapes.kinds.timer import TIMER
 from tapes.recording import distribution_of
@@ -293,3 +295,26 @@ def test_merging_many_does_not_pile_up_what_has_left_the_window() -> None:
 
     assert total.count == 2000
     assert len(total.slices) <= 20
+
+
+@pytest.mark.parametrize("kind", [COUNTER, GAUGE, HISTOGRAM, METER, TIMER])
+@LAW
+@given(data=st.data())
+def test_to_merge_all_at_once_is_to_merge_one_after_the_other(kind: Kind, data: st.DataObject) -> None:
+    """In any order, with states that are there twice, and with such as have seen nothing."""
+    states, zero, view = KINDS[kind]
+    some = data.draw(st.lists(st.one_of(states, st.just(zero)), min_size=1, max_size=6))
+
+    same(view(kind.merge(some)), view(reduce(lambda one, other: one.merge(other), some)))
+    same(view(kind.merge([*some[::-1], some[0]])), view(kind.merge([some[0], *some])))
+
+
+def test_many_histograms_are_merged_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a rollup and an aggregator with many workers do costs no merge for each."""
+    some = [make_timer([(time, [1.0, float(time)]) for time in (100.0, 700.0, 990.0)]) for _ in range(100)]
+    wanted = reduce(TimerState.merge, some)
+    for kind in (TimerState, HistogramState):
+        monkeypatch.setattr(kind, "merge", lambda *_: 1 / 0)
+
+    same(timer_view(TIMER.merge(some)), timer_view(wanted))
+    same(histogram_view(HISTOGRAM.merge([each.durations for each in some])), histogram_view(wanted.durations))

@@ -297,10 +297,13 @@ class Registry:
         return Snapshot(self.clock.time(), Readings(self.readings(self, now)))
 
     def readings(self, metrics: Iterable[Instrument], now: float) -> Iterator[Reading]:
-        """Return the readings of some of its metrics at `now`, a time of its clock, one after the other."""
-        from tapes.snapshot.snapshot import Reading  # here, for those who only record
+        """Return the readings of some of its metrics at `now`, a time of its clock, one after the other.
 
-        return (Reading.of(metric, now, self._catalogue.facts(metric.name)) for metric in metrics)
+        A metric that cannot be read is left out, which is logged.
+        """
+        from tapes.snapshot.snapshot import readings_of  # here, for those who only record
+
+        return readings_of(metrics, now, self._catalogue.facts)
 
     def series(self, name: str) -> List[Instrument]:
         """Return the metrics of one name, each of its series, in the order in which they were made."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, List, Optional, Sequence
 
 from tapes.kinds import slices
 from tapes.kinds.kind import SUM, TOTAL, VALUE, Kind
-from tapes.state.histogram import NEVER, NONE, HistogramState
+from tapes.state.histogram import NEVER, NONE, HistogramState, merged
 from tapes.state.numbers import saturated
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class HistogramKind(Kind):
     def is_empty(self, state: HistogramState) -> bool:
         """Whether there was no value."""
         return not state.count
+
+    def merge(self, states: Sequence[HistogramState]) -> HistogramState:
+        """Return the values of all. Those of a slot are added up at once, which costs less than to merge each."""
+        return merged(states)
 
     def write(self, state: HistogramState, known: Optional[HistogramState]) -> bytes:
         """Write all slices, or those that have changed."""

@@ -70,12 +70,19 @@ class Kind(str):
     def __new__(cls, name: str) -> Kind:
         """Make the kind of this name known: it is the one that `kind_named` returns.
 
-        Raises InvalidNameError for what is no identifier in ASCII, or has more than 64 characters.
+        Raises InvalidNameError for what is no identifier in ASCII, has more than 64 characters, or is the name of a
+        kind of another class that has a number.
         """
         if not is_name(name):
             raise InvalidNameError(
                 f"A kind of metrics is named by an ASCII identifier of at most {_LONGEST} characters, "
                 f"and not {quoted(name)}."
+            )
+        there = _known.get(name)
+        if there is not None and there.code is not None and not _is_again(cls, type(there)):
+            raise InvalidNameError(
+                f"{name!r} is a kind of metrics that tapes has itself, so {cls.__module__}.{cls.__qualname__} cannot "
+                "be it: choose another name."
             )
         kind = _known[name] = super().__new__(cls, name)
         if cls.code is not None:
@@ -106,6 +113,10 @@ class Kind(str):
     def merge(self, states: Sequence[Any]) -> Any:
         """Return the state of all of these together, of which there is at least one."""
         return reduce(_merged, states)
+
+    def less(self, state: Any, part: Any) -> Any:
+        """Return the state of what has come since the state was `part`: both merged make `state` again."""
+        return state.less(part)
 
     def folded(self, state: Any, records: Sequence[Any], until: float) -> Any:
         """Return the state after these records, none of which was made after `until`.
@@ -165,6 +176,11 @@ def is_name(name: str) -> bool:
 def kind_named(name: str) -> Optional[Kind]:
     """Return the kind of this name; None if none is known. In a pickled reading there is the name alone."""
     return _known.get(name)
+
+
+def _is_again(one: type, other: type) -> bool:
+    """Whether two classes are the same, or one that was imported again."""
+    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
 
 
 def _merged(one: Any, other: Any) -> Any:

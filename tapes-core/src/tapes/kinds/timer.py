@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, List, Optional, Sequence
 
 from tapes.kinds import slices
 from tapes.kinds.histogram import HISTOGRAM
@@ -51,6 +51,11 @@ class TimerKind(Kind):
     def is_empty(self, state: TimerState) -> bool:
         """Whether there was no event."""
         return METER.is_empty(state.events)
+
+    def merge(self, states: Sequence[TimerState]) -> TimerState:
+        """Return the events of all, and their durations."""
+        events, durations = [state.events for state in states], [state.durations for state in states]
+        return TimerState(METER.merge(events), HISTOGRAM.merge(durations))
 
     def write(self, state: TimerState, known: Optional[TimerState]) -> bytes:
         """Write the events and all slices of their durations, or those that have changed."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, List, SupportsFloat
+from typing import TYPE_CHECKING, Any, ClassVar, List, Set, SupportsFloat
 
+from tapes.errors import quoted
 from tapes.recording.buffer import CAPACITY, Buffer
 
 if TYPE_CHECKING:
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class GenericBuffer(Buffer[Any]):
-    """Takes whatever a kind folds. A class of metrics derives from this and from `Instrument`, and names its kind."""
+    """Takes whatever a kind folds. A class of metrics derives from this and from `Instrument`, and names its kind.
+
+    A record that the kind cannot fold is dropped, which is logged once for each kind: it takes no other one along.
+    """
 
     __slots__ = ()
 
@@ -41,4 +45,42 @@ class GenericBuffer(Buffer[Any]):
         return (self.kind.zero(now),)
 
     def _absorbed(self, numbers: Numbers, records: List[Any], until: float, now: float) -> Numbers:
-        return (self.kind.folded(numbers[0], records, until),) if records else numbers
+        if not records:
+            return numbers
+        folded = self.kind.folded
+        try:
+            return (folded(numbers[0], records, until),)
+        except Exception as error:  # noqa: BLE001 -- it is raised or logged
+            unexplained = error
+        try:
+            folded(numbers[0], records, until)
+        except Exception:  # noqa: BLE001 -- it is logged
+            return (self._folded_singly(numbers[0], records, until),)
+        raise unexplained  # by a signal handler: the records are all right, and all are still pending
+
+    def _folded_singly(self, state: Any, records: List[Any], until: float) -> Any:
+        """Return the state after those of some records that can be folded."""
+        for record in records:
+            state = self._folded(state, record, until)
+        return state
+
+    def _folded(self, state: Any, record: Any, until: float) -> Any:
+        """Return the state after a record, or the same if it cannot be folded."""
+        kind = self.kind
+        try:
+            return kind.folded(state, [record], until)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            if kind not in _refusing:
+                _refusing.add(kind)
+                import logging  # here, since a program without trouble need not pay for it
+
+                logging.getLogger("tapes.registry").warning(
+                    "%s was recorded to %r, which cannot be folded: %r. It is dropped, and so are other records of "
+                    "this kind of metrics that fail. All others count. Check a value with checked() before record().",
+                    *(quoted(record), self, error),
+                )
+            return state
+
+
+_refusing: Set[str] = set()
+"""Kinds of which a record was dropped, as was logged."""

@@ -119,8 +119,27 @@ class Reading:
         return f"<Reading of the {self.kind} {self.name!r}: {self.statistics}>"
 
 
-_broken: Set[str] = set()
-"""Kinds of which statistics could not be computed, as was logged."""
+_broken: Set[Tuple[str, str]] = set()
+"""Problems that were logged, each with the kind of metrics that has it."""
+
+
+def readings_of(metrics: Iterable[Origin], now: float, facts: Callable[[str], Facts]) -> Iterator[Reading]:
+    """Return the readings of metrics at `now`, one after the other. One that cannot be read is left out."""
+    readings = (_read(metric, now, facts) for metric in metrics)
+    return (reading for reading in readings if reading is not None)
+
+
+def _read(metric: Origin, now: float, facts: Callable[[str], Facts]) -> Optional[Reading]:
+    """Return the reading of a metric; None if it cannot be read, which is logged once for its kind."""
+    try:
+        return Reading.of(metric, now, facts(metric.name))
+    except Exception as error:  # noqa: BLE001 -- it is logged
+        _log_once(
+            "%r cannot be read: %r. It is left out, and so are others of its kind that fail. All other series are "
+            "reported.",
+            *(metric, metric.kind, error),
+        )
+        return None
 
 
 def viewed(of: object, kind: Kind, state: Callable[[], Any], now: float, merge: str) -> Statistics:
@@ -128,20 +147,20 @@ def viewed(of: object, kind: Kind, state: Callable[[], Any], now: float, merge: 
     try:
         return kind.view(state(), now, merge)
     except Exception as error:  # noqa: BLE001 -- it is logged
-        _log_once(of, kind, error)
+        _log_once(
+            "The statistics of %r cannot be computed: %r. They are reported as null, and so are those of others of its "
+            "kind that fail. All other series are reported.",
+            *(of, kind, error),
+        )
         return dict.fromkeys(kind.keys)
 
 
-def _log_once(of: object, kind: Kind, error: Exception) -> None:
-    if kind not in _broken:
-        _broken.add(kind)
+def _log_once(problem: str, of: object, kind: str, error: Exception) -> None:
+    if (problem, kind) not in _broken:
+        _broken.add((problem, kind))
         import logging  # here, since a program without trouble need not pay for it
 
-        logging.getLogger("tapes.registry").warning(
-            "The statistics of %r cannot be computed: %r. They are reported as null, and so are those of others of its "
-            "kind that fail. All other series are reported.",
-            *(of, error),
-        )
+        logging.getLogger("tapes.registry").warning(problem, of, error)
 
 
 class Readings(Sequence[Reading]):

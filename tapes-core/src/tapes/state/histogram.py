@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from tapes.state.distribution import EMPTY, Distribution, union
 from tapes.state.distribution import unpacked as distribution
@@ -134,9 +134,7 @@ class HistogramState:
 
     def merge(self, other: HistogramState) -> HistogramState:
         """Return the state of a histogram that saw the values of both. Slices of the same slot become one."""
-        through = max(self.closed_through, other.closed_through)
-        together = gathered([self.closed, other.closed], through, (*self.slices, *other.slices))
-        return closed_by(together, max((part.end for part in together.slices), default=NEVER))
+        return merged((self, other))
 
     def less(self, part: HistogramState) -> HistogramState:
         """Return the state of a histogram that saw only the values since this one was in the state `part`.
@@ -211,6 +209,16 @@ def gathered(closed: List[Distribution], through: float, parts: Iterable[Slice])
         else:
             by_start[start] = [part]
     return HistogramState(union(closed), through, tuple([_joined(by_start[start]) for start in sorted(by_start)]))
+
+
+def merged(states: Sequence[HistogramState]) -> HistogramState:
+    """Return the state of a histogram that saw the values of all. It costs less than to merge one after the other."""
+    if len(states) == 1:
+        return states[0]
+    through = max([state.closed_through for state in states])
+    parts = [part for state in states for part in state.slices]
+    together = gathered([state.closed for state in states], through, parts)
+    return closed_by(together, max([part.end for part in together.slices], default=NEVER))
 
 
 def _joined(parts: List[Slice]) -> Slice:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 from zlib import crc32
 
 from tapes.distributed import records
+from tapes.distributed.foreign import NOBODY, ForeignShare
 from tapes.distributed.frames import FrameError
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.processes import machine
@@ -73,8 +74,10 @@ class KeptSeries(NamedTuple):
 
     series: Series
     merged: Any
-    """The state of what is merged for good; None of kinds that do not last, which are not kept, and of unknown ones."""
+    """The state of what is merged for good; None of kinds that do not last, which are not kept."""
     shares: List[KeptShare]
+    record: bytes = b""
+    """The record of a series of an unknown kind, of which all states are the bytes that they are written as."""
 
 
 class Kept(NamedTuple):
@@ -115,9 +118,13 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
             target = series[0] if series else None
             merged = target.merged if isinstance(target, Overflowed) else target
             parts.append(_PAIR.pack(number, places.get(merged, _NOWHERE)))
-    parts.append(_U32.pack(len(shared)))
+    foreign = list(registry.foreign.entries({worker.identity: place for place, worker in enumerate(workers)}))
+    parts.append(_U32.pack(len(shared) + len(foreign)))
     for merged in shared:
         parts.append(_series(merged, worker_places))
+    for record, state, shares in foreign:
+        parts += [_framed(record), _framed(state), _U32.pack(len(shares))]
+        parts += [_PAIR.pack(who, number) + _framed(share) for who, number, share in shares]
     described = [records.facts(*said) for said in registry.all_facts().items() if not records.is_internal(said[0])]
     if described:
         parts += [_U32.pack(len(described)), *map(_framed, described)]
@@ -177,7 +184,7 @@ def decode(content: bytes) -> Kept:
 def _kept_worker(reader: Reader) -> Optional[KeptWorker]:
     """Read a worker. Return None if it says of itself what cannot be."""
     identity, session, sequence, in_step, settled = reader.take(_WORKER)
-    block = _record(reader)
+    block = _inside(_block(reader))
     numbers = [reader.take(_PAIR) for _ in range(reader.take(_U32)[0])]
     try:
         hello = records.read_hello(block)
@@ -188,30 +195,33 @@ def _kept_worker(reader: Reader) -> Optional[KeptWorker]:
 
 def _kept_series(reader: Reader, workers: int) -> Optional[KeptSeries]:
     """Read a series. Return None if there is something about it that cannot be."""
-    blocks = _record(reader), _part(reader)
-    parts = [(reader.take(_PAIR), _part(reader)) for _ in range(reader.take(_U32)[0])]
+    record, merged = _block(reader), _block(reader)
+    parts = [(reader.take(_PAIR), _block(reader)) for _ in range(reader.take(_U32)[0])]
+    parts = [part for part in parts if part[0][0] < workers]
     try:
-        new = records.read_series(blocks[0])
+        new = records.read_series(_inside(record))
         kind = kind_named(new.kind)
-        if kind is None or not kind.lasts:
+        if kind is None:
+            return KeptSeries(new, merged, [KeptShare(who, part, block) for (who, part), block in parts], record)
+        if not kind.lasts:
             return KeptSeries(new, None, [])
-        state = _state(kind, blocks[1])
-        shares = [KeptShare(who, part, _state(kind, block)) for (who, part), block in parts if who < workers]
-        return KeptSeries(new, state, shares)
-    except FrameError:
+        shares = [KeptShare(who, part, _state(kind, block)) for (who, part), block in parts]
+        return KeptSeries(new, _state(kind, merged), shares)
+    except Exception:  # noqa: BLE001 -- it is counted. A kind of others may raise anything.
         return None
 
 
 def _kept_facts(reader: Reader) -> Optional[Tuple[str, Facts]]:
     """Read what was said of a name. Return None if that cannot be."""
-    block = _record(reader)
+    block = _inside(_block(reader))
     try:
         return records.read_facts(block)
     except FrameError:
         return None
 
 
-def _state(kind: Kind, reader: Reader) -> Any:
+def _state(kind: Kind, block: bytes) -> Any:
+    reader = Reader(block, 0, len(block))
     state = kind.whole(kind.read(reader))
     reader.finish()
     return state
@@ -247,7 +257,8 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
         }
         if goes_on:
             worker.in_step = each.in_step
-            worker.series = {number: named.get(number, ()) for number, _ in each.numbers}
+            for number, _ in each.numbers:
+                worker.place(number, named.get(number, ()))
             claimed = {target for targets in named.values() for target in targets}
             worker.unclaimed = [target for target in worker.unclaimed if target not in claimed]
         else:
@@ -268,7 +279,7 @@ def _filled(
     new = kept.series
     kind = kind_named(new.kind)
     if kind is None:
-        registry.places.leave_out_kind(new.kind)
+        _keep_foreign(registry, kept, workers)
         return ()
     if not kind.lasts and not goes_on:
         return ()
@@ -278,7 +289,10 @@ def _filled(
     except MetricError:  # another version made names that are none here
         return ()
     if kind.lasts:
-        merged.restore(kept.merged if same_clock else kind.timeless(kept.merged))
+        state = kept.merged if same_clock else kind.timeless(kept.merged)
+        if kind.code is None:  # an aggregator that did not know it has kept it in several parts
+            state = kind.merge([merged.kept()[0], state])
+        merged.restore(state)
     for place, number, state in kept.shares:
         worker = workers[place]
         if worker is None:
@@ -293,6 +307,16 @@ def _filled(
     return (merged,)
 
 
+def _keep_foreign(registry: UnifiedRegistry, kept: KeptSeries, workers: List[Optional[Worker]]) -> None:
+    """Keep a series of an unknown kind as it is, for another start."""
+    shares = []
+    for place, number, state in kept.shares:
+        worker = workers[place]
+        shares.append(ForeignShare(NOBODY if worker is None else worker.identity, number, state))
+    is_kept = registry.foreign.keep(kept.record, kept.merged, shares)
+    registry.places.leave_out_kind(kept.series.kind, is_kept=is_kept)
+
+
 def _target(worker: Worker, number: int, series: Tuple[Target, ...]) -> Tuple[Target, ...]:
     """Return what the states of a number go into: a part of a series that has overflowed, or the series."""
     overflowed = worker.overflowed.get(number)
@@ -303,12 +327,11 @@ def _framed(content: bytes) -> bytes:
     return _U32.pack(len(content)) + content
 
 
-def _part(reader: Reader) -> Reader:
+def _block(reader: Reader) -> bytes:
     (length,) = reader.take(_U32)
-    return Reader(reader.bytes(length), 0, length)
+    return reader.bytes(length)
 
 
-def _record(reader: Reader) -> Reader:
-    part = _part(reader)
-    part.bytes(5)  # its type and length
-    return part
+def _inside(record: bytes) -> Reader:
+    """Return a reader of the payload of a record."""
+    return Reader(record, 5, len(record))  # after its type and length

@@ -86,6 +86,11 @@ class Merged(Instrument):
             self._pool.retire(source)
             return not self._pool.sources()
 
+    def is_unused(self) -> bool:
+        """Whether nobody who is there has told anything, and nobody who is gone had recorded anything."""
+        with self._lock:
+            return not self._pool.sources() and self.kind.is_empty(self._pool.merged())
+
     def kept(self) -> Tuple[Any, List[Tuple[Source, Any]]]:
         """Return what has been merged, and what each worker has told besides. It has to be kept over a restart."""
         with self._lock:

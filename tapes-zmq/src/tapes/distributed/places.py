@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple, Type
 
+from tapes.distributed.foreign import MOST_BYTES, MOST_SERIES
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.merging import Merged, class_of
 from tapes.distributed.records import OVERFLOW_NAME
@@ -59,6 +60,7 @@ class Places:
         self._own: Dict[Merged, Tuple[Worker, Merged]] = {}  # series of single workers: whose, and beside which
         self._omissions = Streak(LOGGER_NAME, "The aggregator")
         self._unknown_kinds: Set[str] = set()
+        self._unread_kinds: Set[str] = set()  # of which a state could not be read, as was logged
         self._shared: Dict[str, Dict[Tags, Merged]] = {}  # by name and tags, without those that others overflow to
         self.count = 0
         """How many there are that workers share."""
@@ -108,7 +110,8 @@ class Places:
         """Merge for good what a worker has told, which is gone. Its gauges go, what it has counted stays."""
         without = [target for target in worker.everything() if self._has_merged(target, worker)]
         self._let_go([target for target in without if target in self._own or not target.lasts])
-        worker.series, worker.unclaimed, worker.earlier = {}, [], {}  # parts of overflow series refer to it
+        worker.forget_series()
+        worker.unclaimed, worker.earlier = [], {}  # parts of overflow series refer to it
         worker.forget_earlier_parts()
 
     def _has_merged(self, target: Target, worker: Worker) -> bool:
@@ -143,15 +146,43 @@ class Places:
         """Return the series that others of this name overflow to. It needs no room. Raises MetricError."""
         return self._registry.adopt(_class_of(new)(new.name, OVERFLOW, new.merge))
 
-    def leave_out_kind(self, kind: str) -> None:
-        """Log, once, that no series of a kind is counted, as nothing here knows what its states mean."""
+    def leave_out_kind(self, kind: str, *, is_kept: Optional[bool] = None) -> None:
+        """Log, once, that no series of a kind is counted, as nothing here knows what its states mean.
+
+        `is_kept` says whether what a state file has of one stays in it, if it has one.
+        """
+        if is_kept is False:
+            self._omissions.failed(
+                f"drops series of its state that are of kinds which it does not know, as {kind!r}: it keeps "
+                f"{MOST_SERIES:,} of them and {MOST_BYTES:,} bytes at most."
+            )
         if kind not in self._unknown_kinds and len(self._unknown_kinds) < _UNKNOWN_KINDS:
             self._unknown_kinds.add(kind)
+            stays = "" if is_kept is None else " What its state has of them stays there until then."
             logging.getLogger(LOGGER_NAME).warning(
                 "The aggregator leaves out all series of the kind %r, which it does not know, and counts everything "
-                "else: install the distribution that has the kind where the aggregator runs, and import it there.",
-                kind,
+                "else: install the distribution that has the kind where the aggregator runs, and import it there.%s",
+                *(kind, stays),
             )
+
+    def leave_out_unread(self, worker: Worker, targets: Tuple[Target, ...], error: Exception) -> Tuple[Target, ...]:
+        """Log, once for its kind, that a state of a series cannot be read, and return what the next one goes into.
+
+        That is what it went into, which goes on showing what it showed. If it showed nothing, the series is left out.
+        """
+        kind = targets[0].kind
+        if kind not in self._unread_kinds:
+            self._unread_kinds.add(kind)
+            logging.getLogger(LOGGER_NAME).warning(
+                "The aggregator cannot read what %s tells of %r: %r. It leaves out such states of the kind %r, and "
+                "counts everything else: install the same version of the distribution that has the kind on both sides.",
+                *(worker.name, targets[0], error, str(kind)),
+            )
+        unused = [target for target in targets if target.is_unused()]
+        if targets[0] in unused:
+            self._figures.left_out.increment()
+        self._let_go(unused)
+        return tuple([target for target in targets if target not in unused])
 
     def leave_out(self, worker: Worker, new: Series, reason: str) -> None:
         """Count a series that is left out, and log the first."""

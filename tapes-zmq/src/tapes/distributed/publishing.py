@@ -248,7 +248,7 @@ class Publisher:
     def _state(self, metric: Instrument, numbers: Any) -> Any:
         """Return the state to tell: what has come since another worker that this one was has told its own."""
         state = metric.state(numbers)
-        return state.less(metric.state(self._merged[metric])) if metric in self._merged else state
+        return metric.kind.less(state, metric.state(self._merged[metric])) if metric in self._merged else state
 
     def _number_of(self, metric: Instrument) -> int:
         number = self._numbers.setdefault(metric, self._next_number)

@@ -5,31 +5,26 @@ from __future__ import annotations
 import math
 import os
 import sys
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
 
 from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.distributed import frames, records
 from tapes.distributed.departed import Departed
 from tapes.distributed.figures import Figures
+from tapes.distributed.foreign import Foreign
 from tapes.distributed.frames import Frame, FrameError
-from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.places import MAX_SERIES, MAX_TAG_SETS, Places
 from tapes.distributed.presence import LEASE, UNKNOWN, Presence
 from tapes.distributed.records import NAMED_STATE, STATE, Hello
 from tapes.distributed.workers import UNSURE, Position, Worker, alike
 from tapes.kinds.kind import BY_CODE
 from tapes.registry import Registry
-from tapes.snapshot.snapshot import Reading
 from tapes.state.histogram import NEVER, slot_start
-from tapes.streak import Streak
 from tapes.wire import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from tapes.distributed.workers import Target
     from tapes.instruments import Instrument
-    from tapes.kinds.kind import Kind
 
 _REPEAT = 2.0  # seconds after which a worker that does not begin anew is asked again
 
@@ -76,9 +71,10 @@ class UnifiedRegistry(Registry):
         self.gone = 0
         """How many workers have been merged for good."""
         self.departed = Departed()
+        self.foreign = Foreign()
+        """What was kept of kinds that are not known here."""
         self._dismissed: Dict[bytes, float] = {}  # those of them that were told so, and when
         self._presence = Presence(lease, system)
-        self._unreadable = Streak(LOGGER_NAME, "The aggregator")
         self._figures = Figures(self, self.workers, self._presence, lambda: self.places.count)
         self.places = Places(
             *(self, self.workers, self._presence, self._figures, self.retire),
@@ -115,11 +111,6 @@ class UnifiedRegistry(Registry):
     def series(self, name: str) -> List[Instrument]:
         """Return the metrics of one name, without those of single workers."""
         return [metric for metric in super().series(name) if not self.places.is_of_one(metric)]
-
-    def readings(self, metrics: Iterable[Instrument], now: float) -> Iterator[Reading]:
-        """Return the readings of some of its metrics, but for those that cannot be read."""
-        readings = (self._reading(metric, now) for metric in metrics)
-        return (reading for reading in readings if reading is not None)
 
     def excuse(self, seconds: float) -> None:
         """Do not take it for silence of the workers that this process has not run, nor heard anybody, for a while."""
@@ -159,14 +150,6 @@ class UnifiedRegistry(Registry):
             self.retire(worker)
         elif not worker.in_step and not worker.left:
             self._ask(worker)
-
-    def _reading(self, metric: Instrument, now: float) -> Optional[Reading]:
-        """Return the reading of a metric; None if it cannot be read, which takes no other one along."""
-        try:
-            return Reading.of(metric, now, self.facts(metric.name))
-        except Exception as error:  # noqa: BLE001 -- it is logged
-            self._unreadable.failed(f"cannot read {metric!r}: {error!r}. It is left out, the others are shown.")
-            return None
 
     def _take(self, frame: Frame) -> bool:
         """Take in a frame, and return whether its worker is not gone. Of one that is, nothing is taken in any more."""
@@ -237,7 +220,7 @@ class UnifiedRegistry(Registry):
         worker.present = True
         worker.unclaimed = list(dict.fromkeys(worker.everything()))
         worker.earlier.update({targets[0]: number for number, targets in worker.series.items() if targets})
-        worker.series = {}
+        worker.forget_series()
         self._bound_unclaimed(worker)
         if not worker.settles:
             worker.number_parts_anew()
@@ -260,15 +243,14 @@ class UnifiedRegistry(Registry):
             kind = BY_CODE.get(what - STATE)
             reader.go(start, end)
             if kind is not None or what == NAMED_STATE:
-                targets = series.get(records.read_number(reader), () if worker.is_full else None)
+                number = records.read_number(reader)
+                targets = series.get(number, () if worker.is_full else None)
                 if targets is None:
                     raise FrameError("A state is of no series that the worker has named.")
                 if kind is None:
-                    if not targets:  # it is left out, and nobody here may know how to read it
-                        worker.has_recorded = True
-                        continue
-                    kind = _named(targets[0])
-                elif targets and targets[0].kind != kind:
+                    self._take_named(worker, number, targets, reader)
+                    continue
+                if targets and targets[0].kind != kind:
                     raise FrameError(f"A state of a {kind} is not one of {targets[0]!r}.")
                 update = kind.read(reader)
                 reader.finish()
@@ -280,16 +262,40 @@ class UnifiedRegistry(Registry):
                 if new.number in series:
                     raise FrameError(f"Two series have the number {new.number}.")
                 if len(series) < self.max_series:
-                    series[new.number] = self.places.targets(worker, new)
+                    worker.place(new.number, self.places.targets(worker, new))
                 else:
                     worker.is_full = True
                     self.places.leave_out(worker, new, f"it has more than {self.max_series:,} series.")
             elif what == records.REMOVED:
-                self.places.remove(worker, series.pop(records.read_removed(reader), ()))
+                self.places.remove(worker, worker.take_out(records.read_removed(reader)))
             elif what == records.FACTS:
-                self.describe(*records.read_facts(reader))
+                name, said = records.read_facts(reader)
+                if worker.names(name):  # what is left out may have the name of what others mean something else by
+                    self.describe(name, said)
             elif what != records.HELLO:
                 raise FrameError(f"There are no records of type {what}.")
+
+    def _take_named(self, worker: Worker, number: int, targets: Tuple[Target, ...], reader: Reader) -> None:
+        """Take in a state of a kind that has a name. One that cannot be read takes nothing else along.
+
+        Its kind comes from another distribution, which may have another version where the worker runs.
+        """
+        if not targets:  # it is left out, and nobody here may know how to read it
+            worker.has_recorded = True
+            return
+        kind = targets[0].kind
+        if kind.code is not None:
+            raise FrameError(f"A state of a kind that has a name is not one of {targets[0]!r}.")
+        try:
+            update = kind.read(reader)
+            reader.finish()
+            worker.has_recorded = worker.has_recorded or kind.has_recorded(update)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            worker.has_recorded = True
+            worker.place(number, self.places.leave_out_unread(worker, targets, error))
+            return
+        for target in targets:
+            target.take(worker, update)
 
     def _end(self, worker: Worker, frame: Frame) -> None:
         """Take note that everything is known that the worker had recorded by the time of the frame."""
@@ -353,10 +359,3 @@ class UnifiedRegistry(Registry):
 
     def __repr__(self) -> str:
         return f"<UnifiedRegistry of {len(self)} series of {len(self.workers)} workers>"
-
-
-def _named(target: Target) -> Kind:
-    """Return the kind of a series whose states do not say it. Raises FrameError if states of its kind do."""
-    if target.kind.code is not None:
-        raise FrameError(f"A state of a kind that has a name is not one of {target!r}.")
-    return target.kind

@@ -64,7 +64,9 @@ class Worker:
         self.asked = -math.inf
         """When it was last asked to begin anew."""
         self.series: Dict[int, Tuple[Target, ...]] = {}
-        """What it sends, by its number in the session: the series of all workers and, if asked for, its own."""
+        """What it sends, by its number in the session: the series of all workers and, if asked for, its own. Nothing of
+        a series that is left out. It is changed by `place`, `take_out` and `forget_series` alone."""
+        self._names: Dict[str, int] = {}  # of how many of them that are not left out each is the name
         self.is_full = False
         """Whether it has more series than are kept of a worker."""
         self.unclaimed: List[Target] = []
@@ -92,6 +94,32 @@ class Worker:
     def everything(self) -> List[Target]:
         """Return all series that it has a share in."""
         return [*(merged for series in self.series.values() for merged in series), *self.unclaimed]
+
+    def place(self, number: int, targets: Tuple[Target, ...]) -> None:
+        """Take note of what the states of a number go into from now on."""
+        self.take_out(number)
+        self.series[number] = targets
+        if targets:
+            name = targets[0].name
+            self._names[name] = self._names.get(name, 0) + 1
+
+    def take_out(self, number: int) -> Tuple[Target, ...]:
+        """Take out a number, and return what its states went into."""
+        targets = self.series.pop(number, ())
+        if targets:
+            name = targets[0].name
+            self._names[name] -= 1
+            if not self._names[name]:
+                del self._names[name]
+        return targets
+
+    def forget_series(self) -> None:
+        """Forget all numbers."""
+        self.series, self._names = {}, {}
+
+    def names(self, name: str) -> bool:
+        """Whether it sends a series of this name that is not left out."""
+        return name in self._names
 
     def overflow(self, number: int, merged: Merged, of: Optional[Series] = None) -> Overflowed:
         """Return its series of this number as a part of an overflow series. Which series it is may not be known."""
@@ -216,6 +244,11 @@ class Overflowed:
         """The kind of both."""
         return self.merged.kind
 
+    @property
+    def name(self) -> str:
+        """The name of the overflow series."""
+        return self.merged.name
+
     def take(self, worker: Worker, update: Any) -> None:
         """Take in what the worker has told."""
         self.merged.take(self.part, update)
@@ -227,6 +260,10 @@ class Overflowed:
     def settle(self, worker: Worker) -> None:
         """Merge what the worker will not replace any more."""
         self.merged.settle(self.part)
+
+    def is_unused(self) -> bool:
+        """Return False: an overflow series stays."""
+        return False
 
     def retire(self, worker: Worker) -> bool:
         """Merge what has been told, and return False: an overflow series stays."""
