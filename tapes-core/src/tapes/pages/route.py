@@ -23,7 +23,8 @@ class Route(Protocol):
         """Return what of a request the page depends on: its media type and compression, say. None if on nothing.
 
         There must be few variants, whatever clients send: a value of a header is none. It is called on the thread that
-        reads requests, which may be that of an event loop, so it must be quick.
+        reads requests, which may be that of an event loop, so it must be quick. As long as the route has not been made,
+        that is left to the thread that makes it, and the page.
         """
         ...
 
