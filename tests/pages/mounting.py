@@ -1,4 +1,4 @@
-"""Servers for applications of WSGI and ASGI: that of the standard library, and a small one of our own."""
+"""Servers for applications of WSGI and ASGI: that of the standard library, uvicorn, and a small one of our own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import queue
 import socket
 import socketserver
 import threading
+import time
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from importlib.util import find_spec
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -18,6 +20,7 @@ from tapes.pages.message import Response, refusal
 from tapes.pages.parser import BadRequestError, Incoming, Received, written
 from tapes.pages.wsgi_app import WSGI
 from tests.conftest import PATIENCE
+from tests.servers.installed import missing
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
@@ -110,6 +113,29 @@ def asgi_server(application: ASGI) -> Iterator[int]:
     finally:
         stop()
         thread.join(PATIENCE)
+
+
+@contextmanager
+def uvicorn_server(application: ASGI, **options: Any) -> Iterator[int]:
+    """Serve an application of ASGI with uvicorn, if that is installed. Give the port."""
+    if find_spec("uvicorn") is None:
+        missing("uvicorn is not installed: it is in the dependency group `servers`")
+    import uvicorn
+
+    config = uvicorn.Config(application, http="h11", log_level="critical", server_header=False, **options)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        deadline = time.monotonic() + PATIENCE
+        while not server.started:
+            assert time.monotonic() < deadline, "uvicorn has not started."
+            time.sleep(0.005)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(PATIENCE)
 
 
 class _Lifespan:

@@ -22,7 +22,7 @@ from tapes.reporting.tornado.http import MetricsHandler, TornadoHTTPReporter
 from tapes.reporting.tornado.loops import asyncio_loop
 from tapes.snapshot import Snapshot
 from tests.conftest import PATIENCE
-from tests.pages.mounting import asgi_server, wsgi_server
+from tests.pages.mounting import asgi_server, uvicorn_server, wsgi_server
 from tests.tornado.conftest import LoopThread
 
 PAGE = b'{"orders":{"value":3}}'
@@ -32,7 +32,7 @@ REPORTERS = ("HTTPReporter", "TornadoHTTPReporter")
 """What serves the page at a port of its own."""
 
 EVERYTHING = (*REPORTERS, "MetricsHandler", "wsgi", "asgi")
-"""What serves the page."""
+"""What serves the page. `"uvicorn"` does too, where it is installed."""
 
 MakeReporter = Callable[..., PageReporter]
 """Takes what `HTTPReporter` takes."""
@@ -124,6 +124,9 @@ def served(kind: str) -> Iterator[Served]:
     elif kind == "asgi":
         with asgi_server(pages.asgi(registry)) as port:
             yield Served(kind, registry, port)
+    elif kind == "uvicorn":
+        with uvicorn_server(pages.asgi(registry)) as port:
+            yield Served(kind, registry, port)
     else:
         with reporters(kind) as make, make(0, registry) as reporter:
             yield Served(kind, registry, reporter.port)
@@ -185,14 +188,18 @@ def everything(client: socket.socket) -> bytes:
         return received
 
 
-def exchange(port: int, *pieces: bytes) -> bytes:
-    """Send these bytes and no more, and return all that is answered, but for the date."""
+def exchange(port: int, *pieces: bytes, ends: bool = True) -> bytes:
+    """Send these bytes and no more, and return all that is answered, but for the date.
+
+    If it `ends` it says that no more will come, which some servers take for the wish to get nothing either.
+    """
     with socket.create_connection(("127.0.0.1", port), 30) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             for piece in pieces:
                 client.sendall(piece)
-            client.shutdown(socket.SHUT_WR)
+            if ends:
+                client.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the server has read enough
         return re.sub(rb"\r\nDate: [^\r]*", b"", everything(client))

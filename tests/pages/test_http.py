@@ -416,18 +416,18 @@ def test_an_answer_that_is_under_way_is_finished_at_a_stop(
 
 
 @pytest.mark.parametrize("kind", ["http:HTTPReporter", "tornado.http:TornadoHTTPReporter"])
-def test_json_needs_no_plugins(run_script: RunScript, kind: str) -> None:
-    """Serving JSON does not load plugins."""
+def test_a_reporter_that_has_not_started_needs_no_plugins(run_script: RunScript, kind: str) -> None:
+    """To make one that serves JSON does not load them; to start it does, as the first request must not."""
     done = run_script(
         """
         import importlib, sys
         module, name = sys.argv[1].split(":")
         reporter = getattr(importlib.import_module("tapes.reporting." + module), name)(0)
-        reporter.start()
-        reporter.stop()
         print("pluggy" in sys.modules, "tapes.plugins" in sys.modules)
+        with reporter:
+            print("pluggy" in sys.modules, "tapes.plugins" in sys.modules)
         """,
         kind,
     )
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "False False\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "False False\nTrue True\n", "")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import threading
 import time
+from types import ModuleType
 from typing import Any, Awaitable, Callable, Dict, Iterator, List, Optional, Tuple
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
@@ -18,7 +20,7 @@ from tapes import pages
 from tapes.errors import ReporterOptionError, UnknownPluginError
 from tapes.pages import asgi_app, renderings, waiter, wsgi_app
 from tapes.pages.asgi_app import ASGI
-from tapes.pages.renderings import MAX_HELD
+from tapes.pages.renderings import MAX_HELD, Renderings
 from tapes.pages.wsgi_app import WSGI
 from tapes.testing import isolated_registry
 from tests.conftest import PATIENCE, Until
@@ -340,6 +342,53 @@ def test_who_takes_large_pages_slowly_makes_room(
 
     assert [message["type"] for message in asyncio.run(stall())] == ["http.response.start"]
     assert becomes_idle(asgi)
+
+
+def large_pages_of(*roots: object) -> int:
+    """Return how many large pages these objects keep in memory, besides those that are kept for others."""
+    seen, new = {id(root) for root in roots}, list(roots)
+    found = 0
+    while new:
+        one = new.pop()
+        found += isinstance(one, bytes) and len(one) == LARGE
+        for other in gc.get_referents(one):
+            if id(other) not in seen and not isinstance(other, (type, ModuleType, Renderings)):
+                seen.add(id(other))
+                new.append(other)
+    return found
+
+
+@pytest.mark.skipif(not hasattr(gc, "get_referents"), reason="This interpreter does not tell what refers to what.")
+def test_of_a_page_that_is_taken_too_slowly_nothing_is_left(
+    registry: FaultyRegistry, large: str, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    """Neither in memory nor in any book, although its server neither goes on nor closes it."""
+    monkeypatch.setattr(renderings, "SMALL", LARGE)
+    wsgi = pages.wsgi(registry, large)
+    made = wsgi._application.renderings
+    slow = wsgi(environ(), lambda status, headers: None)
+    pieces = iter(slow)
+    next(pieces)
+    kept = large_pages_of(slow, pieces)
+    others: List[Any] = []
+    for number in range(MAX_HELD):
+        until(lambda number=number: len(made._held) > number)  # type: ignore[misc]  # a default
+        others.append(wsgi(environ(), lambda status, headers: None))
+
+    assert (kept, large_pages_of(slow, pieces)) == (1, 0)
+    assert len(made._renderings) == len(others)
+    for body in others:
+        body.close()
+    assert becomes_idle(wsgi)
+
+
+def test_a_page_that_was_read_to_its_end_need_not_be_closed(registry: FaultyRegistry, large: str) -> None:
+    """Nothing is left of it."""
+    wsgi = pages.wsgi(registry, large)
+    body = wsgi(environ(), lambda status, headers: None)
+
+    assert sum(map(len, body)) == LARGE
+    assert becomes_idle(wsgi)
 
 
 def test_who_does_not_take_a_page_is_let_go(

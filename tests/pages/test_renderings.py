@@ -10,7 +10,7 @@ import pytest
 
 from tapes.pages import renderings
 from tapes.pages.message import Page, Wanted
-from tapes.pages.renderings import AT_ONCE, MAX_WAITING, Renderings
+from tapes.pages.renderings import AT_ONCE, MAX_HELD, MAX_WAITING, Renderings
 from tapes.testing import ManualClock
 from tests.conftest import Until
 
@@ -183,3 +183,21 @@ def test_so_many_different_pages_wait_and_no_more(making: Making, until: Until) 
     assert pages.ask(Asker(), Wanted("/", 0), counted=True)
     assert threads("various") == MAX_WAITING + 1
     making.release.set()
+
+
+def test_who_takes_a_page_too_slowly_is_forgotten(
+    making: Making, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to drop the page, and nobody waits for it to leave."""
+    monkeypatch.setattr(renderings, "SMALL", 0)
+    pages = Renderings(making, "slow")
+    making.release.set()
+    askers = [Asker() for _ in range(MAX_HELD + 1)]
+    for number, asker in enumerate(askers):
+        until(lambda number=number: len(pages._held) == number)  # type: ignore[misc]  # a default
+        pages.ask(asker, WANTED, counted=True)
+        assert asker.taken.wait(60)
+
+    assert [asker.dropped for asker in askers] == [1] + [0] * MAX_HELD
+    assert list(pages._renderings) == askers[1:]
+    pages.leave(askers[0])

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from typing import Iterator
 
 import pytest
 
 from tapes import pages
-from tests.conftest import PATIENCE, Until
+from tests.pages.mounting import uvicorn_server
 from tests.pages.serving import PAGE, FaultyRegistry, ask
-
-uvicorn = pytest.importorskip("uvicorn")
 
 
 @pytest.fixture
-def port(until: Until) -> Iterator[int]:
+def port() -> Iterator[int]:
     """Serve the page with uvicorn, behind a proxy that takes a prefix away."""
-    server = uvicorn.Server(
-        uvicorn.Config(pages.asgi(FaultyRegistry()), log_level="critical", root_path="/metrics", server_header=False)
-    )
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        until(lambda: server.started)
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join(PATIENCE)
+    with uvicorn_server(pages.asgi(FaultyRegistry()), root_path="/metrics") as port:
+        yield port
 
 
 def test_uvicorn_serves_it(port: int) -> None:

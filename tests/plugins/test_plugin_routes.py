@@ -191,16 +191,17 @@ def test_routes_are_looked_up_by_path(shop: Distributions) -> None:
     ]
 
 
-def test_plugins_are_loaded_when_another_path_is_asked_for(shop: Distributions) -> None:
-    """A reporter that serves JSON loads none; what is mounted with all routes does, before the first request."""
+def test_plugins_are_loaded_before_the_first_request(shop: Distributions) -> None:
+    """Who mounts or starts pages with all routes loads them; a route is imported when its path is asked for."""
     done = shop.run(f"""{SERVE}
 logging.disable()
 def loaded():
     return "shop" in sys.modules, "shop_routes" in sys.modules
 
-with HTTPReporter(0, registry) as reporter:
-    fetched(reporter.url, "/")
-    pages.wsgi(registry, "json")
+pages.wsgi(registry, "json")
+reporter = HTTPReporter(0, registry)
+print(*loaded())
+with reporter:
     print(*loaded())
     fetched(reporter.url, "/nothing")
     print(*loaded())
@@ -208,8 +209,9 @@ with HTTPReporter(0, registry) as reporter:
     print(*loaded())
 """)
 
-    assert done.lines == ["False False", "True False", "True True"]
-    assert shop.run(f"{SERVE}\nlogging.disable()\npages.asgi(registry)\nprint('shop' in sys.modules)").lines == ["True"]
+    assert done.lines == ["False False", "True False", "True False", "True True"]
+    mounted = "logging.disable()\npages.asgi(registry)\nprint('shop' in sys.modules, 'shop_routes' in sys.modules)"
+    assert shop.run(f"{SERVE}\n{mounted}").lines == ["True False"]
 
 
 def test_a_plugin_that_is_blocked_has_no_routes(shop: Distributions) -> None:

@@ -264,3 +264,18 @@ def test_pages_that_are_taken_slowly_are_not_kept_without_end(
 
     assert taken == [False, False, True, True, True, True]
     assert records_of_tapes(caplog) == []
+
+
+def test_a_handler_keeps_no_page_when_it_has_answered(registry: FaultyRegistry) -> None:
+    """It may be in memory until the collector comes by, and a page may be large."""
+    handlers: List[MetricsHandler] = []
+
+    class Handler(MetricsHandler):
+        """Can be looked at later."""
+
+        def on_finish(self) -> None:
+            handlers.append(self)
+
+    with application([("/metrics", Handler, {"registry": registry})]) as (loop, port):
+        assert ask(port, "GET", "/metrics")[2] == PAGE
+        assert [handler._waiter for handler in loop.call(lambda: handlers)] == [None]

@@ -12,6 +12,7 @@ from tapes.pages.hosts import host_of
 from tapes.pages.message import METHODS, TEXT, Page, Request, Response, Wanted, refusal, response_to
 from tapes.pages.processes import PerProcess
 from tapes.pages.renderings import Renderings
+from tapes.pages.route import Undecided
 
 if TYPE_CHECKING:
     from tapes.pages.route import Find
@@ -104,7 +105,7 @@ def _plain(variant: Hashable) -> Hashable:
     """Return a variant whose hash never changes and raises nothing. Raises TypeError for others."""
     if type(variant) is tuple:
         return tuple([_plain(each) for each in variant])
-    if type(variant) not in _PLAIN:
+    if type(variant) not in _PLAIN and type(variant) is not Undecided:
         raise TypeError(
             f"The variant of a route is a str, bytes, a number, None or a tuple of these, not {quoted(variant)} "
             f"({type(variant).__name__})."

@@ -29,9 +29,6 @@ def mounted(
     shown = DEFAULT_REGISTRY if registry is None else checked.registry("registry", registry)
     hosts = checked_hosts(allowed_hosts)
     if format_name is None:
-        from tapes import plugins  # pluggy is imported by nobody who does not need it
-
-        plugins.installed()  # now, and not when the first request comes, on an event loop perhaps
         find: Find = PluginRoutes(FormatRoute())
     else:
         encoding = checked_format(format_name)

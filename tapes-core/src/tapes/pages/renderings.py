@@ -153,7 +153,10 @@ class Renderings:
         """Forget the oldest pages that are kept, if they are too many, and return who are still taking them."""
         dropped: List[Asker] = []
         while len(self._held) >= MAX_HELD and sum(held.size for held in self._held) > SMALL:
-            dropped += self._held.pop(0).askers
+            oldest = self._held.pop(0).askers
+            for asker in oldest:
+                self._renderings.pop(asker, None)  # it may never leave: not every server says that it is done
+            dropped += oldest
         return dropped
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Hashable, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Callable, FrozenSet, Hashable, NamedTuple, Optional, Protocol, Tuple
 
 from tapes.encoding.json import JsonFormat
 from tapes.pages.message import Headers, Page
@@ -10,6 +10,12 @@ from tapes.pages.message import Headers, Page
 if TYPE_CHECKING:
     from tapes.encoding import Format
     from tapes.snapshot import Snapshot
+
+
+class Undecided(NamedTuple):
+    """Stands for the variant of a request, as long as the route that could tell is not there."""
+
+    headers: FrozenSet[Tuple[str, str]]
 
 
 class Route(Protocol):
@@ -24,7 +30,7 @@ class Route(Protocol):
 
         It is a str, bytes, a number, or a tuple of these. There must be few variants, whatever clients send: a value of
         a header is none. It is called on the thread that reads requests, which may be that of an event loop, so it must
-        be quick.
+        be quick. As long as the route has not been made, that is left to the thread that makes it, and the page.
         """
         ...
 

@@ -48,7 +48,8 @@ class WSGI:
                 response = self._application.respond(request, page)
             body: Union[List[bytes], _Body] = _begin(response, start_response)
             if len(response.body) > _PIECE:
-                body = _Body(response.body, asker)
+                asker.keep(response.body)
+                body = _Body(len(response.body), asker)
         except BaseException:
             asker.leave()
             raise
@@ -63,8 +64,9 @@ class _Asker:
     def __init__(self, renderings: Renderings) -> None:
         self._renderings = renderings
         self._page: Optional[Page] = None
+        self._body: Optional[bytes] = None
         self._woken = threading.Event()
-        self.dropped = False
+        self._dropped = False
 
     def wait(self, wanted: Wanted, *, counted: bool) -> Optional[Page]:
         """Return the page, or None if it has taken too long."""
@@ -74,10 +76,25 @@ class _Asker:
                 return None
             time.sleep(RETRY)
         self._woken.wait(max(0.0, deadline - time.monotonic()))
-        return self._page
+        page, self._page = self._page, None
+        return page
+
+    def keep(self, body: bytes) -> None:
+        """Have this to hand over, unless its memory is needed for others already."""
+        self._body = body
+        if self._dropped:
+            self._body = None
+
+    def piece(self, start: int) -> bytes:
+        """Return what is handed over next. Raises ConnectionResetError if it has been let go of."""
+        body = self._body
+        if body is None:  # too late to say so, other than by closing the connection
+            raise ConnectionResetError("The page has been taken too slowly: its memory is needed for others.")
+        return body[start : start + _PIECE]
 
     def leave(self) -> None:
         """Let go of the page."""
+        self._body = None
         self._renderings.leave(self)
 
     def waits(self) -> bool:
@@ -88,25 +105,24 @@ class _Asker:
         self._woken.set()
 
     def drop(self) -> None:
-        self.dropped = True
+        self._dropped = True
+        self._body = None
 
 
 class _Body:
-    """A large page, in pieces. The server closes it."""
+    """A large page, in pieces. The server closes it. Nothing of it is kept here, so that it can be let go of."""
 
-    def __init__(self, body: bytes, asker: _Asker) -> None:
-        self._body = body
+    def __init__(self, length: int, asker: _Asker) -> None:
+        self._length = length
         self._asker = asker
 
     def __iter__(self) -> Iterator[bytes]:
-        for start in range(0, len(self._body), _PIECE):
-            if self._asker.dropped:  # too late to say so, other than by closing the connection
-                raise ConnectionResetError("The page has been taken too slowly: its memory is needed for others.")
-            yield self._body[start : start + _PIECE]
+        for start in range(0, self._length, _PIECE):
+            yield self._asker.piece(start)
+        self.close()  # not every server does
 
     def close(self) -> None:
         """Let go of the page."""
-        self._body = b""
         self._asker.leave()
 
 

@@ -1,4 +1,4 @@
-"""All plugins of this process: loaded once, when something is first looked up by name."""
+"""All plugins of this process: loaded once, when something is first looked up by name or pages are served."""
 
 from __future__ import annotations
 

@@ -107,6 +107,7 @@ class MetricsHandler(RequestHandler):
                 raise
         finally:
             waiter.leave()
+            self._waiter = None  # and the page with it: a handler is let go of when the collector comes by
 
     def _begin(self, response: Response) -> None:
         self.set_status(response.status)
