@@ -102,10 +102,12 @@ class Registry:
         """Return the counter of this name and tags: a number that goes up and down by what happens.
 
         `producer` is called, whenever the counter is read, for a total that only grows, like the CPU seconds of the
-        process. What that has grown by since the process began, or was forked, is counted beside what the program adds.
-        A total that falls has begun anew. Asked for again with another producer it is the same counter, which asks the
-        newest from then on, and goes on with the total that was known last; that is logged once for each name. The
-        registry holds on to a producer, and to the object that it is a method of.
+        process. What that has grown by since the process began is counted beside what the program adds; in a forked
+        child, what it grows by after the first total, or that one whole if it is less than what the parent knew. A
+        total that falls has begun anew. Asked for again with another producer it is the same counter, which asks the
+        newest from then on, and goes on with the total that was known last; that is logged once for each name. Removed
+        and made again, it counts only what has come since. The registry holds on to a producer, and to the object that
+        it is a method of.
 
         Raises InvalidTypeError for a producer that cannot be called.
         """
@@ -118,13 +120,15 @@ class Registry:
                 f"{quoted(producer)} ({type(producer).__name__}) cannot be called: give a function, or use increment()."
             )
 
+        total = self._catalogue.total
+
         def make(name: str, tags: Tags, now: Callable[[], float]) -> Counter:
-            return Counter(name, tags, now, producer)
+            return Counter(name, tags, now, producer, total((name, tags)))
 
         counter = self._metric(Counter, self._counters, name, tags, make, facts)
         # In the series of the overflow there is but one total for all of them, the first.
         if counter.tags != OVERFLOW or counter.producer is None:
-            problem = counter.asked_for(producer)
+            problem = counter.asked_for(producer, total((counter.name, counter.tags)))
             if problem is not None and self._is_news("producer", counter.name):
                 _log("The counter %r %s If both are meant, tell them apart by tags.", counter.name, problem)
         return counter
@@ -367,7 +371,8 @@ class Registry:
         Metrics that exist, the ones that modules hold included, begin at zero. So do, at the end, those that were made
         inside: a module that was imported there goes on with them. They are not shown until they are asked for again,
         or something is recorded to them. Readers that tell changes, to a StatsD or an aggregator, tell what happens
-        inside apart from what they have told before.
+        inside apart from what they have told before. Of a counter with a producer, growth after the last total that was
+        known is inside, until the last one that is known there.
 
         For tests: threads that record all the while are counted on the side on which they happen to be, and another
         thread must not isolate the same registry at the same time.

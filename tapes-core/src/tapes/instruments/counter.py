@@ -12,7 +12,7 @@ from tapes.recording import CounterBuffer
 from tapes.state.numbers import added
 
 if TYPE_CHECKING:
-    from tapes.instruments.producing import Producer
+    from tapes.instruments.producing import Producer, Total
     from tapes.naming import Tags
     from tapes.recording import Numbers
 
@@ -23,34 +23,44 @@ class Counter(CounterBuffer, Instrument):
     With a producer it also counts what the total that this returns has grown by. The producer is called in the thread
     that reads, with no lock held, and by one thread at a time: another one that reads meanwhile goes by the total that
     was known before. If it raises or returns what is no finite number from 0, that is logged once for each streak, and
-    what has come meanwhile is counted when it works again. A total that falls has begun anew, and counts from 0.
+    what has come meanwhile is counted when it works again. A total that falls has begun anew, and counts from 0. See
+    `Registry.counter` for where it begins.
     """
 
     __slots__ = ("__weakref__", "_growth", "_is_aside", "_told")
 
     kind = COUNTER
 
-    def __init__(self, name: str, tags: Tags, now: Callable[[], float], producer: Optional[Producer] = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        tags: Tags,
+        now: Callable[[], float],
+        producer: Optional[Producer] = None,
+        total: Optional[Total] = None,
+    ) -> None:
         super().__init__(name, tags, now)
         self._growth: Optional[Growth] = None
         self._is_aside = False
         self._told: Tuple[Any, float, Any] = (None, 0, None)  # of the last read: what was recorded, grown, and both
         if producer is not None:
-            self.asked_for(producer)
+            self.asked_for(producer, total)
 
     @property
     def producer(self) -> Optional[Producer]:
         """What is asked for the total; None for a counter that only the program adds to."""
         return None if self._growth is None else self._growth.producer
 
-    def asked_for(self, producer: Producer) -> Optional[str]:
+    def asked_for(self, producer: Producer, total: Optional[Total] = None) -> Optional[str]:
         """Ask this producer for the total from now on, which goes on where it was known last.
+
+        `total` is what is known of it by an earlier counter of the same name and tags, if there was one.
 
         Return what was asked for before and does not hold any more, as the end of a sentence; None if all of it does.
         """
         growth, is_aside, self._is_aside = self._growth, self._is_aside, False
         if growth is None or is_aside:
-            self._growth = Growth(self.name, producer)
+            self._growth = Growth(self.name, producer, total)
             return None
         before = growth.producer
         if is_same(producer, before):
@@ -83,17 +93,17 @@ class Counter(CounterBuffer, Instrument):
         """Begin at zero in a child process, also with the total."""
         super().restart()
         if self._growth is not None:
-            self._growth = self._growth.restarted()
+            self._growth.restart()
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
         """Take out everything recorded, and put back records and growth of an earlier exchange."""
         growth = self._growth
-        asked = growth, self._is_aside
+        known = growth.exchange() if growth is not None and content is None else None
+        asked = growth, known, self._is_aside
         taken = super().exchange(None if content is None else content[1:])
         if content is not None:
-            self._growth, self._is_aside = content[0]
-        elif growth is not None:
-            self._growth = growth.restarted()
+            growth, known, self._is_aside = content[0]
+            self._growth = growth if growth is None or known is None else growth.resumed(known)
         return [asked, *taken]
 
     def put_aside(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from os import getpid
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 
     Producer = Callable[[], Any]
 
-_BEGINNING = (0, 0, 0)
-_UNKNOWN = (0, 0, None)
+_FIRST_PROCESS = getpid()
+"""The process that has imported tapes. All others are children of it."""
+
+_tellers = count(1)
 
 
 def is_same(producer: Producer, other: object) -> bool:
@@ -26,76 +29,199 @@ def is_same(producer: Producer, other: object) -> bool:
     return producer is other
 
 
+class Known:
+    """What is known of a total at one moment, and what came to be known after it."""
+
+    __slots__ = ("before", "counter", "last", "next", "process", "start", "teller")
+
+    def __init__(
+        self, counter: object, teller: int, before: float, start: Optional[float], last: Optional[float]
+    ) -> None:
+        self.process = getpid()
+        self.counter = counter
+        """Whose growth this is; None before the first."""
+        self.teller = teller
+        """The number of who has told it. Newer ones have higher numbers."""
+        self.before = before
+        """What came of totals that have begun anew since."""
+        self.start = start
+        """Where this one began; None if that is what it is when it is told for the next time."""
+        self.last = last
+        """What it was last, maybe in a parent process; None if it has never been told."""
+        self.next: Dict[None, Known] = {}
+        """What is known now, if it is something else. To put it in is one atomic operation, done once."""
+
+    def grown(self) -> float:
+        """Return the growth."""
+        start, last = self.start, self.last
+        return self.before if start is None or last is None else added(self.before, last - start)
+
+    def after(self, total: float, teller: int) -> Known:
+        """Return what is known when `total` has been told."""
+        start, last = self.start, self.last
+        if last is not None and total < last:
+            return Known(self.counter, teller, self.grown(), 0, total)
+        if start is None:
+            return Known(self.counter, teller, self.before, total, total)
+        if total == last and teller == self.teller:
+            return self
+        return Known(self.counter, teller, self.before, start, total)
+
+    def seen_by(self, counter: object, teller: int) -> Known:
+        """Return what this is to a counter: if it is a newer one than before, nothing has grown yet."""
+        if self.counter is counter or self.teller > teller:
+            return self
+        start = self.start if self.last is None or self.start is None else self.last
+        return Known(counter, teller, 0, start, self.last)
+
+    def taken_by(self, counter: object) -> Known:
+        """Return what is known when a counter has taken out its growth, if this is it."""
+        if self.counter is not counter:
+            return self
+        start = None if self.start is None else self.last
+        return Known(self.counter, self.teller, 0, start, self.last)
+
+    def without(self, since: Known, teller: int) -> Known:
+        """Return what is known when the growth since this one was taken out does not count."""
+        grown, start = self.grown(), since.last
+        if start == self.last and not since.grown():
+            start = self.start  # nothing has come
+            grown = self.before
+        elif self.last is None and self.start is not None and start is not None:
+            grown = max(added(start, -since.grown()), 0)  # with which it began since
+        return Known(self.counter, teller, grown, start, since.last)
+
+    def forked(self) -> Known:
+        """Return what a child process knows: no growth, and not where it begins."""
+        return Known(self.counter, self.teller, 0, None, self.last)
+
+
+class Total:
+    """What is known of the total of one series, by all counters and all producers that it has one after the other.
+
+    Each step from one thing known to the next is one atomic operation, which fails if another one was faster. So growth
+    is counted once, whoever tells it, and an exception at any point leaves what was known before or what is after.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        # In a child process nobody knows how much of it is the parent's.
+        self._known = Known(None, 0, 0, 0 if getpid() == _FIRST_PROCESS else None, None)
+
+    def known(self) -> Known:
+        """Return what is known now, in this process."""
+        known = self._known
+        while True:
+            after = known.next.get(None)
+            if after is None:
+                if known.process == getpid():
+                    break
+                after = known.next.setdefault(None, known.forked())
+            known = after
+        self._known = known
+        return known
+
+    def step(self, next_of: Callable[[Known], Known]) -> Tuple[Known, Known]:
+        """Go on to what `next_of` makes of what is known. Return both; the same one twice if it is that again."""
+        while True:
+            known = self.known()
+            after = next_of(known)
+            if after is known or known.next.setdefault(None, after) is after:
+                return known, after
+
+
 class Growth:
     """How much the total that a producer returns has grown.
 
     One thread asks at a time. Others do not wait for it, and go by what was known before: so a producer that hangs
-    holds up one reader, and one that reads its own metric ends. What is known is one tuple, which is replaced as a
-    whole. So an exception at any point loses nothing, and neither does a producer that fails: the next total has it
-    all.
+    holds up one reader, and one that reads its own metric ends. An exception at any point loses nothing, and neither
+    does a producer that fails: the next total has it all.
     """
 
-    __slots__ = ("_claims", "_known", "_name", "_process", "_streak", "producer")
+    __slots__ = ("_claims", "_counter", "_name", "_seen", "_streak", "_teller", "producer", "total")
 
-    def __init__(self, name: str, producer: Producer) -> None:
+    def __init__(
+        self, name: str, producer: Producer, total: Optional[Total] = None, counter: Optional[object] = None
+    ) -> None:
         self.producer = producer
         """What is asked for the total."""
+        self.total = Total() if total is None else total
         self._name = name
-        self._process = getpid()
+        self._counter = object() if counter is None else counter
+        self._teller = next(_tellers)
         self._claims: Dict[int, object] = {}  # of who is asking, by process
-        # What came of totals that have begun anew since; where this one began; what it was last, if that is known.
-        self._known: Tuple[float, float, Optional[float]] = _BEGINNING
+        self._seen: float = 0
         self._streak: Optional[Streak] = None
 
     def told_by(self, producer: Producer) -> Growth:
-        """Return the growth so far of a total that another producer tells from now on."""
-        growth = Growth(self._name, producer)
-        growth._known, growth._process = self._known, self._process
+        """Return the growth so far of a total that another producer tells from now on.
+
+        What the one before is being asked for counts if it comes before the first total of the other.
+        """
+        growth = Growth(self._name, producer, self.total, self._counter)
+        growth._seen = self._seen
         return growth
 
-    def restarted(self) -> Growth:
-        """Return no growth of this total. It begins with what the total is when it is asked for the next time."""
-        growth = Growth(self._name, self.producer)
-        growth._known, growth._streak = _UNKNOWN, self._streak
+    def restart(self) -> None:
+        """Begin at zero in a child process."""
+        self._seen = 0
+        self.total.known()  # while no other thread is there
+
+    def exchange(self) -> Known:
+        """Begin at zero with the total that is known last, or else the next one. Return what is known before."""
+        counter, teller = self._counter, self._teller
+        known, _ = self.total.step(lambda known: known.seen_by(counter, teller).taken_by(counter))
+        self._seen = 0
+        return known.seen_by(counter, teller)
+
+    def resumed(self, before: Known) -> Growth:
+        """Return the growth of before an exchange: what has come since then is not counted."""
+        if before.counter is not self._counter:
+            return self  # a newer counter has taken its place
+        growth = self.told_by(self.producer)
+        growth._streak = self._streak
+        counter, teller = growth._counter, growth._teller
+        self.total.step(lambda known: before.without(known.seen_by(counter, teller), teller))
         return growth
 
     def now(self) -> float:
         """Ask the producer, if nobody else does, and return how much the total has grown."""
-        self._look_for_fork()
         self._ask()
         return self.known()
 
     def known(self) -> float:
         """Return how much the total had grown when it was asked for last."""
-        self._look_for_fork()
-        before, start, last = self._known
-        return before if last is None else added(before, last - start)
-
-    def _look_for_fork(self) -> None:
-        if self._process != getpid():  # and no hook was called
-            self._known, self._process = _UNKNOWN, getpid()
+        known = self.total.known()
+        if known.counter is self._counter:
+            self._seen = known.grown()
+        return self._seen
 
     def _ask(self) -> None:
-        claims, pid, claim = self._claims, self._process, object()
+        claims, pid, claim = self._claims, getpid(), object()
         # Twice, because an exception from a signal handler may cut off one release before it has begun.
         try:
             try:
                 if claims.setdefault(pid, claim) is claim:
                     total = self._total()
                     if total is not None:
-                        self._known = self._after(total)
+                        self._learn(total)
             finally:
                 _release(claims, pid, claim)
         finally:
             _release(claims, pid, claim)
 
-    def _after(self, total: float) -> Tuple[float, float, Optional[float]]:
-        before, start, last = self._known
-        if last is None:
-            return before, total, total
-        if total < last:
-            return added(before, last - start), 0, total
-        return before, start, total
+    def _learn(self, total: float) -> None:
+        counter, teller = self._counter, self._teller
+
+        def after(known: Known) -> Known:
+            if known.teller > teller:
+                return known  # this one comes late, another has told the total since
+            return known.seen_by(counter, teller).after(total, teller)
+
+        _, known = self.total.step(after)
+        if known.counter is counter:
+            self._seen = known.grown()
 
     def _total(self) -> Optional[float]:
         producer = self.producer
