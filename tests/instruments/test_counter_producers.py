@@ -411,17 +411,109 @@ def test_a_method_that_is_looked_up_again_is_the_same(registry: Registry, caplog
     assert caplog.messages == []
 
 
-def test_the_series_that_takes_the_rest_has_the_first(caplog: pytest.LogCaptureFixture) -> None:
-    """It has one total for all of them."""
-    registry = Registry(clock=ManualClock(), max_tag_sets=1)
-    for number in range(1, 4):
-        registry.counter("a", {"number": str(number)}, producer=Total(number))
+def overflowing(most: int = 1) -> Registry:
+    """Return a registry whose names may have one tag set, or some."""
+    return Registry(clock=ManualClock(), max_tag_sets=most)
 
-    assert {reading.tags: reading.state.value for reading in registry.snapshot().readings} == {
-        (("number", "1"),): 1,
-        (("overflow", "true"),): 2,
-    }
+
+def rest(registry: Registry) -> Any:
+    """Return what a reader sees of the series that takes the rest."""
+    return registry.counter("a", {"overflow": "true"}).read(0.0).value
+
+
+def test_the_series_that_takes_the_rest_counts_all_totals(caplog: pytest.LogCaptureFixture) -> None:
+    """Each once, however often it is asked for again, beside what the program adds: the sum stays true."""
+    registry, totals = overflowing(), [Total(number) for number in range(1, 5)]
+    seen = []
+    for _ in range(2):
+        for number, total in enumerate(totals):
+            registry.counter("a", {"number": str(number)}, producer=total)
+        seen.append(rest(registry))
+    registry.counter("a", {"number": "7"}, producer=totals[2])
+    registry.counter("a", {"number": "8"}).increment(100)
+    for total in totals:
+        total.value += 10
+    totals[3].value = 2
+
+    assert seen == [2 + 3 + 4] * 2
+    assert rest(registry) == 12 + 13 + (4 + 2) + 100
+    assert registry.counter("a", {"overflow": "true"}).recorded(0.0) == (131, 0)
+    assert registry.counter("a", {"overflow": "true"}).producer is totals[1]
     assert len(caplog.messages) == 1
+
+
+def test_the_series_that_takes_the_rest_is_made_again_and_isolated() -> None:
+    """All of it goes on as in a series of its own, also if that comes to be."""
+    registry, totals = overflowing(), [Total(10), Total(20), Total(30)]
+
+    def make() -> None:
+        for number, total in enumerate(totals):
+            registry.counter("a", {"number": str(number)}, producer=total)
+
+    make()
+    assert rest(registry) == 50
+    with registry.isolated():
+        make()
+        assert rest(registry) == 0
+        totals[1].value = 22
+        registry.counter("a", {"number": "9"}, producer=Total(1000))
+        assert rest(registry) == 1002
+    totals[2].value = 33
+    assert rest(registry) == 53
+    registry.clear()
+    make()
+    assert rest(registry) == 0
+    totals[2].value = 34
+    assert rest(registry) == 1
+    registry.remove("a", {"number": "0"})
+    registry.counter("a", {"number": "2"}, producer=totals[2])
+    totals[2].value = 36
+    assert registry.counter("a", {"number": "2"}).read(0.0).value == 2
+    assert rest(registry) == 1
+
+
+def test_a_newer_producer_of_the_same_tags_in_the_series_that_takes_the_rest() -> None:
+    """It goes on where the one before was known last."""
+    registry = overflowing()
+    registry.counter("a", {"number": "1"})
+    for number in range(5):
+        registry.counter("a", {"number": "2"}, producer=Total(10 + number))
+        assert rest(registry) == 10 + number
+
+
+def test_how_many_producers_the_rest_may_have(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is logged once."""
+    monkeypatch.setattr("tapes.instruments.producing.MOST_PRODUCERS", 3)
+    monkeypatch.setattr("tapes.registry.MOST_PRODUCERS", 3)
+    registry = overflowing()
+    for number in range(10):
+        registry.counter("a", {"number": str(number)}, producer=Total(1))
+
+    assert rest(registry) == 3
+    (message,) = caplog.messages[1:]
+    assert message == (
+        "The series of 'a' tagged overflow=true asks 3 producers, which is as many as it may: what grows in the totals "
+        "of further ones is not counted."
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+def test_a_forked_child_has_the_rest_too() -> None:
+    """It begins at zero."""
+    registry, totals = overflowing(), [Total(10), Total(20), Total(30)]
+    for number, total in enumerate(totals):
+        registry.counter("a", {"number": str(number)}, producer=total)
+    assert rest(registry) == 50
+
+    def child() -> List[Any]:
+        found = [rest(registry)]
+        for total in totals:
+            total.value += 1
+        return [*found, rest(registry)]
+
+    assert in_child(child) == "[0, 2]"
 
 
 def test_what_cannot_be_called_is_refused(registry: Registry) -> None:

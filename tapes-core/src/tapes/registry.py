@@ -11,6 +11,7 @@ from tapes.clock import SYSTEM_CLOCK, Clock, is_clock
 from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError, quoted
 from tapes.facts import NO_FACTS, Facts, check_facts
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
+from tapes.instruments.producing import MOST_PRODUCERS
 from tapes.naming import OVERFLOW, Tags, canonical_tags, check_name, check_tags
 from tapes.process import forking
 from tapes.state.gauge import MERGES
@@ -62,8 +63,8 @@ class Registry:
 
     `clock` is where all times come from. `max_tag_sets` is how many different tags a metric name may have, 2,000 unless
     told; further ones share the series tagged `overflow=true`, so that totals stay true while memory stays bounded.
-    That is logged once for each name. Raises InvalidValueError for anything but an int from 1,
-    and InvalidTypeError for a clock that is none.
+    That is logged once for each name. Of a counter, that series asks up to 1,000 different producers. Raises
+    InvalidValueError for anything but an int from 1, and InvalidTypeError for a clock that is none.
     """
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, max_tag_sets: int = 2000) -> None:
@@ -123,14 +124,26 @@ class Registry:
         total = self._catalogue.total
 
         def make(name: str, tags: Tags, now: Callable[[], float]) -> Counter:
-            return Counter(name, tags, now, producer, total((name, tags)))
+            return (
+                Counter(name, tags, now)
+                if tags == OVERFLOW
+                else Counter(name, tags, now, producer, total((name, tags)))
+            )
 
         counter = self._metric(Counter, self._counters, name, tags, make, facts)
-        # In the series of the overflow there is but one total for all of them, the first.
-        if counter.tags != OVERFLOW or counter.producer is None:
-            problem = counter.asked_for(producer, total((counter.name, counter.tags)))
-            if problem is not None and self._is_news("producer", counter.name):
-                _log("The counter %r %s If both are meant, tell them apart by tags.", counter.name, problem)
+        name = counter.name
+        if counter.tags == OVERFLOW:
+            own = canonical_tags(check_tags(name, tags))
+            if not counter.also_asked_for(own, producer, total) and self._is_news("producers", name):
+                _log(
+                    "The series of %r tagged overflow=true asks %d producers, which is as many as it may: what grows "
+                    "in the totals of further ones is not counted.",
+                    *(name, MOST_PRODUCERS),
+                )
+            return counter
+        problem = counter.asked_for(producer, total((name, counter.tags)))
+        if problem is not None and self._is_news("producer", name):
+            _log("The counter %r %s If both are meant, tell them apart by tags.", name, problem)
         return counter
 
     @_shortcut_to(_counter)
@@ -339,7 +352,7 @@ class Registry:
         with catalogue.changing:
             if tags is None:
                 gone = catalogue.series_of(name)
-                for what in ("producer", "overflow"):
+                for what in ("producer", "producers", "overflow"):
                     self._logged.pop((what, name), None)
             else:
                 gone = [(name, canonical_tags(check_tags(name, tags)))]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Union
 
 from tapes.errors import quoted
 from tapes.instruments.instrument import Instrument
-from tapes.instruments.producing import Growth, is_same
+from tapes.instruments.producing import Growth, Growths, is_same
 from tapes.kinds.counter import COUNTER
 from tapes.recording import CounterBuffer
 from tapes.state.numbers import added
@@ -40,7 +40,7 @@ class Counter(CounterBuffer, Instrument):
         total: Optional[Total] = None,
     ) -> None:
         super().__init__(name, tags, now)
-        self._growth: Optional[Growth] = None
+        self._growth: Union[Growth, Growths, None] = None
         self._is_aside = False
         self._told: Tuple[Any, float, Any] = (None, 0, None)  # of the last read: what was recorded, grown, and both
         if producer is not None:
@@ -59,7 +59,7 @@ class Counter(CounterBuffer, Instrument):
         Return what was asked for before and does not hold any more, as the end of a sentence; None if all of it does.
         """
         growth, is_aside, self._is_aside = self._growth, self._is_aside, False
-        if growth is None or is_aside:
+        if is_aside or not isinstance(growth, Growth):
             self._growth = Growth(self.name, producer, total)
             return None
         before = growth.producer
@@ -67,6 +67,14 @@ class Counter(CounterBuffer, Instrument):
             return None
         self._growth = growth.told_by(producer)
         return f"has another producer: {quoted(producer)} is asked from now on, and not {quoted(before)}."
+
+    def also_asked_for(self, tags: Tags, producer: Producer, total_of: Callable[[Tuple[str, Tags]], Total]) -> bool:
+        """Ask this producer too, for the total of other tags that this series takes; False if there are too many."""
+        growth, is_aside, self._is_aside = self._growth, self._is_aside, False
+        if is_aside or not isinstance(growth, Growths):
+            parts = {self.tags: growth} if isinstance(growth, Growth) and not is_aside else {}
+            self._growth = growth = Growths(self.name, parts)
+        return growth.ask(tags, producer, total_of)
 
     def numbers(self, now: float) -> Numbers:
         """Return what the state at `now` is made of; with a producer, ask it."""
@@ -98,12 +106,12 @@ class Counter(CounterBuffer, Instrument):
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
         """Take out everything recorded, and put back records and growth of an earlier exchange."""
         growth = self._growth
-        known = growth.exchange() if growth is not None and content is None else None
+        known: Any = growth.exchange() if growth is not None and content is None else None
         asked = growth, known, self._is_aside
         taken = super().exchange(None if content is None else content[1:])
         if content is not None:
             growth, known, self._is_aside = content[0]
-            self._growth = growth if growth is None or known is None else growth.resumed(known)
+            self._growth = None if growth is None else growth.resumed(known)
         return [asked, *taken]
 
     def put_aside(self) -> None:

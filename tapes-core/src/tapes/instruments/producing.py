@@ -12,12 +12,16 @@ from tapes.recording import exact
 from tapes.state.numbers import added
 
 if TYPE_CHECKING:
+    from tapes.naming import Tags
     from tapes.streak import Streak
 
     Producer = Callable[[], Any]
 
 _FIRST_PROCESS = getpid()
 """The process that has imported tapes. All others are children of it."""
+
+MOST_PRODUCERS = 1000
+"""How many producers the series that takes the rest asks."""
 
 _tellers = count(1)
 
@@ -250,6 +254,66 @@ class Growth:
 
             self._streak = Streak("tapes.registry", f"The counter {self._name!r}")
         return self._streak
+
+
+class Growths:
+    """The growth of several totals together, those of the series that go to the one which takes the rest."""
+
+    __slots__ = ("_name", "_parts")
+
+    def __init__(self, name: str, parts: Dict[Tags, Growth]) -> None:
+        self._name = name
+        self._parts = parts
+
+    @property
+    def producer(self) -> Optional[Producer]:
+        """What is asked first."""
+        return next((part.producer for part in list(self._parts.values())), None)
+
+    def ask(self, tags: Tags, producer: Producer, total_of: Callable[[Tuple[str, Tags]], Total]) -> bool:
+        """Ask this producer too, unless it is asked already, for the total of the series of these tags.
+
+        Return False if that are too many.
+        """
+        parts = self._parts
+        part = parts.get(tags)
+        if part is None:
+            if any(is_same(producer, other.producer) for other in list(parts.values())):
+                return True
+            if len(parts) >= MOST_PRODUCERS:
+                return False
+            part = parts.setdefault(tags, Growth(self._name, producer, total_of((self._name, tags))))
+        if not is_same(producer, part.producer):
+            parts[tags] = part.told_by(producer)
+        return True
+
+    def now(self) -> float:
+        """Ask all producers, and return how much the totals have grown."""
+        grown: float = 0
+        for part in list(self._parts.values()):
+            grown = added(grown, part.now())
+        return grown
+
+    def known(self) -> float:
+        """Return how much they had grown when they were asked for last."""
+        grown: float = 0
+        for part in list(self._parts.values()):
+            grown = added(grown, part.known())
+        return grown
+
+    def restart(self) -> None:
+        """Begin at zero in a child process."""
+        for part in list(self._parts.values()):
+            part.restart()
+
+    def exchange(self) -> Dict[Tags, Known]:
+        """Do what that of one growth does, for each."""
+        return {tags: part.exchange() for tags, part in list(self._parts.items())}
+
+    def resumed(self, before: Dict[Tags, Known]) -> Growths:
+        """Return the growth of before an exchange. Those that have been added since are left out."""
+        parts = self._parts
+        return Growths(self._name, {tags: parts[tags].resumed(known) for tags, known in before.items()})
 
 
 def _release(claims: Dict[int, object], pid: int, claim: object) -> None:
