@@ -12,7 +12,7 @@ import threading
 import weakref
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Callable, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 from hypothesis import given, settings
@@ -624,7 +624,7 @@ def test_removing_and_making_again_that_is_cut_off_at_any_point() -> None:
     def interrupt() -> None:
         raise Interrupted
 
-    for interruption in at_every_point(interrupt, step=3):
+    for interruption in at_every_point(interrupt, step=5):
         registry, total = Registry(clock=ManualClock()), Total(5)
         gone = registry.counter("a", producer=total)
         gone.read(0.0)
@@ -636,6 +636,42 @@ def test_removing_and_making_again_that_is_cut_off_at_any_point() -> None:
         counter = registry.counter("a", producer=total)
 
         assert counter.read(0.0).value + (0 if counter is gone else gone.recorded(0.0)[0]) == 9, interruption.where
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_making_again_in_the_middle_of_making_again(stays: bool) -> None:
+    """As of a signal handler: all counters of the name together have counted the total, once."""
+    for interruption in at_every_point(lambda: interrupt(), step=7):
+        registry, total = Registry(clock=ManualClock()), Total(5)
+        seen: Dict[Any, float] = {}
+
+        def tell(registry: Registry = registry, seen: Dict[Any, float] = seen) -> None:
+            for metric in registry:
+                told = metric.read(0.0).value
+                seen[metric] = max(told, seen.get(metric, 0))
+
+        def interrupt(registry: Registry = registry, total: Total = total, tell: Callable[[], None] = tell) -> None:
+            total.value += 1
+            registry.counter("a", producer=total)
+            tell()
+            registry.remove("a")
+            if stays:
+                registry.counter("a", producer=total)
+                tell()
+
+        registry.counter("a", producer=total)
+        tell()
+        total.value = 8
+        tell()
+        with interruption:
+            registry.remove("a")
+            registry.counter("a", producer=total)
+            tell()
+        total.value += 1
+        registry.counter("a", producer=total)
+        tell()
+
+        assert sum(seen.values()) == total.value, interruption.where
 
 
 def test_totals_of_names_that_have_gone_are_bounded(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -668,6 +704,28 @@ def test_the_producer_is_replaced_while_it_is_asked(registry: Registry, total: T
 
         total.value, total.meanwhile = 10, replace
         assert [counter.read(0.0).value, counter.read(0.0).value] == seen_after
+
+
+def test_the_producer_is_replaced_in_the_middle_of_replacing_it(total: Total) -> None:
+    """As by two threads at once: one of them stays, and it is asked."""
+    for interruption in at_every_point(lambda: interrupt(), step=7):
+        registry = Registry(clock=ManualClock())
+        total.value = 3
+        registry.counter("a", producer=total)
+        value(registry)
+        total.value = 4
+
+        def interrupt(registry: Registry = registry) -> None:
+            registry.counter("a", producer=lambda: total.value)
+            value(registry)
+
+        with silent(), interruption:
+            registry.counter("a", producer=lambda: total.value)
+            value(registry)
+        total.value = 10
+        value(registry)
+
+        assert value(registry) == 10, interruption.where
 
 
 def test_a_producer_that_hangs_is_replaced(registry: Registry, total: Total) -> None:
@@ -861,7 +919,7 @@ def test_isolation_in_the_middle_of_a_read(registry: Registry, total: Total) -> 
     total.meanwhile = lambda: isolation.__exit__(None, None, None)
     total.value = 15
 
-    assert registry.counter("a").read(0.0).value == 10
+    assert registry.counter("a").read(0.0).value == 13
     total.meanwhile = int
     assert value(registry) == 13
 

@@ -121,27 +121,20 @@ class Registry:
                 f"{quoted(producer)} ({type(producer).__name__}) cannot be called: give a function, or use increment()."
             )
 
-        total = self._catalogue.total
-
-        def make(name: str, tags: Tags, now: Callable[[], float]) -> Counter:
-            return (
-                Counter(name, tags, now)
-                if tags == OVERFLOW
-                else Counter(name, tags, now, producer, total((name, tags)))
-            )
-
-        counter = self._metric(Counter, self._counters, name, tags, make, facts)
+        total_of = self._catalogue.total
+        # The producer comes when the counter has its place: the newest one counts, also below a signal handler.
+        counter = self._metric(Counter, self._counters, name, tags, Counter, facts)
         name = counter.name
         if counter.tags == OVERFLOW:
             own = canonical_tags(check_tags(name, tags))
-            if not counter.also_asked_for(own, producer, total) and self._is_news("producers", name):
+            if not counter.also_asked_for(own, producer, total_of) and self._is_news("producers", name):
                 _log(
                     "The series of %r tagged overflow=true asks %d producers, which is as many as it may: what grows "
                     "in the totals of further ones is not counted.",
                     *(name, MOST_PRODUCERS),
                 )
             return counter
-        problem = counter.asked_for(producer, total((name, counter.tags)))
+        problem = counter.asked_for(producer, total_of)
         if problem is not None and self._is_news("producer", name):
             _log("The counter %r %s If both are meant, tell them apart by tags.", name, problem)
         return counter
@@ -384,8 +377,8 @@ class Registry:
         Metrics that exist, the ones that modules hold included, begin at zero. So do, at the end, those that were made
         inside: a module that was imported there goes on with them. They are not shown until they are asked for again,
         or something is recorded to them. Readers that tell changes, to a StatsD or an aggregator, tell what happens
-        inside apart from what they have told before. Of a counter with a producer, growth after the last total that was
-        known is inside, until the last one that is known there.
+        inside apart from what they have told before. Of the total of a producer, growth is inside from the last that
+        was known before, or else the first that is read inside, to the last that is read inside.
 
         For tests: threads that record all the while are counted on the side on which they happen to be, and another
         thread must not isolate the same registry at the same time.

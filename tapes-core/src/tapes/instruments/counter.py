@@ -12,7 +12,7 @@ from tapes.recording import CounterBuffer
 from tapes.state.numbers import added
 
 if TYPE_CHECKING:
-    from tapes.instruments.producing import Producer, Total
+    from tapes.instruments.producing import Producer, TotalOf
     from tapes.naming import Tags
     from tapes.recording import Numbers
 
@@ -27,48 +27,46 @@ class Counter(CounterBuffer, Instrument):
     `Registry.counter` for where it begins.
     """
 
-    __slots__ = ("__weakref__", "_growth", "_is_aside", "_told")
+    __slots__ = ("__weakref__", "_growth", "_is_aside", "_life", "_told")
 
     kind = COUNTER
 
-    def __init__(
-        self,
-        name: str,
-        tags: Tags,
-        now: Callable[[], float],
-        producer: Optional[Producer] = None,
-        total: Optional[Total] = None,
-    ) -> None:
+    def __init__(self, name: str, tags: Tags, now: Callable[[], float], producer: Optional[Producer] = None) -> None:
         super().__init__(name, tags, now)
         self._growth: Union[Growth, Growths, None] = None
         self._is_aside = False
+        self._life = object()  # what growth is counted for: another one when it is as new
         self._told: Tuple[Any, float, Any] = (None, 0, None)  # of the last read: what was recorded, grown, and both
         if producer is not None:
-            self.asked_for(producer, total)
+            self.asked_for(producer)
 
     @property
     def producer(self) -> Optional[Producer]:
         """What is asked for the total; None for a counter that only the program adds to."""
         return None if self._growth is None else self._growth.producer
 
-    def asked_for(self, producer: Producer, total: Optional[Total] = None) -> Optional[str]:
+    def asked_for(self, producer: Producer, total_of: Optional[TotalOf] = None) -> Optional[str]:
         """Ask this producer for the total from now on, which goes on where it was known last.
 
-        `total` is what is known of it by an earlier counter of the same name and tags, if there was one.
+        `total_of` returns what is known of it by earlier counters of the same name and tags.
 
         Return what was asked for before and does not hold any more, as the end of a sentence; None if all of it does.
         """
         growth, is_aside, self._is_aside = self._growth, self._is_aside, False
         if is_aside or not isinstance(growth, Growth):
-            self._growth = Growth(self.name, producer, total)
+            if is_aside:
+                self._life = object()
+            total = None if total_of is None else total_of((self.name, self.tags))
+            self._growth = Growth(self.name, producer, total, self._life)
             return None
         before = growth.producer
         if is_same(producer, before):
             return None
         self._growth = growth.told_by(producer)
+        growth.end()
         return f"has another producer: {quoted(producer)} is asked from now on, and not {quoted(before)}."
 
-    def also_asked_for(self, tags: Tags, producer: Producer, total_of: Callable[[Tuple[str, Tags]], Total]) -> bool:
+    def also_asked_for(self, tags: Tags, producer: Producer, total_of: TotalOf) -> bool:
         """Ask this producer too, for the total of other tags that this series takes; False if there are too many."""
         growth, is_aside, self._is_aside = self._growth, self._is_aside, False
         if is_aside or not isinstance(growth, Growths):

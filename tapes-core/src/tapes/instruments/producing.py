@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from os import getpid
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple, Union
 
 from tapes.errors import quoted
 from tapes.recording import exact
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tapes.streak import Streak
 
     Producer = Callable[[], Any]
+    TotalOf = Callable[[Tuple[str, Tags]], "Total"]
 
 _FIRST_PROCESS = getpid()
 """The process that has imported tapes. All others are children of it."""
@@ -71,17 +72,15 @@ class Known:
             return self
         return Known(self.counter, teller, self.before, start, total)
 
-    def seen_by(self, counter: object, teller: int) -> Known:
-        """Return what this is to a counter: if it is a newer one than before, nothing has grown yet."""
-        if self.counter is counter or self.teller > teller:
+    def seen_by(self, counter: object, teller: int, grown: float) -> Known:
+        """Return what this is to a counter: if that is another one than before, it goes on with what it has grown."""
+        if self.counter is counter:
             return self
         start = self.start if self.last is None or self.start is None else self.last
-        return Known(counter, teller, 0, start, self.last)
+        return Known(counter, teller, grown, start, self.last)
 
-    def taken_by(self, counter: object) -> Known:
-        """Return what is known when a counter has taken out its growth, if this is it."""
-        if self.counter is not counter:
-            return self
+    def taken(self) -> Known:
+        """Return what is known when this growth has been taken out."""
         start = None if self.start is None else self.last
         return Known(self.counter, self.teller, 0, start, self.last)
 
@@ -143,7 +142,7 @@ class Growth:
     does a producer that fails: the next total has it all.
     """
 
-    __slots__ = ("_claims", "_counter", "_name", "_seen", "_streak", "_teller", "producer", "total")
+    __slots__ = ("_claims", "_counter", "_has_ended", "_name", "_seen", "_streak", "_teller", "producer", "total")
 
     def __init__(
         self, name: str, producer: Producer, total: Optional[Total] = None, counter: Optional[object] = None
@@ -156,6 +155,7 @@ class Growth:
         self._teller = next(_tellers)
         self._claims: Dict[int, object] = {}  # of who is asking, by process
         self._seen: float = 0
+        self._has_ended = False
         self._streak: Optional[Streak] = None
 
     def told_by(self, producer: Producer) -> Growth:
@@ -172,26 +172,38 @@ class Growth:
         self._seen = 0
         self.total.known()  # while no other thread is there
 
-    def exchange(self) -> Known:
-        """Begin at zero with the total that is known last, or else the next one. Return what is known before."""
-        counter, teller = self._counter, self._teller
-        known, _ = self.total.step(lambda known: known.seen_by(counter, teller).taken_by(counter))
-        self._seen = 0
-        return known.seen_by(counter, teller)
+    def end(self) -> None:
+        """Be asked no more."""
+        self._has_ended = True
 
-    def resumed(self, before: Known) -> Growth:
-        """Return the growth of before an exchange: what has come since then is not counted."""
-        if before.counter is not self._counter:
-            return self  # a newer counter has taken its place
-        growth = self.told_by(self.producer)
-        growth._streak = self._streak
-        counter, teller = growth._counter, growth._teller
-        self.total.step(lambda known: before.without(known.seen_by(counter, teller), teller))
-        return growth
+    def renew(self) -> None:
+        """Be the newest who tells the total, if another counter has been since."""
+        if self.total.known().counter is not self._counter:
+            self._teller = next(_tellers)
+
+    def exchange(self) -> Union[Known, float]:
+        """Begin at zero with the total that is known last, or else the next one. Return what is known before."""
+        counter, teller, seen = self._counter, self._teller, self.known()
+        known, after = self.total.step(
+            lambda known: known if _is_late(known, counter, teller) else known.seen_by(counter, teller, seen).taken()
+        )
+        self._seen = 0
+        return seen if after is known else known.seen_by(counter, teller, seen)
+
+    def resumed(self, before: Union[Known, float]) -> Growth:
+        """Return to the growth of before an exchange: what has come since then is not counted."""
+        if not isinstance(before, Known):
+            self._seen = before  # a newer counter has taken its place
+            return self
+        self._teller = teller = next(_tellers)
+        self._has_ended = False
+        self.total.step(lambda known: before.without(known.seen_by(before.counter, teller, 0), teller))
+        return self
 
     def now(self) -> float:
         """Ask the producer, if nobody else does, and return how much the total has grown."""
-        self._ask()
+        if not self._has_ended:
+            self._ask()
         return self.known()
 
     def known(self) -> float:
@@ -216,16 +228,18 @@ class Growth:
             _release(claims, pid, claim)
 
     def _learn(self, total: float) -> None:
-        counter, teller = self._counter, self._teller
+        counter, teller, seen = self._counter, self._teller, self._seen
 
         def after(known: Known) -> Known:
             if known.teller > teller:
                 return known  # this one comes late, another has told the total since
-            return known.seen_by(counter, teller).after(total, teller)
+            return known.seen_by(counter, teller, seen).after(total, teller)
 
         _, known = self.total.step(after)
         if known.counter is counter:
             self._seen = known.grown()
+            if known.teller > teller and not self._has_ended:
+                self._teller = next(_tellers)  # it was made at the same time, and this is the one that stays
 
     def _total(self) -> Optional[float]:
         producer = self.producer
@@ -256,6 +270,11 @@ class Growth:
         return self._streak
 
 
+def _is_late(known: Known, counter: object, teller: int) -> bool:
+    """Whether a newer counter has told the total."""
+    return known.counter is not counter and known.teller > teller
+
+
 class Growths:
     """The growth of several totals together, those of the series that go to the one which takes the rest."""
 
@@ -270,7 +289,7 @@ class Growths:
         """What is asked first."""
         return next((part.producer for part in list(self._parts.values())), None)
 
-    def ask(self, tags: Tags, producer: Producer, total_of: Callable[[Tuple[str, Tags]], Total]) -> bool:
+    def ask(self, tags: Tags, producer: Producer, total_of: TotalOf) -> bool:
         """Ask this producer too, unless it is asked already, for the total of the series of these tags.
 
         Return False if that are too many.
@@ -285,6 +304,8 @@ class Growths:
             part = parts.setdefault(tags, Growth(self._name, producer, total_of((self._name, tags))))
         if not is_same(producer, part.producer):
             parts[tags] = part.told_by(producer)
+            part.end()
+        parts[tags].renew()
         return True
 
     def now(self) -> float:
@@ -306,11 +327,11 @@ class Growths:
         for part in list(self._parts.values()):
             part.restart()
 
-    def exchange(self) -> Dict[Tags, Known]:
+    def exchange(self) -> Dict[Tags, Union[Known, float]]:
         """Do what that of one growth does, for each."""
         return {tags: part.exchange() for tags, part in list(self._parts.items())}
 
-    def resumed(self, before: Dict[Tags, Known]) -> Growths:
+    def resumed(self, before: Dict[Tags, Union[Known, float]]) -> Growths:
         """Return the growth of before an exchange. Those that have been added since are left out."""
         parts = self._parts
         return Growths(self._name, {tags: parts[tags].resumed(known) for tags, known in before.items()})
