@@ -9,9 +9,10 @@ import logging
 import os
 import sys
 import threading
+import weakref
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Callable, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 from hypothesis import given, settings
@@ -410,17 +411,109 @@ def test_a_method_that_is_looked_up_again_is_the_same(registry: Registry, caplog
     assert caplog.messages == []
 
 
-def test_the_series_that_takes_the_rest_has_the_first(caplog: pytest.LogCaptureFixture) -> None:
-    """It has one total for all of them."""
-    registry = Registry(clock=ManualClock(), max_tag_sets=1)
-    for number in range(1, 4):
-        registry.counter("a", {"number": str(number)}, producer=Total(number))
+def overflowing(most: int = 1) -> Registry:
+    """Return a registry whose names may have one tag set, or some."""
+    return Registry(clock=ManualClock(), max_tag_sets=most)
 
-    assert {reading.tags: reading.state.value for reading in registry.snapshot().readings} == {
-        (("number", "1"),): 1,
-        (("overflow", "true"),): 2,
-    }
+
+def rest(registry: Registry) -> Any:
+    """Return what a reader sees of the series that takes the rest."""
+    return registry.counter("a", {"overflow": "true"}).read(0.0).value
+
+
+def test_the_series_that_takes_the_rest_counts_all_totals(caplog: pytest.LogCaptureFixture) -> None:
+    """Each once, however often it is asked for again, beside what the program adds: the sum stays true."""
+    registry, totals = overflowing(), [Total(number) for number in range(1, 5)]
+    seen = []
+    for _ in range(2):
+        for number, total in enumerate(totals):
+            registry.counter("a", {"number": str(number)}, producer=total)
+        seen.append(rest(registry))
+    registry.counter("a", {"number": "7"}, producer=totals[2])
+    registry.counter("a", {"number": "8"}).increment(100)
+    for total in totals:
+        total.value += 10
+    totals[3].value = 2
+
+    assert seen == [2 + 3 + 4] * 2
+    assert rest(registry) == 12 + 13 + (4 + 2) + 100
+    assert registry.counter("a", {"overflow": "true"}).recorded(0.0) == (131, 0)
+    assert registry.counter("a", {"overflow": "true"}).producer is totals[1]
     assert len(caplog.messages) == 1
+
+
+def test_the_series_that_takes_the_rest_is_made_again_and_isolated() -> None:
+    """All of it goes on as in a series of its own, also if that comes to be."""
+    registry, totals = overflowing(), [Total(10), Total(20), Total(30)]
+
+    def make() -> None:
+        for number, total in enumerate(totals):
+            registry.counter("a", {"number": str(number)}, producer=total)
+
+    make()
+    assert rest(registry) == 50
+    with registry.isolated():
+        make()
+        assert rest(registry) == 0
+        totals[1].value = 22
+        registry.counter("a", {"number": "9"}, producer=Total(1000))
+        assert rest(registry) == 1002
+    totals[2].value = 33
+    assert rest(registry) == 53
+    registry.clear()
+    make()
+    assert rest(registry) == 0
+    totals[2].value = 34
+    assert rest(registry) == 1
+    registry.remove("a", {"number": "0"})
+    registry.counter("a", {"number": "2"}, producer=totals[2])
+    totals[2].value = 36
+    assert registry.counter("a", {"number": "2"}).read(0.0).value == 2
+    assert rest(registry) == 1
+
+
+def test_a_newer_producer_of_the_same_tags_in_the_series_that_takes_the_rest() -> None:
+    """It goes on where the one before was known last."""
+    registry = overflowing()
+    registry.counter("a", {"number": "1"})
+    for number in range(5):
+        registry.counter("a", {"number": "2"}, producer=Total(10 + number))
+        assert rest(registry) == 10 + number
+
+
+def test_how_many_producers_the_rest_may_have(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is logged once."""
+    monkeypatch.setattr("tapes.instruments.producing.MOST_PRODUCERS", 3)
+    monkeypatch.setattr("tapes.registry.MOST_PRODUCERS", 3)
+    registry = overflowing()
+    for number in range(10):
+        registry.counter("a", {"number": str(number)}, producer=Total(1))
+
+    assert rest(registry) == 3
+    (message,) = caplog.messages[1:]
+    assert message == (
+        "The series of 'a' tagged overflow=true asks 3 producers, which is as many as it may: what grows in the totals "
+        "of further ones is not counted."
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+def test_a_forked_child_has_the_rest_too() -> None:
+    """It begins at zero."""
+    registry, totals = overflowing(), [Total(10), Total(20), Total(30)]
+    for number, total in enumerate(totals):
+        registry.counter("a", {"number": str(number)}, producer=total)
+    assert rest(registry) == 50
+
+    def child() -> List[Any]:
+        found = [rest(registry)]
+        for total in totals:
+            total.value += 1
+        return [*found, rest(registry)]
+
+    assert in_child(child) == "[0, 2]"
 
 
 def test_what_cannot_be_called_is_refused(registry: Registry) -> None:
@@ -442,20 +535,222 @@ def test_it_is_a_keyword_of_the_counter_alone() -> None:
     assert "producer" not in inspect.signature(tapes.timer).parameters
 
 
-def test_what_is_removed_asks_nobody(registry: Registry, total: Total) -> None:
-    """The registry lets go of the producer, and a counter that is made again begins with the whole total."""
+def test_what_is_removed_asks_nobody(registry: Registry) -> None:
+    """The registry lets go of the producer."""
+    total = Total()
     registry.counter("a", producer=total)
-    total.value = 5
-    assert value(registry) == 5
+    registry.get_stats()
     registry.remove("a")
     registry.get_stats()
     assert total.asked == 1
-    registry.counter("a", producer=total)
-
-    assert value(registry) == 5
-    registry.clear()
+    gone = weakref.ref(total)
+    del total
     gc.collect()
-    assert not [each for each in gc.get_referrers(total) if isinstance(each, Registry)]
+
+    assert gone() is None
+
+
+@pytest.mark.parametrize("tags", [None, {"k": "v"}])
+@pytest.mark.parametrize("drop", [lambda registry: registry.remove("a"), Registry.clear], ids=["remove", "clear"])
+def test_what_is_made_again_counts_only_what_comes(
+    registry: Registry, total: Total, drop: Callable[[Registry], object], tags: Any
+) -> None:
+    """A StatsD or an aggregator has been told of the rest. A total that is less has begun anew."""
+    total.value = 100
+    gone = registry.counter("a", tags, producer=total)
+    assert gone.read(0.0).value == 100
+    drop(registry)
+    counter = registry.counter("a", tags, producer=total)
+    seen = [counter.read(0.0).value]
+    for total.value in (103, 2):
+        seen.append(counter.read(0.0).value)
+
+    assert seen == [0, 3, 5]
+    total.value = 9
+    assert gone.read(0.0).value == 100
+    assert counter.read(0.0).value == 12
+    drop(registry)
+    drop(registry)
+    assert registry.counter("a", tags).read(0.0).value == 0
+    total.value = 10
+    assert registry.counter("a", tags, producer=total).read(0.0).value == 1
+
+
+def test_what_was_never_read_counts_whole_when_it_is_made_again(registry: Registry, total: Total) -> None:
+    """Nobody has been told of it."""
+    total.value = 100
+    for _ in range(2):
+        registry.clear()
+        registry.counter("a", producer=total)
+
+    assert value(registry) == 100
+
+
+def test_a_counter_that_is_made_again_while_it_is_read(registry: Registry, total: Total) -> None:
+    """What the one before is told in the end counts there, or in the new one if that was read meanwhile."""
+    for reads in (False, True):
+        registry.clear()
+        total.value, total.meanwhile = 10, int
+        gone = registry.counter("a", producer=total)
+        first = gone.read(0.0).value
+        seen: List[Any] = []
+
+        def again(reads: bool = reads, seen: List[Any] = seen) -> None:
+            total.meanwhile = int
+            registry.clear()
+            counter = registry.counter("a", producer=lambda: 15)
+            if reads:
+                seen.append(counter.read(0.0).value)
+
+        total.value, total.meanwhile = 14, again
+        assert gone.read(0.0).value == first + (0 if reads else 4)
+        assert seen == [5] * reads
+        assert value(registry) == (5 if reads else 1)
+        total.value, total.meanwhile = 15, int
+        registry.clear()
+        registry.counter("a", producer=total)
+        assert value(registry) == 0
+        total.value = 0
+        assert value(registry) == 0
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 11),
+    reason="In a handler of an exception Python before 3.11 is damaged by an exception that a trace function raises.",
+)
+def test_removing_and_making_again_that_is_cut_off_at_any_point() -> None:
+    """An exception from a signal handler ends it anywhere. The old counter and the new one have all of the total."""
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    for interruption in at_every_point(interrupt, step=5):
+        registry, total = Registry(clock=ManualClock()), Total(5)
+        gone = registry.counter("a", producer=total)
+        gone.read(0.0)
+        total.value = 8
+        with contextlib.suppress(Interrupted), interruption:
+            registry.remove("a")
+            registry.counter("a", producer=total).read(0.0)
+        total.value = 9
+        counter = registry.counter("a", producer=total)
+
+        assert counter.read(0.0).value + (0 if counter is gone else gone.recorded(0.0)[0]) == 9, interruption.where
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_making_again_in_the_middle_of_making_again(stays: bool) -> None:
+    """As of a signal handler: all counters of the name together have counted the total, once."""
+    for interruption in at_every_point(lambda: interrupt(), step=7):
+        registry, total = Registry(clock=ManualClock()), Total(5)
+        seen: Dict[Any, float] = {}
+
+        def tell(registry: Registry = registry, seen: Dict[Any, float] = seen) -> None:
+            for metric in registry:
+                told = metric.read(0.0).value
+                seen[metric] = max(told, seen.get(metric, 0))
+
+        def interrupt(registry: Registry = registry, total: Total = total, tell: Callable[[], None] = tell) -> None:
+            total.value += 1
+            registry.counter("a", producer=total)
+            tell()
+            registry.remove("a")
+            if stays:
+                registry.counter("a", producer=total)
+                tell()
+
+        registry.counter("a", producer=total)
+        tell()
+        total.value = 8
+        tell()
+        with interruption:
+            registry.remove("a")
+            registry.counter("a", producer=total)
+            tell()
+        total.value += 1
+        registry.counter("a", producer=total)
+        tell()
+
+        assert sum(seen.values()) == total.value, interruption.where
+
+
+def test_totals_of_names_that_have_gone_are_bounded(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest are forgotten, and those of series that are there are not."""
+    monkeypatch.setattr("tapes.catalogue._GONE", 10)
+    registry.counter("stays", producer=lambda: 7)
+    for number in range(100):
+        registry.counter("a", {"k": str(number)}, producer=lambda: 7).read(0.0)
+        registry.remove("a")
+    assert registry.counter("a", {"k": "99"}, producer=lambda: 7).read(0.0).value == 0
+    assert registry.counter("a", {"k": "1"}, producer=lambda: 7).read(0.0).value == 7
+    assert value(registry, "stays") == 7
+    registry.remove("stays")
+    registry.counter("stays", producer=lambda: 7)
+
+    assert value(registry, "stays") == 0
+
+
+def test_the_producer_is_replaced_while_it_is_asked(registry: Registry, total: Total) -> None:
+    """The counter never falls. What the one before returns counts unless the newest has told a total before."""
+    for asks_newest, seen_after in ((False, [10, 13]), (True, [3, 3])):
+        registry = Registry(clock=ManualClock())
+        counter = registry.counter("a", producer=total)
+
+        def replace(asks: bool = asks_newest, counter: Counter = counter, registry: Registry = registry) -> None:
+            total.meanwhile = int
+            registry.counter("a", producer=lambda: 3)
+            if asks:
+                assert counter.read(0.0).value == 3
+
+        total.value, total.meanwhile = 10, replace
+        assert [counter.read(0.0).value, counter.read(0.0).value] == seen_after
+
+
+def test_the_producer_is_replaced_in_the_middle_of_replacing_it(total: Total) -> None:
+    """As by two threads at once: one of them stays, and it is asked."""
+    for interruption in at_every_point(lambda: interrupt(), step=7):
+        registry = Registry(clock=ManualClock())
+        total.value = 3
+        registry.counter("a", producer=total)
+        value(registry)
+        total.value = 4
+
+        def interrupt(registry: Registry = registry) -> None:
+            registry.counter("a", producer=lambda: total.value)
+            value(registry)
+
+        with silent(), interruption:
+            registry.counter("a", producer=lambda: total.value)
+            value(registry)
+        total.value = 10
+        value(registry)
+
+        assert value(registry) == 10, interruption.where
+
+
+def test_a_producer_that_hangs_is_replaced(registry: Registry, total: Total) -> None:
+    """The newest is asked at once."""
+    inside, go_on = threading.Event(), threading.Event()
+    counter = registry.counter("a", producer=total)
+
+    def hang() -> None:
+        inside.set()
+        go_on.wait(60)
+
+    total.value, total.meanwhile = 8, hang
+    found: List[Any] = []
+    thread = threading.Thread(target=lambda: found.append(counter.read(0.0).value))
+    thread.start()
+    try:
+        assert inside.wait(60)
+        registry.counter("a", producer=lambda: 5)
+        assert counter.read(0.0).value == 5
+    finally:
+        go_on.set()
+        thread.join(60)
+
+    assert found == [5]
+    assert counter.read(0.0).value == 5
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
@@ -477,6 +772,48 @@ def test_a_forked_child_counts_only_its_own_growth(registry: Registry, total: To
 
     assert in_child(child) == "[0, 5, 8]"
     assert value(registry) == 12
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+@pytest.mark.parametrize(("first", "counted"), [(4, [4, 7]), (10, [0, 3]), (12, [0, 3])])
+def test_a_total_that_has_begun_anew_in_a_child_counts_whole(
+    registry: Registry, total: Total, first: int, counted: List[int]
+) -> None:
+    """It has if it is less than what the parent knew, also where the child forks, or makes the counter again."""
+    registry.counter("a", producer=total)
+    total.value = 10
+    assert value(registry) == 10
+    total.value = first
+
+    def child() -> List[Any]:
+        found = [value(registry)]
+        total.value += 3
+        return [*found, value(registry)]
+
+    def child_that_makes_it_again() -> List[Any]:
+        registry.clear()
+        registry.counter("a", producer=total)
+        return child()
+
+    assert in_child(child) == repr(counted)
+    assert in_child(child_that_makes_it_again) == repr(counted)
+    assert in_child(lambda: in_child(child)) == repr(repr(counted))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+def test_a_counter_that_is_made_in_a_child(registry: Registry, total: Total) -> None:
+    """It begins with what the total is then, as that may be the parent's. The parent counts it whole."""
+    total.value = 1000
+
+    def child() -> List[Any]:
+        registry.counter("a", producer=total)
+        found = [value(registry)]
+        total.value = 1004
+        return [*found, value(registry), Counter("b", (), lambda: 0.0, total).read(0.0).value]
+
+    assert in_child(child) == "[0, 4, 0]"
+    registry.counter("a", producer=total)
+    assert value(registry) == 1000
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
@@ -518,22 +855,73 @@ def test_a_fork_without_hooks(registry: Registry, total: Total, monkeypatch: pyt
 
 
 def test_isolation_begins_at_zero_and_gives_back_what_was_counted(registry: Registry, total: Total) -> None:
-    """No producer is asked for it. What was read before comes back, and so does the producer."""
+    """No producer is asked for it. What was counted before comes back, and what has come since is not counted."""
     registry.counter("a", producer=total)
     total.value = 10
     assert value(registry) == 10
     with registry.isolated():
         assert total.asked == 1
-        total.value = 11
         assert value(registry) == 0
-        total.value = 14
-        assert value(registry) == 3
+        total.value = 15
+        assert value(registry) == 5
+    total.value = 16
+    assert value(registry) == 11
+    with registry.isolated():
+        total.value = 18
         registry.counter("a", producer=lambda: 100)
+        assert value(registry) == 84
+    total.value = 101
+    assert value(registry) == 12
+    with registry.isolated():
+        registry.clear()
+        registry.counter("a", producer=total)
+        total.value = 105
+        assert value(registry) == 4
+    total.value = 107
+    assert value(registry) == 14
+    with registry.isolated():
         asked = total.asked
     assert total.asked == asked
+    total.value = 3
+    assert value(registry) == 17
 
-    assert value(registry) == 14
-    assert total.asked == asked + 1
+
+def test_isolation_of_a_counter_that_was_never_read(registry: Registry, total: Total) -> None:
+    """It begins at zero too, and what was there before counts in the end."""
+    registry.counter("a", producer=total)
+    total.value = 10
+    for _ in range(3):
+        with registry.isolated():
+            pass
+    with registry.isolated():
+        seen = [value(registry)]
+        total.value = 15
+        seen.append(value(registry))
+    total.value = 17
+
+    assert seen == [0, 5]
+    assert value(registry) == 12
+
+
+def test_isolation_in_the_middle_of_a_read(registry: Registry, total: Total) -> None:
+    """What is told late counts once."""
+    registry.counter("a", producer=total)
+    total.value = 10
+    assert value(registry) == 10
+    isolation = registry.isolated()
+
+    def begin() -> None:
+        total.meanwhile = int
+        isolation.__enter__()
+
+    total.value, total.meanwhile = 12, begin
+    assert value(registry) == 2
+    total.meanwhile = lambda: isolation.__exit__(None, None, None)
+    total.value = 15
+
+    assert registry.counter("a").read(0.0).value == 13
+    total.meanwhile = int
+    assert value(registry) == 13
 
 
 def test_a_counter_that_was_made_in_an_isolation(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from tapes.errors import NameCollisionError
 from tapes.facts import NO_FACTS, Facts
+from tapes.instruments.producing import Total
 from tapes.name_tree import NameTree
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 TAGGED = object()
 """The first item of the lookup key of a metric with tags. No caller can pass it as a name."""
+
+_GONE = 10_000  # series that have gone of which totals are kept, at the most
 
 
 class Catalogue:
@@ -36,6 +39,8 @@ class Catalogue:
         """All series, in the order in which they were made."""
         self.aside: Dict[Series, Instrument] = {}
         """Series that were made in an isolation, kept for code that still holds them or asks for them again."""
+        self.totals: Dict[Series, Total] = {}
+        """What is known of the totals of producers, also of series that have gone and may be made again."""
         self.described: Dict[str, Facts] = {}
         """What has been said of the names of series."""
         self.described_aside: Dict[str, Facts] = {}
@@ -151,11 +156,24 @@ class Catalogue:
         if self.series.get(series) is not metric:  # a signal handler has just taken it out
             lookup.pop(key, None)
 
+    def total(self, series: Series) -> Total:
+        """Return what is known of the total of a series, by all counters that it has one after the other."""
+        total = self.totals.get(series)
+        if total is None:
+            total = self.totals.setdefault(series, Total())
+            if len(self.totals) > len(self.series) + _GONE:
+                gone = [each for each in list(self.totals) if each not in self.series]
+                for each in gone[: -_GONE // 2]:
+                    self.totals.pop(each, None)
+        return total
+
     def after_fork(self) -> None:
         """Begin at zero in a child process, with the same metrics."""
         self.changing = RLock()  # a thread of the parent may have held it
         for metric in self.everything():
             metric.restart()
+        for total in self.totals.values():
+            total.known()  # while no other thread is there
 
     def _fits(self, metric: Instrument) -> bool:
         """Whether a metric that is aside has a place beside the others."""

@@ -19,6 +19,7 @@ class Isolation:
             self._series = catalogue.series.copy()
             self._aside = catalogue.aside.copy()
             self._described = catalogue.described.copy()
+            self._totals, catalogue.totals = catalogue.totals, catalogue.totals.copy()
             self._content = [(metric, metric.exchange(None)) for metric in catalogue.everything()]
         self._generation = forking.generation
 
@@ -41,4 +42,5 @@ class Isolation:
             for name, _ in aside:
                 if name not in names:
                     described_aside[name] = catalogue.facts(name)
+            catalogue.totals = self._totals
             catalogue.replace(self._series, aside, self._described, described_aside)

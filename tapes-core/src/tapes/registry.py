@@ -11,6 +11,7 @@ from tapes.clock import SYSTEM_CLOCK, Clock, is_clock
 from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, NotPortableError, quoted
 from tapes.facts import NO_FACTS, Facts, check_facts
 from tapes.instruments import Counter, Gauge, Histogram, Instrument, Meter, Timer
+from tapes.instruments.producing import MOST_PRODUCERS
 from tapes.naming import OVERFLOW, Tags, canonical_tags, check_name, check_tags
 from tapes.process import forking
 from tapes.state.gauge import MERGES
@@ -62,8 +63,8 @@ class Registry:
 
     `clock` is where all times come from. `max_tag_sets` is how many different tags a metric name may have, 2,000 unless
     told; further ones share the series tagged `overflow=true`, so that totals stay true while memory stays bounded.
-    That is logged once for each name. Raises InvalidValueError for anything but an int from 1,
-    and InvalidTypeError for a clock that is none.
+    That is logged once for each name. Of a counter, that series asks up to 1,000 different producers. Raises
+    InvalidValueError for anything but an int from 1, and InvalidTypeError for a clock that is none.
     """
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, max_tag_sets: int = 2000) -> None:
@@ -102,10 +103,12 @@ class Registry:
         """Return the counter of this name and tags: a number that goes up and down by what happens.
 
         `producer` is called, whenever the counter is read, for a total that only grows, like the CPU seconds of the
-        process. What that has grown by since the process began, or was forked, is counted beside what the program adds.
-        A total that falls has begun anew. Asked for again with another producer it is the same counter, which asks the
-        newest from then on, and goes on with the total that was known last; that is logged once for each name. The
-        registry holds on to a producer, and to the object that it is a method of.
+        process. What that has grown by since the process began is counted beside what the program adds; in a forked
+        child, what it grows by after the first total, or that one whole if it is less than what the parent knew. A
+        total that falls has begun anew. Asked for again with another producer it is the same counter, which asks the
+        newest from then on, and goes on with the total that was known last; that is logged once for each name. Removed
+        and made again, it counts only what has come since. The registry holds on to a producer, and to the object that
+        it is a method of.
 
         Raises InvalidTypeError for a producer that cannot be called.
         """
@@ -118,15 +121,22 @@ class Registry:
                 f"{quoted(producer)} ({type(producer).__name__}) cannot be called: give a function, or use increment()."
             )
 
-        def make(name: str, tags: Tags, now: Callable[[], float]) -> Counter:
-            return Counter(name, tags, now, producer)
-
-        counter = self._metric(Counter, self._counters, name, tags, make, facts)
-        # In the series of the overflow there is but one total for all of them, the first.
-        if counter.tags != OVERFLOW or counter.producer is None:
-            problem = counter.asked_for(producer)
-            if problem is not None and self._is_news("producer", counter.name):
-                _log("The counter %r %s If both are meant, tell them apart by tags.", counter.name, problem)
+        total_of = self._catalogue.total
+        # The producer comes when the counter has its place: the newest one counts, also below a signal handler.
+        counter = self._metric(Counter, self._counters, name, tags, Counter, facts)
+        name = counter.name
+        if counter.tags == OVERFLOW:
+            own = canonical_tags(check_tags(name, tags))
+            if not counter.also_asked_for(own, producer, total_of) and self._is_news("producers", name):
+                _log(
+                    "The series of %r tagged overflow=true asks %d producers, which is as many as it may: what grows "
+                    "in the totals of further ones is not counted.",
+                    *(name, MOST_PRODUCERS),
+                )
+            return counter
+        problem = counter.asked_for(producer, total_of)
+        if problem is not None and self._is_news("producer", name):
+            _log("The counter %r %s If both are meant, tell them apart by tags.", name, problem)
         return counter
 
     @_shortcut_to(_counter)
@@ -345,7 +355,7 @@ class Registry:
         with catalogue.changing:
             if tags is None:
                 gone = catalogue.series_of(name)
-                for what in ("producer", "overflow"):
+                for what in ("producer", "producers", "overflow"):
                     self._logged.pop((what, name), None)
             else:
                 gone = [(name, canonical_tags(check_tags(name, tags)))]
@@ -377,7 +387,8 @@ class Registry:
         Metrics that exist, the ones that modules hold included, begin at zero. So do, at the end, those that were made
         inside: a module that was imported there goes on with them. They are not shown until they are asked for again,
         or something is recorded to them. Readers that tell changes, to a StatsD or an aggregator, tell what happens
-        inside apart from what they have told before.
+        inside apart from what they have told before. Of the total of a producer, growth is inside from the last that
+        was known before, or else the first that is read inside, to the last that is read inside.
 
         For tests: threads that record all the while are counted on the side on which they happen to be, and another
         thread must not isolate the same registry at the same time.

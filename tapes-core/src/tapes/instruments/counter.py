@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Union
 
 from tapes.errors import quoted
 from tapes.instruments.instrument import Instrument
-from tapes.instruments.producing import Growth, is_same
+from tapes.instruments.producing import Growth, Growths, is_same
 from tapes.kinds.counter import COUNTER
 from tapes.recording import CounterBuffer
 from tapes.state.numbers import added
 
 if TYPE_CHECKING:
-    from tapes.instruments.producing import Producer
+    from tapes.instruments.producing import Producer, TotalOf
     from tapes.naming import Tags
     from tapes.recording import Numbers
 
@@ -23,17 +23,19 @@ class Counter(CounterBuffer, Instrument):
     With a producer it also counts what the total that this returns has grown by. The producer is called in the thread
     that reads, with no lock held, and by one thread at a time: another one that reads meanwhile goes by the total that
     was known before. If it raises or returns what is no finite number from 0, that is logged once for each streak, and
-    what has come meanwhile is counted when it works again. A total that falls has begun anew, and counts from 0.
+    what has come meanwhile is counted when it works again. A total that falls has begun anew, and counts from 0. See
+    `Registry.counter` for where it begins.
     """
 
-    __slots__ = ("__weakref__", "_growth", "_is_aside", "_told")
+    __slots__ = ("__weakref__", "_growth", "_is_aside", "_life", "_told")
 
     kind = COUNTER
 
     def __init__(self, name: str, tags: Tags, now: Callable[[], float], producer: Optional[Producer] = None) -> None:
         super().__init__(name, tags, now)
-        self._growth: Optional[Growth] = None
+        self._growth: Union[Growth, Growths, None] = None
         self._is_aside = False
+        self._life = object()  # what growth is counted for: another one when it is as new
         self._told: Tuple[Any, float, Any] = (None, 0, None)  # of the last read: what was recorded, grown, and both
         if producer is not None:
             self.asked_for(producer)
@@ -43,20 +45,34 @@ class Counter(CounterBuffer, Instrument):
         """What is asked for the total; None for a counter that only the program adds to."""
         return None if self._growth is None else self._growth.producer
 
-    def asked_for(self, producer: Producer) -> Optional[str]:
+    def asked_for(self, producer: Producer, total_of: Optional[TotalOf] = None) -> Optional[str]:
         """Ask this producer for the total from now on, which goes on where it was known last.
+
+        `total_of` returns what is known of it by earlier counters of the same name and tags.
 
         Return what was asked for before and does not hold any more, as the end of a sentence; None if all of it does.
         """
         growth, is_aside, self._is_aside = self._growth, self._is_aside, False
-        if growth is None or is_aside:
-            self._growth = Growth(self.name, producer)
+        if is_aside or not isinstance(growth, Growth):
+            if is_aside:
+                self._life = object()
+            total = None if total_of is None else total_of((self.name, self.tags))
+            self._growth = Growth(self.name, producer, total, self._life)
             return None
         before = growth.producer
         if is_same(producer, before):
             return None
         self._growth = growth.told_by(producer)
+        growth.end()
         return f"has another producer: {quoted(producer)} is asked from now on, and not {quoted(before)}."
+
+    def also_asked_for(self, tags: Tags, producer: Producer, total_of: TotalOf) -> bool:
+        """Ask this producer too, for the total of other tags that this series takes; False if there are too many."""
+        growth, is_aside, self._is_aside = self._growth, self._is_aside, False
+        if is_aside or not isinstance(growth, Growths):
+            parts = {self.tags: growth} if isinstance(growth, Growth) and not is_aside else {}
+            self._growth = growth = Growths(self.name, parts)
+        return growth.ask(tags, producer, total_of)
 
     def numbers(self, now: float) -> Numbers:
         """Return what the state at `now` is made of; with a producer, ask it."""
@@ -83,17 +99,17 @@ class Counter(CounterBuffer, Instrument):
         """Begin at zero in a child process, also with the total."""
         super().restart()
         if self._growth is not None:
-            self._growth = self._growth.restarted()
+            self._growth.restart()
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
         """Take out everything recorded, and put back records and growth of an earlier exchange."""
         growth = self._growth
-        asked = growth, self._is_aside
+        known: Any = growth.exchange() if growth is not None and content is None else None
+        asked = growth, known, self._is_aside
         taken = super().exchange(None if content is None else content[1:])
         if content is not None:
-            self._growth, self._is_aside = content[0]
-        elif growth is not None:
-            self._growth = growth.restarted()
+            growth, known, self._is_aside = content[0]
+            self._growth = None if growth is None else growth.resumed(known)
         return [asked, *taken]
 
     def put_aside(self) -> None:

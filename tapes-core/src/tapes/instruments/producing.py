@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import count
 from os import getpid
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple, Union
 
 from tapes.errors import quoted
 from tapes.recording import exact
 from tapes.state.numbers import added
 
 if TYPE_CHECKING:
+    from tapes.naming import Tags
     from tapes.streak import Streak
 
     Producer = Callable[[], Any]
+    TotalOf = Callable[[Tuple[str, Tags]], "Total"]
 
-_BEGINNING = (0, 0, 0)
-_UNKNOWN = (0, 0, None)
+_FIRST_PROCESS = getpid()
+"""The process that has imported tapes. All others are children of it."""
+
+MOST_PRODUCERS = 1000
+"""How many producers the series that takes the rest asks."""
+
+_tellers = count(1)
 
 
 def is_same(producer: Producer, other: object) -> bool:
@@ -26,76 +34,212 @@ def is_same(producer: Producer, other: object) -> bool:
     return producer is other
 
 
+class Known:
+    """What is known of a total at one moment, and what came to be known after it."""
+
+    __slots__ = ("before", "counter", "last", "next", "process", "start", "teller")
+
+    def __init__(
+        self, counter: object, teller: int, before: float, start: Optional[float], last: Optional[float]
+    ) -> None:
+        self.process = getpid()
+        self.counter = counter
+        """Whose growth this is; None before the first."""
+        self.teller = teller
+        """The number of who has told it. Newer ones have higher numbers."""
+        self.before = before
+        """What came of totals that have begun anew since."""
+        self.start = start
+        """Where this one began; None if that is what it is when it is told for the next time."""
+        self.last = last
+        """What it was last, maybe in a parent process; None if it has never been told."""
+        self.next: Dict[None, Known] = {}
+        """What is known now, if it is something else. To put it in is one atomic operation, done once."""
+
+    def grown(self) -> float:
+        """Return the growth."""
+        start, last = self.start, self.last
+        return self.before if start is None or last is None else added(self.before, last - start)
+
+    def after(self, total: float, teller: int) -> Known:
+        """Return what is known when `total` has been told."""
+        start, last = self.start, self.last
+        if last is not None and total < last:
+            return Known(self.counter, teller, self.grown(), 0, total)
+        if start is None:
+            return Known(self.counter, teller, self.before, total, total)
+        if total == last and teller == self.teller:
+            return self
+        return Known(self.counter, teller, self.before, start, total)
+
+    def seen_by(self, counter: object, teller: int, grown: float) -> Known:
+        """Return what this is to a counter: if that is another one than before, it goes on with what it has grown."""
+        if self.counter is counter:
+            return self
+        start = self.start if self.last is None or self.start is None else self.last
+        return Known(counter, teller, grown, start, self.last)
+
+    def taken(self) -> Known:
+        """Return what is known when this growth has been taken out."""
+        start = None if self.start is None else self.last
+        return Known(self.counter, self.teller, 0, start, self.last)
+
+    def without(self, since: Known, teller: int) -> Known:
+        """Return what is known when the growth since this one was taken out does not count."""
+        grown, start = self.grown(), since.last
+        if start == self.last and not since.grown():
+            start = self.start  # nothing has come
+            grown = self.before
+        elif self.last is None and self.start is not None and start is not None:
+            grown = max(added(start, -since.grown()), 0)  # with which it began since
+        return Known(self.counter, teller, grown, start, since.last)
+
+    def forked(self) -> Known:
+        """Return what a child process knows: no growth, and not where it begins."""
+        return Known(self.counter, self.teller, 0, None, self.last)
+
+
+class Total:
+    """What is known of the total of one series, by all counters and all producers that it has one after the other.
+
+    Each step from one thing known to the next is one atomic operation, which fails if another one was faster. So growth
+    is counted once, whoever tells it, and an exception at any point leaves what was known before or what is after.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        # In a child process nobody knows how much of it is the parent's.
+        self._known = Known(None, 0, 0, 0 if getpid() == _FIRST_PROCESS else None, None)
+
+    def known(self) -> Known:
+        """Return what is known now, in this process."""
+        known = self._known
+        while True:
+            after = known.next.get(None)
+            if after is None:
+                if known.process == getpid():
+                    break
+                after = known.next.setdefault(None, known.forked())
+            known = after
+        self._known = known
+        return known
+
+    def step(self, next_of: Callable[[Known], Known]) -> Tuple[Known, Known]:
+        """Go on to what `next_of` makes of what is known. Return both; the same one twice if it is that again."""
+        while True:
+            known = self.known()
+            after = next_of(known)
+            if after is known or known.next.setdefault(None, after) is after:
+                return known, after
+
+
 class Growth:
     """How much the total that a producer returns has grown.
 
     One thread asks at a time. Others do not wait for it, and go by what was known before: so a producer that hangs
-    holds up one reader, and one that reads its own metric ends. What is known is one tuple, which is replaced as a
-    whole. So an exception at any point loses nothing, and neither does a producer that fails: the next total has it
-    all.
+    holds up one reader, and one that reads its own metric ends. An exception at any point loses nothing, and neither
+    does a producer that fails: the next total has it all.
     """
 
-    __slots__ = ("_claims", "_known", "_name", "_process", "_streak", "producer")
+    __slots__ = ("_claims", "_counter", "_has_ended", "_name", "_seen", "_streak", "_teller", "producer", "total")
 
-    def __init__(self, name: str, producer: Producer) -> None:
+    def __init__(
+        self, name: str, producer: Producer, total: Optional[Total] = None, counter: Optional[object] = None
+    ) -> None:
         self.producer = producer
         """What is asked for the total."""
+        self.total = Total() if total is None else total
         self._name = name
-        self._process = getpid()
+        self._counter = object() if counter is None else counter
+        self._teller = next(_tellers)
         self._claims: Dict[int, object] = {}  # of who is asking, by process
-        # What came of totals that have begun anew since; where this one began; what it was last, if that is known.
-        self._known: Tuple[float, float, Optional[float]] = _BEGINNING
+        self._seen: float = 0
+        self._has_ended = False
         self._streak: Optional[Streak] = None
 
     def told_by(self, producer: Producer) -> Growth:
-        """Return the growth so far of a total that another producer tells from now on."""
-        growth = Growth(self._name, producer)
-        growth._known, growth._process = self._known, self._process
+        """Return the growth so far of a total that another producer tells from now on.
+
+        What the one before is being asked for counts if it comes before the first total of the other.
+        """
+        growth = Growth(self._name, producer, self.total, self._counter)
+        growth._seen = self._seen
         return growth
 
-    def restarted(self) -> Growth:
-        """Return no growth of this total. It begins with what the total is when it is asked for the next time."""
-        growth = Growth(self._name, self.producer)
-        growth._known, growth._streak = _UNKNOWN, self._streak
-        return growth
+    def restart(self) -> None:
+        """Begin at zero in a child process."""
+        self._seen = 0
+        self.total.known()  # while no other thread is there
+
+    def end(self) -> None:
+        """Be asked no more."""
+        self._has_ended = True
+
+    def renew(self) -> None:
+        """Be the newest who tells the total, if another counter has been since."""
+        if self.total.known().counter is not self._counter:
+            self._teller = next(_tellers)
+
+    def exchange(self) -> Union[Known, float]:
+        """Begin at zero with the total that is known last, or else the next one. Return what is known before."""
+        counter, teller, seen = self._counter, self._teller, self.known()
+        known, after = self.total.step(
+            lambda known: known if _is_late(known, counter, teller) else known.seen_by(counter, teller, seen).taken()
+        )
+        self._seen = 0
+        return seen if after is known else known.seen_by(counter, teller, seen)
+
+    def resumed(self, before: Union[Known, float]) -> Growth:
+        """Return to the growth of before an exchange: what has come since then is not counted."""
+        if not isinstance(before, Known):
+            self._seen = before  # a newer counter has taken its place
+            return self
+        self._teller = teller = next(_tellers)
+        self._has_ended = False
+        self.total.step(lambda known: before.without(known.seen_by(before.counter, teller, 0), teller))
+        return self
 
     def now(self) -> float:
         """Ask the producer, if nobody else does, and return how much the total has grown."""
-        self._look_for_fork()
-        self._ask()
+        if not self._has_ended:
+            self._ask()
         return self.known()
 
     def known(self) -> float:
         """Return how much the total had grown when it was asked for last."""
-        self._look_for_fork()
-        before, start, last = self._known
-        return before if last is None else added(before, last - start)
-
-    def _look_for_fork(self) -> None:
-        if self._process != getpid():  # and no hook was called
-            self._known, self._process = _UNKNOWN, getpid()
+        known = self.total.known()
+        if known.counter is self._counter:
+            self._seen = known.grown()
+        return self._seen
 
     def _ask(self) -> None:
-        claims, pid, claim = self._claims, self._process, object()
+        claims, pid, claim = self._claims, getpid(), object()
         # Twice, because an exception from a signal handler may cut off one release before it has begun.
         try:
             try:
                 if claims.setdefault(pid, claim) is claim:
                     total = self._total()
                     if total is not None:
-                        self._known = self._after(total)
+                        self._learn(total)
             finally:
                 _release(claims, pid, claim)
         finally:
             _release(claims, pid, claim)
 
-    def _after(self, total: float) -> Tuple[float, float, Optional[float]]:
-        before, start, last = self._known
-        if last is None:
-            return before, total, total
-        if total < last:
-            return added(before, last - start), 0, total
-        return before, start, total
+    def _learn(self, total: float) -> None:
+        counter, teller, seen = self._counter, self._teller, self._seen
+
+        def after(known: Known) -> Known:
+            if known.teller > teller:
+                return known  # this one comes late, another has told the total since
+            return known.seen_by(counter, teller, seen).after(total, teller)
+
+        _, known = self.total.step(after)
+        if known.counter is counter:
+            self._seen = known.grown()
+            if known.teller > teller and not self._has_ended:
+                self._teller = next(_tellers)  # it was made at the same time, and this is the one that stays
 
     def _total(self) -> Optional[float]:
         producer = self.producer
@@ -124,6 +268,73 @@ class Growth:
 
             self._streak = Streak("tapes.registry", f"The counter {self._name!r}")
         return self._streak
+
+
+def _is_late(known: Known, counter: object, teller: int) -> bool:
+    """Whether a newer counter has told the total."""
+    return known.counter is not counter and known.teller > teller
+
+
+class Growths:
+    """The growth of several totals together, those of the series that go to the one which takes the rest."""
+
+    __slots__ = ("_name", "_parts")
+
+    def __init__(self, name: str, parts: Dict[Tags, Growth]) -> None:
+        self._name = name
+        self._parts = parts
+
+    @property
+    def producer(self) -> Optional[Producer]:
+        """What is asked first."""
+        return next((part.producer for part in list(self._parts.values())), None)
+
+    def ask(self, tags: Tags, producer: Producer, total_of: TotalOf) -> bool:
+        """Ask this producer too, unless it is asked already, for the total of the series of these tags.
+
+        Return False if that are too many.
+        """
+        parts = self._parts
+        part = parts.get(tags)
+        if part is None:
+            if any(is_same(producer, other.producer) for other in list(parts.values())):
+                return True
+            if len(parts) >= MOST_PRODUCERS:
+                return False
+            part = parts.setdefault(tags, Growth(self._name, producer, total_of((self._name, tags))))
+        if not is_same(producer, part.producer):
+            parts[tags] = part.told_by(producer)
+            part.end()
+        parts[tags].renew()
+        return True
+
+    def now(self) -> float:
+        """Ask all producers, and return how much the totals have grown."""
+        grown: float = 0
+        for part in list(self._parts.values()):
+            grown = added(grown, part.now())
+        return grown
+
+    def known(self) -> float:
+        """Return how much they had grown when they were asked for last."""
+        grown: float = 0
+        for part in list(self._parts.values()):
+            grown = added(grown, part.known())
+        return grown
+
+    def restart(self) -> None:
+        """Begin at zero in a child process."""
+        for part in list(self._parts.values()):
+            part.restart()
+
+    def exchange(self) -> Dict[Tags, Union[Known, float]]:
+        """Do what that of one growth does, for each."""
+        return {tags: part.exchange() for tags, part in list(self._parts.items())}
+
+    def resumed(self, before: Dict[Tags, Union[Known, float]]) -> Growths:
+        """Return the growth of before an exchange. Those that have been added since are left out."""
+        parts = self._parts
+        return Growths(self._name, {tags: parts[tags].resumed(known) for tags, known in before.items()})
 
 
 def _release(claims: Dict[int, object], pid: int, claim: object) -> None:
