@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class GenericBuffer(Buffer[Any]):
-    """Takes whatever a kind folds. A class of metrics derives from this and from `Instrument`, and names its kind."""
+    """Takes any record that its kind can fold. A metric class derives from it and `Instrument`, and sets `kind`."""
 
     __slots__ = ()
 
@@ -27,9 +27,9 @@ class GenericBuffer(Buffer[Any]):
             self._fold(now, now)
 
     def checked(self, value: SupportsFloat) -> float:
-        """Return the int or float that any real number is recorded as.
+        """Return a real number as the int or float to record.
 
-        Raises InvalidTypeError for what is no number and InvalidValueError for NaN and infinities.
+        Raises InvalidTypeError unless `value` is a number, and InvalidValueError for NaN and infinities.
         """
         return self._checked(value)
 
