@@ -78,7 +78,7 @@ class Catalogue:
         return self._tree
 
     def everything(self) -> List[Instrument]:
-        """Return all metrics, the hidden ones last, in the order of their creation."""
+        """Return all metrics, those set aside last, in the order of their creation."""
         return [*self.series.values(), *self.aside.values()]
 
     def shown(self, clock: Clock) -> List[Instrument]:

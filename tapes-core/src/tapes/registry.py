@@ -400,7 +400,7 @@ class Registry:
         facts: Facts = NO_FACTS,
     ) -> Kind:
         """Get or create under the lock; cache the metric in `known`, if given."""
-        if facts is not NO_FACTS and known is not None:  # the fast path does not look here for calls with facts
+        if facts is not NO_FACTS and known is not None:  # the fast path skips the cache for calls with facts
             try:
                 found = known[name if tags is None else (TAGGED, name, *tags, *tags.values())]
             except (KeyError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""The counter: a number that goes up and down by what happens."""
+"""The counter: a number that goes up and down."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class Counter(CounterBuffer, Instrument):
-    """Counts. `increment(n=1)` adds, `decrement(n=1)` takes away; ints are counted exactly.
+    """Counts. `increment(n=1)` adds, `decrement(n=1)` subtracts; ints are counted exactly.
 
-    With a producer it also counts what the total that this returns has grown by. The producer is called in the thread
-    that reads, with no lock held, and by one thread at a time: another one that reads meanwhile goes by the total that
-    was known before. If it raises or returns what is no finite number from 0, that is logged once for each streak, and
-    what has come meanwhile is counted when it works again. A total that falls has begun anew, and counts from 0.
+    With a producer it also counts the growth of the total that the producer returns. The producer is called in the
+    thread that reads, with no lock held, in one thread at a time: another thread that reads meanwhile uses the last
+    known total. If the producer raises, or returns anything but a finite number from 0, that is logged once for each
+    streak, and the growth meanwhile is counted when it works again. A total that falls has started again from 0.
     """
 
     __slots__ = ("__weakref__", "_growth", "_is_aside", "_told")
@@ -34,19 +34,19 @@ class Counter(CounterBuffer, Instrument):
         super().__init__(name, tags, now)
         self._growth: Optional[Growth] = None
         self._is_aside = False
-        self._told: Tuple[Any, float, Any] = (None, 0, None)  # of the last read: what was recorded, grown, and both
+        self._told: Tuple[Any, float, Any] = (None, 0, None)  # the last read: recorded numbers, growth, and their sum
         if producer is not None:
             self.asked_for(producer)
 
     @property
     def producer(self) -> Optional[Producer]:
-        """What is asked for the total; None for a counter that only the program adds to."""
+        """The callable that returns the total; None for a counter without one."""
         return None if self._growth is None else self._growth.producer
 
     def asked_for(self, producer: Producer) -> Optional[str]:
-        """Ask this producer for the total from now on, which goes on where it was known last.
+        """Use this producer from now on. It continues from the last known total.
 
-        Return what was asked for before and does not hold any more, as the end of a sentence; None if all of it does.
+        Return the conflict with the producer before, as the end of a sentence; None if there is none.
         """
         growth, is_aside, self._is_aside = self._growth, self._is_aside, False
         if growth is None or is_aside:
@@ -59,7 +59,7 @@ class Counter(CounterBuffer, Instrument):
         return f"has another producer: {quoted(producer)} is asked from now on, and not {quoted(before)}."
 
     def numbers(self, now: float) -> Numbers:
-        """Return what the state at `now` is made of; with a producer, ask it."""
+        """Return the numbers of the state at `now`. Calls the producer, if there is one."""
         growth = self._growth
         if growth is None:
             return super().numbers(now)
@@ -67,7 +67,7 @@ class Counter(CounterBuffer, Instrument):
         return self._with(grown, super().numbers(now))
 
     def committed(self, now: float) -> Numbers:
-        """Return the same, as `Buffer.committed` does."""
+        """Return the same, after a fold like that of `Buffer.committed`."""
         growth = self._growth
         if growth is None:
             return super().committed(now)
@@ -75,18 +75,18 @@ class Counter(CounterBuffer, Instrument):
         return self._with(grown, super().committed(now))
 
     def recorded(self, now: float) -> Numbers:
-        """Return what `committed` does, with the growth that is known."""
+        """Return the same as `committed`, with the last known growth instead of a call of the producer."""
         growth, numbers = self._growth, super().committed(now)
         return numbers if growth is None else self._with(growth.known(), numbers)
 
     def restart(self) -> None:
-        """Begin at zero in a child process, also with the total."""
+        """Begin at zero in a child process, the growth of the total included."""
         super().restart()
         if self._growth is not None:
             self._growth = self._growth.restarted()
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
-        """Take out everything recorded, and put back records and growth of an earlier exchange."""
+        """Return everything recorded, and restore the records and growth of an earlier exchange."""
         growth = self._growth
         asked = growth, self._is_aside
         taken = super().exchange(None if content is None else content[1:])
@@ -97,13 +97,13 @@ class Counter(CounterBuffer, Instrument):
         return [asked, *taken]
 
     def put_aside(self) -> None:
-        """Keep the producer for as long as nobody asks for it with another one."""
+        """Keep the producer until the program asks for the counter with another one."""
         self._is_aside = True
 
     def _with(self, grown: float, numbers: Numbers) -> Numbers:
         recorded, before, told = self._told
         if recorded is numbers and before == grown:
-            return told  # type: ignore[no-any-return]  # the same object for as long as nothing changes
+            return told  # type: ignore[no-any-return]  # the same object until something changes
         increments, decrements = numbers
         together = added(increments, grown), decrements
         self._told = numbers, grown, together

@@ -1,4 +1,4 @@
-"""Producers: functions of the program that are asked for a number while a metric is read."""
+"""Producers: callables that return a metric's number whenever it is read."""
 
 from __future__ import annotations
 
@@ -20,64 +20,64 @@ _UNKNOWN = (0, 0, None)
 
 
 def is_same(producer: Producer, other: object) -> bool:
-    """Whether two producers are one: a method is another object each time that it is looked up."""
+    """Return whether two producers are the same. Each look-up of a bound method gives a new object."""
     if isinstance(producer, MethodType) and isinstance(other, MethodType):
         return producer.__self__ is other.__self__ and producer.__func__ is other.__func__
     return producer is other
 
 
 class Growth:
-    """How much the total that a producer returns has grown.
+    """The growth of the total that a producer returns.
 
-    One thread asks at a time. Others do not wait for it, and go by what was known before: so a producer that hangs
-    holds up one reader, and one that reads its own metric ends. What is known is one tuple, which is replaced as a
-    whole. So an exception at any point loses nothing, and neither does a producer that fails: the next total has it
-    all.
+    One thread calls the producer at a time. Others do not wait, and use the last known total. So a producer that hangs
+    holds up one reader, and one that reads its own metric does not recurse. The known totals are one tuple, replaced as
+    a whole, so an exception at any point loses nothing. A failed call loses nothing either: the next total includes
+    everything.
     """
 
     __slots__ = ("_claims", "_known", "_name", "_process", "_streak", "producer")
 
     def __init__(self, name: str, producer: Producer) -> None:
         self.producer = producer
-        """What is asked for the total."""
+        """The callable that returns the total."""
         self._name = name
         self._process = getpid()
-        self._claims: Dict[int, object] = {}  # of who is asking, by process
-        # What came of totals that have begun anew since; where this one began; what it was last, if that is known.
+        self._claims: Dict[int, object] = {}  # the call in progress, by process
+        # The growth before the total started again; the start of the current total; its last value, None if unknown.
         self._known: Tuple[float, float, Optional[float]] = _BEGINNING
         self._streak: Optional[Streak] = None
 
     def told_by(self, producer: Producer) -> Growth:
-        """Return the growth so far of a total that another producer tells from now on."""
+        """Return the same growth, continued by another producer."""
         growth = Growth(self._name, producer)
         growth._known, growth._process = self._known, self._process
         return growth
 
     def restarted(self) -> Growth:
-        """Return no growth of this total. It begins with what the total is when it is asked for the next time."""
+        """Return a growth of zero. It starts from the total that the producer returns next."""
         growth = Growth(self._name, self.producer)
         growth._known, growth._streak = _UNKNOWN, self._streak
         return growth
 
     def now(self) -> float:
-        """Ask the producer, if nobody else does, and return how much the total has grown."""
+        """Call the producer, unless another thread is calling it, and return the growth."""
         self._look_for_fork()
         self._ask()
         return self.known()
 
     def known(self) -> float:
-        """Return how much the total had grown when it was asked for last."""
+        """Return the growth up to the last known total."""
         self._look_for_fork()
         before, start, last = self._known
         return before if last is None else added(before, last - start)
 
     def _look_for_fork(self) -> None:
-        if self._process != getpid():  # and no hook was called
+        if self._process != getpid():  # forked without the fork hook
             self._known, self._process = _UNKNOWN, getpid()
 
     def _ask(self) -> None:
         claims, pid, claim = self._claims, self._process, object()
-        # Twice, because an exception from a signal handler may cut off one release before it has begun.
+        # Released twice, because an exception from a signal handler may cut off one release before it begins.
         try:
             try:
                 if claims.setdefault(pid, claim) is claim:
@@ -101,7 +101,7 @@ class Growth:
         producer = self.producer
         try:
             value = producer()
-        except Exception as error:  # noqa: BLE001  a producer is foreign code, and costs only its own value
+        except Exception as error:  # noqa: BLE001  a failing producer must cost only its own value
             self._failures().failed(
                 f"cannot be read, its producer {quoted(producer)} raised: what it counts meanwhile is added later.",
                 error,
