@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 
 
 class PluginRoutes:
-    """One route of its own at `/`, and at other paths those of plugins, loaded when another path is asked for."""
+    """Finds `root` at `/`, and the routes of plugins at other paths. Plugins are loaded on the first such request."""
 
     def __init__(self, root: Route) -> None:
-        """Have `root` at `/`."""
+        """Serve `root` at `/`."""
         self._root = root
         self._made: Dict[Provided, Route] = {}
 
     def __call__(self, path: str) -> Optional[Route]:
-        """Return the route of a path, or None if there is nothing at it. Raises PluginError for one that is broken."""
+        """Return the route of a path, or None if there is none. Raises PluginError for a broken one."""
         if path == "/":
             return self._root
-        from tapes import plugins  # pluggy is imported by nobody who does not need it
+        from tapes import plugins  # here, so that pluggy is imported only if needed
 
         provided = plugins.installed().routes.get(path)
         if provided is None:
