@@ -1,4 +1,4 @@
-"""What a registry holds: series by name and tags, and what follows from them."""
+"""The content of a registry: its series by name and tags, with the name tree and lookup caches derived from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Series = Tuple[str, Tags]
 
 TAGGED = object()
-"""The first item of the lookup key of a metric with tags. No caller can pass it as a name."""
+"""The first item of the lookup key of a metric with tags. It differs from every name that a caller can pass."""
 
 _GONE = 10_000  # series that have gone of which totals are kept, at the most
 
@@ -28,66 +28,66 @@ _GONE = 10_000  # series that have gone of which totals are kept, at the most
 class Catalogue:
     """The series of a registry, the tree of their names, and the lookup caches.
 
-    To put in a series or to take one out costs what its own name and lookups cost. Only to be changed, or asked for
-    names, with `changing` held. A signal handler or a finalizer may make a change in the middle of another, and an
-    exception may cut one off. Whoever notices that makes the tree and the lookup caches anew.
+    The cost of adding or removing a series depends only on its own name and lookup keys. Hold `changing` for any change
+    and for `names()`. A signal handler or a finalizer may make a change in the middle of another, and an exception may
+    cut one off; the next call that notices rebuilds the tree and the lookup caches.
     """
 
     def __init__(self) -> None:
         self.changing = RLock()
         self.series: Dict[Series, Instrument] = {}
-        """All series, in the order in which they were made."""
+        """All series, in the order of their creation."""
         self.aside: Dict[Series, Instrument] = {}
         """Series that were made in an isolation, kept for code that still holds them or asks for them again."""
         self.totals: Dict[Series, Total] = {}
         """What is known of the totals of producers, also of series that have gone and may be made again."""
         self.described: Dict[str, Facts] = {}
-        """What has been said of the names of series."""
+        """The facts of series, by name."""
         self.described_aside: Dict[str, Facts] = {}
-        """What was said in an isolation of names that were made there. It holds until something else is said."""
+        """The facts of names created in an isolation. They hold until others are given."""
         self._lookups: List[Dict[Any, Any]] = []
-        self._keys: Dict[Series, List[Any]] = {}  # of each tagged series in its lookup cache
+        self._keys: Dict[Series, List[Any]] = {}  # the lookup keys of each tagged series
         self._tree = NameTree()
-        self._under_way: Optional[object] = None  # the change that is being made
+        self._under_way: Optional[object] = None  # the change in progress
 
     def facts(self, name: str) -> Facts:
-        """Return what has been said of a name. Safe without `changing`."""
+        """Return the facts of a name. Safe without `changing`."""
         facts = self.described.get(name, NO_FACTS)
         return facts.or_else(self.described_aside.get(name, NO_FACTS)) if self.described_aside else facts
 
     def all_facts(self) -> Dict[str, Facts]:
-        """Return what has been said of all names of which something has. Safe without `changing`."""
+        """Return the facts of all names that have some. Safe without `changing`."""
         return {name: self.facts(name) for name in (*self.described, *self.described_aside)}
 
     def says(self, name: str, facts: Facts) -> bool:
-        """Whether all that is said in `facts` has been said of a name before. Safe without `changing`."""
+        """Return whether each fact in `facts` is already set for this name. Safe without `changing`."""
         there = self.described.get(name, NO_FACTS)
         return bool((there.description or not facts.description) and (there.unit or not facts.unit))
 
     def describe(self, name: str, facts: Facts) -> None:
-        """Take note of what is said of the name of a series: what was said first stays."""
+        """Set the facts of a name. A fact that is already set stays."""
         self.described[name] = self.described.get(name, NO_FACTS).or_else(facts)
-        if self.names().kind(name) is None:  # a signal handler has just taken it out
+        if self.names().kind(name) is None:  # a signal handler has just removed it
             self.described.pop(name, None)
 
     def lookup(self) -> Dict[Any, Any]:
-        """Return a new lookup cache: metrics by the caller's exact arguments, found without a look at each tag."""
+        """Return a new lookup cache, keyed by the caller's exact arguments, which saves checking each tag."""
         lookup: Dict[Any, Any] = {}
         self._lookups.append(lookup)
         return lookup
 
     def names(self) -> NameTree:
-        """Return the tree of names. It is made anew if a change was cut off, or is interrupted by this very call."""
+        """Return the tree of names. Rebuilds it if a change was cut off, or is in progress below this call."""
         if self._under_way is not None:
             self._make_anew()
         return self._tree
 
     def everything(self) -> List[Instrument]:
-        """Return all metrics that there are, in the order in which they were made."""
+        """Return all metrics, those set aside last, in the order of their creation."""
         return [*self.series.values(), *self.aside.values()]
 
     def shown(self, clock: Clock) -> List[Instrument]:
-        """Return the metrics that readers see: of those aside only the ones that something has been recorded to."""
+        """Return the visible metrics. One set aside is visible after its first record."""
         shown = list(self.series.values())
         if self.aside:
             now = clock.monotonic()
@@ -107,7 +107,7 @@ class Catalogue:
         return self.series.get(series) is metric or self.aside.get(series) is metric
 
     def put(self, series: Series, made: Instrument) -> Instrument:
-        """Put in a series, and return its metric: `made`, or the one that is there already."""
+        """Add a series, and return its metric: `made`, or the one that was there before."""
         change = self._begin()
         metric = self.series.setdefault(series, made)
         self._tree.add(type(metric), *series)
@@ -115,9 +115,9 @@ class Catalogue:
         return metric
 
     def drop(self, series: Series) -> bool:
-        """Take out a series; False if it is not there."""
+        """Remove a series; return False if it is not there."""
         change = self._begin()
-        # Before it goes, so that nobody finds what has gone should this be cut off.
+        # Clear the lookups first: if an exception cuts this off, no lookup finds a removed series.
         name, tags = series
         for key in self._keys.get(series, ()) if tags else (name, (TAGGED, name)):
             for lookup in self._lookups:
@@ -141,7 +141,7 @@ class Catalogue:
         described: Dict[str, Facts],
         described_aside: Dict[str, Facts],
     ) -> None:
-        """Hold these series and no others, and what was said of their names."""
+        """Replace the whole content by these series and facts."""
         self._begin()
         self._forget_lookups()
         self.series, self.aside = series, aside
@@ -149,11 +149,11 @@ class Catalogue:
         self._make_anew()
 
     def remember(self, lookup: Dict[Any, Any], key: Any, series: Series, metric: Instrument) -> None:
-        """Let a metric be found by `key` in a lookup cache, for as long as it is there. Doing it again does nothing."""
+        """Enter a metric in a lookup cache under `key`, until it is removed. Idempotent."""
         if series[1] and lookup.get(key) is not metric:
             self._keys.setdefault(series, []).append(key)
         lookup[key] = metric
-        if self.series.get(series) is not metric:  # a signal handler has just taken it out
+        if self.series.get(series) is not metric:  # a signal handler has just removed it
             lookup.pop(key, None)
 
     def total(self, series: Series) -> Total:
@@ -168,17 +168,17 @@ class Catalogue:
         return total
 
     def after_fork(self) -> None:
-        """Begin at zero in a child process, with the same metrics."""
-        self.changing = RLock()  # a thread of the parent may have held it
+        """Set the same metrics to zero in a child process."""
+        self.changing = RLock()  # a thread of the parent may hold the old one
         for metric in self.everything():
             metric.restart()
         for total in self.totals.values():
             total.known()  # while no other thread is there
 
     def _fits(self, metric: Instrument) -> bool:
-        """Whether a metric that is aside has a place beside the others."""
+        """Return whether a metric that was set aside collides with no other."""
         name, tags = metric.name, metric.tags
-        with self.changing:  # to look at the tree while another thread changes it is to make it anew
+        with self.changing:  # without it, names() would rebuild the tree during a change of another thread
             names = self.names()
             try:
                 names.check(type(metric), name, tags)
@@ -192,15 +192,15 @@ class Catalogue:
         return change
 
     def _end(self, change: object) -> None:
-        """End a change. If another one has been made meanwhile, nothing can be relied on."""
+        """End a change. If another one came in between, rebuild everything derived."""
         if self._under_way is not change:
             self._make_anew()
         self._under_way = None
 
     def _make_anew(self) -> None:
-        """Make all that follows from the series."""
+        """Rebuild everything that is derived from the series."""
         before: Optional[List[Series]] = None
-        while before != list(self.series):  # until no signal handler or finalizer has changed it meanwhile
+        while before != list(self.series):  # repeat if a signal handler or a finalizer changed it meanwhile
             before = list(self.series)
             self._tree = NameTree(self.series.copy().values())
         for name in list(self.described):

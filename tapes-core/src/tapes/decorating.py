@@ -1,4 +1,4 @@
-"""What makes a decorator of a scope: each call of a function is measured, in whatever manner it goes on."""
+"""Scopes as decorators: they measure each call, of functions, coroutines, generators and futures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 _AT_ONCE = frozenset([bool, int, float, str, bytes, list, tuple, dict, set])
-"""Types of results that need no closer look."""
+"""Types of results that are done when the call returns."""
 
 _OF_ANY_CLASS = frozenset(
     [
@@ -43,22 +43,22 @@ _OF_ANY_CLASS = frozenset(
         "__static_attributes__",
     ]
 )
-"""Special names that say nothing of what an object can do."""
+"""Special names that say nothing about what an object can do."""
 
 _ITERABLE_COROUTINE = 0x100  # inspect.CO_ITERABLE_COROUTINE
 
 
 class Measuring(Protocol):
-    """What measures calls, and is entered for each of them: a `tapes.scope.Scope`."""
+    """The part of a `tapes.scope.Scope` that decorators use."""
 
     def again(self) -> Measuring:
-        """Return one that measures the same, for one call."""
+        """Return a scope for the same metric, to measure one call."""
 
     def forget(self) -> None:
-        """Measure nothing of what was entered last, when it is left."""
+        """Drop the last entry: leaving it measures nothing."""
 
     def handed_on(self) -> Measuring:
-        """Return an entered one that goes on with the last entry of this one."""
+        """Return an entered scope that continues the last entry of this one."""
 
     def __enter__(self) -> Any: ...
 
@@ -70,11 +70,11 @@ class Measuring(Protocol):
     ) -> None: ...
 
     def __call__(self, function: Function) -> Function:
-        """Return `function` with each of its calls measured."""
+        """Return `function`, wrapped to measure each call."""
 
 
 def decorated(scope: Measuring, function: Function) -> Function:
-    """Return `function` with each of its calls in a scope of its own. See `tapes.scope.Scope`."""
+    """Return `function`, wrapped to measure each call. See `tapes.scope.Scope`."""
     candidate: Any = function
     if isinstance(candidate, (staticmethod, classmethod)):
         return cast("Function", type(candidate)(scope(candidate.__func__)))
@@ -108,7 +108,7 @@ def _around_function(scope: Measuring, function: Callable[..., Any]) -> Callable
                 kind: Any = type(result)
                 if kind not in _AT_ONCE and _manner(kind) is not None:
                     result = _until_done(scope, result, inside)
-            except Exception:  # noqa: BLE001  whatever a class raises that is asked what it can do
+            except Exception:  # noqa: BLE001  inspecting a foreign class may raise anything
                 return result
             return result
 
@@ -143,7 +143,7 @@ def _around_async_generator_function(scope: Measuring, function: Callable[..., A
             generator = function(*args, **kwargs)
             step = generator.__anext__()
             while True:
-                # What `yield from` does for generators, there is no syntax for: hand on what is sent and thrown.
+                # Pass on sent values and thrown errors: asynchronous generators have no `yield from`.
                 try:
                     value = await step
                 except StopAsyncIteration:
@@ -162,9 +162,9 @@ def _around_async_generator_function(scope: Measuring, function: Callable[..., A
 
 
 def _until_done(scope: Measuring, result: Any, inside: Measuring) -> Any:
-    """Return what a call has returned, or what stands for it and is measured until it is done.
+    """Return the result of a call, or a wrapper of it that is measured until it is done.
 
-    `inside` was entered for the call. What has a first step is measured from there, as it may never come to that.
+    `inside` was entered for the call. A result with a first step is measured from that step, which may never come.
     """
     manner: Any = _manner(type(result))  # type: ignore[arg-type]  # classes have a hash
     if manner == "future":
@@ -172,7 +172,7 @@ def _until_done(scope: Measuring, result: Any, inside: Measuring) -> Any:
         return result
     if manner == "generator":
         if inspect.getgeneratorstate(result) != inspect.GEN_CREATED:
-            return result  # it is not of this call
+            return result  # it has started, so it was made before this call
         if result.gi_code.co_flags & _ITERABLE_COROUTINE:
             manner = "coroutine"
     inside.forget()
@@ -192,21 +192,21 @@ def _until_future_done(future: Any, inside: Measuring) -> None:
     entered = [inside.handed_on()]
 
     def leave(error: Optional[BaseException]) -> None:
-        with suppress(IndexError):  # once, whatever calls this how often
+        with suppress(IndexError):  # leave only once, however often this is called
             entered.pop().__exit__(None if error is None else type(error), error, None)
 
-    def done(*_: object) -> None:  # with whatever a future of somebody else's calls it
+    def done(*_: object) -> None:  # a foreign future may pass any arguments
         leave(_error_of(future))
 
     try:
         future.add_done_callback(done)
     except BaseException:
-        leave(None)  # it will not say when it is done, so the call is what can be measured
+        leave(None)  # the future will not report its end, so measure only the call
         raise
 
 
 class _Awaitable:
-    """Stands for an object that can do nothing but be awaited, and has its attributes and its class."""
+    """Wraps an object that can only be awaited, with the same attributes and class."""
 
     __slots__ = ("_awaitable", "_scope")
 
@@ -214,7 +214,7 @@ class _Awaitable:
         object.__setattr__(self, "_awaitable", awaitable)
         object.__setattr__(self, "_scope", scope)
 
-    @property  # type: ignore[misc]  # what is assigned to is the attribute of the awaitable
+    @property  # type: ignore[misc]  # an assignment goes to the awaitable's attribute
     def __class__(self) -> Any:
         return self._awaitable.__class__
 
@@ -237,14 +237,14 @@ class _Awaitable:
 
 @lru_cache(maxsize=256)
 def _manner(kind: type) -> Optional[str]:
-    """Return in which manner results of this type go on after a call, None if they do not."""
-    if hasattr(kind, "_asyncio_future_blocking"):  # what asyncio tells futures by
+    """Return the way in which results of this type continue after a call, None if they do not."""
+    if hasattr(kind, "_asyncio_future_blocking"):  # how asyncio recognises futures
         return "future"
     if issubclass(kind, GeneratorType):
         return "generator"
     if issubclass(kind, AsyncGeneratorType):
         return "async generator"
-    # Nothing can stand for what can do more, as the asynchronous context managers can that clients of HTTP return.
+    # An object that can do more cannot be wrapped, like the asynchronous context managers that HTTP clients return.
     if issubclass(kind, Coroutine):
         more = {name for name in dir(kind) if not name.startswith(("_", "cr_"))} | _special(kind)
         return None if more - set(dir(CoroutineType)) else "coroutine"
@@ -252,12 +252,12 @@ def _manner(kind: type) -> Optional[str]:
 
 
 def _special(kind: type) -> Set[str]:
-    """Return the special names of a class that say what its objects can do."""
+    """Return the special names of a class that show what its objects can do."""
     return {name for name in dir(kind) if name.startswith("__")} - _OF_ANY_CLASS
 
 
 def _layers(function: Any) -> Iterator[Any]:
-    """Return `function` and what it calls in its turn: what it is a part of, and what makes an object callable."""
+    """Yield `function` and the functions it wraps: that of a `partial`, and the `__call__` of an object."""
     while True:
         yield function
         if isinstance(function, partial):
@@ -269,21 +269,21 @@ def _layers(function: Any) -> Iterator[Any]:
 
 
 def _makes_awaitable_generators(function: Any) -> bool:
-    """Whether `types.coroutine` has made this generator function one of coroutines."""
+    """Return whether `types.coroutine` was applied to this generator function."""
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     return code is not None and bool(code.co_flags & _ITERABLE_COROUTINE)
 
 
 def _error_of(future: Any) -> Optional[BaseException]:
-    """Return what a future has ended with, if it is an exception. Raises nothing."""
+    """Return the exception of a future, None if it has none. Raises nothing."""
     try:
         cancelled = future.cancelled()
-    except Exception:  # noqa: BLE001  a future of somebody else's may raise anything
+    except Exception:  # noqa: BLE001  a foreign future may raise anything
         return None
     if cancelled:
         from asyncio import CancelledError
 
         return CancelledError()
-    # To ask by the method for the exception is to say that it was taken care of, and then it is not logged.
+    # Not exception(): that marks the exception as retrieved, and asyncio would no longer log it.
     error: Optional[BaseException] = getattr(future, "_exception", None)
     return error

@@ -1,4 +1,4 @@
-"""A registry at zero for a while, for tests."""
+"""The isolation of a registry: at zero for the length of a test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Isolation:
-    """What was recorded before an isolation began, put away until its end."""
+    """Keeps what was recorded before an isolation began, until its end."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -24,7 +24,7 @@ class Isolation:
         self._generation = forking.generation
 
     def end(self) -> None:
-        """Put back what was recorded before. What was made since begins at zero, and is put aside."""
+        """Restore what was recorded before. Metrics made since are set to zero and put aside."""
         catalogue = self._catalogue
         with catalogue.changing:
             before = {metric for metric, _ in self._content}
@@ -36,7 +36,7 @@ class Isolation:
                 if self._series.get(series) is not metric:
                     aside[series] = metric
             for metric, content in self._content:
-                # In a child that was forked meanwhile, what was recorded before is the parent's.
+                # In a child that was forked inside, what was recorded before belongs to the parent.
                 metric.exchange(content if forking.generation == self._generation else None)
             names, described_aside = {name for name, _ in self._series}, {}
             for name, _ in aside:

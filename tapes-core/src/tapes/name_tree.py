@@ -1,4 +1,4 @@
-"""The tree of the names in a registry: what is above and below each, and what may therefore not be beside it."""
+"""The tree of metric names, which finds collisions with statistics keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OVERFLOW_LABEL = tag_label(OVERFLOW)
 
 
 class Place:
-    """Where a name is in the tree: the metric of that name, if there is one, and the segments below it."""
+    """A node of the tree: the metric of that name, if there is one, and the segments below it."""
 
     __slots__ = ("below", "kind", "labels", "plain")
 
@@ -27,24 +27,24 @@ class Place:
         self.kind: Optional[Type[Instrument]] = None
         """The class of the metric of this name; None if there is none."""
         self.plain = False
-        """Whether it has a series without tags."""
+        """True if the name has a series without tags."""
         self.labels: Dict[str, Tags] = {}
-        """The labels of its other series, with their tags."""
+        """The tags of its other series, by their labels."""
         self.below: Dict[str, Place] = {}
 
     @property
     def tag_sets(self) -> int:
-        """How many different tags it has, without those of the overflow."""
+        """How many tag sets the name has, not counting the overflow series."""
         return len(self.labels) - (_OVERFLOW_LABEL in self.labels)
 
     def series(self) -> List[Tags]:
-        """Return the tags of all of its series."""
+        """Return the tags of all series of the name."""
         plain: List[Tags] = [()] if self.plain else []
         return [*plain, *self.labels.values()]
 
 
 class NameTree:
-    """Names by their segments. Each operation costs what the length of the one name costs. Not thread-safe."""
+    """Names by their segments. The cost of each operation depends only on the length of its name. Not thread-safe."""
 
     def __init__(self, metrics: Iterable[Instrument] = ()) -> None:
         self._root = Place()
@@ -66,7 +66,7 @@ class NameTree:
         return None if place is None else place.kind
 
     def add(self, kind: Type[Instrument], name: str, tags: Tags) -> None:
-        """Put in a series. To put it in again changes nothing."""
+        """Add a series. Idempotent."""
         place = self._root
         for segment in name.split("."):
             below = place.below.get(segment)
@@ -80,7 +80,7 @@ class NameTree:
             place.plain = True
 
     def remove(self, name: str, tags: Tags) -> None:
-        """Take out a series, and all places that nothing is left at or below."""
+        """Remove a series, and all places that are then empty."""
         path: List[Tuple[Place, str]] = []
         place = self._root
         for segment in name.split("."):
@@ -102,7 +102,7 @@ class NameTree:
             place = above
 
     def check(self, kind: Type[Instrument], name: str, tags: Tags) -> None:
-        """Raise NameCollisionError if a new series would share a place in the tree of statistics with what is there."""
+        """Raise NameCollisionError if a new series would collide with others in the tree of statistics."""
         place: Optional[Place] = self._root
         segments = name.split(".")
         for number, segment in enumerate(segments):

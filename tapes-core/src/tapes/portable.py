@@ -1,7 +1,7 @@
-"""What a metric becomes in another process: the metric of the same name and tags in the default registry there.
+"""Pickled metrics: in another process, each is the metric of the same name and tags in the default registry there.
 
-A metric is what a registry holds under its name. A copy of its content would count where nobody looks. So within a
-process a copy is the very same metric, and what is pickled is its name.
+A copy of a metric's content would record where no reporter looks. So within a process a copy is the same metric, and
+only its name and tags are pickled.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from tapes.naming import Tags
 
     class Series(Protocol):
-        """A metric, as far as it is pickled: a `tapes.instruments.Instrument`."""
+        """The part of a metric that is pickled: a `tapes.instruments.Instrument`."""
 
         name: str
         tags: Tags
 
         @property
         def kind(self) -> str:
-            """Return the method of a registry that makes such metrics."""
+            """Return the name of the registry method that makes such metrics."""
 
 
 default_registry: Any = None
-"""The registry of the process. `tapes.registry` puts it here, since nothing below it may import it."""
+"""The registry of the process. `tapes.registry` sets it, because modules below may not import that one."""
 
 
 def reduced(metric: Series) -> Tuple[Callable[..., Any], Tuple[Any, ...]]:
-    """Return what `pickle` makes of a metric: a function, and the arguments to call it with where it arrives.
+    """Return a metric for `pickle`: a function and the arguments to call it with on loading.
 
     Raises NotPortableError for a metric that is not in the default registry.
     """
@@ -46,22 +46,22 @@ def reduced(metric: Series) -> Tuple[Callable[..., Any], Tuple[Any, ...]]:
 
 
 def found(kind: str, name: str, tags: Dict[str, str]) -> Series:
-    """Return the metric of the default registry that was pickled in this or in another process."""
+    """Return the metric of the default registry for one that was pickled in this or another process."""
     metric: Series = getattr(default_registry, kind)(name, tags=tags or None)
     return metric
 
 
 def found_gauge(name: str, tags: Dict[str, str], merge: str, producer: Optional[Callable[[], Any]]) -> Series:
-    """Return the gauge of the default registry. If it is there already, it is what this process has made it."""
+    """Return the gauge of the default registry. One that is set, or has a producer, keeps that."""
     gauge = default_registry.gauge(name, tags=tags or None, merge=merge)
-    if gauge.is_at_zero(default_registry.clock.monotonic()):  # it has just been made, or does nothing yet
+    if gauge.is_at_zero(default_registry.clock.monotonic()):  # new, or not in use yet
         gauge.producer = producer
     made: Series = gauge
     return made
 
 
 def importable(function: Any) -> bool:
-    """Whether another process can import a function by its name, and has it then as this one does."""
+    """Return whether another process can import this function by its module and qualified name."""
     import sys
 
     found: Any = sys.modules.get(getattr(function, "__module__", None) or "")

@@ -1,4 +1,4 @@
-"""The registry: where metrics are made, found and read."""
+"""The registry: it makes, finds and reads metrics."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 def _shortcut_to(method: Method) -> Callable[[Callable[..., Any]], Method]:
-    """Make a method a shortcut to another one, which says what both take and do.
+    """Make a method the fast path of `method`, with the same docstring and annotations.
 
-    A function with parameters that are keyword only takes half as long again to call, whether they are given or not.
+    It exists because keyword-only parameters, given or not, make each call of a function half as long again.
     """
 
     def decorated(shortcut: Callable[..., Any]) -> Any:
         shortcut.__doc__ = method.__doc__
         shortcut.__annotations__ = method.__annotations__
-        shortcut.__wrapped__ = method  # type: ignore[attr-defined]  # which is what help() and inspect go by
-        method.__name__, method.__qualname__ = shortcut.__name__, shortcut.__qualname__  # in errors of arguments
+        shortcut.__wrapped__ = method  # type: ignore[attr-defined]  # help() and inspect read the signature from it
+        method.__name__, method.__qualname__ = shortcut.__name__, shortcut.__qualname__  # for errors about arguments
         return shortcut
 
     return decorated
@@ -45,21 +45,21 @@ def _shortcut_to(method: Method) -> Callable[[Callable[..., Any]], Method]:
 class Registry:
     """A set of metrics by name and tags. Registries are independent of each other.
 
-    Each of `counter`, `gauge`, `histogram`, `meter` and `timer` gets or creates: the same name and tags give the same
-    instance, so it makes no difference whether a program keeps what it got or asks again. To ask again costs about 200
-    ns, with two tags about 500 ns. All methods are safe to call from any thread.
+    `counter`, `gauge`, `histogram`, `meter` and `timer` get or create: the same name and tags always return the same
+    metric, so a program may keep it or ask again. To ask again costs about 200 ns, with two tags about 500 ns. All
+    methods are safe to call from any thread.
 
-    A name is made of non-empty segments with '.' between them. `a.b` and `a.b.c` may both be metrics; a name is refused
-    with NameCollisionError only if a segment of it is a statistics key of a metric above it, as in `a.count` where `a`
-    is a meter. A name that belongs to another kind of metric is refused with KindMismatchError, what is no name with
-    InvalidNameError, what are no tags with InvalidTagsError.
+    A name consists of non-empty segments with '.' between them. `a.b` and `a.b.c` may both be metrics. A name whose
+    segment is a statistics key of a metric above it, like `a.count` where `a` is a meter, raises NameCollisionError. A
+    name that belongs to another kind of metric raises KindMismatchError, an invalid name InvalidNameError, invalid tags
+    InvalidTagsError.
 
-    `description` says in one line what a metric measures, `unit` what its values are measured in. They are facts of the
-    name, whatever its tags, for formats that have a place for them; the first that is given stays. They have 4,096 and
-    64 bytes at the most. InvalidTypeError is raised for what is no str, InvalidValueError for more than that.
+    `description` says in one line what a metric measures, `unit` the unit of its values. All tag sets of a name share
+    them, and the first one given stays. Formats that have a place for them show them. Their limits are 4,096 and 64
+    bytes. InvalidTypeError is raised unless they are str, InvalidValueError for more than one line or too many bytes.
 
-    A copy of a registry is the registry itself. The default registry that is pickled is that of the process where it
-    arrives; pickling another one raises NotPortableError.
+    A copy of a registry is the registry itself. Unpickling the default registry gives the default registry of that
+    process; pickling another one raises NotPortableError.
 
     `clock` is where all times come from. `max_tag_sets` is how many different tags a metric name may have, 2,000 unless
     told; further ones share the series tagged `overflow=true`, so that totals stay true while memory stays bounded.
@@ -80,9 +80,9 @@ class Registry:
         self.clock = clock
         self.max_tag_sets = max_tag_sets
         self.notes: Optional[Dict[Hashable, Any]] = {}
-        """What readers have noted of this registry, each under a key of its own: what they have told of it, maybe.
-        Isolation begins with none, and so does a forked child. None while an isolation is beginning or ending."""
-        self._logged: Dict[Tuple[str, str], object] = {}  # what has been logged, of which name
+        """Bookkeeping of readers, each under its own key: for example the counts that a StatsD already has.
+        Empty when an isolation or a forked child begins. None while an isolation begins or ends."""
+        self._logged: Dict[Tuple[str, str], object] = {}  # the log lines written so far, by (what, name)
         self._catalogue = Catalogue()
         self._counters: Dict[Any, Counter] = self._catalogue.lookup()
         self._gauges: Dict[Any, Gauge] = self._catalogue.lookup()
@@ -100,7 +100,7 @@ class Registry:
         description: Optional[str] = None,
         unit: Optional[str] = None,
     ) -> Counter:
-        """Return the counter of this name and tags: a number that goes up and down by what happens.
+        """Return the counter of this name and tags: a number that goes up and down.
 
         `producer` is called, whenever the counter is read, for a total that only grows, like the CPU seconds of the
         process. What that has grown by since the process began is counted beside what the program adds; in a forked
@@ -110,7 +110,7 @@ class Registry:
         and made again, it counts only what has come since. The registry holds on to a producer, and to the object that
         it is a method of.
 
-        Raises InvalidTypeError for a producer that cannot be called.
+        Raises InvalidTypeError unless `producer` is callable.
         """
         facts = check_facts(name, description, unit)
         if producer is None:
@@ -140,7 +140,7 @@ class Registry:
         return counter
 
     @_shortcut_to(_counter)
-    def counter(self, name: Any, tags: Any = None, **others: Any) -> Counter:  # noqa: D102  it has that of the other
+    def counter(self, name: Any, tags: Any = None, **others: Any) -> Counter:  # noqa: D102  set by the decorator
         if not others:
             try:
                 return self._counters[name if tags is None else (TAGGED, name, *tags, *tags.values())]
@@ -158,16 +158,15 @@ class Registry:
         description: Optional[str] = None,
         unit: Optional[str] = None,
     ) -> Gauge:
-        """Return the gauge of this name and tags: a value as it is now.
+        """Return the gauge of this name and tags: a current value.
 
-        `producer` is called for the value whenever the gauge is read; without one the gauge is set. Asked for again
-        with another producer it is the same gauge, which asks the newest from then on; that is logged once for each
-        name. `merge` says how the values of several processes make one: `sum`, `min`, `max`, `mean` or `last`. The
-        first that is not the default stays; where another one is given, that is logged as well. The registry holds on
-        to a producer, and to the object that it is a method of.
+        `producer` is called for the value whenever the gauge is read; without one the program sets the gauge. Asking
+        again with another producer returns the same gauge, which calls the newest producer from then on; that is logged
+        once for each name. `merge` says how to combine the values of several processes: `sum`, `min`, `max`, `mean` or
+        `last`. The first one that is not the default stays; a different one later is logged, too. The registry keeps a
+        producer alive, and the object of a bound method too.
 
-        Raises InvalidValueError for a `merge` that there is not, and InvalidTypeError for a producer that cannot be
-        called.
+        Raises InvalidValueError for an unknown `merge`, and InvalidTypeError unless `producer` is callable.
         """
         if merge not in MERGES:
             raise InvalidValueError(
@@ -185,14 +184,14 @@ class Registry:
             return Gauge(name, tags, now, producer, merge, settable=producer is None or tags is OVERFLOW)
 
         gauge = self._metric(Gauge, self._gauges, name, tags, make, check_facts(name, description, unit))
-        # In the series of the overflow there is but one value for all of them, the first.
+        # The overflow series has one value for all tag sets, that of the first producer.
         problem = None if gauge.tags == OVERFLOW else gauge.asked_for(producer, merge)
         if problem is not None and self._is_news("producer", gauge.name):
             _log("The gauge %r %s If both are meant, tell them apart by tags.", gauge.name, problem)
         return gauge
 
     @_shortcut_to(_gauge)
-    def gauge(  # noqa: D102  it has that of the other
+    def gauge(  # noqa: D102  set by the decorator
         self, name: Any, producer: Any = None, tags: Any = None, merge: Any = "sum", **others: Any
     ) -> Gauge:
         if producer is None and merge == "sum" and not others:
@@ -210,11 +209,11 @@ class Registry:
         description: Optional[str] = None,
         unit: Optional[str] = None,
     ) -> Histogram:
-        """Return the histogram of this name and tags: how values are spread."""
+        """Return the histogram of this name and tags: the distribution of values."""
         return self._metric(Histogram, self._histograms, name, tags, Histogram, check_facts(name, description, unit))
 
     @_shortcut_to(_histogram)
-    def histogram(self, name: Any, tags: Any = None, **others: Any) -> Histogram:  # noqa: D102  it has that of the other
+    def histogram(self, name: Any, tags: Any = None, **others: Any) -> Histogram:  # noqa: D102  set by the decorator
         if not others:
             try:
                 return self._histograms[name if tags is None else (TAGGED, name, *tags, *tags.values())]
@@ -230,11 +229,11 @@ class Registry:
         description: Optional[str] = None,
         unit: Optional[str] = None,
     ) -> Meter:
-        """Return the meter of this name and tags: events, and how many a second."""
+        """Return the meter of this name and tags: the number of events and their rate per second."""
         return self._metric(Meter, self._meters, name, tags, Meter, check_facts(name, description, unit))
 
     @_shortcut_to(_meter)
-    def meter(self, name: Any, tags: Any = None, **others: Any) -> Meter:  # noqa: D102  it has that of the other
+    def meter(self, name: Any, tags: Any = None, **others: Any) -> Meter:  # noqa: D102  set by the decorator
         if not others:
             try:
                 return self._meters[name if tags is None else (TAGGED, name, *tags, *tags.values())]
@@ -250,11 +249,11 @@ class Registry:
         description: Optional[str] = None,
         unit: Optional[str] = None,
     ) -> Timer:
-        """Return the timer of this name and tags: events, how many a second, and how long they take."""
+        """Return the timer of this name and tags: the number of events, their rate per second and their durations."""
         return self._metric(Timer, self._timers, name, tags, Timer, check_facts(name, description, unit))
 
     @_shortcut_to(_timer)
-    def timer(self, name: Any, tags: Any = None, **others: Any) -> Timer:  # noqa: D102  it has that of the other
+    def timer(self, name: Any, tags: Any = None, **others: Any) -> Timer:  # noqa: D102  set by the decorator
         if not others:
             try:
                 return self._timers[name if tags is None else (TAGGED, name, *tags, *tags.values())]
@@ -263,7 +262,7 @@ class Registry:
         return self._timer(name, tags, **others)
 
     def adopt(self, metric: Kind) -> Kind:
-        """Put in a metric that was made elsewhere, and return what has its name and tags now.
+        """Add a metric that was made elsewhere, and return the metric that now has its name and tags.
 
         That is `metric` itself, or one of the same class that is there already. It has a place in the registry like any
         other: it is iterated over and reported. Raises what `counter()` and the others raise. The tags that it was made
@@ -278,7 +277,7 @@ class Registry:
         return self._metric(type(metric), None, metric.name, checked, lambda *_: metric)
 
     def discard(self, metrics: Iterable[Instrument]) -> None:
-        """Remove these very metrics, those of them that are there."""
+        """Remove these metric objects, as far as they are in the registry."""
         catalogue = self._catalogue
         with catalogue.changing:
             for metric in metrics:
@@ -286,22 +285,22 @@ class Registry:
                     catalogue.drop((metric.name, metric.tags))
 
     def facts(self, name: str) -> Facts:
-        """Return what has been said of the metric `name`: its description and its unit."""
+        """Return the description and the unit of the metric `name`."""
         return self._catalogue.facts(name)
 
     def all_facts(self) -> Dict[str, Facts]:
-        """Return what has been said of metrics, by their names."""
+        """Return the description and the unit of each metric that has one, by name."""
         return self._catalogue.all_facts()
 
     def describe(self, name: str, facts: Facts) -> None:
-        """Take note of what is said of the metric `name`, if there is one. What was said first stays."""
+        """Set the facts of the metric `name`, if it exists. A fact that is already set stays."""
         catalogue = self._catalogue
         with catalogue.changing:
             catalogue.describe(name, facts)
 
     def snapshot(self) -> Snapshot:
-        """Return the readings of all metrics at this moment, in the order in which they were made."""
-        from tapes.snapshot.snapshot import Readings, Snapshot  # here, for those who only record
+        """Return the readings of all metrics at this moment, in the order of their creation."""
+        from tapes.snapshot.snapshot import Readings, Snapshot  # here, to keep it from programs that only record
 
         now = self.clock.monotonic()
         return Snapshot(self.clock.time(), Readings(self.readings(self, now)))
@@ -316,40 +315,40 @@ class Registry:
         return readings_of(metrics, now, self._catalogue.facts)
 
     def series(self, name: str) -> List[Instrument]:
-        """Return the metrics of one name, each of its series, in the order in which they were made."""
+        """Return the metrics of one name, one for each tag set, in the order of their creation."""
         return [metric for metric in self if metric.name == name]
 
     def rollup(self, name: str, by: Iterable[str] = ()) -> List[Reading]:
-        """Merge the series of a name into one for each combination of the values that the tags `by` have.
+        """Merge the series of a name, into one for each combination of values of the tags `by`.
 
-        Return their readings, in the order in which their first series were made: by default one of all series, none if
-        there is no metric of this name. Their statistics are those that one metric would have that has seen all: the
-        q99 of all routes, or of each route over all methods. Gauges are merged as the values of several processes are.
+        Return their readings, in the order of creation of their first series: by default one reading of all series,
+        none if there is no metric of this name. The statistics are those of one metric that recorded all values: the
+        q99 over all routes, or of each route over all methods. Gauges are merged like values of several processes.
 
-        A series without a tag of `by` belongs to a combination without it. The series tagged `overflow=true` holds what
-        may belong to any, so it stays by itself, unless `by` is empty.
+        A series without a tag of `by` belongs to a combination without that tag. The series tagged `overflow=true` may
+        hold values of any combination, so it stays separate, unless `by` is empty.
 
-        Raises InvalidNameError for what is no name, and InvalidTypeError for a `by` that is no iterable of str.
+        Raises InvalidNameError for an invalid name, and InvalidTypeError unless `by` is an iterable of str.
         """
-        from tapes.snapshot.rollup import checked_tags, rolled_up  # here, for those who only record
+        from tapes.snapshot.rollup import checked_tags, rolled_up  # here, to keep it from programs that only record
 
         keys, now = checked_tags(check_name(name), by), self.clock.monotonic()
         return rolled_up(self.readings(self.series(name), now), keys, now)
 
     def get_stats(self) -> Any:
-        """Return the statistics of all metrics as an `addict.Dict` tree along the segments of their names.
+        """Return the statistics of all metrics as an `addict.Dict` tree, by the segments of their names.
 
-        `stats.shop.orders.value`, or `stats['shop']['orders']['value']`; a tagged series is the child `"k=v,k2=v2"` of
-        its name's node. `json.dumps` takes it as it is.
+        Read it as `stats.shop.orders.value` or `stats['shop']['orders']['value']`. A tagged series is the child
+        `"k=v,k2=v2"` of the node of its name. `json.dumps` accepts the tree as it is.
         """
         from tapes.encoding.tree import tree
 
         return tree(self.snapshot())
 
     def remove(self, name: str, tags: Optional[Mapping[str, str]] = None) -> bool:
-        """Remove the metric `name` with all of its series, or with `tags` that one series; False if there is none.
+        """Remove all series of the metric `name`, or only the one with `tags`; return False if there was none.
 
-        What still records to it records in vain. Asked for again, it is a new metric that begins at zero.
+        Code that still holds the metric records in vain. Asking for it again makes a new metric at zero.
         """
         catalogue = self._catalogue
         with catalogue.changing:
@@ -369,20 +368,20 @@ class Registry:
             self._catalogue.replace({}, {}, {}, {})
 
     def __iter__(self) -> Iterator[Instrument]:
-        """Iterate over all metrics as they are now, in the order in which they were made, each series by itself."""
+        """Iterate over all current metrics, one for each series, in the order of their creation."""
         return iter(self._catalogue.shown(self.clock))
 
     def __contains__(self, metric: object) -> bool:
-        """Whether this very metric is in the registry."""
+        """Return whether this metric object is in the registry."""
         return isinstance(metric, Instrument) and metric in self._catalogue
 
     def __len__(self) -> int:
-        """Return how many series there are."""
+        """Return the number of series."""
         return len(self._catalogue.shown(self.clock))
 
     @contextmanager
     def isolated(self) -> Iterator[Registry]:
-        """Set this registry to zero for the duration of a `with` block, and back to what it was at its end.
+        """Set this registry to zero for a `with` block, and restore it afterwards.
 
         Metrics that exist, the ones that modules hold included, begin at zero. So do, at the end, those that were made
         inside: a module that was imported there goes on with them. They are not shown until they are asked for again,
@@ -390,10 +389,10 @@ class Registry:
         inside apart from what they have told before. Of the total of a producer, growth is inside from the last that
         was known before, or else the first that is read inside, to the last that is read inside.
 
-        For tests: threads that record all the while are counted on the side on which they happen to be, and another
-        thread must not isolate the same registry at the same time.
+        For tests. A record of another thread counts inside or outside, by its moment. Two threads must not isolate the
+        same registry at the same time.
         """
-        from tapes.isolation import Isolation  # here, since only tests need it
+        from tapes.isolation import Isolation  # here, because only tests need it
 
         logged, notes = self._logged, self.notes
         try:
@@ -409,7 +408,7 @@ class Registry:
             self._logged, self.notes = logged, notes
 
     def after_fork(self) -> None:
-        """Begin at zero in a child process, with the same metrics. Called by `tapes.process.forking`."""
+        """Set the same metrics to zero in a child process. Called by `tapes.process.forking`."""
         self.notes = {}
         self._catalogue.after_fork()
 
@@ -422,8 +421,8 @@ class Registry:
         make: Callable[[str, Tags, Callable[[], float]], Kind],
         facts: Facts = NO_FACTS,
     ) -> Kind:
-        """Get or create, the long way. `known` is where it will be found the next time, if anywhere."""
-        if facts is not NO_FACTS and known is not None:  # then nobody has looked there
+        """Get or create under the lock; cache the metric in `known`, if given."""
+        if facts is not NO_FACTS and known is not None:  # the fast path skips the cache for calls with facts
             try:
                 found = known[name if tags is None else (TAGGED, name, *tags, *tags.values())]
             except (KeyError, TypeError, AttributeError):
@@ -451,7 +450,7 @@ class Registry:
                 names.check(kind, name, canonical)
                 aside = catalogue.aside.pop((name, canonical), None)
                 made = aside if type(aside) is kind else make(name, canonical, self.clock.monotonic)
-                # A signal handler or a finalizer of this very thread may have put it in since it was looked for.
+                # A signal handler or a finalizer of this thread may have added it since the look-up above.
                 metric = catalogue.put((name, canonical), made)
                 created = metric is made
             if type(metric) is not kind:
@@ -461,7 +460,7 @@ class Registry:
             if known is not None and canonical is not OVERFLOW:
                 key = name if tags is None else (TAGGED, name, *checked, *checked.values())
                 catalogue.remember(known, key, (name, canonical), metric)
-        # Not under the lock: whoever is told may take locks of their own.
+        # Outside the lock: observers and log handlers may take locks of their own.
         if overflowed:
             _log(
                 "%r has %d different tag sets, which is as many as it may: what is recorded under further ones goes to "
@@ -475,7 +474,7 @@ class Registry:
         return metric
 
     def _is_news(self, what: str, name: str) -> bool:
-        """Whether this has not been logged yet of the metric `name`. It is from now on."""
+        """Return True once for each (`what`, `name`): log it now."""
         mine = object()
         return self._logged.setdefault((what, name), mine) is mine
 
@@ -505,12 +504,12 @@ def _mismatch(name: str, there: type, wanted: type) -> KindMismatchError:
 
 
 def _log(message: str, *arguments: object) -> None:
-    import logging  # here, since a program without trouble need not pay for it
+    import logging  # here, to spare programs without problems the import
 
     logging.getLogger("tapes.registry").warning(message, *arguments)
 
 
 DEFAULT_REGISTRY = Registry()
-"""The registry of the process, which the functions of `tapes` make metrics in."""
+"""The registry of the process, in which the functions of `tapes` make metrics."""
 
 portable.default_registry = DEFAULT_REGISTRY

@@ -1,4 +1,4 @@
-"""Scopes: context managers that are decorators too, for whatever can be called."""
+"""Scopes: context managers that are also decorators, for any callable."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class Scope:
-    """Something that is measured from entering it to leaving it.
+    """Measures from entering to leaving, as a context manager or a decorator.
 
-    It may be entered and left by any threads, tasks and contexts, and raises nothing of itself. To leave what was not
+    Any threads, tasks and contexts may enter and leave it. It raises no errors of its own. Leaving without having
     entered measures nothing.
 
-    As a decorator it measures each call by itself, so recursive and concurrent ones are right. A function is measured
-    until it returns or raises, and where it returns a future of asyncio, until that is done. A coroutine, another
+    As a decorator it measures each call separately, so recursive and concurrent calls count correctly. A function is
+    measured until it returns or raises; if it returns an asyncio future, until that is done. A coroutine, another
     awaitable, a generator and an asynchronous generator are measured from their first step until they are done,
-    whichever function they are of or returned by.
+    whether the decorated function is one or returns one.
 
-    A copy of a scope is the scope itself. One that is pickled measures for the metric of that name where it arrives.
+    A copy of a scope is the scope itself. An unpickled scope measures for the metric of the same name in that process.
     """
 
     __slots__ = ()
@@ -37,13 +37,13 @@ class Scope:
 
     @abstractmethod
     def again(self) -> Scope:
-        """Return a scope that measures the same, for one call. Others may be in it too, as in this one."""
+        """Return a scope for the same metric, to measure one call. It may be shared, as this one may."""
 
     def forget(self) -> None:
-        """Measure nothing of what was entered last, when it is left."""
+        """Drop the last entry: leaving it measures nothing."""
 
     def handed_on(self) -> Scope:
-        """Return an entered scope that goes on with the last entry of this one. Both have to be left."""
+        """Return an entered scope that continues the last entry of this one. The caller leaves both."""
         scope = self.again()
         scope.__enter__()
         return scope
@@ -60,18 +60,18 @@ class Scope:
     ) -> None: ...
 
     def __call__(self, function: Function) -> Function:
-        """Return `function` with each of its calls in a scope of its own.
+        """Return `function`, wrapped to measure each call.
 
-        Raises InvalidTypeError for what cannot be called.
+        Raises InvalidTypeError unless `function` is callable.
         """
-        # Only who decorates has to pay for this import, which is of `inspect` too.
+        # Imported here because it imports `inspect`, which only programs that decorate need.
         from tapes.decorating import decorated
 
         return decorated(self, function)
 
 
 def without_parentheses(method: str, name: str, function: object) -> InvalidTypeError:
-    """Return the error for `@metric.method` in the place of `@metric.method()`."""
+    """Return the error for `@metric.method` instead of `@metric.method()`."""
     return InvalidTypeError(
         f"{method}() of {name!r} takes no argument, not {quoted(function)}: as a decorator it needs its parentheses, "
         f"as in @metric.{method}()."

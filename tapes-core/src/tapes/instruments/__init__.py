@@ -1,4 +1,4 @@
-"""What a program holds and records to. A registry makes them; nobody else needs to."""
+"""The metric classes, which programs record to. Only a registry needs to make metrics."""
 
 from __future__ import annotations
 

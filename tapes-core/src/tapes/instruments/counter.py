@@ -1,4 +1,4 @@
-"""The counter: a number that goes up and down by what happens."""
+"""The counter: a number that goes up and down."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Counter(CounterBuffer, Instrument):
-    """Counts. `increment(n=1)` adds, `decrement(n=1)` takes away; ints are counted exactly.
+    """Counts. `increment(n=1)` adds, `decrement(n=1)` subtracts; ints are counted exactly.
 
     With a producer it also counts what the total that this returns has grown by. The producer is called in the thread
     that reads, with no lock held, and by one thread at a time: another one that reads meanwhile goes by the total that
@@ -42,7 +42,7 @@ class Counter(CounterBuffer, Instrument):
 
     @property
     def producer(self) -> Optional[Producer]:
-        """What is asked for the total; None for a counter that only the program adds to."""
+        """The callable that returns the total; None for a counter without one."""
         return None if self._growth is None else self._growth.producer
 
     def asked_for(self, producer: Producer, total_of: Optional[TotalOf] = None) -> Optional[str]:
@@ -75,7 +75,7 @@ class Counter(CounterBuffer, Instrument):
         return growth.ask(tags, producer, total_of)
 
     def numbers(self, now: float) -> Numbers:
-        """Return what the state at `now` is made of; with a producer, ask it."""
+        """Return the numbers of the state at `now`. Calls the producer, if there is one."""
         growth = self._growth
         if growth is None:
             return super().numbers(now)
@@ -83,7 +83,7 @@ class Counter(CounterBuffer, Instrument):
         return self._with(grown, super().numbers(now))
 
     def committed(self, now: float) -> Numbers:
-        """Return the same, as `Buffer.committed` does."""
+        """Return the same, after a fold like that of `Buffer.committed`."""
         growth = self._growth
         if growth is None:
             return super().committed(now)
@@ -91,18 +91,18 @@ class Counter(CounterBuffer, Instrument):
         return self._with(grown, super().committed(now))
 
     def recorded(self, now: float) -> Numbers:
-        """Return what `committed` does, with the growth that is known."""
+        """Return the same as `committed`, with the last known growth instead of a call of the producer."""
         growth, numbers = self._growth, super().committed(now)
         return numbers if growth is None else self._with(growth.known(), numbers)
 
     def restart(self) -> None:
-        """Begin at zero in a child process, also with the total."""
+        """Begin at zero in a child process, the growth of the total included."""
         super().restart()
         if self._growth is not None:
             self._growth.restart()
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
-        """Take out everything recorded, and put back records and growth of an earlier exchange."""
+        """Return everything recorded, and restore the records and growth of an earlier exchange."""
         growth = self._growth
         known: Any = growth.exchange() if growth is not None and content is None else None
         asked = growth, known, self._is_aside
@@ -113,13 +113,13 @@ class Counter(CounterBuffer, Instrument):
         return [asked, *taken]
 
     def put_aside(self) -> None:
-        """Keep the producer for as long as nobody asks for it with another one."""
+        """Keep the producer until the program asks for the counter with another one."""
         self._is_aside = True
 
     def _with(self, grown: float, numbers: Numbers) -> Numbers:
         recorded, before, told = self._told
         if recorded is numbers and before == grown:
-            return told  # type: ignore[no-any-return]  # the same object for as long as nothing changes
+            return told  # type: ignore[no-any-return]  # the same object until something changes
         increments, decrements = numbers
         together = added(increments, grown), decrements
         self._told = numbers, grown, together

@@ -1,4 +1,4 @@
-"""The gauge: a value as it is now."""
+"""The gauge: a current value."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _being_asked: ContextVar[Tuple[Gauge, ...]] = ContextVar("tapes_gauges_being_ask
 
 
 class Gauge(GaugeBuffer, Instrument):
-    """A value that is set, or that a producer is asked for whenever the gauge is read.
+    """A current value, which the program sets, or a producer returns whenever the gauge is read.
 
-    The producer is called in the thread that reads, with no lock held. If it raises or returns what is no finite
+    The producer is called in the thread that reads, with no lock held. If it raises, or returns anything but a finite
     number, the value is None, which is logged once for each streak.
     """
 
@@ -50,41 +50,41 @@ class Gauge(GaugeBuffer, Instrument):
     ) -> None:
         super().__init__(name, tags, now)
         self.producer = producer
-        """What is asked for the value; None for a gauge that is set."""
+        """The callable that returns the value; None for a gauge that is set."""
         self.merge = merge
-        """How the values of several processes are combined: `sum`, `min`, `max`, `mean` or `last`."""
-        self._settable = settable  # also once it has a producer: who sets it has done so before, and goes on
+        """How to combine the values of several processes: `sum`, `min`, `max`, `mean` or `last`."""
+        self._settable = settable  # stays True when it gets a producer later: code that sets it must not start to fail
         self._is_aside = False
         self._streak: Optional[Streak] = None
 
     def set(self, value: SupportsFloat) -> None:
-        """Make `value`, any real number, the value of this gauge.
+        """Set the value of this gauge, any real number.
 
         Safe to call from any thread, signal handler or finalizer; waits for nothing. Costs about 200 ns.
 
-        Raises InvalidTypeError for what is no number, and for a gauge that was made with a producer; InvalidValueError
-        for NaN and infinities.
+        Raises InvalidTypeError unless `value` is a number, and for a gauge that was made with a producer;
+        InvalidValueError for NaN and infinities.
         """
         if self.producer is not None:
             self._be_set(value)
         super().set(value)
 
     def increment(self, n: SupportsFloat = 1) -> None:
-        """Add `n` to the value, which begins at 0 if none was set. As safe as `set`, and raises the same."""
+        """Add `n` to the value, which is 0 until set. As safe as `set`, and raises the same errors."""
         if self.producer is not None:
             self._be_set(n)
         super().increment(n)
 
     def decrement(self, n: SupportsFloat = 1) -> None:
-        """Take `n` from the value. The same as `increment(-n)`."""
+        """Subtract `n` from the value. The same as `increment(-n)`."""
         if self.producer is not None:
             self._be_set(n)
         super().decrement(n)
 
     def asked_for(self, producer: Optional[Producer], merge: str) -> Optional[str]:
-        """Take over what the caller has asked for: the newest producer, and the first `merge` beside the default.
+        """Use the newest producer, and the first `merge` that is not the default.
 
-        Return what was asked for before and does not hold any more, as the end of a sentence; None if all of it does.
+        Return the conflict with an earlier request, as the end of a sentence; None if there is none.
         """
         if self._is_aside:
             self._be_new(producer, merge)
@@ -109,12 +109,13 @@ class Gauge(GaugeBuffer, Instrument):
         return problem
 
     def track_in_progress(self, function: None = None) -> ProgressTracking:
-        """Return a scope that adds 1 on entering and takes it away on leaving: how many are inside right now.
+        """Return a scope that adds 1 on entering and subtracts it on leaving: the gauge counts calls in progress.
 
-        A context manager and a decorator (see `tapes.scope.Scope`), which may be entered any number of times at once,
-        by threads and tasks alike. What was entered before a fork is not counted in the child.
+        It is a context manager and a decorator (see `tapes.scope.Scope`), which threads and tasks may enter any number
+        of times at once. An entry made before a fork does not count in the child.
 
-        Raises InvalidTypeError for `@gauge.track_in_progress` without its parentheses.
+        Raises InvalidTypeError for `@gauge.track_in_progress` without its parentheses, and for a gauge that was made
+        with a producer.
         """
         if function is not None:
             raise without_parentheses("track_in_progress", self.name, function)
@@ -123,25 +124,25 @@ class Gauge(GaugeBuffer, Instrument):
         return ProgressTracking(self)
 
     def numbers(self, now: float) -> Numbers:
-        """Return what the state at `now` is made of; with a producer, ask it."""
+        """Return the numbers of the state at `now`. Calls the producer, if there is one."""
         if self.producer is None:
             return super().numbers(now)
         value = self._produce(self.producer)
         return (UNSET if value is None else single(value, now)).numbers()
 
     def committed(self, now: float) -> Numbers:
-        """Return the same, as `Buffer.committed` does."""
+        """Return the same, after a fold like that of `Buffer.committed`."""
         return super().committed(now) if self.producer is None else self.numbers(now)
 
     def is_at_zero(self, now: float) -> bool:
-        """Whether it has not been set, and has no producer."""
+        """Return whether the gauge was never set and has no producer."""
         return self.producer is None and not self._is_set(now)
 
     def _is_set(self, now: float) -> bool:
         return self.state(super().numbers(now)).parts > 0
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
-        """Take out everything recorded, and put back records, producer and `merge` of an earlier exchange."""
+        """Return everything recorded, and restore records, producer and `merge` of an earlier exchange."""
         asked = self.producer, self.merge, self._settable, self._is_aside
         taken = super().exchange(None if content is None else content[1:])
         if content is not None:
@@ -149,7 +150,7 @@ class Gauge(GaugeBuffer, Instrument):
         return [asked, *taken]
 
     def put_aside(self) -> None:
-        """Keep the producer for as long as nobody asks for it with another one, or sets it."""
+        """Keep the producer until the program sets the gauge, or asks for it with another one."""
         self._is_aside = True
 
     def _be_new(self, producer: Optional[Producer], merge: str) -> None:
@@ -159,9 +160,10 @@ class Gauge(GaugeBuffer, Instrument):
             self.merge = merge
 
     def _be_set(self, value: object) -> None:
-        """Let the program set `value`, in the place of a producer that nobody asks for any more.
+        """Allow the program to set `value`; drop a producer that is left over from an isolation.
 
-        Raises InvalidTypeError if there is another one. What is no number leaves all as it is, and is refused later.
+        Raises InvalidTypeError if the gauge was made with a producer. An invalid value changes nothing here, and is
+        refused later.
         """
         if exact(value) is None:
             return
@@ -173,11 +175,11 @@ class Gauge(GaugeBuffer, Instrument):
     def _produce(self, producer: Producer) -> Optional[float]:
         asked = _being_asked.get()
         if self in asked:
-            return None  # by what it calls itself, to find out: get_stats() for one
+            return None  # its own producer reads this gauge, for example by get_stats()
         token = _being_asked.set((*asked, self))
         try:
             value = producer()
-        except Exception as error:  # noqa: BLE001  a producer is foreign code, and costs only its own value
+        except Exception as error:  # noqa: BLE001  a failing producer must cost only its own value
             problem = f"cannot be read, its producer {quoted(producer)} raised: it is reported as null."
             self._failures().failed(problem, error)
             return None
@@ -208,26 +210,26 @@ class Gauge(GaugeBuffer, Instrument):
 
     def __reduce__(self) -> Tuple[Any, ...]:
         _, (_, *series) = portable.reduced(self)
-        # What cannot be imported by its name, like the method of an object, is of this process.
+        # A producer that cannot be imported by name, like a bound method, stays in this process.
         producer = self.producer if portable.importable(self.producer) else None
         return portable.found_gauge, (*series, self.merge, producer)
 
 
-# Those of the buffer, which do not mind a producer that a gauge has got since somebody began to track.
+# The buffer's own methods, which work even if the gauge has got a producer since the tracking began.
 _increment, _decrement = GaugeBuffer.increment, GaugeBuffer.decrement
 
 
 class ProgressTracking(Scope):
-    """Counts who is inside."""
+    """Counts the calls in progress, on a gauge."""
 
     __slots__ = ("_entered", "_gauge")
 
     def __init__(self, gauge: Gauge) -> None:
         self._gauge = gauge
-        self._entered: List[int] = []  # by the generation of the process
+        self._entered: List[int] = []  # the process generation of each entry
 
     def again(self) -> ProgressTracking:
-        """Return itself: all that it keeps is how many are inside."""
+        """Return itself: it keeps only the number of entries."""
         return self
 
     def __enter__(self) -> ProgressTracking:

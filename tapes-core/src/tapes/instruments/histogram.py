@@ -1,4 +1,4 @@
-"""The histogram: how values are spread."""
+"""The histogram: the distribution of values."""
 
 from __future__ import annotations
 

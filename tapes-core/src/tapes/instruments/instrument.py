@@ -1,4 +1,4 @@
-"""What all kinds of metrics have in common."""
+"""The base class of all metrics."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from tapes.naming import Tags, tag_label
 if TYPE_CHECKING:
     from tapes.kinds.kind import Kind
 
-_LONG = 200  # characters of tags that a representation shows: there may be 64 of 4 kB each
+_LONG = 200  # most characters of tags in a repr: there may be 64 tags of 4 kB each
 
 
 class Instrument:
     """A metric: one series of values with a name and tags.
 
-    Each kind is a class that derives from this and from the buffer that it records into. The kind is a value of its
-    class, which has all that depends on it, so that nobody has to ask what kind a metric is.
+    Each metric class derives from this one and from the buffer that it records into. Its attribute `kind` holds
+    everything that depends on the kind, so other code never branches on it.
 
-    A copy of a metric is the metric itself. One that is pickled is the metric of the same name and tags in the default
-    registry of the process where it arrives; pickling one of another registry raises NotPortableError.
+    A copy of a metric is the metric itself. An unpickled metric is the one of the same name and tags in the default
+    registry of that process; pickling a metric of another registry raises NotPortableError.
     """
 
     __slots__ = ()
 
     kind: ClassVar[Kind]
-    """What it is called in readings, and what its states mean."""
+    """The kind: its name in readings, and the operations on its states."""
     merge: str = "sum"
-    """How the values of several processes are combined, if it is a gauge."""
+    """How to combine the values of several processes, for a gauge."""
 
     name: str
     """The dotted name."""
@@ -42,19 +42,19 @@ class Instrument:
         return self.kind.keys
 
     def read(self, now: float) -> Any:
-        """Return its cumulative state, with everything that was recorded before."""
+        """Return the cumulative state, which includes everything recorded before."""
         raise NotImplementedError
 
     def numbers(self, now: float) -> Any:
-        """Return what `state` makes the same state of, and what is kept of many metrics without a cost."""
+        """Return the numbers of the state: `state` turns them back, and they are cheap to keep for many metrics."""
         return self.read(now)
 
     def committed(self, now: float) -> Any:
-        """Return what `numbers` does, as later ones build upon it. May wait for a fold."""
+        """Return the same as `numbers`, in the form that later numbers build on. May wait for a fold."""
         return self.numbers(now)
 
     def recorded(self, now: float) -> Any:
-        """Return what `committed` does, without asking for a total: what the program has recorded, or somebody read."""
+        """Return the same as `committed`, but from the last known total, without a call of a counter's producer."""
         return self.committed(now)
 
     def state(self, numbers: Any) -> Any:
@@ -62,11 +62,11 @@ class Instrument:
         return numbers
 
     def states(self, numbers: Any, known: Any) -> Tuple[Any, Any]:
-        """Return the states of two moments, without what is the very same in both: what a change is told by."""
+        """Return the states of two moments, without parts that are the same object in both, to compute the change."""
         return self.state(numbers), self.state(known)
 
     def is_at_zero(self, now: float) -> bool:
-        """Whether nothing has been recorded since it began, or what was has come to nothing."""
+        """Return whether nothing was recorded, or the records cancel out."""
         return self.kind.is_empty(self.read(now))
 
     def restart(self) -> None:
@@ -74,11 +74,11 @@ class Instrument:
         raise NotImplementedError
 
     def exchange(self, content: List[Any] | None) -> List[Any]:
-        """Take out everything recorded and put what an earlier exchange returned in its place, or nothing."""
+        """Return everything recorded, and replace it by the result of an earlier exchange; None for nothing."""
         raise NotImplementedError
 
     def put_aside(self) -> None:
-        """Be ready to be asked for as if it were new: the test that has made it is over."""
+        """Get ready to be asked for like a new metric: the isolation that it was made in is over."""
 
     def __copy__(self) -> Instrument:
         return self

@@ -1,4 +1,4 @@
-"""The meter: events, and how many a second."""
+"""The meter: the number of events and their rate per second."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Meter(MeterBuffer, Instrument):
     kind = METER
 
     def mark_exceptions(self, *types: Type[BaseException]) -> ExceptionMarking:
-        """Return a scope that marks one event for each exception of `types` that leaves it, and lets it pass.
+        """Return a scope that marks one event for each exception of `types` that leaves it. The exception goes on.
 
-        A context manager and a decorator (see `tapes.scope.Scope`), which any number of threads and tasks may share.
-        With no types it marks each Exception. An exception that goes through several scopes is marked by each.
+        It is a context manager and a decorator (see `tapes.scope.Scope`), which any number of threads and tasks may
+        share. With no types it marks each Exception. An exception that leaves several scopes is marked by each.
 
-        Raises InvalidTypeError for what is no exception class.
+        Raises InvalidTypeError unless all `types` are exception classes.
         """
         kinds: Tuple[Any, ...] = types
         for kind in kinds:
@@ -40,7 +40,7 @@ class Meter(MeterBuffer, Instrument):
 
 
 class ExceptionMarking(Scope):
-    """Marks the exceptions that leave it."""
+    """Marks the exceptions that leave it, on a meter."""
 
     __slots__ = ("_meter", "_types")
 
@@ -49,7 +49,7 @@ class ExceptionMarking(Scope):
         self._types = types
 
     def again(self) -> ExceptionMarking:
-        """Return itself: it keeps nothing between entering and leaving."""
+        """Return itself: it has no state between entering and leaving."""
         return self
 
     def __enter__(self) -> ExceptionMarking:

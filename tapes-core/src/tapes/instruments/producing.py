@@ -1,4 +1,4 @@
-"""Producers: functions of the program that are asked for a number while a metric is read."""
+"""Producers: callables that return a metric's number whenever it is read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _tellers = count(1)
 
 
 def is_same(producer: Producer, other: object) -> bool:
-    """Whether two producers are one: a method is another object each time that it is looked up."""
+    """Return whether two producers are the same. Each look-up of a bound method gives a new object."""
     if isinstance(producer, MethodType) and isinstance(other, MethodType):
         return producer.__self__ is other.__self__ and producer.__func__ is other.__func__
     return producer is other
@@ -135,7 +135,7 @@ class Total:
 
 
 class Growth:
-    """How much the total that a producer returns has grown.
+    """The growth of the total that a producer returns.
 
     One thread asks at a time. Others do not wait for it, and go by what was known before: so a producer that hangs
     holds up one reader, and one that reads its own metric ends. An exception at any point loses nothing, and neither
@@ -245,7 +245,7 @@ class Growth:
         producer = self.producer
         try:
             value = producer()
-        except Exception as error:  # noqa: BLE001  a producer is foreign code, and costs only its own value
+        except Exception as error:  # noqa: BLE001  a failing producer must cost only its own value
             self._failures().failed(
                 f"cannot be read, its producer {quoted(producer)} raised: what it counts meanwhile is added later.",
                 error,

@@ -1,4 +1,4 @@
-"""The timer: events, how many a second, and how long they take."""
+"""The timer: the number of events, their rate per second and their durations."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a kind of metric is, and the five that there are: one module each, and the only ones that know their keys."""
+"""The five kinds of metrics, one module each. No other module knows their statistics keys."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class CounterKind(Kind):
-    """Counters: what was added less what was taken away."""
+    """Counters: all additions minus all subtractions."""
 
     __slots__ = ()
 
@@ -26,23 +26,23 @@ class CounterKind(Kind):
     code = 0
 
     def zero(self, now: float) -> CounterState:
-        """Return the state of a counter that has counted nothing."""
+        """Return the state of a counter without records."""
         return ZERO
 
     def view(self, state: CounterState, now: float, merge: str = "sum") -> Statistics:
-        """Return what was added less what was taken away."""
+        """Return all additions minus all subtractions, as `value`."""
         return {"value": saturated(state.value)}
 
     def is_empty(self, state: CounterState) -> bool:
-        """Whether as much was taken away as was added."""
+        """Return whether additions and subtractions cancel out."""
         return not state.value
 
     def counts(self, state: CounterState) -> Tuple[float, float]:
-        """Return the two sums that its value is the difference of."""
+        """Return the sums of additions and subtractions."""
         return state.increments, state.decrements
 
     def merge(self, states: Sequence[CounterState]) -> CounterState:
-        """Return the state of all together: it costs less than to merge one after the other."""
+        """Return one state of all `states`. Costs less than merging one after the other."""
         return CounterState(total([each.increments for each in states]), total([each.decrements for each in states]))
 
     def write(self, state: CounterState, known: Optional[CounterState]) -> bytes:
@@ -57,11 +57,11 @@ class CounterKind(Kind):
         return CounterState(increments, decrements)
 
     def here(self, told: Mapping[Any, CounterState]) -> List[CounterState]:
-        """Return the states as they are: there are no times in them."""
+        """Return the states unchanged: they hold no times."""
         return list(told.values())
 
     def has_recorded(self, update: CounterState) -> bool:
-        """Whether anything was counted, even if it has come to nothing."""
+        """Return whether anything was counted, even if it cancels out."""
         return bool(update.increments or update.decrements)
 
 

@@ -19,7 +19,7 @@ _HEAD = Struct("<Id")
 
 
 class GaugeKind(Kind):
-    """Gauges: values of this moment."""
+    """Gauges: current values."""
 
     __slots__ = ()
 
@@ -27,23 +27,23 @@ class GaugeKind(Kind):
     lasts = False
     merges = MERGES
     code = 1
-    repeats = True  # one with a producer has a new state each time, mostly of the same value
+    repeats = True  # a gauge with a producer has a new state at each read, mostly with the same value
 
     def zero(self, now: float) -> GaugeState:
-        """Return the state of a gauge that has no value."""
+        """Return the state of a gauge without a value."""
         return UNSET
 
     def view(self, state: GaugeState, now: float, merge: str = "sum") -> Statistics:
-        """Return the one value that there is when those of all processes are combined as `merge` says, or None."""
+        """Return the values of all processes, combined as `merge` says; None if there is none."""
         value = state.value(merge)
         return {"value": value if value is None else saturated(value)}
 
     def is_empty(self, state: GaugeState) -> bool:
-        """Whether there is no value. Zero is one."""
+        """Return whether there is no value. Zero counts as a value."""
         return not state.parts
 
     def write(self, state: GaugeState, known: Optional[GaugeState]) -> bytes:
-        """Write the values of all processes together, and when the last was set."""
+        """Write the summary of all processes' values, and when the last was set."""
         if not state.parts or state.last is None:
             return _HEAD.pack(0, 0.0)
         numbers = (state.sum, state.minimum, state.maximum, state.last)
@@ -63,13 +63,13 @@ class GaugeKind(Kind):
         return GaugeState(parts, total, minimum, maximum, last, reader.time(last_at))
 
     def differs(self, state: GaugeState, known: GaugeState, merge: str) -> bool:
-        """Whether it has another value; where the last one counts, whether it was set again."""
+        """Return whether the value differs; for `merge="last"`, also whether it was set again."""
         if merge == "last" and state.last_at != known.last_at:
             return True
         return self.write(state, None)[_HEAD.size :] != self.write(known, None)[_HEAD.size :]
 
     def moved(self, state: GaugeState, shift: Optional[float], heard: float) -> GaugeState:
-        """Return a state that says by another clock when the last value was set."""
+        """Return the state with the time of the last value by the clock here."""
         at = -inf if shift is None else min(state.last_at + shift, heard)
         if at == state.last_at:
             return state

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 SPREAD_KEYS = ("min", "max", "mean", "stddev", "q50", "q75", "q95", "q98", "q99", "q999")
 
 FRACTIONS = (0.5, 0.75, 0.95, 0.98, 0.99, 0.999)
-"""What q50 to q999 stand for."""
+"""The fractions of q50 to q999."""
 
 _HEAD = Struct("<BdH")
 
 
 class HistogramKind(Kind):
-    """Histograms: how values are spread."""
+    """Histograms: distributions of values."""
 
     __slots__ = ()
 
@@ -37,11 +37,11 @@ class HistogramKind(Kind):
         return NONE
 
     def view(self, state: HistogramState, now: float, merge: str = "sum") -> Statistics:
-        """Return count and sum since the start, and how the values of the last five minutes before `now` are spread."""
+        """Return count and sum since the start, and the distribution of the last five minutes before `now`."""
         return {"count": saturated(state.count), "sum": saturated(state.sum), **_spread(state.window(now))}
 
     def is_empty(self, state: HistogramState) -> bool:
-        """Whether there was no value."""
+        """Return whether there is no value."""
         return not state.count
 
     def merge(self, states: Sequence[HistogramState]) -> HistogramState:
@@ -65,24 +65,24 @@ class HistogramKind(Kind):
         return slices.read(reader, *reader.take(_HEAD))
 
     def whole(self, update: HistogramUpdate) -> HistogramState:
-        """Return the state of which all slices are told."""
+        """Return the state of a complete update."""
         return update.state()
 
     def has_recorded(self, update: HistogramState | HistogramUpdate) -> bool:
-        """Whether there is a value."""
+        """Return whether there is a value."""
         return bool(update.slices or (update.closed and update.closed.count))
 
     def timeless(self, state: HistogramState) -> HistogramState:
-        """Return the values since the start, none of which are in the window."""
+        """Return the values since the start, without any in the window."""
         return HistogramState(state.cumulative(), NEVER, ())
 
 
 def _spread(window: Distribution) -> Statistics:
     if not window.count:
         return dict.fromkeys(SPREAD_KEYS, 0.0)
-    # Rounding must not put the mean of equal values beside them.
+    # Rounding must not make the mean of equal values differ from them.
     mean = min(max(window.mean, window.minimum), window.maximum)
-    from tapes.state.quantiles import quantiles  # here, since who only records need not pay for it
+    from tapes.state.quantiles import quantiles  # here, to keep it from programs that only record
 
     found = quantiles(window, FRACTIONS)
     return dict(zip(SPREAD_KEYS, (window.minimum, window.maximum, mean, window.stddev, *found)))

@@ -1,4 +1,4 @@
-"""What a kind of metric is: its name, and all that follows from it."""
+"""Kinds of metrics: a name, and everything that depends on it."""
 
 from __future__ import annotations
 
@@ -14,61 +14,61 @@ if TYPE_CHECKING:
     from tapes.wire import Reader
 
     class Source(Protocol):
-        """Whoever has told a state, as far as its times are concerned."""
+        """The worker that a state is from, with what is needed to convert its times."""
 
         @property
         def shift(self) -> Optional[float]:
-            """What has to be added to its times to have them by the clock here; None if that is not known."""
+            """Seconds to add to its times to get those of the clock here; None if unknown."""
 
         @property
         def heard(self) -> float:
-            """When it was last heard, by the clock here. Nothing that it has told is from after that."""
+            """When its last message came, by the clock here. None of its states is from after that."""
 
 
 TOTAL, SUM, RATE, VALUE = "total", "sum", "rate", "value"
-"""The roles of statistics: how many events there were since the start, the sum of their values since then, events a
+"""The roles of statistics: the number of events since the start, the sum of their values since the start, events per
 second, and anything else."""
 
 Statistics = dict[str, Optional[Union[int, float]]]
-"""The statistics of one series by key, in the order in which they are shown. None where there is no value."""
+"""The statistics of one series by key, in display order. None where there is no value."""
 
 _LONGEST = 64  # characters of the name of a kind
 
 _known: Dict[str, Kind] = {}
 
 BY_CODE: Dict[int, Kind] = {}
-"""The kinds that have a number in frames and state files."""
+"""The kinds that have a code in frames and state files, by that code."""
 
 
 class Kind(str):
-    """A kind of metric, as a value: it is its own name, in lower case, and knows what to do with states of its metrics.
+    """A kind of metric: a str, its name in lower case, with the operations on states of its metrics.
 
-    Nothing of it changes, and pure functions are all that it has. In another process it is its name alone, and means
-    something where a module is imported that makes a kind of this name.
+    It is immutable, and all its methods are pure functions. A kind is pickled as its plain name; a process that has
+    imported the module of the kind finds it with `kind_named`.
     """
 
     __slots__ = ()
 
     statistics: ClassVar[Tuple[Tuple[str, str], ...]] = ()
-    """The key of each of its statistics and its role, in the order in which they are shown."""
+    """The key and the role of each statistic, in display order."""
     keys: ClassVar[Tuple[str, ...]]
-    """The keys alone. They follow from `statistics`."""
+    """The keys alone, derived from `statistics`."""
     unit: ClassVar[str] = ""
     """The unit of its sums and values, `s` for seconds; empty if a program may record anything."""
     lasts: ClassVar[bool] = True
-    """Whether what a process has recorded counts once that is gone. Of gauges nothing does."""
+    """Whether the records of a process still count after its end. False for gauges."""
     adds_up: ClassVar[bool] = False
-    """Whether its one value is what was added less what was taken away: then `counts` tells these apart."""
+    """Whether its one value is a difference of additions and subtractions, which `counts` returns."""
     merges: ClassVar[Tuple[str, ...]] = ("sum",)
-    """The ways in which values of several processes may make one, as a program chooses."""
+    """The ways to combine the values of several processes, from which a program chooses."""
     code: ClassVar[Optional[int]] = None
-    """Its number in frames and state files. Only kinds that are listed in `docs/wire.md` have one, and no class that is
-    derived from theirs. All others are written by their names."""
+    """Its code in frames and state files. Only the kinds listed in `docs/wire.md` have one; subclasses of theirs do
+    not. All others are written by name."""
     repeats: ClassVar[bool] = False
-    """Whether metrics have new numbers that say nothing new: then `differs` tells them apart."""
+    """Whether a metric may have new numbers of an unchanged state: then `differs` compares them."""
 
     def __new__(cls, name: str) -> Kind:
-        """Make the kind of this name known: it is the one that `kind_named` returns.
+        """Register the kind under this name: from now on `kind_named` returns it.
 
         Raises InvalidNameError for what is no identifier in ASCII, has more than 64 characters, or is the name of a
         kind of another class that has a number.
@@ -95,23 +95,23 @@ class Kind(str):
         cls.code = vars(cls).get("code")
 
     def zero(self, now: float) -> Any:
-        """Return the state of a metric that has seen nothing up to `now`."""
+        """Return the state of a metric without a record up to `now`."""
         raise NotImplementedError
 
     def view(self, state: Any, now: float, merge: str = "sum") -> Statistics:
-        """Return the statistics of a state at `now`. `merge` says how the values of several gauges make one."""
+        """Return the statistics of a state at `now`. `merge` says how to combine the values of several gauges."""
         raise NotImplementedError
 
     def is_empty(self, state: Any) -> bool:
-        """Whether nothing has been recorded, or what was has come to nothing."""
+        """Return whether nothing was recorded, or the records cancel out."""
         raise NotImplementedError
 
     def counts(self, state: Any) -> Tuple[float, float]:
-        """Return what was added and what was taken away, each of which only grows. For kinds that add up."""
+        """Return the sums of additions and subtractions, which only grow. For kinds with `adds_up`."""
         raise NotImplementedError
 
     def merge(self, states: Sequence[Any]) -> Any:
-        """Return the state of all of these together, of which there is at least one."""
+        """Return one state of all `states`, which must not be empty."""
         return reduce(_merged, states)
 
     def less(self, state: Any, part: Any) -> Any:
@@ -119,49 +119,49 @@ class Kind(str):
         return state.less(part)
 
     def folded(self, state: Any, records: Sequence[Any], until: float) -> Any:
-        """Return the state after these records, none of which was made after `until`.
+        """Return the state after `records`, none of which was made after `until`.
 
         For kinds whose metrics record into a `tapes.recording.GenericBuffer`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no folded(), so nothing can be recorded to a {self}.")
 
-    # To be sent to other processes, and kept by them. What is read is an update: of most kinds a state, and of those
-    # that tell what has changed a type of their own, which whoever merges them has to know.
+    # The methods below send states to other processes and keep them. `read` returns an update: for most kinds a state,
+    # for kinds that send only changes a type of their own, which the merging code must know.
 
     def write(self, state: Any, known: Any) -> bytes:
-        """Write a state, for a receiver that has the state `known`, or None: then as a whole."""
+        """Write a state for a receiver that has the state `known`; as a whole if that is None."""
         raise NotImplementedError(f"{type(self).__name__} has no write(), so a {self} cannot be sent or kept.")
 
     def pieces(self, state: Any, known: Any) -> List[bytes]:
-        """Write the same in several parts, each an update by itself, of which those after the first are changes."""
+        """Write the same in several parts. Each is an update of its own; those after the first are changes."""
         return [self.write(state, known)]
 
     def read(self, reader: Reader) -> Any:
-        """Read an update. Raises WireError for what no recording can have produced."""
+        """Read an update. Raises WireError for one that no recording can have produced."""
         raise NotImplementedError(f"{type(self).__name__} has no read(), so a {self} cannot be received or restored.")
 
     def whole(self, update: Any) -> Any:
-        """Return the state that an update tells of which is not of a change."""
+        """Return the state of an update that is not just a change."""
         return update
 
     def has_recorded(self, update: Any) -> bool:
-        """Whether a state, or an update, is of a metric to which anything was recorded, and not of one just made."""
+        """Return whether a state or an update is of a metric with records, not of a new one."""
         return not self.is_empty(update)
 
     def differs(self, state: Any, known: Any, merge: str) -> bool:
-        """Whether two states of a metric say something else. Asked of kinds that repeat themselves."""
+        """Return whether two states of a metric differ. Only called for kinds with `repeats`."""
         return True
 
     def timeless(self, state: Any) -> Any:
-        """Return a state without what the clock that its times are of is needed for: windows and rates."""
+        """Return a state without the parts that depend on its clock: windows and rates."""
         return state
 
     def moved(self, state: Any, shift: Optional[float], heard: float) -> Any:
-        """Return a state by another clock, see `Source`."""
+        """Return a state with its times by the clock here. See `Source` for the arguments."""
         return state
 
     def here(self, told: Mapping[Any, Any]) -> List[Any]:
-        """Return the states of all sources, which are the keys, by the clock here."""
+        """Return the states of all sources, which are the keys, with times by the clock here."""
         return [self.moved(state, source.shift, source.heard) for source, state in told.items()]
 
     def __reduce__(self) -> Tuple[Any, ...]:
@@ -169,12 +169,12 @@ class Kind(str):
 
 
 def is_name(name: str) -> bool:
-    """Whether a kind may have this name."""
+    """Return whether a kind may have this name."""
     return name.isascii() and name.isidentifier() and len(name) <= _LONGEST
 
 
 def kind_named(name: str) -> Optional[Kind]:
-    """Return the kind of this name; None if none is known. In a pickled reading there is the name alone."""
+    """Return the kind of this name; None if it is unknown. A pickled reading holds only the name."""
     return _known.get(name)
 
 

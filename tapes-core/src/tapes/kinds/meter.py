@@ -20,7 +20,7 @@ _EVENTS = Struct("<q3d")
 
 
 class MeterKind(Kind):
-    """Meters: events, and how many a second."""
+    """Meters: numbers of events and their rates per second."""
 
     __slots__ = ()
 
@@ -28,7 +28,7 @@ class MeterKind(Kind):
     code = 2
 
     def zero(self, now: float) -> MeterState:
-        """Return the state of a meter that begins at `now`."""
+        """Return the state of a meter that starts at `now`."""
         return started(now)
 
     def view(self, state: MeterState, now: float, merge: str = "sum") -> Statistics:
@@ -36,11 +36,11 @@ class MeterKind(Kind):
         return dict(zip(self.keys, map(saturated, (state.count, *state.advanced(tick_of(now)).rates))))
 
     def is_empty(self, state: MeterState) -> bool:
-        """Whether there was no event."""
+        """Return whether there is no event."""
         return not state.count
 
     def merge(self, states: Sequence[MeterState]) -> MeterState:
-        """Return the state of all together. Those of a tick are added up, which costs less than to merge each."""
+        """Return one state of all `states`. Adding up those of the same tick first costs less than merging each."""
         by_tick: Dict[int, List[MeterState]] = {}
         for each in states:
             if each.tick in by_tick:
@@ -62,18 +62,18 @@ class MeterKind(Kind):
         return events(reader, count, current, *reader.take(_EVENTS))
 
     def timeless(self, state: MeterState) -> MeterState:
-        """Return the events alone."""
+        """Return the number of events alone, without rates."""
         return MeterState(state.count, 0, 0, (0.0, 0.0, 0.0))
 
     def moved(self, state: MeterState, shift: Optional[float], heard: float) -> MeterState:
-        """Return a state by another clock. Ticks cannot be moved by less than a whole one."""
+        """Return the state by the clock here. Ticks can only be shifted by whole ones."""
         if shift is None:
             return self.timeless(state)
         tick = min(state.tick + round(shift / TICK), tick_of(heard) + 1)
         return state if tick == state.tick else MeterState(state.count, tick, state.current, state.rates)
 
     def here(self, told: Mapping[Any, MeterState]) -> List[MeterState]:
-        """Return the states by the clock here, at no cost where it is the clock of all."""
+        """Return the states by the clock here. Those with the same clock cost nothing."""
         return [
             state
             if source.shift == 0 and state.tick * TICK <= source.heard
@@ -83,7 +83,7 @@ class MeterKind(Kind):
 
 
 def events(reader: Reader, count: float, current: float, tick: int, m1: float, m5: float, m15: float) -> MeterState:
-    """Return the state of a meter or of the events of a timer whose fields have been read."""
+    """Return the state of a meter, or of the events of a timer, from the fields read. Raises WireError if invalid."""
     if not 0 <= current <= count or not (0.0 <= m1 <= LARGEST and 0.0 <= m5 <= LARGEST and 0.0 <= m15 <= LARGEST):
         raise WireError(f"There are no {count} events, {current} in a tick, at rates of {m1}, {m5} and {m15}.")
     if not reader.earliest <= tick * TICK <= reader.last:

@@ -1,4 +1,4 @@
-"""Histograms as bytes, and the durations of timers: all of their slices, or those that have changed. Pure."""
+"""Histograms, and durations of timers, as bytes: all slices, or only the changed ones. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ from tapes.state.numbers import LARGEST
 from tapes.wire import Reader, WireError
 
 MOST = 1 << 53
-"""How many values or timed events there may be. At a million a second that takes 285 years."""
+"""The most values or timed events. A million a second reach it after 285 years."""
 
 PIECE = 1 << 15
-"""Bytes from which on what has become of a histogram is told in several records, each with some of its slices."""
+"""The most bytes of slices in one record, unless a single slice is larger. An update with more is split."""
 
 _NARROW = range(1, 0x8000)  # the keys that have lanes
-_SLICES = 256  # that a worker tells of at once; it has about ten
-_ALL_SLICES = 0xFFFE  # that can be written at once
+_SLICES = 256  # the most slices in an update of one worker, which has about ten
+_ALL_SLICES = 0xFFFE  # the most slices that can be written at once
 _PAIR = struct.calcsize("<IQ")
 
 SLICE = struct.Struct("<ddQddddIIIB")
-"""The head of a slice."""
+"""The header of a slice."""
 
 _WHOLE, _CLOSED = 1, 2  # flags of a histogram
 
 
 class HistogramUpdate:
-    """What has become of a histogram."""
+    """An update of a histogram: all slices or the changed ones."""
 
     __slots__ = ("closed", "slices", "through", "whole")
 
     def __init__(self, whole: bool, through: float, closed: Optional[Distribution], slices: List[Slice]) -> None:
         self.whole = whole
-        """Whether it is all there is, or what has changed."""
+        """True if the update holds all slices, False if only the changed ones."""
         self.through = through
-        """The start of the last slice that is closed."""
+        """The start of the last closed slice."""
         self.closed = closed
-        """What is closed; None if that is known already."""
+        """The closed values; None if the receiver has them already."""
         self.slices = slices
 
     def state(self) -> HistogramState:
-        """Return the state that it tells of, if it is all there is."""
+        """Return the state of a complete update."""
         through = self.through if self.closed is not None else NEVER
         return HistogramState(self.closed or EMPTY, through, tuple(self.slices))
 
 
 def written(state: HistogramState, known: Optional[HistogramState]) -> Tuple[int, float, List[bytes]]:
-    """Return the flags of a histogram, through when it is closed, and its slices.
+    """Return the flags of a histogram, its `closed_through`, and its slices.
 
-    What is closed, if it has to be sent, is the first of them.
+    The closed values, if they have to be sent, come first.
     """
     if len(state.slices) > _ALL_SLICES:
         known, state = None, _with_fewer_slices(state)
@@ -81,7 +81,7 @@ def pieces(state: HistogramState, known: Optional[HistogramState]) -> Iterator[T
 
 
 def _closes(state: HistogramState, known: Optional[HistogramState]) -> bool:
-    """Whether what is closed has to be sent: not if the receiver has seen all of it while it was in slices."""
+    """Return whether to send the closed values. Not if the receiver has all of them from slices."""
     if known is None:
         return bool(state.closed.count)
     if state.closed is known.closed:
@@ -91,13 +91,13 @@ def _closes(state: HistogramState, known: Optional[HistogramState]) -> bool:
 
 
 def _has_lost_slices(state: HistogramState, known: HistogramState) -> bool:
-    """Whether a slice is there no more that was not closed: those of a worker of another machine may have moved."""
+    """Return whether a slice has gone without being closed: those of a worker on another machine may be shifted."""
     starts = {part.start for part in state.slices}
     return any(part.start > state.closed_through and part.start not in starts for part in known.slices)
 
 
 def _with_fewer_slices(state: HistogramState) -> HistogramState:
-    """Return a state with the oldest slices closed, of which there are too many to write."""
+    """Return the state with its oldest slices closed, as far as there are too many to write."""
     old, young = state.slices[:-_ALL_SLICES], state.slices[-_ALL_SLICES:]
     return HistogramState(union([state.closed, *[part.values for part in old]]), old[-1].start, young)
 
@@ -113,7 +113,7 @@ def _changed(state: HistogramState, known: HistogramState) -> List[Slice]:
 
 
 def read(reader: Reader, flags: int, through: float, count: int) -> HistogramUpdate:
-    """Read the slices of a histogram, whose flags and other fields have been read."""
+    """Read the slices of a histogram, after its flags and other fields. Raises WireError if invalid."""
     if flags & ~(_WHOLE | _CLOSED):
         raise WireError(f"A histogram has flags that are not known: {flags:#x}.")
     if through != NEVER:
@@ -156,7 +156,7 @@ def _slice(part: Slice) -> bytes:
 
 
 def _scaled(values: Distribution) -> Distribution:
-    """Return values of which there are more than can be written, as the most that can be: spread as they are."""
+    """Return a distribution of too many values, scaled down to the most that can be written."""
     buckets = {key: count * MOST // values.count for key, count in values.buckets.items()}
     buckets = {key: count for key, count in buckets.items() if count}
     count = sum(buckets.values())
@@ -165,7 +165,7 @@ def _scaled(values: Distribution) -> Distribution:
 
 def _split(buckets: Buckets, total: int) -> Tuple[int, bytes, int, List[Tuple[int, int]]]:
     """Return the lowest key with a lane, all lanes, the bytes of each, and the pairs of key and count without one."""
-    if total >= MANY - 1:  # the receiver would not know their sum
+    if total >= MANY - 1:  # lanes could not hold the receiver's sum
         return 0, b"", 1, list(buckets.items())
     if isinstance(buckets, Lanes):
         low, counts = buckets.low, buckets.counts()

@@ -22,7 +22,7 @@ _HEAD = Struct("<QQq3dBdH")
 
 
 class TimerUpdate:
-    """What has become of a timer."""
+    """An update of a timer: its events, and all slices of its durations or the changed ones."""
 
     __slots__ = ("durations", "events")
 
@@ -41,15 +41,15 @@ class TimerKind(Kind):
     code = 4
 
     def zero(self, now: float) -> TimerState:
-        """Return the state of a timer that begins at `now`."""
+        """Return the state of a timer that starts at `now`."""
         return TimerState(METER.zero(now), HISTOGRAM.zero(now))
 
     def view(self, state: TimerState, now: float, merge: str = "sum") -> Statistics:
-        """Return what a meter and a histogram show."""
+        """Return the statistics of a meter and a histogram."""
         return {**METER.view(state.events, now), **HISTOGRAM.view(state.durations, now)}
 
     def is_empty(self, state: TimerState) -> bool:
-        """Whether there was no event."""
+        """Return whether there is no event."""
         return METER.is_empty(state.events)
 
     def merge(self, states: Sequence[TimerState]) -> TimerState:
@@ -58,7 +58,7 @@ class TimerKind(Kind):
         return TimerState(METER.merge(events), HISTOGRAM.merge(durations))
 
     def write(self, state: TimerState, known: Optional[TimerState]) -> bytes:
-        """Write the events and all slices of their durations, or those that have changed."""
+        """Write the events, and all slices of their durations or the changed ones."""
         return _written(state, *slices.written(state.durations, None if known is None else known.durations))
 
     def pieces(self, state: TimerState, known: Optional[TimerState]) -> List[bytes]:
@@ -75,20 +75,20 @@ class TimerKind(Kind):
         return TimerUpdate(read, slices.read(reader, flags, through, parts))
 
     def whole(self, update: TimerUpdate) -> TimerState:
-        """Return the state of which all slices are told."""
+        """Return the state of a complete update."""
         return TimerState(update.events, update.durations.state())
 
     def has_recorded(self, update: TimerState | TimerUpdate) -> bool:
-        """Whether there was an event."""
+        """Return whether there is an event."""
         return bool(update.events.count)
 
     def timeless(self, state: TimerState) -> TimerState:
-        """Return the events and their durations, none of which are in the window."""
+        """Return the number of events and their durations, without rates and without any in the window."""
         return TimerState(METER.timeless(state.events), HISTOGRAM.timeless(state.durations))
 
 
 def _written(state: TimerState, flags: int, through: float, parts: List[bytes]) -> bytes:
-    """Return the events of a timer and some slices of their durations."""
+    """Return the events of a timer and some slices of their durations, as bytes."""
     times = state.events
     count, current = min(times.count, MOST), min(times.current, MOST)
     return _HEAD.pack(count, current, times.tick, *times.rates, flags, through, len(parts)) + b"".join(parts)

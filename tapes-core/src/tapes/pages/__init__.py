@@ -1,7 +1,7 @@
-"""The statistics over HTTP: pages of a registry, for servers of any kind.
+"""Statistics over HTTP: pages of a registry, for any kind of server.
 
-`tapes.reporting.http.HTTPReporter` serves them at a port of its own. `wsgi()` and `asgi()` return them as applications
-that are mounted in one which has a server already. Everything here may be used from any thread.
+`tapes.reporting.http.HTTPReporter` serves them on its own port. `wsgi()` and `asgi()` return applications to mount in
+one that already has a server. Everything here may be used from any thread.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def wsgi(
 ) -> WSGI:
     """Return a WSGI application that shows `registry`, by default the process-wide one.
 
-    Without a `format` it has all routes: JSON at its root, and those of plugins. With the name of a format it is that
-    alone, so that it can be mounted at `/metrics`. With `allowed_hosts` requests for other names than these, an address
-    or `localhost` are refused with 403; by default the server says for whom it is. It works below any prefix, and in
-    processes that are forked after it was made.
+    Without a `format` it has all routes: JSON at its root, and the routes of plugins. With the name of a format it
+    serves only that, at its root, so that it can be mounted at `/metrics`. With `allowed_hosts`, a request whose Host
+    is none of these names, nor an address or `localhost`, is refused with 403; by default the check is left to the
+    server. It works below any prefix, and in processes forked after it was made.
 
     Raises ReporterOptionError for an argument of the wrong type, and UnknownPluginError for an unknown format.
     """
@@ -48,7 +48,7 @@ def asgi(
     *,
     allowed_hosts: Sequence[str] = (),
 ) -> ASGI:
-    """Return an ASGI application that shows `registry`: the same as `wsgi()`, for servers that run on asyncio."""
+    """Return an ASGI application that shows `registry`. The same as `wsgi()`, for servers on asyncio."""
     from tapes.pages.asgi_app import ASGI
     from tapes.pages.mount import mounted
 

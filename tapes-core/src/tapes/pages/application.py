@@ -1,4 +1,4 @@
-"""What a request is answered with, whoever reads it and writes the answer."""
+"""The application of pages: it decides on the response to a request, without any input or output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tapes.snapshot import Snapshot
 
 CANNOT_MAKE = "could not make its page, and has answered 500 Internal Server Error."
-"""What a log says of whoever answers so."""
+"""Log text for a page that could not be rendered."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -29,10 +29,11 @@ _PLAIN = frozenset([str, bytes, int, float, bool, type(None)])
 
 
 class Application:
-    """Answers requests with pages of snapshots. Thread-safe, and usable in a forked process.
+    """Answers requests with pages of snapshots. Thread-safe, and works in a forked process.
 
-    `decide()` says what a request gets. If that is a page, `renderings` makes it, once for all who want the same at the
-    same moment, and `respond()` makes an answer of it. What waits for the page, and how, is up to the caller.
+    `decide()` returns a response, or the page that a request wants. `renderings` makes that page, shared by requests
+    for the same one at the same moment, and `respond()` turns it into a response. How to wait for it is up to the
+    caller.
     """
 
     def __init__(
@@ -45,10 +46,10 @@ class Application:
         failed: Callable[[BaseException], object],
         admits: Optional[Callable[[str], bool]] = None,
     ) -> None:
-        """Show what `snapshot` returns by the routes that `find` returns for paths, to who asks for hosts it `admits`.
+        """Make pages of what `snapshot` returns, with the routes that `find` returns for paths.
 
-        `made` is called for each page that somebody gets to see, and `failed` with the error of one that could not be
-        made. Threads that make pages are named `tapes-<name>-page`.
+        Requests whose Host `admits` refuses get 403. `made` is called for each page that a client will see, `failed`
+        with the error of a page that could not be made. Threads that make pages are named `tapes-<name>-page`.
         """
         self._snapshot = snapshot
         self._find = find
@@ -59,11 +60,11 @@ class Application:
 
     @property
     def renderings(self) -> Renderings:
-        """What makes the pages of this process."""
+        """The `Renderings` of this process, which make its pages."""
         return self._renderings()
 
     def decide(self, request: Request) -> Union[Response, Wanted]:
-        """Return the answer to a request, or the page that it wants. Raises nothing."""
+        """Return the response to a request, or the page that it wants. Raises nothing."""
         method = request.method
         if self._admits is not None and not self._admits(host_of(request.headers.get("host", ""))):
             return refusal(method, HTTPStatus.FORBIDDEN)
@@ -80,24 +81,24 @@ class Application:
         return wanted
 
     def respond(self, request: Request, page: Page) -> Response:
-        """Return the answer to a request that wants this page."""
+        """Return the response to a request that wants this page."""
         return response_to(request.method, page)
 
     def _make(self, wanted: Wanted, counted: bool) -> Page:
         try:
             route = self._find(wanted.path)
-            assert route is not None  # the page has been decided on
+            assert route is not None  # decide() has found it
             page = _checked(route.page(self._snapshot(), wanted.variant))
-        except BaseException as error:  # noqa: BLE001 -- not even SystemExit ends the program from here
+        except BaseException as error:  # noqa: BLE001 -- not even SystemExit may end the thread
             self._fail(error)
             return Page(TEXT, None)
         if counted:
-            with suppress(Exception):  # by a logging handler
+            with suppress(Exception):  # from a log handler
                 self._made()
         return page
 
     def _fail(self, error: BaseException) -> None:
-        with suppress(Exception):  # by a logging handler or an observer
+        with suppress(Exception):  # from a log handler or an observer
             self._failed(error)
 
 

@@ -1,4 +1,4 @@
-"""Pages for ASGI servers that run on asyncio (ASGI 3): an application to mount in another one."""
+"""Pages as an application for ASGI 3 servers on asyncio, to mount in another one."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_PIECE = 65536  # bytes that are sent at once, so that a server that waits for its client keeps no more
+_PIECE = 65536  # bytes sent at once: a server that waits for its client holds no more than that
 
 
 class ASGI:
-    """Answers requests with pages, on the loop that serves them. Usable on any loops of a process, and survives forks.
+    """Answers requests with pages, on the loop that serves them. Works on any loop of a process, and after a fork.
 
-    A page is made in a thread and not on the loop, once for all who wait for it, and waited for a minute; then its
-    client has ten seconds to take it. One that is not there in time is answered with 503. A client that has gone is not
-    waited for. When large pages are taken slowly, the answers with the oldest end early, as those whose time is up.
+    Pages are made in threads, not on the loop; waiting clients share one. A request waits at most a minute for its
+    page, and is then answered with 503. After that the client has ten seconds to take the response. It does not wait
+    for a client that has gone. If clients take large pages slowly, the responses with the oldest pages are cut off, as
+    if their time were up.
     """
 
     def __init__(self, application: Application) -> None:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or go along with the life of a server."""
+        """Answer one request, or follow the server's lifespan events."""
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "websocket":
@@ -71,12 +72,12 @@ class ASGI:
 
 
 async def _first(*futures: asyncio.Future[Any], timeout: float) -> None:
-    """Wait until one of them is done."""
+    """Wait until one of them is done, for at most `timeout` seconds."""
     await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _end(task: asyncio.Future[Any]) -> None:
-    """End a task that may still be running. Raises what it has raised by itself, but for an error of the connection."""
+    """Cancel a task, and wait for its end. Raises the task's own error, unless it is one of the connection."""
     task.cancel()
     await asyncio.wait([task])
     error = None if task.cancelled() else task.exception()
@@ -85,16 +86,16 @@ async def _end(task: asyncio.Future[Any]) -> None:
 
 
 async def _until_gone(receive: Receive) -> None:
-    """Read what comes of the request, until the client has gone."""
+    """Read the rest of the request, until the client has gone."""
     complete = False
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return
-        if complete:  # what calls this tells of no end, as the clients of some tests do
+        if complete:  # the server, like some test clients, does not report disconnects: wait for ever
             await asyncio.get_running_loop().create_future()
         complete = not message.get("more_body", False)
-        await asyncio.sleep(0)  # a body that is there already does not hold up the loop
+        await asyncio.sleep(0)  # so that a body that has already arrived does not block the loop
 
 
 async def _live(receive: Receive, send: Send) -> None:

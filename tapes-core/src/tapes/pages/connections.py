@@ -1,7 +1,7 @@
-"""The HTTP connections of clients: how many there may be, how long each may take, and what it is told.
+"""The HTTP connections of clients, with limits of their number and time.
 
-No client is trusted. One that sends nothing, or a byte now and then, or takes its answer as slowly, loses its
-connection when its time is up; and when there are too many, the one that has waited longest makes room for a new one.
+No client is trusted. One that sends nothing, or sends a request or takes a response byte by byte, is disconnected when
+its time is up. If there are too many, the one that has waited longest makes room for a new one.
 """
 
 from __future__ import annotations
@@ -22,47 +22,48 @@ if TYPE_CHECKING:
     from tapes.pages.message import Page, Wanted
 
 MAX_CONNECTIONS = 32
-"""How many connections there may be at a time."""
+"""The most connections at a time."""
 
 NEWCOMERS = 8
-"""How many of them are for clients whose requests have not come in yet, if others want answers."""
+"""Connections reserved for clients without a complete request."""
 
 REQUEST_TIMEOUT = 10.0
-"""Seconds for a request to come in, from its first byte or the connection on, and again for its answer to be taken."""
+"""Seconds for a client to send a request, from its first byte or from connecting, and again to take the response."""
 
 PAGE_TIMEOUT = 60.0
 """Seconds that a client waits for its page to be made."""
 
 IDLE_TIMEOUT = 60.0
-"""Seconds that a connection is kept for a further request."""
+"""Seconds that a connection is kept open for a further request."""
 
 FAREWELL = 1.0
-"""Seconds for a client to read why its connection is closed."""
+"""Seconds for a client to read the last response before its connection is closed."""
 
 GRACE = 1.0
-"""Seconds for answers that are under way when the server stops."""
+"""Seconds for responses in progress when the server stops."""
 
 RETRY = 0.1
-"""Seconds to wait when no connection can be accepted, for want of descriptors for instance."""
+"""Seconds to wait after a failed accept, for example for lack of descriptors."""
 
 
 class Waiting(Protocol):
-    """A client, as far as it matters when there are too many."""
+    """The part of a client that decides which one is disconnected."""
 
     answering: bool
-    """Whether it is getting an answer."""
+    """True while it gets a response."""
     since: float
-    """When the first request that it has not been idle after began to come in; when it came, or became idle."""
+    """Start of its pending request, else of its connection or idle time."""
 
 
 AnyClient = TypeVar("AnyClient", bound=Waiting)
 
 
 def first_to_go(clients: Sequence[AnyClient]) -> AnyClient:
-    """Return the client that is closed to make room for a new one. There is at least one.
+    """Return the client to disconnect to make room for a new one. `clients` must not be empty.
 
-    It is the one that has waited longest without a complete request. While others are being answered, up to `NEWCOMERS`
-    clients without a request are spared, because they may just have come. Then the oldest answer is given up.
+    It is the one that has waited longest without a complete request. But while others are being answered, up to
+    `NEWCOMERS` clients without a request are spared, because they may have just connected. Then the oldest response is
+    given up.
     """
     silent = [one for one in clients if not one.answering]
     answering = [one for one in clients if one.answering]
@@ -70,7 +71,7 @@ def first_to_go(clients: Sequence[AnyClient]) -> AnyClient:
 
 
 class Connection:
-    """One client. Its thread is the only one that reads and writes; others give it its page, or shut it down."""
+    """One client. Only its own thread reads and writes; other threads deliver its page, or shut it down."""
 
     def __init__(self, client: socket.socket, address: Any) -> None:
         self.socket = client
@@ -108,30 +109,33 @@ class Connection:
                 self.since = now
 
     def waits(self) -> bool:
-        """Return whether the client has neither been shut down nor gone away."""
+        """Return whether the client is still there: not shut down and not gone."""
         try:
             return not self._gone and not self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         except OSError:
             return False
 
     def take(self, page: Page) -> None:
-        """Wake the thread, which waits for this page."""
+        """Deliver the page to the waiting thread."""
         self._page = page
         self._woken.set()
 
     def drop(self) -> None:
-        """Shut down."""
+        """Shut the connection down."""
         self.shut_down()
 
     def shut_down(self) -> None:
-        """Wake the thread that reads, writes or waits: it gets an end of file or an error, or no page."""
+        """Shut the connection down. Its thread wakes up with an end of file, an error or no page."""
         self._gone = True
         self._woken.set()
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def take_leave(self) -> None:
-        """Read what is left, then close: to close with unread input resets a connection, and loses its last answer."""
+        """Read the rest of the input, then close: closing with unread input would reset the connection.
+
+        A reset would lose the last response.
+        """
         self.deadline = time.monotonic() + FAREWELL
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
@@ -147,7 +151,7 @@ class Connection:
             self.socket.close()
 
     def _receive(self) -> Optional[Received]:
-        """Return the next request, or None if the client ends before it is complete."""
+        """Return the next request, or None if the client closes before it is complete."""
         received = self._incoming.next()
         while received is None:
             begun = bool(self._incoming)
@@ -172,7 +176,7 @@ class Connection:
                 pass
             self._woken.wait()
             page, self._page = self._page, None
-            if page is not None:  # and not shut down
+            if page is not None:  # None after a shutdown
                 self.deadline = time.monotonic() + REQUEST_TIMEOUT
                 self._answer(received, application.respond(request, page))
         finally:
@@ -182,7 +186,7 @@ class Connection:
         self._send(response, received.connection, received.line)
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer a damaged request."""
+        """Answer a malformed request."""
         self._send(refusal("", status), "close", "")
 
     def _send(self, response: Response, connection: str, line: str) -> None:
@@ -204,8 +208,8 @@ class Connections:
         return len(self._open)
 
     def add(self, client: socket.socket, address: Any) -> None:
-        """Serve a new client in a thread of its own."""
-        client.settimeout(max(REQUEST_TIMEOUT, IDLE_TIMEOUT))  # what accept() returns may block or not
+        """Serve a new client in its own thread."""
+        client.settimeout(max(REQUEST_TIMEOUT, IDLE_TIMEOUT))  # a socket from accept() may or may not block
         with suppress(OSError):
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._make_room()
@@ -219,14 +223,14 @@ class Connections:
             raise
 
     def shut_down_overdue(self) -> None:
-        """Shut down those whose time is up."""
+        """Shut down connections whose time is up."""
         now = time.monotonic()
         for connection in list(self._open):
             if connection.deadline <= now:
                 connection.shut_down()
 
     def shut_down(self, grace: float) -> None:
-        """Shut down all: those who are getting an answer within `grace` seconds, the others at once."""
+        """Shut down all connections: those with a response in progress within `grace` seconds, the others at once."""
         for connection in list(self._open):
             if not connection.answering:
                 connection.shut_down()
@@ -236,7 +240,7 @@ class Connections:
         self._await_end(grace)
 
     def close_inherited(self) -> None:
-        """Close the descriptors that a forked child has inherited; the connections stay with the parent."""
+        """Close the descriptors inherited by a forked child. The parent keeps the connections."""
         for connection in list(self._open):
             connection.close()
         self._open.clear()
@@ -257,7 +261,7 @@ class Connections:
     def _serve(self, connection: Connection) -> None:
         try:
             connection.serve(self._application)
-        except Exception as error:  # noqa: BLE001 -- whatever a client does, it is the client's fault
+        except Exception as error:  # noqa: BLE001 -- an error here is the client's fault
             log("%s: %r", connection.address, error)
         finally:
             connection.take_leave()

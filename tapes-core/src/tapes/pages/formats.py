@@ -1,4 +1,4 @@
-"""The formats of pages, by their names."""
+"""The formats of pages, by name."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ if TYPE_CHECKING:
 
 
 def format_named(name: str) -> Format:
-    """Return the format of that name. Raises UnknownPluginError if there is none."""
+    """Return the format of this name. Raises UnknownPluginError if there is none."""
     if name == "json":
         return JsonFormat()
-    from tapes import plugins  # pluggy is imported by nobody who does not need it
+    from tapes import plugins  # here, so that pluggy is imported only if needed
 
     return plugins.format_named(name)
 
 
 def checked_format(name: object) -> Format:
-    """Return the format that the option `format` names. Raises ReporterOptionError if it is no name."""
+    """Return the format named by the option `format`. Raises ReporterOptionError unless it is a str.
+
+    Raises UnknownPluginError if there is no format of this name.
+    """
     if isinstance(name, str):
         return format_named(name)
     raise checked.refusal("format", "the name of a format, like 'json'", name)

@@ -1,4 +1,4 @@
-"""For whom a page is: the hosts that it may be asked for. A browser can be led here by a name of somebody else's."""
+"""Checks of the Host header, against DNS rebinding: a foreign name may lead a browser to this machine."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def host_of(location: str) -> str:
 
 
 def is_ours(host: str) -> bool:
-    """Return whether a host is an address, `localhost` or nothing, as where a client does not say."""
+    """Return whether a host is an address, `localhost`, or empty because the client sent none."""
     return _ADDRESS.fullmatch(host) is not None
 
 
 def checked_hosts(hosts: object) -> FrozenSet[str]:
-    """Return the option `allowed_hosts`. Raises ReporterOptionError if it is no list of names."""
+    """Return the option `allowed_hosts` as a set. Raises ReporterOptionError unless it is a list of names."""
     if isinstance(hosts, (list, tuple, set, frozenset)) and all(isinstance(host, str) and host for host in hosts):
         return frozenset(map(host_of, hosts))
     raise ReporterOptionError(f"allowed_hosts is a list of names, like ['metrics.example.org'], not {quoted(hosts)}.")

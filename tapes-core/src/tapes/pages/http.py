@@ -1,4 +1,4 @@
-"""The statistics as a page that is fetched over HTTP."""
+"""The reporter that serves the statistics over HTTP."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from tapes.process.descriptors import OwnSocket, own
 if TYPE_CHECKING:
     from tapes.reporting.run import Run
 
-_TICK = 1.0  # seconds between looks at the deadlines of connections, and whether the sockets are still there
+_TICK = 1.0  # seconds between checks of the connections' deadlines, and of the sockets' identities
 _LOST = "The program has closed its sockets: start the reporter after that."
 
 
 class HTTPReporter(PageReporter):
-    """Serves the statistics at `/` over HTTP/1.1, as they are at the moment of the request.
+    """Serves the statistics of the moment of the request at `/`, over HTTP/1.1.
 
-    `GET` and `HEAD` of any query are answered; a page that cannot be made is answered with 500 and is a failed report.
-    A page is made once for all who wait for the next one, and not at all for those who have gone. Each connection has a
-    thread of its own; there may be 32, a request has 10 seconds to come in and its answer 10 to be taken, so that
-    clients that stall keep nobody else waiting. What clients do wrong, and an access log, go to the logger
+    It answers `GET` and `HEAD`, with any query. A page that cannot be made is answered with 500 and is a failed report.
+    Clients that wait at the same time share one page; no page is made for clients that have gone. Each connection has
+    its own thread, and there are at most 32. A client has 10 seconds to send a request, and 10 to take the response, so
+    that clients that stall do not block others. Errors of clients, and an access log, go to the logger
     `tapes.reporting` at level DEBUG.
 
-    It listens in the process that has started it: a forked child closes what it has inherited, and may start another.
+    It listens in the process that started it: a forked child closes what it inherited, and may start its own.
     """
 
     _wake: Optional[Tuple[OwnSocket, OwnSocket]] = None
-    _connections: Connections  # since it was opened
+    _connections: Connections  # set by open()
 
     def open(self) -> None:
-        """Listen."""
-        self.close()  # what a run that hung has left open
+        """Listen on the port."""
+        self.close()  # anything left open by a run that hung
         listener = self.listen()
         try:
             reading, writing = socket.socketpair()
@@ -50,18 +50,18 @@ class HTTPReporter(PageReporter):
         self._connections = Connections(self.application(), type(self).__name__)
 
     def work(self, run: Run) -> None:
-        """Accept connections until it is stopped."""
+        """Accept connections until the stop."""
         listener, wake, connections = self._listener, self._wake, self._connections
         assert listener is not None  # open() has returned
         assert wake is not None
-        # Not epoll: its descriptor would be shared with forked children.
+        # Not epoll: forked children would share its descriptor.
         with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
             selector.register(listener, selectors.EVENT_READ)
             selector.register(wake[0], selectors.EVENT_READ)
             while not run.stopping.is_set():
                 ready = selector.select(_TICK)
                 if listener.lost or wake[0].lost:
-                    with suppress(Exception):  # by a logging handler or an observer
+                    with suppress(Exception):  # from a log handler or an observer
                         self.failed(ReporterError(_LOST), "has stopped serving.")
                     break
                 if any(key.fileobj is listener for key, _ in ready):
@@ -74,18 +74,18 @@ class HTTPReporter(PageReporter):
         """Wake the thread that waits for connections."""
         wake = self._wake
         if wake is not None:
-            with suppress(OSError):  # full, so it will wake; or closed, so it has
+            with suppress(OSError):  # full, so the thread will wake up; or closed, so it has
                 wake[1].send(b"\0")
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         wake, self._wake = self._wake, None
         self.release()
         for end in wake or ():
             end.close()
 
     def close_inherited(self) -> None:
-        """Close the descriptors of the parent. What they stand for goes on in the parent."""
+        """Close the descriptors inherited from the parent, which keeps its connections."""
         self._connections.close_inherited()
         self.close()
 
@@ -93,7 +93,7 @@ class HTTPReporter(PageReporter):
         try:
             client, address = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):
-            return  # the client has gone before it was its turn
+            return  # the client has gone before it was accepted
         except OSError as error:
             self._cannot_accept(run, error)
             return

@@ -1,4 +1,4 @@
-"""What is shown where pages are mounted in somebody else's server."""
+"""The application for pages that are mounted in a foreign server."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def mounted(
     registry: Optional[Registry], format_name: Optional[str], allowed_hosts: Sequence[str], name: str
 ) -> Application:
-    """Return the application that shows `registry`: in a format alone, or at all routes.
+    """Return the application that shows `registry`, in one format or at all routes.
 
-    `name` is who serves it: what the log and the threads that make pages are named after.
+    `name` is used in log lines and in the names of threads that make pages.
     """
     shown = DEFAULT_REGISTRY if registry is None else checked.registry("registry", registry)
     hosts = checked_hosts(allowed_hosts)

@@ -1,4 +1,4 @@
-"""Requests and answers as they are written in HTTP/1.1: pure, and the same whoever reads and writes the bytes."""
+"""Requests and responses as bytes of HTTP/1.1. Pure functions, independent of sockets."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tapes.pages.message import METHODS, SERVER, Request, Response
 from tapes.reporting.reporter import LOGGER_NAME
 
 MAX_HEAD = 65536
-"""How many bytes the request line and the headers of a request may have together."""
+"""The most bytes of the request line and headers of a request."""
 
 MAX_HEADERS = 100
-"""How many headers a request may have."""
+"""The most headers of a request."""
 
 _LARGE = 65536
 
-# The form of a target that proxies are sent.
+# The absolute form of a target, which clients send to proxies.
 _ABSOLUTE = re.compile(
     r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#\[\]]+|\[[^/?#\[\]]*\](?::[0-9]*)?)(/[^?#]*)?(?:\?(.*)|#.*)?"
 )
@@ -30,7 +30,7 @@ _BLANK = (b"", b"\r")
 
 
 class BadRequestError(Exception):
-    """A request that is damaged, or larger than any: it is answered with `status`, and the connection closed."""
+    """A malformed or too large request: it is answered with `status`, and the connection is closed."""
 
     def __init__(self, status: HTTPStatus) -> None:
         super().__init__(status.phrase)
@@ -38,39 +38,39 @@ class BadRequestError(Exception):
 
 
 class Received(NamedTuple):
-    """A request, and what is to be known of it besides to answer it on its connection."""
+    """A request, and how to answer it on its connection."""
 
     request: Request
     line: str
     """The request line, for the log."""
     connection: str
-    """What the answer says of the connection: `close`, `keep-alive` where the version would close it, or nothing."""
+    """The `Connection` header of the response: `close`; `keep-alive` if the version would close by default; else ""."""
 
     @property
     def closes(self) -> bool:
-        """Whether the connection is closed after the answer."""
+        """True if the connection is closed after the response."""
         return self.connection == "close"
 
 
 class Incoming:
-    """What a client has sent, cut into requests. Each byte is looked at once, in whatever pieces it comes."""
+    """Splits the bytes of a client into requests. It scans each byte once, however the bytes arrive."""
 
     def __init__(self) -> None:
         self._received = bytearray()
-        self._searched = 0  # up to where there is no end of a line
-        self._size = 0  # of the lines
+        self._searched = 0  # no line ends before this position
+        self._size = 0  # bytes of the lines so far
         self._lines: List[bytes] = []
 
     def __bool__(self) -> bool:
-        """Whether anything of a further request has come."""
+        """Return whether part of a further request has arrived."""
         return bool(self._received or self._size)
 
     def feed(self, data: bytes) -> None:
-        """Take what a client has sent."""
+        """Add bytes from the client."""
         self._received += data
 
     def next(self) -> Optional[Received]:
-        """Return the next request if it is complete. Raises BadRequestError as soon as it is known to be none."""
+        """Return the next request if it is complete, else None. Raises BadRequestError as soon as it is invalid."""
         while True:
             end = self._received.find(b"\n", self._searched)
             self._size += (len(self._received) if end < 0 else end + 1) - self._searched
@@ -86,7 +86,7 @@ class Incoming:
             self._searched = 0
             if line not in _BLANK:
                 self._add(line[:-1] if line.endswith(b"\r") else line)
-            elif self._lines:  # blank lines before a request are left out
+            elif self._lines:  # blank lines before a request are ignored
                 lines, self._lines, self._size = self._lines, [], 0
                 return _received(lines)
 
@@ -101,7 +101,7 @@ class Incoming:
 
 
 def written(response: Response, connection: str) -> List[bytes]:
-    """Return the bytes of an answer, in one piece or two: what is large is not copied."""
+    """Return the bytes of a response, in one piece or two: a large body is not copied."""
     headers = [("Server", SERVER), ("Date", formatdate(usegmt=True)), *response.headers]
     if connection:
         headers.append(("Connection", connection))
@@ -114,17 +114,17 @@ def written(response: Response, connection: str) -> List[bytes]:
 
 
 def log_answer(address: object, status: HTTPStatus, line: str) -> None:
-    """Log an answer to the request with that request line, at the level for debugging."""
+    """Log the response to a request with this request line, at level DEBUG."""
     log('%s: "%s" %s', address, line, status.value)
 
 
 def log(message: str, *args: object) -> None:
-    """Log what clients do, right or wrong: for debugging only."""
+    """Log a client's action at level DEBUG."""
     logging.getLogger(LOGGER_NAME).debug(message, *args)
 
 
 def _split(line: bytes) -> Tuple[bytes, bytes, Tuple[int, int]]:
-    """Return method, target and version of a request line. Without a version it is GET, and older than all versions."""
+    """Return method, target and version of a request line. One without a version is a GET of HTTP/0.9."""
     words = [word for word in line.split(b" ") if word]
     if _CONTROL.search(line) or not 2 <= len(words) <= 3 or not _TOKEN.fullmatch(words[0]):
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
@@ -141,7 +141,7 @@ def _split(line: bytes) -> Tuple[bytes, bytes, Tuple[int, int]]:
 
 
 def _check_header(line: bytes) -> None:
-    # So neither a space before the colon passes, nor a line that goes on with the one before.
+    # This also refuses a space before the colon, and a line that continues the one before.
     name, colon, value = line.partition(b":")
     if not colon or not _TOKEN.fullmatch(name) or _CONTROL.search(value):
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
@@ -159,7 +159,7 @@ def _received(lines: List[bytes]) -> Received:
     tokens = {token.strip().lower() for token in _text(headers, b"connection").split(",")}
     is_old = version < (1, 1)
     closes = "close" in tokens or (is_old and "keep-alive" not in tokens) or version < (1, 0)
-    # A body is not read, and must not be taken for the next request. Nor is that of a method that is not known.
+    # Bodies are not read, and must not be taken for the next request. An unknown method may have one, too.
     closes = closes or has_body or method.decode() not in METHODS
     connection = "close" if closes else "keep-alive" if is_old else ""
     path, query = _path_and_query(target.decode("latin-1"))

@@ -1,4 +1,4 @@
-"""What each process has for itself."""
+"""Objects of which each process has its own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ Thing = TypeVar("Thing")
 
 
 class PerProcess(Generic[Thing]):
-    """Something that is made anew in a forked process, where the threads of its parent do not exist. Thread-safe."""
+    """An object that each forked process makes again, because the parent's threads do not exist there. Thread-safe."""
 
     def __init__(self, make: Callable[[], Thing]) -> None:
-        """Make it with `make`, when a process first asks for it."""
+        """Make the object with `make` on the first access in a process."""
         self._make = make
         self._made: Dict[int, Thing] = {}  # `setdefault` is atomic, so no lock is held over a fork
 
     def __call__(self) -> Thing:
-        """Return that of this process."""
+        """Return the object of this process."""
         pid = os.getpid()
         found = self._made.get(pid)
         if found is None:

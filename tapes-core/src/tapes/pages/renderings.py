@@ -1,4 +1,4 @@
-"""Making pages, each once for all who ask at the same moment, and so that neither work nor memory grows with them."""
+"""The making of pages: clients that ask at the same moment share one, so work and memory do not grow with them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ if TYPE_CHECKING:
     MakePage = Callable[[Wanted, bool], Page]
 
 PATIENCE = 15.0
-"""Seconds after which a page that is still being made, as a producer hangs, keeps the next one waiting no more."""
+"""Seconds a slow page, for example with a hanging producer, may delay the next one."""
 
 BREATH = 1.0
-"""Seconds between two pages at most. It is as long as the first of them took, so half of the time is left to others."""
+"""The longest pause between two pages, in seconds. The pause is as long as the page took, so that half of the time is
+left to the program."""
 
 MAX_WAITING = 16
-"""How many different pages may wait to be made. It bounds the threads, should a route have many variants."""
+"""The most different pages that may wait to be made. It bounds the threads if a route has many variants."""
 
 AT_ONCE = 4
-"""How many pages are made at a time when all of them take longer than that."""
+"""The most pages made at the same time, when each takes longer than `PATIENCE`."""
 
 MAX_HELD = 4
-"""How many pages are kept for clients that take them slowly, unless they are small."""
+"""The most pages held for slow clients, unless they are small."""
 
 SMALL = 32 * 1024 * 1024
-"""How many bytes all pages that are kept may have together before those that take the oldest have to go."""
+"""Bytes of pages held for slow clients; beyond it the oldest of more than `MAX_HELD` are dropped."""
 
 
 class Asker(Protocol):
-    """Who asks for a page. All methods are called from the thread of a rendering."""
+    """A request for a page. All methods are called from the thread of a rendering."""
 
     def waits(self) -> bool:
         """Return whether it still waits for the page."""
@@ -43,13 +44,13 @@ class Asker(Protocol):
         """Take the page."""
 
     def drop(self) -> None:
-        """Wait no more, because it is gone; or take no more of the page, whose memory is needed for others."""
+        """Stop waiting, because the client has gone; or stop sending the page, to free its memory."""
 
 
 class _Rendering:
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self.askers: Dict[Asker, None] = {}  # who wait for it, then who are still sending it
+        self.askers: Dict[Asker, None] = {}  # the requests that wait for it, later those still sending it
         self.counted = False
         self.began = 0.0
         self.size = 0
@@ -58,30 +59,29 @@ class _Rendering:
 class Renderings:
     """Makes pages in daemon threads, one after the other. Thread-safe.
 
-    While one is being made, all who want it wait for the next one, so that each is as of a moment after
-    the request. If nobody waits for it any more when its turn has come, it is not made.
+    A request that comes while its page is being made waits for the next one, so that a page is never older than the
+    request. A page that no request waits for any more is not made.
     """
 
     def __init__(self, make: MakePage, name: str) -> None:
         """Make pages with `make` in threads named `tapes-<name>-page`.
 
-        `make` gets what is wanted, and whether anybody is going to see it. It raises nothing.
+        `make` is called with the wanted page, and whether a client will see it. It must not raise.
         """
         self._make = make
         self._thread_name = f"tapes-{name}-page"
         self._streak = Streak(LOGGER_NAME, name)
         self._changed = threading.Condition()
-        self._next: Dict[Wanted, _Rendering] = {}  # those first that have waited longest first
+        self._next: Dict[Wanted, _Rendering] = {}  # in the order in which they began to wait
         self._next_not_before = 0.0
         self._running: List[_Rendering] = []
         self._held: List[_Rendering] = []
         self._renderings: Dict[Asker, _Rendering] = {}
 
     def ask(self, asker: Asker, wanted: Wanted, *, counted: bool) -> bool:
-        """Have `asker` take the page; it must `leave()` in the end. `counted` says whether the page is to be shown.
+        """Make the page for `asker`, which must `leave()` in the end. `counted` says whether a client will see it.
 
-        Return False if too many others are waiting to be made, or, which is logged, if no thread can be started to make
-        it in: then ask again.
+        Return False if too many pages are waiting, or if no thread can be started, which is logged: then ask again.
         """
         try:
             with self._changed:
@@ -100,7 +100,7 @@ class Renderings:
         return True
 
     def leave(self, asker: Asker) -> None:
-        """Take note that an asker has got what it asked for, or wants it no more. Doing it again does nothing."""
+        """Release the page of an asker, which has sent it or no longer wants it. Idempotent."""
         with self._changed:
             rendering = self._renderings.pop(asker, None)
             if rendering is not None:
@@ -150,7 +150,7 @@ class Renderings:
         return len(self._running) < AT_ONCE and time.monotonic() - newest >= PATIENCE
 
     def _make_room(self) -> List[Asker]:
-        """Forget the oldest pages that are kept, if they are too many, and return who are still taking them."""
+        """Drop the oldest held pages, if they are too many, and return the askers that are still sending them."""
         dropped: List[Asker] = []
         while len(self._held) >= MAX_HELD and sum(held.size for held in self._held) > SMALL:
             oldest = self._held.pop(0).askers
@@ -161,5 +161,5 @@ class Renderings:
 
 
 def no_thread(error: RuntimeError) -> str:
-    """Say that no thread could be started, and what to do about it."""
+    """Return a message that no thread could be started, with a remedy."""
     return f"No thread could be started ({error}). Raise the limit of threads (ulimit -u), or run fewer."

@@ -1,4 +1,4 @@
-"""The statistics as a page: what it says, where it is to be had, and what becomes of one that cannot be made."""
+"""The base class of reporters that serve the statistics as pages."""
 
 # ruff: noqa: TC001 -- the annotations of constructors are evaluated, by tapes.config for one
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class PageReporter(Reporter):
-    """Serves the statistics at `/`, as they are at the moment of the request. How, is up to those that derive from it.
+    """Serves the statistics of the moment of the request at `/`. Subclasses decide how.
 
-    They call `listen()` when they open, and `release()` when they close, and serve what `application()` returns.
+    A subclass calls `listen()` in `open()`, `release()` in `close()`, and serves the result of `application()`.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class PageReporter(Reporter):
         """Serve what `registry` (by default the process-wide one) holds at `host` and `port`, in the format `format`.
 
         With port 0 a free one is chosen at the start. The default host is reached from this machine only; `"0.0.0.0"`
-        and `"::"` stand for all addresses that it has. Where it is reached from this machine only, browsers that were
-        led here by another name than an address or `localhost` are refused, with 403, unless `allowed_hosts` has it.
+        and `"::"` stand for all its addresses. While it is reached from this machine only, a request whose Host is not
+        an address, `localhost` or in `allowed_hosts` is refused with 403, as a protection against DNS rebinding.
 
         Raises ReporterOptionError for options of the wrong type or range, and UnknownPluginError for an unknown format.
         `start()` raises OSError if it cannot listen there.
@@ -48,40 +48,40 @@ class PageReporter(Reporter):
         super().__init__(registry)
         self._port = checked.integer("port", port, 0, 65535, "an int from 0, which is any free one, to 65535")
         meaning = "an address of this machine, like '127.0.0.1', or '0.0.0.0' for all"
-        self._host = checked.host("host", host, meaning, least=0) or "0.0.0.0"  # as "" is to bind()
+        self._host = checked.host("host", host, meaning, least=0) or "0.0.0.0"  # bind() treats "" like this
         self._format = checked_format(format)
         self._allowed_hosts = checked_hosts(allowed_hosts)
-        self._is_private = True  # reached from this machine only
+        self._is_private = True  # can be reached only from this machine
         self._listener: Optional[OwnSocket] = None
 
     @property
     def port(self) -> int:
-        """The port that it listens on; when it is not running, the one that it was given."""
+        """The port it listens on; the one from the constructor while it is not running."""
         listener = self._listener
         if listener is not None:
-            with suppress(OSError):  # it has been closed in this moment
+            with suppress(OSError):  # it was closed just now
                 return int(listener.getsockname()[1])
         return self._port
 
     @property
     def url(self) -> str:
-        """Where the page is, when it is running."""
+        """The URL of the page, valid while it is running."""
         return f"http://{location(self._host, self.port, in_url=True)}/"
 
     def listen(self) -> OwnSocket:
-        """Listen, and return the socket, which does not block. Raises what `start()` raises if that cannot be."""
+        """Listen, and return the non-blocking socket. Raises the errors of `start()`."""
         self._listener = listener = listen(self._host, self._port, self)
         self._is_private = is_loopback(listener)
         return listener
 
     def release(self) -> None:
-        """Close the socket that listens, in a forked child too. Does nothing if there is none."""
+        """Close the listening socket, in a forked child too. Does nothing if there is none."""
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
 
     def application(self) -> Application:
-        """Return what answers the requests that come in. A page is a report, and one that cannot be made a failure."""
+        """Return the application that answers requests. Each page is a report, one that cannot be made a failure."""
         return Application(
             lambda: self.registry.snapshot(),
             PluginRoutes(FormatRoute(lambda: self._format)),
@@ -92,7 +92,7 @@ class PageReporter(Reporter):
         )
 
     def obstacles(self, earlier: Mapping[str, Reporter]) -> Sequence[str]:
-        """Return which of the others listen where it would."""
+        """Return a sentence for each earlier reporter with the same port and host."""
         return [
             f"it cannot listen on {location(self._host, self._port)}, where {name} listens: choose another port"
             for name, other in earlier.items()
@@ -100,12 +100,12 @@ class PageReporter(Reporter):
         ]
 
     def admits(self, host: str) -> bool:
-        """Return whether the page may be asked for as that of `host`, which is empty where a client does not say."""
+        """Return True if a request with this Host is answered (DNS rebinding). `host` is empty without the header."""
         return not self._is_private or host in self._allowed_hosts or is_ours(host)
 
     def could_not_accept(self, error: BaseException) -> None:
-        """Take note of a client that could not be let in, for want of descriptors for instance. Raises nothing."""
-        with suppress(Exception):  # by a logging handler or an observer
+        """Count a failed accept, for example for lack of descriptors, as a failed report. Raises nothing."""
+        with suppress(Exception):  # from a log handler or an observer
             self.failed(error, "could not accept a connection.")
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What is shown at a path of a page, and how it depends on the request."""
+"""Routes: they make the pages at a path, depending on the request."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Undecided(NamedTuple):
 
 
 class Route(Protocol):
-    """What is shown at a path. Plugins provide more through the hook `tapes_routes`.
+    """Makes the pages at one path. Plugins add routes with the hook `tapes_routes`.
 
-    A route is made without arguments, has no state, and may be used by several threads. All who ask at the same moment
-    for the same variant get the same page.
+    A route is created without arguments, has no state, and may be used by several threads. Requests for the same
+    variant at the same moment share one page.
     """
 
     def variant(self, headers: Headers) -> Hashable:
-        """Return what of a request the page depends on: its media type and compression, say. None if on nothing.
+        """Return what the page depends on in a request, for example media type and compression; None for nothing.
 
         It is a str, bytes, a number, or a tuple of these. There must be few variants, whatever clients send: a value of
         a header is none. It is called on the thread that reads requests, which may be that of an event loop, so it must
@@ -35,28 +35,28 @@ class Route(Protocol):
         ...
 
     def page(self, snapshot: Snapshot, variant: Any) -> Page:
-        """Show `snapshot`. Called from a thread of its own."""
+        """Make a page of `snapshot`. Called in a thread for pages."""
         ...
 
 
 Find = Callable[[str], Optional[Route]]
-"""Returns the route of a path, or None if there is nothing at it."""
+"""Returns the route of a path, or None if there is none."""
 
 
 def only(route: Route) -> Find:
-    """Have one route alone, at `/`."""
+    """Return a function that finds only `route`, at `/`."""
     return lambda path: route if path == "/" else None
 
 
 class FormatRoute:
-    """Shows snapshots in one format."""
+    """Encodes snapshots in one format."""
 
     def __init__(self, get_format: Callable[[], Format] = JsonFormat) -> None:
-        """Show snapshots in the format that `get_format` returns, which is asked each time. By default it is JSON."""
+        """Use the format that `get_format` returns, which is called for each page. By default it is JSON."""
         self._get_format = get_format
 
     def variant(self, headers: Headers) -> Hashable:
-        """Return None: the format is the same for all."""
+        """Return None: all requests get the same format."""
         return None
 
     def page(self, snapshot: Snapshot, variant: Hashable) -> Page:

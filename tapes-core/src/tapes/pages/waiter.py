@@ -1,4 +1,4 @@
-"""Waiting for a page in a coroutine."""
+"""A future of a page, for coroutines."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 class Waiter:
-    """Waits for one page, which is made in a thread, and lets go of it. Used on the thread of the loop that runs."""
+    """Waits for one page, which is made in another thread. Use it in the thread of the running loop."""
 
     def __init__(self, application: Application, wanted: Wanted, *, counted: bool) -> None:
-        """Ask for the page. `counted` says whether it will be shown."""
+        """Ask for the page. `counted` says whether a client will see it."""
         self._loop = asyncio.get_running_loop()
         self._renderings = application.renderings
         self._wanted = wanted
         self._counted = counted
         self.page: asyncio.Future[Page] = self._loop.create_future()
-        """The page. Cancel it if it is not wanted any more."""
+        """The page. Cancel the future if the page is no longer wanted."""
         self.dropped: asyncio.Future[None] = self._loop.create_future()
-        """Done when nothing more of the page is to be sent."""
+        """Done when the rest of the page must not be sent."""
         self._ask()
 
     def leave(self) -> None:
-        """Let go of the page. Doing it again does nothing."""
+        """Release the page. Idempotent."""
         self.page.cancel()
         self.dropped.cancel()
         self._renderings.leave(self)
@@ -39,11 +39,11 @@ class Waiter:
         return not self.page.done()
 
     def take(self, page: Page) -> None:
-        """Have the page. Called from any thread."""
+        """Deliver the page. Called from any thread."""
         self._call(self._take, page)
 
     def drop(self) -> None:
-        """Let go of what has been taken. Called from any thread."""
+        """End the sending of the page. Called from any thread."""
         self._call(self._drop)
 
     def _ask(self) -> None:

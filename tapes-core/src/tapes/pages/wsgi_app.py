@@ -1,4 +1,4 @@
-"""Pages for WSGI servers (PEP 3333): an application to mount in another one."""
+"""Pages as an application for WSGI servers (PEP 3333), to mount in another one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ Environ = Dict[str, Any]
 StartResponse = Callable[[str, List[Tuple[str, str]]], object]
 
 TIMEOUT = 25.0
-"""Seconds that a request waits for its page. A server may end a worker whose thread is busy for thirty."""
+"""Seconds that a request waits for its page. A server may kill a worker whose thread is busy for thirty."""
 
-_PIECE = 65536  # bytes that are handed over at once: a slow client may be let go of between two pieces
+_PIECE = 65536  # bytes handed to the server at once: a slow client can be dropped between two pieces
 
 
 class WSGI:
-    """Answers requests with pages, in the thread of the server that calls it. Thread-safe, and survives forks.
+    """Answers requests with pages, in the server's thread that calls it. Thread-safe, and works after a fork.
 
-    A page is made in a thread of its own, once for all who wait for it. One that is not there in time is answered with
-    503. When large pages are taken slowly, the answers with the oldest end early, with an error in the server.
+    Pages are made in their own threads; waiting clients share one. A request that waits too long for its page is
+    answered with 503. If clients take large pages slowly, the responses with the oldest pages are cut off, with an
+    error in the server.
     """
 
     def __init__(self, application: Application) -> None:
@@ -69,7 +70,7 @@ class _Asker:
         self._dropped = False
 
     def wait(self, wanted: Wanted, *, counted: bool) -> Optional[Page]:
-        """Return the page, or None if it has taken too long."""
+        """Return the page, or None if it took too long."""
         deadline = time.monotonic() + TIMEOUT
         while not self._renderings.ask(self, wanted, counted=counted):
             if time.monotonic() >= deadline:
@@ -136,6 +137,6 @@ def _request(environ: Environ) -> Request:
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
-    # The path is the part below where this is mounted, which has nothing of its own if that is asked for as it is.
+    # PATH_INFO is the path below the mount point, and empty for the mount point itself.
     path = environ.get("PATH_INFO", "") or "/"
     return Request(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), headers)

@@ -1,1 +1,1 @@
-"""What concerns processes: how they are forked, what their servers set up, and how they end."""
+"""Processes: forks, servers' settings, and how a process ends."""

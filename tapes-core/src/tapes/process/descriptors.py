@@ -1,8 +1,8 @@
-"""What a descriptor stands for, and whether it still does.
+"""The identity of file descriptors: does a number still stand for the same file or socket?
 
-A program that becomes a daemon closes all descriptors that it finds, those of reporters included, and the files that it
-opens next get the same numbers. So a reporter compares what a number stands for with what it stood for, before it
-writes to it, reads from it or closes it. That costs a microsecond.
+A program that becomes a daemon closes all open descriptors, those of reporters included, and the files it opens next
+reuse their numbers. So a reporter compares identities before it writes to, reads from or closes a descriptor. That
+costs a microsecond.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ else:
     _Socket = object
 
 Identity = Tuple[int, int, int]
-"""Device, number and type of a file. Each socket and each pipe has a number of its own."""
+"""Device, inode number and type of a file. Each socket and each pipe has its own inode number."""
 
-_LOOK = 1.0  # seconds for which a socket is waited for without a look at what it is
+_LOOK = 1.0  # the most seconds of waiting for a socket before its identity is checked again
 
-# As they are before gevent replaces them.
+# The originals, before gevent replaces them.
 _poll = getattr(select, "poll", None)
 _POLLIN, _POLLOUT = getattr(select, "POLLIN", 0), getattr(select, "POLLOUT", 0)
 
 
 def identity(descriptor: int) -> Optional[Identity]:
-    """Return what `descriptor` stands for; None if it is not open."""
+    """Return the identity of `descriptor`; None if it is not open."""
     try:
         return of(os.fstat(descriptor))
     except OSError:
@@ -40,96 +40,97 @@ def identity(descriptor: int) -> Optional[Identity]:
 
 
 def of(found: os.stat_result) -> Identity:
-    """Return the identity of the file that was looked at."""
+    """Return the identity in a result of `os.stat` or `os.fstat`."""
     return found.st_dev, found.st_ino, stat.S_IFMT(found.st_mode)
 
 
 class OwnSocket(_Socket):
-    """A socket that raises OSError, with EBADF, once its descriptor is another's, and leaves that alone.
+    """A socket that raises OSError, with EBADF, once the program has closed or reused its descriptor.
 
-    Made by `own()`. Also while it waits it is not taken in: it looks again before it reads or writes.
+    It never touches the new owner's file. Made by `own()`. It also checks again after each wait, before it reads or
+    writes.
     """
 
     _identity: Optional[Identity] = None
     _waits = False
-    """Whether it does the waiting itself, as opposed to sockets of gevent, which switch to another greenlet."""
+    """True if it waits by itself. Sockets of gevent switch to another greenlet instead."""
 
     @property
     def lost(self) -> bool:
-        """Whether the program has closed the descriptor. It may be another file or socket by now."""
+        """True if the program has closed the descriptor. The number may stand for another file or socket by now."""
         if self._identity is None:  # where sockets have no identity
             return False
         descriptor = self.fileno()
         return descriptor >= 0 and identity(descriptor) != self._identity
 
     def accept(self) -> Tuple[OwnSocket, Any]:
-        """Return a connection of the same kind."""
+        """Return a connection, as an `OwnSocket`, and its address."""
         self._require()
         client, address = super().accept()
         return own(client), address
 
     def recv(self, *arguments: Any) -> bytes:
-        """Do as a socket does."""
+        """Check the identity, then do the same as a socket."""
         self._await(_POLLIN)
         return super().recv(*arguments)
 
     def recv_into(self, *arguments: Any) -> int:
-        """Do as a socket does."""
+        """Check the identity, then do the same as a socket."""
         self._await(_POLLIN)
         return super().recv_into(*arguments)
 
     def send(self, *arguments: Any) -> int:
-        """Do as a socket does."""
+        """Check the identity, then do the same as a socket."""
         self._await(_POLLOUT)
         return super().send(*arguments)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Do as a socket does, with the timeout for each piece."""
+        """Do the same as a socket, but with the timeout for each piece, and with a check before each."""
         left = memoryview(data).cast("B")
         while left:
             left = left[self.send(left, flags) :]
 
     def getsockopt(self, *arguments: Any) -> Any:
-        """Do as a socket does."""
+        """Check the identity, then do the same as a socket."""
         self._require()
         return super().getsockopt(*arguments)
 
     def setsockopt(self, *arguments: Any) -> None:
-        """Do as a socket does."""
+        """Check the identity, then do the same as a socket."""
         self._require()
         super().setsockopt(*arguments)
 
     def settimeout(self, value: Optional[float]) -> None:
-        """Do as a socket does."""
+        """Check the identity, then do the same as a socket."""
         self._require()
         super().settimeout(value)
 
     def setblocking(self, flag: bool) -> None:
-        """Do as a socket does."""
+        """Check the identity, then do the same as a socket."""
         self._require()
         super().setblocking(flag)
 
     def shutdown(self, how: int) -> None:
-        """Do as a socket does."""
+        """Check the identity, then do the same as a socket."""
         self._require()
         super().shutdown(how)
 
     def close(self) -> None:
-        """Close it, or let go of what is another's."""
+        """Close the descriptor; only detach it if it is lost."""
         if self.lost:
             super().detach()
         else:
             super().close()
 
     def detach(self) -> int:
-        """Return the descriptor, of which the caller takes care; -1 if it is another's."""
+        """Return the descriptor, which the caller then owns; -1 if it is lost."""
         lost = self.lost
         descriptor = super().detach()
         return -1 if lost else descriptor
 
     def __del__(self) -> None:
-        """Do what the finalizer of sockets does, with the same care."""
-        with suppress(Exception):  # the interpreter is about to end
+        """Close like the finalizer of a socket, but never a lost descriptor."""
+        with suppress(Exception):  # the interpreter may be exiting
             self.close()
 
     def _require(self) -> None:
@@ -137,7 +138,7 @@ class OwnSocket(_Socket):
             raise OSError(errno.EBADF, "The program has closed the descriptor of this socket")
 
     def _await(self, event: int) -> None:
-        """Wait until it is ready, for as long as its timeout says, and make sure that it is still there then."""
+        """Wait for `event`, at most for the socket's timeout, and check that the descriptor is not lost."""
         self._require()
         timeout = self.gettimeout()
         if timeout == 0 or not self._waits or _poll is None or self.type != socket.SOCK_STREAM:
@@ -155,11 +156,11 @@ class OwnSocket(_Socket):
                 raise socket.timeout("timed out")
 
 
-_classes: Dict[type, Any] = {}  # by the class of sockets: that of gevent, where it has replaced it, is another
+_classes: Dict[type, Any] = {}  # by socket class, since gevent may have replaced that
 
 
 def own(made: socket.socket) -> OwnSocket:
-    """Return what takes the place of a socket that this program has just made, and that is used no more."""
+    """Return an `OwnSocket` that replaces a newly made socket. `made` must not be used any more."""
     base = type(made)
     if isinstance(made, OwnSocket):
         return made

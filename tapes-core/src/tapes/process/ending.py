@@ -1,4 +1,4 @@
-"""The end of a process: what still runs is stopped, all of it at the same time."""
+"""The end of a process: it stops all running reporters at the same time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Runner(Protocol):
-        """What runs, as far as the end of the process needs it: a `tapes.reporting.Reporter`."""
+        """The part of a `tapes.reporting.Reporter` that is used here."""
 
         def start(self) -> None:
             """Begin a run."""
@@ -20,43 +20,43 @@ if TYPE_CHECKING:
             """End the run within `timeout` seconds."""
 
     class Running(Protocol):
-        """One run of it, from a start to its stop: a `tapes.reporting.run.Run`."""
+        """The part of a `tapes.reporting.run.Run` that is used here."""
 
         pid: int
         """The process that it belongs to."""
 
         @property
         def is_stopping(self) -> bool:
-            """Whether it has been asked to end."""
+            """True once it was asked to stop."""
             ...
 
         def request_stop(self) -> None:
-            """Ask for the end, without waiting for it."""
+            """Ask it to stop, without waiting."""
 
         def __hash__(self) -> int: ...
 
 
 EXIT_TIMEOUT = 5.0
-"""How many seconds all reporters together may take for their last reports when the interpreter exits."""
+"""Seconds that all reporters together may take for their last reports when the interpreter exits."""
 
 alive: Dict[Running, Runner] = {}
-"""The runs that have not ended, and whose they are. It keeps a running reporter alive that nobody else refers to."""
+"""The runs that have not ended, with their reporters. It keeps a running reporter alive without other references."""
 
 after_last_reports: List[Callable[[], None]] = []
-"""Is called at the end of a process, when the reporters have been stopped."""
+"""Functions to call at the end of a process, after the reporters were stopped."""
 
 _ending_pid = 0
 
 
 def is_ending() -> bool:
-    """Whether this process is about to end, and reporters are stopped for that reason."""
+    """Return whether this process is ending, and stops its reporters for that reason."""
     return _ending_pid == os.getpid()
 
 
 def stop_all() -> None:
     """Stop every reporter of this process that is still running, all at the same time.
 
-    One whose `stop()` raises is logged, and costs the others nothing.
+    An error of one `stop()` is logged, and does not affect the others.
     """
     global _ending_pid
     pid = _ending_pid = os.getpid()
@@ -67,7 +67,7 @@ def stop_all() -> None:
     for _, reporter in unfinished:
         try:
             reporter.stop(max(0.0, deadline - time.monotonic()))
-        except Exception:  # noqa: PERF203  reporters of others override it
+        except Exception:  # noqa: PERF203  foreign reporters may override stop()
             import logging
 
             logging.getLogger("tapes.reporting").exception("%r could not be stopped.", reporter)

@@ -1,4 +1,4 @@
-"""Last reports in processes that end without an exit of the interpreter."""
+"""Last reports in processes that end without running `atexit` functions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _watching_pid = 0
 
 
 def prepare_exit() -> None:
-    """Provide for the end of a child that `multiprocessing`, Celery, or a thread has made.
+    """Arrange for last reports in a child of `multiprocessing`, of Celery, or of a thread that forked.
 
-    A child of `multiprocessing` runs finalizers, but no `atexit` functions; one of Celery runs neither, and sends a
-    signal. When `multiprocessing` takes over in a child, it forgets the finalizers that were registered until then,
-    those from hooks of `os.register_at_fork` included. So one is registered by a hook of its own, which comes after
-    that. A pool of `multiprocessing` ends its processes by SIGTERM.
+    A child of `multiprocessing` runs finalizers, but no `atexit` functions; one of Celery runs neither, but sends a
+    Celery signal. When `multiprocessing` takes over in a child, it drops all finalizers registered before, those from
+    hooks of `os.register_at_fork` included. So a hook of `multiprocessing`, which runs after that, registers ours. A
+    pool of `multiprocessing` ends its processes by SIGTERM.
     """
     global _after_forker_registered
     celery = sys.modules.get("celery.signals")
@@ -45,16 +45,16 @@ def _stop_all_of_celery(**_: object) -> None:
 def _prepare_child(function: Callable[[], None]) -> None:
     global _finalizer_pid
     _finalizer_pid = os.getpid()
-    # The lowest priority: what queues and pools do at exit is still in the last report.
+    # The lowest priority, so that the last report includes what queues and pools do at exit.
     sys.modules["multiprocessing.util"].Finalize(None, function, exitpriority=-100)
     termination.prepare_child()
 
 
 def _watch_forker() -> None:
-    """See to the end of a child that was forked by another thread than the main one.
+    """Watch for the end of a child that was forked by a thread other than the main one.
 
-    There the process ends with its last thread, and nobody waits for threads that are daemons, or runs `atexit`
-    functions. Those of reporters would go on for ever.
+    Such a process ends with its last thread. It runs no `atexit` functions, and the threads of reporters would run for
+    ever.
     """
     global _watching_pid
     ended = forker.ended
@@ -69,5 +69,5 @@ def _end_after(ended: threading.Event) -> None:
         if not thread.daemon and thread is not threading.main_thread():
             thread.join()
     stop_all()
-    if alive:  # one hangs, and would keep the process
+    if alive:  # a reporter hangs, and would keep the process alive
         os._exit(0)

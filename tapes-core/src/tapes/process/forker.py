@@ -1,7 +1,7 @@
-"""The thread that has forked this process.
+"""The thread that forked this process.
 
-It is the only one there is in a child, and looks like the main thread. But the interpreter exits when the main thread
-ends, and there is none in a child that another thread has forked.
+In a child it is the only thread, and looks like the main thread. But the interpreter exits when the real main thread
+ends, and a child that another thread forked has none.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import threading
 
 ended: threading.Event | None = None
-"""Set when the thread that has forked this process ends. None if that is the main thread of the interpreter."""
+"""Set when the thread that forked this process ends. None if that is the main thread of the interpreter."""
 
-_native_id = getattr(threading, "get_native_id", lambda: None)  # which not every system has
+_native_id = getattr(threading, "get_native_id", lambda: None)  # not every system has it
 _main = getattr(threading.main_thread(), "native_id", None)
 _of_thread = threading.local()
 
 
 class _Ending:
-    """Is thrown away with the thread that it was made for."""
+    """Sets an event when its thread ends, because the thread's local data is freed then."""
 
     def __init__(self) -> None:
         self.happened = threading.Event()
@@ -27,12 +27,12 @@ class _Ending:
 
 
 def before_fork() -> None:
-    """Note in the thread that forks whether it is the main one: in the child it looks as if it were."""
+    """Record, in the forking thread, whether it is the main thread. In the child it always looks like it."""
     _of_thread.is_main = _native_id() == _main
 
 
 def after_fork() -> None:
-    """Note in the child, by the thread that has forked it, when that thread will have ended."""
+    """Set up `ended` in the child, in the thread that forked."""
     global ended, _main
     _main = _native_id()
     if ended is not None or not getattr(_of_thread, "is_main", True):

@@ -1,18 +1,18 @@
-"""What happens in a child process.
+"""Forks: set up registries and reporters again in a child process.
 
-Everything that must not be shared with a parent registers itself here: registries, which start from zero, and then
-reporters, which lose their threads and may begin again. Both are held weakly.
+Objects that a child must not share with its parent register here: registries, which start from zero, and reporters,
+which lose their threads and may start again. Both are held weakly.
 
-The hooks of `os.register_at_fork` do this wherever Python itself forks. uWSGI forks without calling them, so inside
-uWSGI `uwsgidecorators.postfork` is used as well. Code that runs where neither is called (a C extension that forks)
-compares `os.getpid()` with the pid that it remembers, in its slow paths.
+The hooks of `os.register_at_fork` run wherever Python itself forks. uWSGI forks without them, so inside uWSGI
+`uwsgidecorators.postfork` is used as well. For forks without either (by a C extension), the slow paths of the code
+compare `os.getpid()` with the pid that they remember.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import threading  # its own hook has to come before ours, which may start threads
+import threading  # its fork hook must run before ours, which may start threads
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Forkable(Protocol):
-        """Something that has to be told that it now lives in a child process."""
+        """An object to set up again in a child process."""
 
         def after_fork(self) -> None:
-            """Let go of all that belongs to the parent. Called once in the child, where only this thread exists."""
+            """Release everything that belongs to the parent. Called once in the child, when only this thread exists."""
             ...
 
 
 registries: MutableSet[Forkable] = WeakSet()
-"""Told first."""
+"""The objects that are set up first."""
 
 reporters: MutableSet[Forkable] = WeakSet()
-"""Told when all registries have been."""
+"""The objects that are set up after all registries."""
 
 generation = 0
-"""How many forks lie between this process and the first one that imported tapes."""
+"""The number of forks between this process and the first one that imported tapes."""
 
 _pid = os.getpid()
-_forking_apart: int | None = None  # the thread that is about to make a child which does something else
+_forking_apart: int | None = None  # the thread inside `fork_apart`
 
 
 def fork_apart() -> int:
-    """Fork as `os.fork` does, a child that is not to go on with what this process does.
+    """Fork, like `os.fork`, a child that does something else: its registries are empty, its reporters stopped.
 
-    Registries begin at zero there, and reporters that run here are stopped there, also those that survive other forks.
+    That includes the reporters that continue in other forked children.
     """
     global _forking_apart
     _forking_apart = threading.get_ident()
@@ -57,12 +57,12 @@ def fork_apart() -> int:
 
 
 def is_apart() -> bool:
-    """Whether the child in which `after_fork` is under way was made by `fork_apart`."""
+    """Return whether this child was made by `fork_apart`. Valid during `after_fork`."""
     return _forking_apart == threading.get_ident()
 
 
 def after_fork() -> None:
-    """Tell every registry, then every reporter, that this is a child process."""
+    """Set up every registry, then every reporter, in a child process."""
     global _pid, generation
     _pid = os.getpid()
     generation += 1
@@ -71,14 +71,14 @@ def after_fork() -> None:
         for member in list(group):
             try:
                 member.after_fork()
-            except Exception:  # noqa: PERF203  whatever it is, the others have to be told too
+            except Exception:  # noqa: PERF203  an error of one must not affect the others
                 import logging
 
                 logging.getLogger("tapes.forking").exception("%r could not be set up again after a fork.", member)
 
 
 def after_fork_without_hooks() -> None:
-    """Do the same where a server calls this after a fork, unless the hooks of Python have done it already."""
+    """Do the same for a server that calls this after a fork, unless Python's hooks have done it already."""
     if os.getpid() != _pid:
         after_fork()
 
@@ -88,7 +88,7 @@ if hasattr(os, "register_at_fork"):
 
 if "uwsgi" in sys.modules:
     try:
-        from uwsgidecorators import postfork  # comes with the server
+        from uwsgidecorators import postfork  # part of the server
     except ImportError:
         pass
     else:

@@ -1,4 +1,4 @@
-"""What the server that a process belongs to has set up."""
+"""Settings of the server that this process belongs to."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, List
 
 
 def in_master_of_uwsgi() -> bool:
-    """Whether this is the master process of uWSGI, which forks workers, and while other threads run at that.
+    """Return whether this is the master process of uWSGI, which forks workers while other threads run.
 
-    A thread that holds the interpreter's lock in that moment holds it in the worker for ever.
+    If another thread holds the interpreter's lock at that moment, the lock stays taken in the worker for ever.
     """
     uwsgi: Any = sys.modules.get("uwsgi")
     try:
         return uwsgi is not None and uwsgi.worker_id() == 0 and uwsgi.masterpid() == os.getpid()
-    except Exception:  # noqa: BLE001  it is not the module of the server
+    except Exception:  # noqa: BLE001  a module of that name that is not the server's
         return False
 
 

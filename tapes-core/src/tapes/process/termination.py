@@ -1,4 +1,4 @@
-"""SIGTERM, where nobody handles it: the last reports are made before it ends the process."""
+"""SIGTERM without a handler of the program: make the last reports, then end the process."""
 
 from __future__ import annotations
 
@@ -27,47 +27,46 @@ class _End:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.over = False
-        """Whether the last reports have been made, or have had their time."""
+        """True once the last reports were made, or their time is up."""
         self.stopped: List[Runner] = [
             reporter for run, reporter in list(alive.items()) if run.pid == self.pid and not run.is_stopping
         ]
 
 
-_AGAIN = 0.1  # seconds until a signal is sent again that has not been handled
+_AGAIN = 0.1  # seconds until an unhandled signal is sent again
 
 _left_alone = False
 _end: Optional[_End] = None
 
 
 def leave_alone() -> None:
-    """Do nothing about SIGTERM in this process and its children, from here on."""
+    """Stop handling SIGTERM in this process and its children from now on."""
     global _left_alone
     _left_alone = True
 
 
 def prepare() -> None:
-    """Have SIGTERM make the last reports before it ends this process, if it has its default action.
+    """Handle SIGTERM, if it has its default action: make the last reports, then end the process.
 
-    Does nothing on another thread than the main one, where no handler can be set, and in uWSGI, which makes its
-    processes exit. A handler that the program sets later takes the place of this one, and a forked child inherits it.
+    Does nothing outside the main thread, where no handler can be set, and in uWSGI, which makes its processes exit. A
+    handler that the program sets later replaces this one. A forked child inherits it.
     """
     if _left_alone or "uwsgi" in sys.modules or threading.current_thread() is not threading.main_thread():
         return
-    with suppress(ValueError):  # greenlets of other threads take themselves for the main one
+    with suppress(ValueError):  # a greenlet of another thread believes that it is in the main thread
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _handle)
 
 
 def prepare_child() -> None:
-    """Do the same in a child of `multiprocessing`, and see to it that the handler is called.
+    """Do the same in a child of `multiprocessing`, and make sure that the handler runs.
 
-    A signal that comes just when the main thread begins to wait, for the next task for instance, is handled when that
-    wait is over, which may be never: then whoever terminates the child and waits for its end hangs. A pool sends its
-    signals in these very moments. The system tells of each signal through a pipe; a thread listens to it, and sends the
-    signal again.
+    A signal that arrives just as the main thread begins to wait, for the next task for example, is handled only after
+    that wait, which may never end. Then a parent that terminates the child and joins it hangs; and a pool sends its
+    signals at exactly such moments. So a thread learns of each signal through a pipe, and sends the signal again.
     """
     prepare()
-    patched = "gevent.monkey" in sys.modules or "eventlet.patcher" in sys.modules  # a greenlet that reads stops all
+    patched = "gevent.monkey" in sys.modules or "eventlet.patcher" in sys.modules  # a greenlet's read would block all
     if patched or not hasattr(signal, "pthread_kill") or signal.getsignal(signal.SIGTERM) is not _handle:
         return
     reading, writing = os.pipe()
@@ -85,7 +84,7 @@ def prepare_child() -> None:
 
 
 class _Pipe:
-    """What signals are told through in this process, or were in the one that it was forked from."""
+    """The pipe that reports signals (`set_wakeup_fd`), this process's or inherited."""
 
     writing = -1
 
@@ -93,7 +92,7 @@ class _Pipe:
         self.ends: Dict[int, Optional[Identity]] = {}
 
     def after_fork(self) -> None:
-        """Tell the parent nothing of the signals of this process. Called by `tapes.process.forking`."""
+        """Stop reporting signals of this process to the parent. Called by `tapes.process.forking`."""
         if self.writing >= 0:
             with suppress(ValueError):
                 taken = signal.set_wakeup_fd(-1)
@@ -102,9 +101,9 @@ class _Pipe:
         self.close()
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close both ends of the pipe, if open."""
         for end, known in self.ends.items():
-            if identity(end) == known:  # and not another's by now
+            if identity(end) == known:  # else the program has closed it, and the number may have been reused
                 os.close(end)
         self.ends = {}
         self.writing = -1
@@ -124,26 +123,26 @@ def _listen(reading: int, pid: int) -> None:
         while signal.getsignal(signal.SIGTERM) is _handle and (_end is None or _end.pid != pid):
             if time.monotonic() > deadline:
                 stop_all()
-                os.kill(pid, signal.SIGKILL)  # the main thread never comes back from what it is doing
+                os.kill(pid, signal.SIGKILL)  # the main thread never returns from its current call
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
             time.sleep(_AGAIN)
 
 
 def _handle(number: int, _: Optional[FrameType]) -> None:
-    """Have the last reports made, and do by default what the signal does when they are.
+    """Make the last reports in a thread, then take the signal's default action. A second signal changes nothing.
 
-    By a thread: the main thread goes on meanwhile, since it may hold what the reports wait for, a lock or a fold, and
-    since an event loop of its own may have to make some of them. A second signal changes nothing.
+    The main thread goes on meanwhile: it may hold a lock or a fold that the reports wait for, and its event loop may
+    have to make some of them.
     """
     global _end
     end = _end
     if end is None or end.pid != os.getpid():
         end = _end = _End()
         try:
-            # It waits for nothing, as Thread.start() does: where gevent has made it a greenlet, its hub may not wait.
+            # Not Thread.start(), which waits: if gevent has made the thread a greenlet, the hub must not wait.
             _thread.start_new_thread(_finish, (number, end))
-        except RuntimeError:  # there are no more threads when the interpreter exits
-            with suppress(BaseException):  # by Ctrl-C for instance
+        except RuntimeError:  # no new threads while the interpreter exits
+            with suppress(BaseException):  # from Ctrl-C, for example
                 stop_all()
             end.over = True
     if end.over:
@@ -156,7 +155,7 @@ def _finish(number: int, end: _End) -> None:
     end.over = True
     deadline = time.monotonic() + EXIT_TIMEOUT
     while _end is end and signal.getsignal(number) is _handle:
-        # The main thread may be busy with something that is not Python: then it would have been ended there.
+        # The main thread may be in code that is not Python, which the default action would have ended at once.
         os.kill(end.pid, number if time.monotonic() < deadline else signal.SIGKILL)
         time.sleep(_AGAIN)
 
@@ -165,9 +164,9 @@ def _do_default(number: int, end: _End) -> None:
     global _end
     signal.signal(number, signal.SIG_DFL)
     os.kill(end.pid, number)
-    # Process 1 of a container is still there: by default the signal does nothing to it.
+    # Only process 1 of a container gets here: by default the signal does nothing to it.
     _end = None
     signal.signal(number, _handle)
     for reporter in end.stopped:
-        with suppress(Exception):  # its port has been taken meanwhile
+        with suppress(Exception):  # for example, its port was taken meanwhile
             reporter.start()

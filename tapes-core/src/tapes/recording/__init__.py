@@ -1,8 +1,8 @@
 """The recording core: buffers that take records at once, and fold them into cumulative state in bulk.
 
-This is the only part of tapes in which speed decides how the code is written. The rest of tapes uses the names below
-and nothing else of it. `tapes.recording.core` says what each of them promises, so that a compiled core can take the
-place of the pure one. What records may assume is written at `tapes.recording.buffer.Buffer`.
+Only here does speed decide how the code is written. The rest of tapes uses only the names below.
+`tapes.recording.core` says what each of them promises, so that a compiled core can replace this one.
+`tapes.recording.buffer.Buffer` explains why recording is safe without locks.
 """
 
 from __future__ import annotations

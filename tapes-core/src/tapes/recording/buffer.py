@@ -17,41 +17,40 @@ if TYPE_CHECKING:
 State = TypeVar("State")
 
 Numbers = Tuple[Any, ...]
-"""A cumulative state as it is kept: a plain tuple of numbers, of bytes, and of such tuples.
+"""A cumulative state as a buffer keeps it: a plain tuple of numbers, bytes and such tuples.
 
-CPython's collector of garbage takes no more notice of these once it has seen them. Of other objects, dicts among them,
-it would: each fold makes new ones, and where there are many thousands of metrics it would look through everything that
+CPython's garbage collector stops tracking these tuples once it has seen them. It would keep tracking other objects,
+dicts included. Each fold makes new ones, so with many thousands of metrics the collector would scan everything that
 the program holds every other second, while nothing else runs.
 """
 
 CAPACITY = 2048
-"""How many records make a buffer full: enough to spread the cost of a fold thin, in 64 kB at the most."""
+"""Records that fill a buffer: enough to make the cost of a fold per record small, in at most 64 kB."""
 
 _CROWDED = 16 * CAPACITY
-"""How many records are pending when those who make them are so much faster than who folds them that they give way."""
+"""Pending records at which recording threads start to pause, to bound memory."""
 
-_PAUSE = 0.001  # seconds for which they do
+_PAUSE = 0.001  # seconds of each pause
 
 _folding: Dict[Tuple[Any, int], List[int]] = {}
-"""The buffers that are being folded in a process, each with the claim of who does it: a list with the thread in it.
+"""Folds in progress: (buffer, pid) -> claim. A claim is a list that holds the id of the folding thread.
 
-To enter a claim is one atomic operation, and whose claim it is can be told by its identity at any later time. So a fold
-that a signal handler cuts off by an exception, wherever that is, takes its claim back; a lock that was taken in that
-very moment would stay taken.
+To enter a claim is one atomic operation, and the claim object itself proves later who entered it. So a fold releases
+its claim even if an exception from a signal handler cuts it off at any point. A lock could stay taken if the exception
+came just as it was acquired.
 """
 
 
 class Buffer(Generic[State]):
-    """Records, and what earlier ones were folded into, in one list: `[content, record, record, ...]`.
+    """Pending records, and the content that earlier ones were folded into, in one list: `[content, record, ...]`.
 
-    Recording appends to the list, which is atomic and waits for nothing. A fold computes the next state from a copy and
-    puts it in the place of the old one and of the records it covers by one slice assignment, which is atomic too. So
-    whoever copies the list sees each record exactly once, at any moment, from any thread, signal handler or finalizer,
-    and an exception in the middle of a fold leaves everything as it was.
+    Recording appends to the list, which is atomic and waits for nothing. A fold computes the next content from a copy.
+    One slice assignment, which is atomic too, then replaces the old content and the folded records. So a copy of the
+    list holds each record exactly once, at any moment, in any thread, signal handler or finalizer, and an exception in
+    the middle of a fold changes nothing.
 
-    Folds exclude one another by claims, which are never waited for: who finds another at it goes on. Only if many
-    threads do nothing but record, and the one that folds falls far behind, each of them pauses for a millisecond, or
-    memory would be the limit.
+    One fold runs at a time. A thread that finds one in progress does not wait. Only if many threads do nothing but
+    record, and the folding thread falls far behind, each of them pauses for a millisecond, to bound memory.
     """
 
     __slots__ = ("_pending", "_pid", "name", "now", "tags")
@@ -60,36 +59,36 @@ class Buffer(Generic[State]):
         self.name = name
         self.tags = tags
         self.now = now
-        """The clock that it was made with: seconds, from an arbitrary start."""
+        """The clock of this buffer: seconds, from an arbitrary start."""
         self._pending: List[Any] = [self._zero(now())]
         self._pid = getpid()
 
     def read(self, now: float) -> State:
-        """Return the state that everything recorded before this call is part of. Waits for nothing.
+        """Return the state, which includes everything recorded before this call. Waits for nothing.
 
-        `now` is the time of the metric's clock.
+        `now` is the time by the metric's clock.
         """
         return self.state(self.numbers(now))
 
     def numbers(self, now: float) -> Numbers:
-        """Return what `state` makes of it what `read` returns: the same tuple for as long as nothing is recorded.
+        """Return the numbers of the state that `read` returns: the same tuple until something is recorded.
 
-        Unless several threads read at once: then it may be another one that says the same.
+        Threads that read at the same time may get different tuples that stand for the same values.
         """
         until = self._prepare_read(now)
         if len(self._pending) > 1 or type(self._pending[0]) is list or self._pid != getpid():
             self._fold(until, now)
         content, *records = self._pending[:]
-        # Records are left where another thread is folding, or this very one below a signal handler or a finalizer.
+        # Records remain if another thread is folding, or if this one is, and a signal handler or finalizer cut in.
         if records:
             content = self._absorbed(content, records, until, now)
         return content if type(content) is tuple else self._packed(content)
 
     def committed(self, now: float) -> Numbers:
-        """Return the numbers into which everything recorded before this call has been folded for good.
+        """Return the numbers after a fold of everything recorded before this call. Waits for a fold in another thread.
 
-        For who publishes states and builds upon them: what `numbers` returns while another thread is folding says the
-        same, but may say it in other slices than what that thread is about to put in. Waits for that thread.
+        For publishers, whose next message builds on these numbers: `numbers` may cut the same values into other slices
+        while another thread folds.
         """
         until = self._prepare_read(now)
         while len(self._pending) > 1 or type(self._pending[0]) is list or self._pid != getpid():
@@ -104,22 +103,22 @@ class Buffer(Generic[State]):
         raise NotImplementedError
 
     def restart(self) -> None:
-        """Forget everything and begin at zero. For a child process, where no other thread can be recording."""
+        """Begin at zero in a child process, where no other thread can be recording."""
         self._pid = getpid()
-        _folding.clear()  # the claims of threads that are not here
-        # Another list, because a signal handler may have forked in the middle of a record or a fold: that one goes on
-        # with the old list here, and is the parent's.
+        _folding.clear()  # these threads exist only in the parent
+        # A new list, because a signal handler may have forked in the middle of a record or a fold. That call continues
+        # here with the old list, and counts in the parent.
         now = self.now()
         self._pending = [self._zero(now)]
         self._refolded(now)
 
     def exchange(self, content: List[Any] | None) -> List[Any]:
-        """Take out everything recorded and put `content`, from an earlier exchange, in its place; None for nothing.
+        """Return everything recorded, and replace it by `content`, from an earlier exchange; None for nothing.
 
-        For tests that want a metric for themselves. Waits for a fold in another thread to end.
+        For the isolation of tests. Waits for a fold in another thread.
         """
         now = self.now()
-        Buffer.numbers(self, now)  # which asks no producer of a gauge
+        Buffer.numbers(self, now)  # unlike that of a gauge, it calls no producer
         key, claim = (self, getpid()), [get_ident()]
         while _folding.setdefault(key, claim) is not claim:
             sleep(_PAUSE)
@@ -130,51 +129,52 @@ class Buffer(Generic[State]):
             pending[:count] = (self._zero(now),) if content is None else content
         finally:
             _release(key, claim)
-        # What comes next is recorded at another time than what has come back.
+        # Fold now: later records have other times than those that came back.
         self._fold(now, now)
         return taken
 
     def _zero(self, now: float) -> Numbers:
-        """Return the numbers of this kind that has seen nothing up to `now`."""
+        """Return the numbers of a metric without a record up to `now`."""
         raise NotImplementedError
 
     def _absorbed(self, content: Any, records: List[Any], until: float, now: float) -> Any:
-        """Return `content` after `records`, none of which was made after `until`; further ones are made after `now`.
+        """Return `content` with `records` folded in.
 
-        Both are numbers, or a list of what `_packed` makes numbers of.
+        No record was made after `until`; later ones are made after `now`. Both contents are numbers, or a list that
+        `_packed` turns into numbers.
         """
         raise NotImplementedError
 
     def _packed(self, content: Any) -> Numbers:
-        """Return the numbers of a content, which may be these already."""
-        return content  # type: ignore[no-any-return]  # of kinds that make no lists
+        """Return the numbers of a content, which may be numbers already."""
+        return content  # type: ignore[no-any-return]  # this default is for kinds whose content is never a list
 
     def _prepare_read(self, now: float) -> float:
-        """Get ready for a read at `now`, and return a time after which none of what is pending was recorded."""
+        """Prepare a read at `now`, and return a time after which no pending record was made."""
         return now
 
     def _refolded(self, now: float) -> None:
-        """Adapt to a fold having been done at `now`."""
+        """React to a fold at `now`."""
 
     def _fold(self, until: float, now: float, keep: int = 0, *, packs: bool = True) -> bool:
-        """Fold all but the newest `keep` records, unless another fold is at it: then False is returned.
+        """Fold all but the newest `keep` records. Return False if another fold is in progress.
 
-        See `_absorbed` for the times. Who is about to fold again need not have the result packed.
+        See `_absorbed` for the times. `packs=False` leaves the result unpacked, for a caller that soon folds again.
         """
         pid = getpid()
         key, claim = (self, pid), [get_ident()]
         claimed = claim
-        # Twice, because an exception from a signal handler may cut off one release before it has begun.
+        # Released twice, because an exception from a signal handler may cut off one release before it begins.
         try:
             try:
                 claimed = _folding.setdefault(key, claim)
                 if claimed is claim:
                     pending = self._pending
                     if self._pid != pid:
-                        # Forked, and no hook was called. What is pending stays: nearly all of it is this process's own.
+                        # Forked without the fork hook. Keep the pending records: this process made nearly all of them.
                         pending[0] = self._zero(now)
                         self._pid = pid
-                    # Another thread may have folded the newest records too, since there were some to keep.
+                    # Another thread may meanwhile have folded the records to keep, too.
                     count = max(len(pending) - keep, 1)
                     content = self._absorbed(pending[0], pending[1:count], until, now)
                     pending[:count] = (self._packed(content) if packs else content,)
@@ -190,17 +190,17 @@ class Buffer(Generic[State]):
         return False
 
     def _checked(self, n: Any) -> float:
-        """Return the exact int or float that `n` is. Raises what `_refusal` returns."""
+        """Return `n` as an exact int or float. Raises the error of `_refusal`."""
         kind = type(n)
         if (kind is int or kind is float) and -LARGEST <= n <= LARGEST:
-            return n  # type: ignore[no-any-return]  # as was just seen
+            return n  # type: ignore[no-any-return]  # the type was just checked
         number = exact(n)
         if number is None:
             raise self._refusal(n, "a finite number")
         return number
 
     def _refusal(self, value: object, what: str) -> Exception:
-        """Return the error for a value that cannot be recorded; `what` says what can."""
+        """Return the error for a value that cannot be recorded; `what` names the valid values."""
         problem = f"{self.name!r} takes {what}, not {quoted(value)}"
         if is_number(value):
             return InvalidValueError(f"{problem}: check the value, or leave it out.")

@@ -1,6 +1,6 @@
-"""What the rest of tapes may use of a recording core, as Protocols for type checkers.
+"""The interface of a recording core, as Protocols for type checkers.
 
-No buffer derives from them: that would make each class slower to create, and each `isinstance` slower.
+No buffer derives from them: that would slow down the creation of each class, and each `isinstance`.
 `tests/typing/recording.py` assigns every buffer to its Protocol.
 """
 
@@ -28,26 +28,26 @@ Recording = TypeVar("Recording", covariant=True)
 
 
 class Readable(Protocol[State]):
-    """What has been recorded, as numbers that are cheap to keep, and as the state that is made of them.
+    """The recorded values, as numbers that are cheap to keep, and as the state that these stand for.
 
-    Every method may be called in any thread. `now` is a time of the buffer's own clock. Numbers are immutable, and
-    stay the same object for as long as nothing is recorded and nothing is restarted or exchanged; threads that read at
-    the same time may get different ones that say the same.
+    Every method may be called in any thread. `now` is a time of the buffer's own clock. Numbers are immutable. They
+    stay the same object until something is recorded, restarted or exchanged; threads that read at the same time may
+    get different objects that stand for the same values.
     """
 
     def numbers(self, now: float) -> Numbers:
-        """Return the numbers of everything recorded before this call. Waits for nothing, safe in a signal handler."""
+        """Return the numbers of everything recorded before this call. Waits for nothing; safe in a signal handler."""
         ...
 
     def committed(self, now: float) -> Numbers:
-        """Return the same, such that later numbers build upon them: no slice is cut in another way.
+        """Return the same, in the slices that later numbers build on.
 
-        Waits for a fold in another thread, so it must not be called in a signal handler or a finalizer.
+        Waits for a fold in another thread, so do not call it in a signal handler or a finalizer.
         """
         ...
 
     def state(self, numbers: Numbers) -> State:
-        """Return the state that numbers of this buffer stand for, whatever has been recorded since."""
+        """Return the state that numbers of this buffer stand for, whatever was recorded since."""
         ...
 
     def read(self, now: float) -> State:
@@ -56,30 +56,30 @@ class Readable(Protocol[State]):
 
 
 class Resettable(Protocol):
-    """What forks and isolated tests do to a buffer."""
+    """The methods for forked processes and isolated tests."""
 
     def restart(self) -> None:
-        """Begin at zero in a child process, which may have been forked in the middle of any other method."""
+        """Begin at zero in a child process. The fork may have come in the middle of any other method."""
         ...
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
-        """Take out everything recorded and put in what an earlier exchange returned; nothing for None.
+        """Return everything recorded, and replace it by the result of an earlier exchange; None for nothing.
 
-        The content is for nothing but a later exchange. Waits for a fold in another thread.
+        The result is only good for a later exchange. Waits for a fold in another thread.
         """
         ...
 
 
 class Buffer(Readable[State], Resettable, Protocol[State]):
-    """What all kinds have in common. The methods that record may be called anywhere, and wait for nothing.
+    """The buffer of any kind. The methods that record may be called anywhere, and wait for nothing.
 
-    That is in any thread, signal handler or finalizer, in the middle of any other method of the same buffer. Each
-    record counts exactly once, unless an exception is raised in the middle of it: then once at the most.
+    "Anywhere" includes any thread, signal handler or finalizer, in the middle of any other method of the same buffer.
+    Each record counts exactly once; one that an exception cuts off counts at most once.
     """
 
     @property
     def name(self) -> str:
-        """The name that errors say."""
+        """The metric's name, for errors."""
         ...
 
     @property
@@ -89,15 +89,15 @@ class Buffer(Readable[State], Resettable, Protocol[State]):
 
     @property
     def now(self) -> Callable[[], float]:
-        """The clock that it was made with: seconds, from an arbitrary start."""
+        """The clock of this buffer: seconds, from an arbitrary start."""
         ...
 
 
 class Sliced(Protocol[State]):
-    """What histograms and timers have as well, whose states consist of slices."""
+    """A method of histograms and timers only, whose states consist of slices."""
 
     def states(self, numbers: Numbers, known: Numbers) -> Tuple[State, State]:
-        """Return the states of two moments, for their difference: slices that are the same in both may be left out."""
+        """Return two states to subtract from each other. Slices that are the same in both may be left out."""
         ...
 
 
@@ -109,15 +109,15 @@ class CounterRecording(Buffer[CounterState], Protocol):
         ...
 
     def decrement(self, n: SupportsFloat = 1) -> None:
-        """Take away `n`."""
+        """Subtract `n`."""
         ...
 
 
 class GaugeRecording(Buffer[GaugeState], Protocol):
-    """The buffer of a gauge that is set. No method calls another one that may be overridden."""
+    """The buffer of a gauge that is set. No method calls another method that a subclass may override."""
 
     def set(self, value: SupportsFloat) -> None:
-        """Make `value` the value."""
+        """Set the value."""
         ...
 
     def increment(self, n: SupportsFloat = 1) -> None:
@@ -125,7 +125,7 @@ class GaugeRecording(Buffer[GaugeState], Protocol):
         ...
 
     def decrement(self, n: SupportsFloat = 1) -> None:
-        """Take `n` from the value."""
+        """Subtract `n` from the value."""
         ...
 
 
@@ -158,7 +158,7 @@ class TimerRecording(Buffer[TimerState], Sliced[TimerState], Protocol):
 
 
 class Make(Protocol[Recording]):
-    """A class of buffers."""
+    """A class of buffers, as a callable."""
 
     def __call__(self, name: str, tags: Tags, now: Callable[[], float]) -> Recording:
         """Return a buffer at zero. `now` is its clock, and must neither raise nor wait."""
@@ -170,13 +170,13 @@ class Core(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called: `pure`."""
+        """The core's name, as in `pure`."""
         ...
 
     @property
     def CAPACITY(self) -> int:  # noqa: N802  a constant
-        """How many records make a buffer full, which is when they are folded if nobody has read it before; 0 if none
-        ever wait."""
+        """Records that fill a buffer. A full buffer is folded; reading folds it earlier. 0 if records are never
+        pending."""
         ...
 
     @property
@@ -210,9 +210,9 @@ class Core(Protocol):
         ...
 
     def exact(self, value: object) -> Optional[float]:
-        """Return the int or float that `value` is recorded as; None for what is no finite real number."""
+        """Return the int or float that `value` is recorded as; None if it is not a finite real number."""
         ...
 
     def distribution_of(self, values: List[float], onto: Distribution) -> Distribution:
-        """Return the distribution of the values in `onto` and of `values`, of which there is at least one."""
+        """Return the distribution of the values in `onto` and of `values`, which must not be empty."""
         ...

@@ -16,16 +16,16 @@ _ZERO = (0, 0)
 
 
 class CounterBuffer(Buffer[CounterState]):
-    """Takes what is added, and what is taken away as negative numbers."""
+    """Records additions, and subtractions as negative numbers."""
 
     __slots__ = ()
 
     def increment(self, n: SupportsFloat = 1) -> None:
-        """Add `n`, any real number (a negative one is taken away).
+        """Add `n`, any real number. A negative one counts as a decrement.
 
         Safe to call from any thread, signal handler or finalizer; waits for nothing. Costs about 60 ns.
 
-        Raises InvalidTypeError for what is no number and InvalidValueError for NaN and infinities.
+        Raises InvalidTypeError unless `n` is a number, and InvalidValueError for NaN and infinities.
         """
         pending = self._pending
         pending.append(n if n is _ONE else self._checked(n))
@@ -33,7 +33,7 @@ class CounterBuffer(Buffer[CounterState]):
             self._fold(0.0, 0.0)
 
     def decrement(self, n: SupportsFloat = 1) -> None:
-        """Take away `n`. The same as `increment(-n)`."""
+        """Subtract `n`. The same as `increment(-n)`."""
         self.increment(-self._checked(n))
 
     def state(self, numbers: Numbers) -> CounterState:
@@ -47,7 +47,7 @@ class CounterBuffer(Buffer[CounterState]):
         if not records:
             return numbers
         increments, decrements = numbers
-        ones = records.count(1)  # the usual case, told in the least time
+        ones = records.count(1)  # the usual case, and the fastest way to detect it
         if ones == len(records):
             return added(increments, ones), decrements
         if min(records) >= 0:

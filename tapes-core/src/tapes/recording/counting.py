@@ -17,21 +17,21 @@ from tapes.state.numbers import total as total_of
 if TYPE_CHECKING:
     from tapes.state.distribution import Distribution
 
-_FEW = 8  # values for which the set-up of the bulk path costs more than it saves
+_FEW = 8  # below this many values, setting up the bulk path costs more than it saves
 _CHUNK = 2048
 _UPPER_HALVES = slice(1, None, 2) if sys.byteorder == "little" else slice(0, None, 2)
 _KEY_BITS = int.from_bytes(pack("I", 0xFFFE0000) * _CHUNK, sys.byteorder)
 
-# The keys of positive numbers well inside the range of single precision, where rounding to it does not lead out of it.
+# Bounds for keys of positive numbers well inside the range of single precision, which rounding does not leave.
 _LEAST_ORDINARY, _GREATEST_ORDINARY = 0x0082, 0x7F7C
 _NEGATIVE_ZERO = 0x8000
 
 
 def distribution_of(values: List[float], onto: Distribution) -> Distribution:
-    """Return the distribution of the values in `onto` and of `values`, of which there is at least one.
+    """Return the distribution of the values in `onto` and of `values`, which must not be empty.
 
-    Costs about 80 ns a value, and ten microseconds for the call. `values` may be ints and whatever else computes as
-    floats do; anything that does not raises.
+    Costs about 80 ns a value, and ten microseconds for the call. `values` may be ints and anything else that computes
+    like a float; other values raise.
     """
     count = len(values)
     minimum, maximum = onto.minimum, onto.maximum
@@ -59,10 +59,10 @@ def _deviations(values: List[float], mean: float) -> float:
 
 
 def _counted_onto(onto: Distribution, values: List[float]) -> Optional[Tuple[Dict[int, int], bool, bool]]:
-    """Return the buckets of `onto` with `values`, and whether there may be a new minimum, and a new maximum.
+    """Return the buckets of `onto` with `values`, whether there may be a new minimum, and whether a new maximum.
 
-    They are counted into a copy, so that most find a count that is there: to count them apart and merge costs a tenth
-    of all. None if the keys of single precision may be wrong for some values, of this time or before.
+    Counts into a copy of the buckets, where most values find their bucket: to count separately and then merge would
+    be a tenth of the whole cost. None if single precision may give wrong keys to some values, old or new.
     """
     least, greatest = (key_of(onto.minimum), key_of(onto.maximum)) if onto.count else (_GREATEST_ORDINARY, 0)
     if onto.count and not _LEAST_ORDINARY <= least <= greatest <= _GREATEST_ORDINARY:
@@ -81,21 +81,21 @@ def _counted_onto(onto: Distribution, values: List[float]) -> Optional[Tuple[Dic
 
 
 def _count_in_bulk(buckets: Dict[int, int], values: List[float]) -> bool:
-    """Count which of `values` have which key in single precision; False if one of them is beyond it."""
+    """Add `values` to `buckets` by their keys in single precision; False if a value is beyond its range."""
     for start in range(0, len(values), _CHUNK):
         chunk = values if len(values) <= _CHUNK else values[start : start + _CHUNK]
         try:
             singles = pack(f"{len(chunk)}f", *chunk)
-        except (OverflowError, CannotPack):  # of floats, of ints
+        except (OverflowError, CannotPack):  # for floats and for ints
             return False
-        # One operation on one large integer strips all of them of what is not part of a key.
+        # One operation on one large integer masks all bits that are not part of a key, in all values.
         keys = (int.from_bytes(singles, sys.byteorder) & _KEY_BITS).to_bytes(len(singles), sys.byteorder)
         _count_elements(buckets, memoryview(keys).cast("H")[_UPPER_HALVES])
     return True
 
 
 def _counted_with_care(values: List[float]) -> Dict[int, int]:
-    """Return how many of `values` are in each bucket."""
+    """Return how many of `values` are in each bucket, for values of any size."""
     buckets: Dict[int, int] = {}
     if len(values) >= _FEW and _are_narrow(values) and _count_in_bulk(buckets, values):
         if _NEGATIVE_ZERO in buckets:
@@ -109,6 +109,6 @@ def _counted_with_care(values: List[float]) -> Dict[int, int]:
 
 
 def _are_narrow(values: List[float]) -> bool:
-    """Whether all of `values` are zero or in the range of single precision, where their bulk keys are right."""
+    """Return whether every value is zero or in the range of single precision, where bulk keys are exact."""
     magnitudes = [abs(value) for value in values if value]
     return not magnitudes or (min(magnitudes) >= SMALLEST_NARROW and max(magnitudes) <= LARGEST_NARROW)

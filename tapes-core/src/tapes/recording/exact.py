@@ -11,10 +11,10 @@ from tapes.state.numbers import saturated
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is of a type of real numbers.
+    """Return whether `value` has a type of real numbers.
 
-    Those are the types that say so by `numbers.Real`, as numpy's scalars do, and Decimal. Arrays are none, whatever
-    they hold: some of one element convert to numbers, and compute element by element.
+    These are the types registered as `numbers.Real`, like numpy's scalars, and Decimal. An array is not a number,
+    whatever it holds: one with a single element may convert to a number, yet it computes element by element.
     """
     kind = type(value)
     if issubclass(kind, (int, float)) or _is_a("Real", kind):
@@ -25,31 +25,31 @@ def is_number(value: object) -> bool:
 
 
 def exact(value: object) -> Optional[float]:
-    """Return `value` as an int or a float of Python itself, None if it is no finite real number.
+    """Return `value` as a plain int or float; None if it is not a finite real number.
 
-    Whatever is whole stays exact, other numbers become the nearest float. What is beyond the largest float is that
-    (see `tapes.state.numbers`). Subclasses are taken for what they hold, whatever methods they override.
+    Whole numbers stay exact, others become the nearest float. Numbers beyond the largest float become that one (see
+    `tapes.state.numbers`). A subclass of int or float counts as the number it holds, whatever methods it overrides.
     """
     kind: Any = type(value)
     try:
         if issubclass(kind, int):
-            number: float = int.__add__(value, 0)  # type: ignore[operator]  # as was just seen
+            number: float = int.__add__(value, 0)  # type: ignore[operator]  # the type was just checked
         elif issubclass(kind, float):
-            number = float.__float__(value)  # type: ignore[arg-type]  # as was just seen
+            number = float.__float__(value)  # type: ignore[arg-type]  # the type was just checked
         elif is_number(value):
             number = _converted(value)
         else:
             return None
-    except Exception:  # noqa: BLE001  whatever the methods of a foreign number raise
+    except Exception:  # noqa: BLE001  a foreign number's methods may raise anything
         return None
     return saturated(number) if number - number == 0 else None
 
 
 def _is_a(name: str, kind: type) -> bool:
-    """Whether a type says that it is one of these of the module `numbers`.
+    """Return whether `kind` is a subclass of this class of the module `numbers`.
 
-    To say so, it had to import the module. So nothing is imported here, where a signal handler may record, or a thread
-    that is forked away in the middle.
+    A type that is one has imported the module. So this imports nothing, which matters when a signal handler records,
+    or when a fork comes in the middle.
     """
     abstract = getattr(sys.modules.get("numbers"), name, None)
     return abstract is not None and issubclass(kind, abstract)
@@ -60,11 +60,11 @@ def _converted(value: Any) -> float:
         return int(index(value))
     try:
         number = float(value)
-    except OverflowError:  # a Fraction
+    except OverflowError:  # from a Fraction
         return saturated(-inf if value < 0 else inf)
     if number == value or number != number:
         return number
     if number in (inf, -inf):
-        return saturated(number)  # a finite number, beyond floats
+        return saturated(number)  # the value is finite, but beyond the range of floats
     whole = int(value)
     return whole if whole == value else number

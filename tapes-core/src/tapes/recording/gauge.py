@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
     from tapes.recording.buffer import Numbers
 
-    _Change = Union[float, Tuple[float, float]]  # something to add, or a value and when it was set
+    _Change = Union[float, Tuple[float, float]]  # a number to add, or a value and the time when it was set
 
 
 _ONE: float = 1
 
 
 class GaugeBuffer(Buffer[GaugeState]):
-    """Takes values that are set, with their time, and changes relative to the value before."""
+    """Records values with their times, and changes relative to the value before."""
 
     __slots__ = ()
 
     def set(self, value: SupportsFloat) -> None:
-        """Make `value`, any real number, the value of this gauge.
+        """Set the value of this gauge, any real number.
 
         Safe to call from any thread, signal handler or finalizer; waits for nothing.
 
-        Raises InvalidTypeError for what is no number and InvalidValueError for NaN and infinities.
+        Raises InvalidTypeError unless `value` is a number, and InvalidValueError for NaN and infinities.
         """
         pending = self._pending
         pending.append((self._checked(value), self.now()))
@@ -37,14 +37,14 @@ class GaugeBuffer(Buffer[GaugeState]):
             self._fold_all()
 
     def increment(self, n: SupportsFloat = 1) -> None:
-        """Add `n` to the value, which begins at 0 if none was set. As safe as `set`, and raises the same."""
+        """Add `n` to the value, which is 0 until set. As safe as `set`, and raises the same errors."""
         pending = self._pending
         pending.append(n if n is _ONE else self._checked(n))
         if len(pending) > CAPACITY:
             self._fold_all()
 
     def decrement(self, n: SupportsFloat = 1) -> None:
-        """Take `n` from the value. The same as `increment(-n)`."""
+        """Subtract `n` from the value. The same as `increment(-n)`."""
         pending = self._pending
         pending.append(-1 if n is _ONE else -self._checked(n))
         if len(pending) > CAPACITY:

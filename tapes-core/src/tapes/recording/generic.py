@@ -31,9 +31,9 @@ class GenericBuffer(Buffer[Any]):
             self._fold(now, now)
 
     def checked(self, value: SupportsFloat) -> float:
-        """Return the int or float that any real number is recorded as.
+        """Return a real number as the int or float to record.
 
-        Raises InvalidTypeError for what is no number and InvalidValueError for NaN and infinities.
+        Raises InvalidTypeError unless `value` is a number, and InvalidValueError for NaN and infinities.
         """
         return self._checked(value)
 

@@ -1,4 +1,4 @@
-"""The buffer of a histogram, and how values are taken into its state."""
+"""The buffer of a histogram, and how values are folded into its state."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from tapes.state.distribution import Distribution
     from tapes.state.histogram import Numbers, Settled
 
-_DUE = 5.0  # seconds after a fold at which the next record brings about another
-_GAP = 5.0  # seconds without a record after which those before are folded by themselves
-_STRIDE = 256  # records between two looks at the clock, at the most
-_HURRY = 0.001  # seconds between two looks below which the stride is lengthened
+_DUE = 5.0  # seconds after a fold from which the next record causes another
+_GAP = 5.0  # after this many idle seconds, earlier records are folded separately from the next one
+_STRIDE = 256  # most records between two readings of the clock
+_HURRY = 0.001  # seconds between two readings below which the stride doubles
 
 
 class SlicedBuffer(Buffer[State]):
-    """What histograms and timers share: their numbers are the newest slice, packed, and what is settled.
+    """The base of histograms and timers. Their numbers are the newest slice, packed, and the settled part.
 
-    To pack it takes as long as to take in some hundred values. A buffer that is full again and again does without, as
-    long as nobody reads, and keeps a list with the slice itself.
+    To pack a slice costs as much as to fold some hundred values. So a buffer that fills up again and again, without a
+    read in between, keeps a list with the unpacked slice.
     """
 
     __slots__ = ()
@@ -40,17 +40,17 @@ class SlicedBuffer(Buffer[State]):
     _memo: Memo
 
     def states(self, numbers: Numbers, known: Numbers) -> Tuple[State, State]:
-        """Return the states of two moments, without the slices that are the very same in both."""
+        """Return the states of two moments, without the slices that are the same object in both."""
         numbers, known = without_common(numbers, known)
         return self.state(numbers), self.state(known)
 
 
 class HistogramBuffer(SlicedBuffer[HistogramState]):
-    """Takes values.
+    """Records values.
 
-    To read the clock for each would cost a third of the call, so it is read for each only while they are rare. `_seen`
-    is when it was read last, `_limit` the length of the list at which it is read again, at the latest when the buffer
-    is full. `_since` is when it was read for the first record after a fold: what is pending was recorded after that.
+    To read the clock for each record would be a third of the cost, so that happens only while records are rare. `_seen`
+    is the time of the last reading, `_limit` the length of the list at which to read the clock again, at the latest
+    when the buffer is full. `_since` is the time of the first record after a fold: pending records are from then on.
     """
 
     __slots__ = ("_due", "_limit", "_memo", "_seen", "_since", "_stride")
@@ -71,9 +71,9 @@ class HistogramBuffer(SlicedBuffer[HistogramState]):
         Safe to call from any thread, signal handler or finalizer; waits for nothing. Costs about 90 ns, and 100 ns for
         its part in a later fold.
 
-        Raises InvalidTypeError for what is no number and InvalidValueError for NaN and infinities.
+        Raises InvalidTypeError unless `value` is a number, and InvalidValueError for NaN and infinities.
         """
-        # Ints of any size are taken as they are: a fold finds out more cheaply whether there are too large ones.
+        # Ints of any size pass here: a fold detects the too large ones more cheaply.
         if (type(value) is not float or value - value) and type(value) is not int:
             value = self._checked(value)
         (pending := self._pending).append(value)
@@ -86,16 +86,16 @@ class HistogramBuffer(SlicedBuffer[HistogramState]):
         looked_at = self._limit - self._stride + 1
         others = max(len(self._pending) - looked_at, 0)
         if self._stride == 1 or not others:
-            # What the clock has been read for is not from about now, so it is folded by itself. While records are rare
-            # it is read for each, and those that it has not been read for yet are being recorded in this very moment.
+            # Records with a reading of the clock are old by now, so they are folded separately. While records are rare
+            # each has a reading; one without is being recorded at this very moment.
             if looked_at > 1:
                 self._fold(self._seen, now, keep=others)
         elif now - self._seen > SPAN:
-            return self._seen  # they came in a hurry, so most likely right after that
+            return self._seen  # records came fast, so the pending ones are most likely from just after that
         return now
 
     def _look(self) -> None:
-        """Read the clock after a record, and fold what has to be folded."""
+        """Read the clock after a record, and fold what is due."""
         now = self.now()
         since = now - self._seen
         self._seen = now
@@ -136,19 +136,19 @@ class HistogramBuffer(SlicedBuffer[HistogramState]):
 
 
 class Memo(List[Any]):
-    """The buckets of the slice that was packed last, and the bytes that were made of it.
+    """The last packed slice: its bytes and its buckets.
 
-    So they need not be unpacked for the next fold, or for who reads just after one. Thread-safe: both are put in and
-    looked up at once.
+    It saves the next fold, or a read just after one, from unpacking the buckets. Thread-safe: one operation writes
+    both, and one reads both.
     """
 
     __slots__ = ()
 
     def slice(self, packed: bytes, start: int = 0) -> Optional[Slice]:
-        """Return the slice that `packed` holds from `start` on; None if there is none."""
+        """Return the slice that `packed` holds from `start` on; None if it ends there."""
         if len(packed) == start:
             return None
-        last, buckets = self[:]  # by one operation
+        last, buckets = self[:]  # one atomic operation
         return unpacked(packed[start:], buckets if last is packed else None)
 
     def packed(self, part: Slice, before: bytes = b"") -> bytes:
@@ -161,11 +161,11 @@ class Memo(List[Any]):
 def with_values(
     newest: Optional[Slice], settled: Settled, records: List[float], since: float, until: float
 ) -> Tuple[Slice, Settled]:
-    """Return the newest slice of a histogram, and what is settled, after some values, recorded from `since` to `until`.
+    """Return the newest slice and the settled part of a histogram after `records`, made from `since` to `until`.
 
-    There is at least one of them.
+    `records` must not be empty.
     """
-    if newest is not None and newest.start == slice_start(since, until):  # as is nearly always the case
+    if newest is not None and newest.start == slice_start(since, until):  # the usual case
         values = _distributed(records, newest.values)
         return Slice(newest.start, max(newest.end, until), values), settled
     state = with_newest(settled, newest)
@@ -177,5 +177,5 @@ def with_values(
 def _distributed(records: List[float], onto: Distribution) -> Distribution:
     try:
         return distribution_of(records, onto)
-    except OverflowError:  # of an int that is too large for a float
+    except OverflowError:  # an int is too large for a float
         return distribution_of([saturated(record) for record in records], onto)

@@ -1,4 +1,4 @@
-"""The buffer of a meter, and what it shares with that of a timer."""
+"""The buffer of a meter, and the base class that it shares with the buffer of a timer."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 _ONE = 1
 _MANY = 2**63
 
-_LULL = 0.001  # seconds after which the length of a buffer is looked at again
+_LULL = 0.001  # seconds between two checks of a buffer's length
 
 State = TypeVar("State")
 
 
 class TickingBuffer(Buffer[State]):
-    """A buffer whose records all belong to one tick of the averages.
+    """A buffer whose pending records all belong to one tick of the averages.
 
-    Whoever records reads the clock. `_until` is the time at which the record has to be followed by `_settle`, because
-    the tick is over or because it is time to see how full the buffer is. One comparison serves both.
+    Each record reads the clock. From the time `_until` on, call `_settle` after a record: either the tick is over, or
+    the length of the buffer needs a check. One comparison serves both.
     """
 
     __slots__ = ("_tick_end", "_until")
@@ -36,9 +36,9 @@ class TickingBuffer(Buffer[State]):
         return min(now, self._tick_end)
 
     def _settle(self, now: float) -> None:
-        """Fold what has to be folded after a record was made at `now`."""
+        """Fold what is due after a record at `now`."""
         if now >= self._tick_end:
-            # The newest record is the one that was made after the end of the tick.
+            # Only the newest record was made after the end of the tick.
             self._fold(self._tick_end, now, keep=1)
         elif len(self._pending) > CAPACITY:
             self._fold(now, now, packs=False)
@@ -51,7 +51,7 @@ class TickingBuffer(Buffer[State]):
 
 
 class MeterBuffer(TickingBuffer[MeterState]):
-    """Takes numbers of events."""
+    """Records numbers of events."""
 
     __slots__ = ()
 
@@ -60,7 +60,7 @@ class MeterBuffer(TickingBuffer[MeterState]):
 
         Safe to call from any thread, signal handler or finalizer; waits for nothing. Costs about 100 ns.
 
-        Raises InvalidTypeError for what is no int and InvalidValueError for one out of range.
+        Raises InvalidTypeError unless `n` is an int, and InvalidValueError if it is out of range.
         """
         now = self.now()
         self._pending.append(n if n is _ONE else self._events(n))
@@ -87,5 +87,5 @@ class MeterBuffer(TickingBuffer[MeterState]):
 
 
 def with_events(numbers: Numbers, events: int, now: float) -> Numbers:
-    """Return the numbers of a meter after some more events, of the current tick, at `now`."""
+    """Return the numbers of a meter at `now`, after more events in its current tick."""
     return of_numbers(numbers).marked(events).advanced(tick_of(now)).numbers()

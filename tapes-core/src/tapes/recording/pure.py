@@ -1,4 +1,4 @@
-"""The recording core in pure Python, as a module with all that `tapes.recording.core.Core` asks for."""
+"""The recording core in pure Python: a module that implements `tapes.recording.core.Core`."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _HAS_LOCK = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
 
-# Between the look at an attribute and the change of it that follows at once no other thread can run.
+# True if no other thread can run between reading an attribute and changing it right after.
 _SWITCHES_AT_CALLS_ONLY = _HAS_LOCK and sys.version_info >= (3, 11)
 
 if _HAS_LOCK:
@@ -30,7 +30,7 @@ if _HAS_LOCK:
 else:
 
     def getrefcount(thing: Any, /) -> int:
-        """Stand in where references are not counted, or not exactly."""
+        """Stand in for `sys.getrefcount` where references are not counted, or not exactly."""
         return -1
 
 
@@ -40,12 +40,12 @@ _EVENTS = Struct("=3q3d")  # the numbers of the meter of a timer, in front of th
 
 
 class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
-    """Takes durations, each of which is an event too."""
+    """Records durations, each of which also counts as an event."""
 
     __slots__ = ("_began", "_below_zero", "_idle", "_memo")
 
     _below_zero: int
-    """How many durations of a fold were below zero, if that is yet to be logged; `_LOGGED` once it was."""
+    """Durations of a fold below zero, not logged yet; `_LOGGED` after the log."""
 
     def __init__(self, name: str, tags: Any, now: Any) -> None:
         super().__init__(name, tags, now)
@@ -55,7 +55,7 @@ class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
         self._idle = self._timing()
 
     def restart(self) -> None:
-        """Forget everything and begin at zero, in a child process."""
+        """Begin at zero in a child process."""
         super().restart()
         self._began = self.now()
         self._idle = self._timing()
@@ -81,15 +81,15 @@ class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
         return TimerState(of_numbers(_EVENTS.unpack_from(newest)), durations)
 
     def time(self, function: None = None) -> Timing:
-        """Return a scope that records the duration from entering it to leaving it, however it is left.
+        """Return a scope that records the time from entering it to leaving it, by an exception too.
 
-        A context manager and a decorator (see `tapes.scope.Scope`), which may be entered again while it is entered, and
-        entered and left by any threads, tasks and contexts. A block that was entered before a fork counts in the parent
-        only. `with timer.time():` costs about 400 ns.
+        It is a context manager and a decorator (see `tapes.scope.Scope`). It may be entered again while entered, and
+        by any threads, tasks and contexts. A block entered before a fork counts only in the parent.
+        `with timer.time():` costs about 400 ns.
 
         Raises InvalidTypeError for `@timer.time` without its parentheses.
         """
-        # To make an object costs as much as all the rest. So the last one is handed out again once nobody else has it.
+        # To make a scope costs as much as all the rest, so the last one is reused once nothing else refers to it.
         timing = self._idle
         if getrefcount(timing) == _ALONE and function is None:
             return timing
@@ -99,7 +99,7 @@ class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
         return timing
 
     def _timing(self) -> Timing:
-        """Return a scope that nobody else has."""
+        """Return a new scope."""
         timing = _new(_kind)
         timing._timer = self
         timing._started = None if _kind is Timing else {}
@@ -111,10 +111,10 @@ class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
         Safe to call from any thread, signal handler or finalizer; waits for nothing. Costs about 130 ns, and 100 ns for
         its part in a later fold.
 
-        A duration below zero, as clocks that step back produce, is recorded as zero. Raises InvalidTypeError for what
-        is no duration and InvalidValueError for NaN and infinities.
+        A duration below zero, which a clock that steps back produces, is recorded as zero. Raises InvalidTypeError
+        unless `duration` is a number or a timedelta, and InvalidValueError for NaN and infinities.
         """
-        # As in a histogram, ints of any size are taken as they are.
+        # As in a histogram, ints of any size pass here.
         if (type(duration) is not float or duration - duration) and type(duration) is not int:
             duration = self._seconds(duration)
         now = self.now()
@@ -126,7 +126,7 @@ class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
         """Return the seconds of a number or a timedelta; raise for anything else."""
         number = exact(duration)
         if number is None:
-            from datetime import timedelta  # here, because importing it costs more than most of tapes
+            from datetime import timedelta  # here, because this import costs more than most of tapes
 
             if isinstance(duration, timedelta):
                 number = exact(duration.total_seconds())
@@ -160,7 +160,7 @@ class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
         return events if newest is None else self._memo.packed(newest, events), settled
 
     def _log_below_zero(self) -> None:
-        """Log that durations were below zero. For who reads: who records must not wait for the locks of a handler."""
+        """Log that durations were below zero. Only readers call it: a record must not wait for a log handler's lock."""
         count, self._below_zero = self._below_zero, _LOGGED
         import logging
 
@@ -177,10 +177,10 @@ _new = Timing.__new__
 
 
 def _references(timer: TimerBuffer) -> int:
-    """Return how many references there are to a scope of `timer`, counted as `time` counts them."""
+    """Return how many references `time` counts to a scope of `timer`."""
     timing = timer._idle
     return getrefcount(timing)
 
 
 _ALONE = _references(TimerBuffer("", (), float)) if _HAS_LOCK else 0
-"""How many references `time` counts to a scope that nobody else has."""
+"""How many references `time` counts to a scope that only the timer refers to."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class _Stopwatch(Protocol):
-        """What a scope knows of the timer that it measures for: a `tapes.recording.timer.TimerBuffer`."""
+        """The part of a `tapes.recording.timer.TimerBuffer` that its scopes use."""
 
         name: str
         _pending: List[Any]
@@ -28,51 +28,50 @@ if TYPE_CHECKING:
 
         def time(self) -> Timing: ...
 
-    # When it was entered, and the frame of who entered with how often it was inside already; None once it was left, so
-    # as to keep no frame alive.
+    # The time of entering, and the key: the frame that entered, and how many entries that frame had already. The key
+    # becomes None on leaving, so as to keep no frame alive.
     _Entry = List[Any]
-    # A scope, one of its entries, the link before, and how many links there are up to here.
+    # A scope, one of its entries, the link before, and the number of links up to this one.
     _Link = Tuple["Timing", _Entry, Optional[Any], int]
 
 _getframe = sys._getframe
 
 _entered: ContextVar[Optional[_Link]] = ContextVar("tapes_timings_entered", default=None)
-"""The entries that were made in this context, the newest first."""
+"""The entries of this context, the newest first."""
 
 _FIRST = "first"
 
-_LONG = 16  # links, from which on dead ones are looked for at each power of two
+_LONG = 16  # from this many links on, remove dead ones at each power of two
 
-_SUSPENDABLE = 0x20 | 0x80 | 0x200  # code of generators, coroutines and asynchronous generators
+_SUSPENDABLE = 0x20 | 0x80 | 0x200  # code flags of generators, coroutines and asynchronous generators
 
 
 class Timing(Scope):
     """Measures the time from entering to leaving, for a timer.
 
-    A scope that is entered once at a time, as nearly all are, keeps the start in an attribute. One that is found
-    entered keeps further starts by the frame that entered: that of a `with` block stays the same, whatever thread, task
-    or context runs it. What is left by a frame that has not entered was entered by one that has returned, of an
-    ExitStack for instance, in this context if it can be told; or it is the one that was there first. Whichever entry is
-    taken, count and sum are right once all are left.
+    Nearly all scopes are entered once at a time, and keep the start in an attribute. One that is entered again keeps
+    the starts by the frame that entered: a `with` block has the same frame on leaving, whatever thread, task or context
+    runs it. An exit from an unknown frame, as with an ExitStack, ends the newest entry of this context whose frame has
+    returned, else the first entry. Whichever entry it ends, count and sum are right once all are left.
     """
 
     __slots__ = ("_started", "_timer")
 
     _timer: _Stopwatch
     _started: Union[float, Dict[Any, _Entry], None]
-    """When it was entered; None while it is not. Once it has been shared, a dict with all entries, or with none."""
+    """The time of entering, or None while not entered. Once shared, a dict of all entries, which may be empty."""
 
     @property
     def again(self) -> Callable[[], Timing]:
-        """Return a scope for the same timer that nobody else has. A property, to save decorated functions one call."""
+        """Make a new scope for the same timer. A property, to save decorated functions one call."""
         return self._timer.time
 
     def forget(self) -> None:
-        """Measure nothing when it is left."""
+        """Drop an entry: leaving it measures nothing."""
         self._taken(None)
 
     def handed_on(self) -> Timing:
-        """Return an entered scope with the start of this one, which measures nothing any more."""
+        """Return an entered scope with the start of this one. This one no longer measures that entry."""
         started = self._taken(None)
         timing = self._timer._timing()
         if started is not None:
@@ -111,11 +110,11 @@ class Timing(Scope):
 
     def _enter_shared(self, now: float) -> None:
         entries: Any = self._started
-        # No isinstance(): there must be no call between the look at the attribute and its change.
+        # No isinstance(): there must be no call between reading the attribute and changing it.
         if entries.__class__ is not dict:
             entries = self._started = {} if entries is None else {_FIRST: [entries, None]}
         entry: _Entry = [now, None]
-        # Atomic, so of all that enter now one finds its own entry in the dict.
+        # Atomic: exactly one of all that enter now finds its own entry in the dict.
         if entries or entries.setdefault(_FIRST, entry) is not entry:
             self._enter_by_frame(entries, entry, _getframe(1).f_back)
 
@@ -128,7 +127,7 @@ class Timing(Scope):
         _entered.set(_linked(self, entry, _entered.get()))
 
     def _taken(self, frame: Optional[FrameType]) -> Optional[float]:
-        """Take out the entry of who leaves, and return when it was made; None if there is none."""
+        """Remove the entry that `frame` leaves, and return its start; None if there is none."""
         entries = self._started
         if not isinstance(entries, dict):
             self._started = None
@@ -150,7 +149,7 @@ class Timing(Scope):
         return started
 
     def _of_context(self, entries: Dict[Any, _Entry], leaving: Optional[FrameType] = None) -> Optional[_Entry]:
-        """Take out the newest entry of this context; with a frame that is leaving, the newest of one that returned."""
+        """Remove the newest entry of this context; with `leaving`, the newest one whose frame has returned."""
         link = _entered.get()
         while link is not None:
             scope, entry, link, _ = link
@@ -175,7 +174,7 @@ def _of_frame(entries: Dict[Any, _Entry], frame: Optional[FrameType]) -> Optiona
 
 
 def _runs(frame: Optional[FrameType], current: Optional[FrameType]) -> bool:
-    """Whether a frame that has entered in this context may leave by itself, because it has not returned yet."""
+    """Return whether `frame`, which entered in this context, has not returned, and may leave by itself."""
     if frame is None or frame.f_code.co_flags & _SUSPENDABLE:
         return True
     while current is not None:
@@ -194,10 +193,10 @@ def _oldest(entries: Dict[Any, _Entry]) -> Optional[_Entry]:
 
 
 def _linked(scope: Timing, entry: _Entry, before: Optional[_Link]) -> _Link:
-    """Return a link with those before it whose entries have not been left.
+    """Return a new link in front of the links before it, without dead ones at times.
 
-    They are looked for from time to time only: entries that are left in another order leave dead links between living
-    ones, and blocks that hand over to one another for ever would leave ever more.
+    Entries that are left out of order leave dead links between living ones. Blocks that hand over to each other for
+    ever would leave ever more, so the chain is cleaned up when it has grown long.
     """
     before = _living(before)
     length = 1 if before is None else before[3] + 1
@@ -221,7 +220,7 @@ def _living(link: Optional[_Link]) -> Optional[_Link]:
 
 
 class SharedTiming(Timing):
-    """The same for interpreters that switch threads anywhere: each is treated as one that is shared."""
+    """The same for interpreters that switch threads anywhere: every scope counts as shared from the start."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
-"""Reporters: what sends the statistics of a registry somewhere, and the life that they all lead.
+"""Reporters: they show or send what a registry holds, and share one life cycle.
 
-Each reporter of core is a module of its own, imported by nobody but those who use it: `tapes.reporting.stream` and
-`tapes.reporting.http`. Distributions of plugins add more modules to this package.
+Each reporter of core has its own module, which is imported only for use: `tapes.reporting.stream` and
+`tapes.reporting.http`. Plugin distributions add more modules to this package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options of reporters, checked when they are given. Each error names the option, its value and what it may be."""
+"""Checks for options of reporters. Each error names the option, its value and the valid values."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tapes.state.numbers import LARGEST
 if TYPE_CHECKING:
     Choice = TypeVar("Choice", bound=str)
 
-_SHORTEST = 1e-6  # seconds, as of a timedelta
+_SHORTEST = 1e-6  # seconds, the resolution of a timedelta
 _LONGEST_PATH = 4096  # bytes
 _LONGEST_HOST = 255  # characters
 
 
 def refusal(option: str, meaning: str, value: object) -> ReporterOptionError:
-    """Return the error for an option that cannot be: `meaning` says what it is, and goes on from its name."""
+    """Return the error for an invalid option: `meaning` says what the option is, after its name and "is"."""
     return ReporterOptionError(f"{option} is {meaning}, not {quoted(value)} ({type(value).__name__}).")
 
 
 def seconds(option: str, value: object) -> float:
-    """Return a timedelta or a finite number of seconds, from a microsecond, as seconds."""
+    """Return a duration in seconds: `value` is a timedelta or a finite number of seconds, at least a microsecond."""
     number: Any = value
     if isinstance(value, timedelta):
         number = value.total_seconds()
@@ -37,21 +37,21 @@ def seconds(option: str, value: object) -> float:
 
 
 def integer(option: str, value: object, least: int, most: int, meaning: str) -> int:
-    """Return an int from `least` to `most`. `meaning` says what it is, with these."""
+    """Return an int from `least` to `most`. `meaning` describes the option for the error, limits included."""
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return value
     raise refusal(option, meaning, value)
 
 
 def flag(option: str, value: object) -> bool:
-    """Return True or False. Nothing else is taken for one of them: the text `false` would be True."""
+    """Return a bool. Other types are refused, because the text `false` would count as true."""
     if isinstance(value, bool):
         return value
     raise refusal(option, "True or False", value)
 
 
 def choice(option: str, value: object, choices: Sequence[Choice]) -> Choice:
-    """Return the one of `choices` that the value is."""
+    """Return the one of `choices` that equals `value`."""
     for each in choices:
         if isinstance(value, str) and value == each:
             return each
@@ -60,7 +60,7 @@ def choice(option: str, value: object, choices: Sequence[Choice]) -> Choice:
 
 
 def path(option: str, value: object) -> str:
-    """Return the path of a file or a folder as a str, as it was given."""
+    """Return the path of a file or folder as a str, otherwise unchanged."""
     name = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(name, str):
         raise refusal(option, "a str or a path object", value)
@@ -70,7 +70,7 @@ def path(option: str, value: object) -> str:
 
 
 def host(option: str, value: object, meaning: str, *, least: int = 1) -> str:
-    """Return what may be the name or the address of a host, of `least` characters. It is not looked up."""
+    """Return a possible host name or address of at least `least` characters. It is not looked up."""
     if isinstance(value, str) and least <= len(value) <= _LONGEST_HOST and value.isprintable() and " " not in value:
         return value
     raise refusal(option, meaning, value)

@@ -1,4 +1,4 @@
-"""The reporter `http`. What it is made of is in `tapes.pages`."""
+"""The reporter `http`. Its code is in `tapes.pages`."""
 
 from __future__ import annotations
 

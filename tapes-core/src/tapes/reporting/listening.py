@@ -1,4 +1,4 @@
-"""Listening at a port, and saying what to do where that cannot be."""
+"""Sockets that listen on a port, with errors that name a remedy."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _BACKLOG = 128
 
 
 def listen(host: str, port: int, listener: object) -> OwnSocket:
-    """Return a socket that listens at `host` and `port` and does not block. With port 0 the system chooses one.
+    """Return a non-blocking socket that listens on `host` and `port`. With port 0 the system chooses one.
 
-    `listener` is who wants to: it is what the errors begin with. Raises ReporterOptionError for a `host` that is no
-    address at all, and OSError, with its `errno`, for one that is not of this machine and for a port that is taken.
+    The errors begin with `listener`. Raises ReporterOptionError for a `host` that is not an address, and OSError, with
+    its `errno`, for an address of another machine and for a port in use.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -33,19 +33,19 @@ def listen(host: str, port: int, listener: object) -> OwnSocket:
         except OSError as error:  # noqa: PERF203 -- there are one or two
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise _cannot_listen(host, port, listener, error) from error
-            absent = error  # a name may stand for addresses of which only some exist here
+            absent = error  # a name may have several addresses, of which only some exist here
     raise _cannot_listen(host, port, listener, absent or OSError(errno.EADDRNOTAVAIL, "")) from absent
 
 
 def location(host: str, port: int, *, in_url: bool = False) -> str:
-    """Write `host` and `port` in one; in a URL the `%` before the zone of an address is escaped."""
+    """Return `host:port`, with brackets around an IPv6 address. In a URL, the `%` before its zone is escaped."""
     if in_url:
         host = host.replace("%", "%25")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def overlap(host: str, other: str) -> bool:
-    """Return whether one port cannot be listened to at both hosts. Of a host that cannot be found nothing is known."""
+    """Return whether the same port cannot be used on both hosts. False if a host cannot be resolved."""
     try:
         (family, address), (other_family, other_address) = _first(host), _first(other)
     except (OSError, UnicodeError):
@@ -57,7 +57,7 @@ def overlap(host: str, other: str) -> bool:
 
 
 def is_loopback(listener: socket.socket) -> bool:
-    """Return whether a socket is reached from this machine only."""
+    """Return whether a socket can be reached only from this machine."""
     address = str(listener.getsockname()[0])
     return address == "::1" or address.startswith(("127.", "::ffff:127."))
 
@@ -68,7 +68,7 @@ def _first(host: str) -> Tuple[int, str]:
 
 
 def _is_v6_alone() -> bool:
-    """Return whether the system takes `::` to stand for addresses of IPv6 alone, where nobody says what it does."""
+    """Return whether `::` stands only for IPv6 addresses by default on this system."""
     with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
         return bool(probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
 
@@ -77,7 +77,7 @@ def _listening(family: int, address: Any) -> OwnSocket:
     listener = own(socket.socket(family, socket.SOCK_STREAM))
     try:
         if os.name == "posix":
-            # Not to wait for connections that are closed.
+            # So that closed connections of an earlier listener do not block the port.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)

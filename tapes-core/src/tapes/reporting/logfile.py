@@ -1,4 +1,4 @@
-"""A file that lines are appended to, while others rotate, delete or truncate it."""
+"""A log file to append lines to, which other programs may rotate, delete or truncate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Optional
 
 from tapes.process.descriptors import Identity, identity, of
 
-# Not to wait for a reader, where the file is a named pipe; and the line of a terminal is no business of a log.
+# O_NONBLOCK: do not wait for the reader of a named pipe. O_NOCTTY: a terminal must not become the controlling one.
 _FLAGS = (
     os.O_WRONLY
     | os.O_APPEND
@@ -23,9 +23,9 @@ _FLAGS = (
 
 
 class LogFile:
-    """Appends to whatever file a path names at the moment. Not thread-safe.
+    """Appends to the file that a path currently names. Not thread-safe.
 
-    Several processes may append to the same file: each `write()` is one write of the system at the end of the file.
+    Several processes may append to the same file: each `write()` is one system call, at the end of the file.
     """
 
     def __init__(self, path: str) -> None:
@@ -40,26 +40,26 @@ class LogFile:
         return self._descriptor
 
     def follow(self) -> bool:
-        """Open the file, unless it is the one that is open; True if it was opened. Raises OSError if it cannot be.
+        """Open the file at the path, unless it is already open. Return whether it was opened. Raises OSError.
 
-        That is so at first, when it has been moved away or deleted since, and when the program has closed it.
+        It opens the file at first, after the file was moved or deleted, and after the program closed the descriptor.
         """
         if self._is_current():
             return False
         opened = os.open(self.path, _FLAGS, 0o666)
-        with suppress(OSError):  # where there is no such thing
+        with suppress(OSError):  # not every kind of file can be set to block
             os.set_blocking(opened, True)
         self.close()
         self._descriptor, self._identity = opened, identity(opened)
         return True
 
     def is_cut_off(self) -> Optional[bool]:
-        """Whether the last line has no end: whoever wrote it was killed, or the disk was full. None if unknown."""
+        """Return whether the last line has no end: its writer was killed, or the disk was full. None if unknown."""
         if self._identity is None or not stat.S_ISREG(self._identity[2]):
             return None
         try:
             reading = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
-        except OSError:  # it may be written and not read
+        except OSError:  # permission to write but not to read
             return None
         try:
             size = os.fstat(reading).st_size
@@ -69,14 +69,14 @@ class LogFile:
             os.close(reading)
 
     def write(self, data: bytes) -> int:
-        """Append `data`, and return how many bytes of it were. Raises OSError."""
+        """Append `data`, and return the number of bytes written. Raises OSError."""
         descriptor = self.fileno()
         if identity(descriptor) != self._identity:
             raise OSError(errno.EBADF, "The program has closed the descriptor of this file", self.path)
         return os.write(descriptor, data)
 
     def close(self) -> None:
-        """Close it. A descriptor that has become another's is let go of."""
+        """Close the descriptor, unless the program has closed or reused it."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None and identity(descriptor) == self._identity:
             os.close(descriptor)
@@ -89,7 +89,7 @@ class LogFile:
         except FileNotFoundError:
             return False
         except OSError:
-            return True  # a program that has given up its privileges goes on with what it has opened before
+            return True  # after dropping privileges, a program continues with the file that it opened before
 
     def __repr__(self) -> str:
         return f"LogFile({self.path!r})"

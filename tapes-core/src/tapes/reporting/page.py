@@ -1,4 +1,4 @@
-"""What reporters that serve pages derive from. It is in `tapes.pages`."""
+"""The base class of reporters that serve pages. Its code is in `tapes.pages`."""
 
 from __future__ import annotations
 

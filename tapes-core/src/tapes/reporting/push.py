@@ -1,4 +1,4 @@
-"""Reporters that push: a sender gets a snapshot to its destination, and a reporter says when."""
+"""Reporters that push: a sender sends snapshots to its destination, and a reporter says when."""
 
 from __future__ import annotations
 
@@ -23,69 +23,68 @@ if TYPE_CHECKING:
 class Sender(Protocol):
     """Sends snapshots to one destination. Its constructor checks its options, and opens nothing.
 
-    Optional, and used where a sender has it:
+    These attributes are optional:
 
-    - `destination`, hashable: for a sender that has to know what its destination has got already. Snapshots for the
-      same destination are taken one after the other, and are numbered: see `Context`.
+    - `destination`, hashable: for a sender that must know what its destination already has. Snapshots for the same
+      destination are taken one after the other and numbered: see `Context`.
     - `context`: set to a `Context` before `open()` and before each `send()`.
-    - `obstacles()`: returns a sentence without a full stop for each thing that would keep it from being opened.
-    - `__str__()`: the destination, as the `repr()` of the reporter shows it.
+    - `obstacles()`: returns a sentence without a full stop for each problem that would make `open()` fail.
+    - `__str__()`: the destination, for the `repr()` of the reporter.
 
-    Each run of a reporter has a copy of the sender (`copy.copy`), made before `open()`. So `open()` makes what belongs
-    to one run, and a call that hangs in a run that was given up disturbs no later one.
+    Each run of a reporter has its own copy of the sender (`copy.copy`), made before `open()`. So `open()` creates the
+    resources of one run, and a call that hangs in an abandoned run does not disturb later runs.
     """
 
     def open(self) -> None:
-        """Acquire what is needed. Raise for faults of the user's own: they reach the caller of `start()`.
+        """Acquire resources. Raise for faults of the user: they reach the caller of `start()`.
 
-        An OSError in a forked child does not, since nobody has made a mistake there: each report tries again.
+        An OSError in a forked child does not, because there it is not the user's mistake: each report tries again.
         """
 
     def send(self, snapshot: Snapshot, /) -> None:
-        """Encode a snapshot and send it. May block. Whatever it raises makes it a failed report."""
+        """Encode a snapshot and send it. May block. Any error makes it a failed report."""
 
     def close(self) -> None:
         """Release what `open()` has acquired.
 
-        May be called without `open()`. In a forked child it is called for what the parent has opened: close descriptors
-        there, but send, flush and shut down nothing. It is called while a `send()` hangs, if the reporter was stopped
-        meanwhile and is started again.
+        It may be called without `open()`. In a forked child it is called for the parent's resources: there, close
+        descriptors, but do not send, flush or shut down anything. It may be called while a `send()` hangs, if the
+        reporter was stopped and started again meanwhile.
         """
 
 
 class Context(NamedTuple):
-    """What a sender may have to know of its reporter and of a snapshot."""
+    """Information for a sender about its reporter and the snapshot."""
 
     reporter: str
-    """The reporter, as logs and errors name it."""
+    """The name of the reporter in logs and errors."""
     clock: Clock
-    """Its clock."""
+    """The clock of the reporter."""
     notes: Dict[Hashable, Any]
-    """Of the registry that the snapshot is of, to remember what was delivered: see `tapes.registry.Registry.notes`."""
+    """The notes of the snapshot's registry, to remember what was delivered: see `tapes.registry.Registry.notes`."""
     number: int
-    """Of the snapshot: those for the same destination are numbered in the order in which they were taken, from 1."""
+    """The number of the snapshot: those for the same destination are numbered from 1, in the order of their making."""
 
 
 class PushReporter(ScheduledReporter):
-    """Sends a snapshot of its registry at every interval, by a sender, in a thread of its own.
+    """Sends a snapshot of its registry with a sender, at every interval, in its own thread.
 
-    A subclass names the sender, and that is all:
+    A subclass only names the class of its sender:
 
         class PeaksReporter(PushReporter):
             sender = PeaksSender
 
-    Its constructor takes `interval`, what the sender takes by position, `registry`, what the sender takes by keyword
-    only, and `clock`: so the options are written down once, by the sender. Override `report()` to do something else
-    with each report.
+    Its constructor takes `interval`, the sender's positional options, `registry`, the sender's keyword-only options and
+    `clock`. So only the sender declares its options. Override `report()` to change what a report does.
     """
 
     sender: ClassVar[Callable[..., Sender]]
     """The class of the sender."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Take `interval`, `registry`, `clock`, and what the sender takes. Subclasses have a signature that says so.
+        """Take `interval`, `registry`, `clock` and the sender's options. Subclasses have an explicit signature.
 
-        Raises TypeError where no sender is named.
+        Raises TypeError for a class without a sender.
         """
         if not hasattr(self, "sender"):
             raise TypeError(f"{type(self).__name__} has no sender: name its class by the attribute `sender`.")
@@ -99,7 +98,7 @@ class PushReporter(ScheduledReporter):
             if cls.__doc__ is None:
                 cls.__doc__ = cls.sender.__doc__
             if "__init__" not in vars(cls):
-                cls.__init__ = _constructor(cls, cls.sender)  # type: ignore[method-assign]  # it is what this is for
+                cls.__init__ = _constructor(cls, cls.sender)  # type: ignore[method-assign]  # on purpose
 
     def _set_up(self, sender: Sender) -> None:
         self._take(sender)
@@ -107,19 +106,19 @@ class PushReporter(ScheduledReporter):
         self._has_inherited = False
 
     def _take(self, sender: Sender) -> None:
-        """Send by this sender from now on, one report at a time."""
+        """Use this sender from now on, for one report at a time."""
         self._sender = sender
         self._turn = sender, os.getpid(), threading.Lock()
 
     def obstacles(self, earlier: Mapping[str, Reporter]) -> Sequence[str]:
-        """Return what the sender says."""
+        """Return the obstacles of the sender."""
         obstacles: Optional[Callable[[], Sequence[str]]] = getattr(self._sender, "obstacles", None)
         return () if obstacles is None else obstacles()
 
     def open(self) -> None:
         """Open a sender for this run."""
         left, self._opened = self._opened, None
-        if left is not None:  # by a run that hung, which has said so
+        if left is not None:  # left over from a run that hung, which was logged
             with suppress(Exception):
                 left.close()
         self._take(copy.copy(self._sender))
@@ -127,14 +126,14 @@ class PushReporter(ScheduledReporter):
         try:
             self._open(self._sender)
         except OSError:
-            if not has_inherited:  # in a child nobody has made a mistake: the reports try again
+            if not has_inherited:  # in a child it is not the user's mistake: each report tries again
                 raise
 
     def report(self) -> None:
-        """Send a snapshot. Waits for another thread that does."""
-        sender, pid, lock = self._turn  # of this very run, even if another begins while this report hangs
+        """Send a snapshot. Waits while another thread sends one."""
+        sender, pid, lock = self._turn  # those of this run, even if another begins while this report hangs
         if pid != os.getpid():
-            self._take(sender)  # a thread that is not here may have had the lock
+            self._take(sender)  # a thread of the parent may hold the lock
             sender, pid, lock = self._turn
         with lock:
             self._report(sender)
@@ -154,7 +153,7 @@ class PushReporter(ScheduledReporter):
             with order.lock:
                 snapshot = self.registry.snapshot()
                 if self.registry.notes is not notes:
-                    return  # an isolation has begun or ended meanwhile, and the snapshot may be of both sides
+                    return  # an isolation has begun or ended meanwhile, so the snapshot may mix inside and outside
                 order.number += 1
                 number = order.number
             self._introduce(sender, notes, number)
@@ -166,14 +165,14 @@ class PushReporter(ScheduledReporter):
         self._sender.close()
 
     def close_inherited(self) -> None:
-        """Close what the sender of the parent has opened."""
+        """Close what the parent's sender has opened."""
         self._has_inherited = True
         self.close()
 
     def after_fork(self) -> None:
         """Become a reporter of this child process. Called by `tapes.process.forking`."""
         super().after_fork()
-        self._has_inherited = False  # if it does not go on here, whoever starts it learns what is wrong
+        self._has_inherited = False  # a later `start()` in this child raises the errors of `open()` again
 
     def __repr__(self) -> str:
         sender = self._sender
@@ -181,7 +180,7 @@ class PushReporter(ScheduledReporter):
         return f"{type(self).__name__}(interval={self.interval:g}{', ' * bool(described)}{described})"
 
     def _open(self, sender: Sender) -> bool:
-        """Open a sender; False if another run has begun meanwhile."""
+        """Open a sender. Return False if another run has begun meanwhile."""
         self._introduce(sender)
         sender.open()
         if self._sender is sender:
@@ -196,7 +195,10 @@ class PushReporter(ScheduledReporter):
 
 
 class _Order:
-    """The order in which snapshots for one destination are taken: two at once would order no two counters alike."""
+    """The numbers of snapshots for one destination. Its lock keeps two snapshots from being taken at the same time.
+
+    Of two such snapshots, neither would be the newer one for all counters.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -204,7 +206,7 @@ class _Order:
 
 
 def _constructor(cls: type, sender: Callable[..., Sender]) -> Callable[..., None]:
-    """Return the constructor of a reporter, made of that of `ScheduledReporter` and that of its sender."""
+    """Return the constructor of a reporter, composed from those of `ScheduledReporter` and its sender."""
     of_reporter = signature_of(ScheduledReporter.__init__).parameters
     made_by = _made_by(sender)
     of_sender = list(signature_of(made_by).parameters.values())[isinstance(sender, type) :]
@@ -214,7 +216,7 @@ def _constructor(cls: type, sender: Callable[..., Sender]) -> Callable[..., None
     taken = sorted({parameter.name for parameter in of_sender} & {*of_reporter, "io_loop"})
     if taken:
         raise TypeError(f"{sender!r} has an option {taken[0]!r}, as every reporter has: name it differently.")
-    # A configuration gives all options by name, so the reporter takes also those by name that its sender does not.
+    # A configuration passes all options by name, so the reporter accepts even positional-only ones by name.
     nameless = [each for each in of_sender if each.kind is each.POSITIONAL_ONLY]
     by_position = [
         each.replace(kind=each.POSITIONAL_OR_KEYWORD) for each in of_sender if each.kind is not each.KEYWORD_ONLY
@@ -250,7 +252,7 @@ def _check(reporter: str, sender: Callable[..., Sender]) -> None:
 
 
 def _made_by(sender: Callable[..., Sender]) -> Callable[..., Any]:
-    """Return the constructor of a sender. That of a Protocol is none: it would say that anything can be given."""
+    """Return the constructor of a sender. That of a Protocol does not count: it accepts any arguments."""
     if not isinstance(sender, type):
         return sender
     for cls in sender.__mro__[:-1]:

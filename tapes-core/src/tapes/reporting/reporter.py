@@ -1,4 +1,4 @@
-"""The life that every reporter leads: start, stop, fork, exit, and the book that is kept of its reports."""
+"""The life cycle of reporters: start, stop, fork, exit, and their counts of reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Optional, Set, TypeVar
 
-# What a report is made with: the threads of reporters import nothing, as a fork may come meanwhile.
+# Imported here for the reports, since a thread of a reporter must not import: a fork could come in the middle.
 import tapes.snapshot.snapshot
 import tapes.state.quantiles  # noqa: F401
 from tapes import observers
@@ -32,40 +32,40 @@ LOGGER_NAME = "tapes.reporting"
 """The logger of all reporters."""
 
 STOP_TIMEOUT = 5.0
-"""How many seconds `stop()` and `close()` take at most, unless they are told otherwise."""
+"""The default timeout of `stop()` and `close()`, in seconds."""
 
 
 class Reporter(ABC):
-    """Something that sends what is in a registry somewhere, or lets it be fetched, from `start()` until `stop()`.
+    """Sends what a registry holds, or serves it on request, from `start()` until `stop()`.
 
-    Most reporters derive from `ScheduledReporter`. Deriving from this class, override `work()`, and `open()` and
-    `close()` if there is something to open and close; call `succeeded()` and `failed()` for each report.
+    Most reporters derive from `ScheduledReporter`. A direct subclass overrides `work()`, and `open()` and `close()` if
+    there is something to open and close. It calls `succeeded()` or `failed()` for each report.
 
-    The work is done by a daemon thread named `tapes-<class name>`. A reporter that is driven by something else, like an
-    event loop, overrides `launch()` and `halt()`, and calls `end()` when a run is over.
+    A daemon thread named `tapes-<class name>` does the work. A reporter with another driver, like an event loop,
+    overrides `launch()` and `halt()`, and calls `end()` at the end of a run.
 
-    All methods may be called from any thread. In a forked child a reporter is stopped, or runs again by itself if
-    `survives_fork` says so. A reporter that is running when the interpreter exits, or when a child process made by
-    `multiprocessing` ends, is stopped then.
+    All methods may be called from any thread. In a forked child a reporter is stopped, or starts again by itself if
+    `survives_fork` is True. Running reporters are stopped when the interpreter exits, and when a child process of
+    `multiprocessing` ends.
     """
 
     survives_fork = False
-    """Whether a reporter that is running goes on by itself in a forked child, with resources of its own."""
+    """Whether a running reporter continues by itself in a forked child, with its own resources."""
 
     needs_loop = False
-    """Whether an event loop of Tornado has to run in its process, as that drives it."""
+    """Whether it needs a running Tornado event loop in its process."""
 
     def __init__(self, registry: Optional[Registry] = None) -> None:
-        """Report on `registry`, by default on the one that `tapes.timer()` and the like put their metrics into.
+        """Report on `registry`, by default the one in which `tapes.timer()` and the like make metrics.
 
-        Raises ReporterOptionError for what is no registry.
+        Raises ReporterOptionError unless `registry` is a registry.
         """
         self.registry: Registry = DEFAULT_REGISTRY if registry is None else checked.registry("registry", registry)
-        """What is reported. Left as it is when the reporter stops."""
+        """The registry to report on. It stays the same when the reporter stops."""
         self.reports = 0
-        """How many reports have been made."""
+        """The number of reports made."""
         self.failures = 0
-        """How many reports could not be made."""
+        """The number of failed reports."""
         self.last_error: Optional[BaseException] = None
         """The error of the most recent failed report; None if none has failed."""
         self._lock = threading.RLock()  # held for a few assignments only, and re-entered by signal handlers
@@ -76,14 +76,14 @@ class Reporter(ABC):
 
     @property
     def running(self) -> bool:
-        """Whether it has been started, in this process, and not been stopped since."""
+        """True if it was started in this process, and not stopped since."""
         run = self._run
         return run is not None and run.pid == os.getpid() and not run.stopping.is_set() and not run.done.is_set()
 
     def start(self) -> None:
-        """Begin to report.
+        """Start reporting.
 
-        Raises ReporterStateError if it is running, and whatever `open()` raises; then it is not running.
+        Raises ReporterStateError if it is already running, and the errors of `open()`; then it is not running.
         """
         if self._pid != os.getpid():
             self._leave_parent()
@@ -92,9 +92,9 @@ class Reporter(ABC):
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Report once more, close everything, and return when that is done, or after `timeout` seconds at most.
 
-        A report that hangs longer is given up, which is logged. Does nothing if the reporter is not running. May be
-        called from a signal handler, and by the reporter itself while it reports: then it returns at once, and the
-        reporter stops as soon as it gets on.
+        A report that hangs longer is abandoned, and that is logged. Does nothing if the reporter is not running. It may
+        be called from a signal handler, and by the reporter itself during a report: then it returns at once, and the
+        reporter stops after that report.
         """
         run = self._run
         if run is None or run.pid != os.getpid() or run.done.is_set() or run.abandoned:
@@ -116,7 +116,7 @@ class Reporter(ABC):
         )
 
     def report_on(self, registry: Registry) -> None:
-        """Report on another registry, from the next start on. Raises ReporterStateError if it is running."""
+        """Report on another registry from the next start on. Raises ReporterStateError if it is running."""
         if self.running:
             raise ReporterStateError(f"{self!r} is running: stop() it before it reports on another registry.")
         self.registry = checked.registry("registry", registry)
@@ -141,18 +141,18 @@ class Reporter(ABC):
     # What reporters override.
 
     def obstacles(self, earlier: Mapping[str, Reporter]) -> Sequence[str]:
-        """Return what would keep it from starting, as far as that can be known without opening anything.
+        """Return what would make `start()` fail, as far as that is known without opening anything.
 
-        In sentences without a full stop. `earlier` are the reporters that are started before it, by their names. Called
+        Return sentences without a full stop. `earlier` holds the reporters that start before this one, by name. Called
         when a configuration is checked, before anything has started.
         """
         return ()
 
     def open(self) -> None:  # noqa: B027 -- optional
-        """Acquire what the reports need. Called by `start()`, once for each `close()`.
+        """Acquire the resources for reports. Called by `start()`, once for each `close()`.
 
-        Raise for faults of the user's own making, like a port that is taken: they reach the caller of `start()`. Cope
-        with those of the far end in the report: it may be back by the next one.
+        Raise for faults of the user, like a port in use: they reach the caller of `start()`. Leave faults of the far
+        end to the reports: it may be back by the next one.
         """
 
     @abstractmethod
@@ -160,36 +160,36 @@ class Reporter(ABC):
         """Report until `run.stopping` is set, then report once more and return. Called in the reporter's own thread."""
 
     def interrupt(self) -> None:  # noqa: B027 -- optional
-        """Wake `work()` if it waits for something else than `run.stopping`, which is set.
+        """Wake `work()` if it waits for something other than `run.stopping`, which is already set.
 
         Called from any thread or signal handler, any number of times, possibly before `open()` or after `close()`. It
-        may neither block nor raise.
+        must neither block nor raise.
         """
 
     def close(self) -> None:  # noqa: B027 -- optional
-        """Release what `open()` has acquired. Called when the last report has been made."""
+        """Release what `open()` has acquired. Called after the last report."""
 
     def close_inherited(self) -> None:
         """Release, in a forked child, what `open()` has acquired in the parent, without harm to the parent.
 
-        That is: close file descriptors, but send, flush and shut down nothing. Calls `close()` unless overridden.
+        Close file descriptors, but do not send, flush or shut down anything. Calls `close()` unless overridden.
         """
         self.close()
 
     # What reporters call.
 
     def succeeded(self) -> None:
-        """Take note of a report that was made."""
+        """Count a report as made."""
         with self._lock:
             self.reports += 1
         self._streak.succeeded()
 
     def failed(self, error: BaseException, problem: Optional[str] = None) -> None:
-        """Take note of a report that could not be made: count it, tell the observers, log the first in a row.
+        """Count a report as failed, call the observers, and log the first failure in a row.
 
-        `problem` goes on from the name of the reporter: what is wrong and what becomes of it. A ReporterError or an
-        OSError is trouble from around the program, and is logged in one line, with the traceback in a second one at the
-        level DEBUG; any other error is logged with its traceback.
+        `problem` continues the name of the reporter: what is wrong, and what happens next. A ReporterError or an
+        OSError comes from the environment, and is logged in one line, with its traceback in a second one at level
+        DEBUG. Any other error is logged with its traceback.
         """
         reason = explained(error)
         if problem is not None:
@@ -209,18 +209,18 @@ class Reporter(ABC):
         for observer in list(observers.report_failed):
             observer(self, error, length)
 
-    # What a reporter with a driver of its own, like an event loop, overrides and calls.
+    # What a reporter with its own driver, like an event loop, overrides and calls.
 
     def launch(self, run: Run) -> None:
-        """Begin the work of `run`. Called when everything is open. By default a thread does it."""
+        """Begin the work of `run`. Called when everything is open. By default it starts a thread."""
         _Thread(target=self._live, args=(run,), name=f"tapes-{type(self).__name__}", daemon=True).start()
 
     def halt(self, run: Run, timeout: float) -> bool:
-        """Wait until `run`, which has been asked to stop, has ended, for at most `timeout` seconds; True if it has."""
+        """Wait at most `timeout` seconds for the end of `run`, which was asked to stop. Return whether it has ended."""
         return run.done.wait(timeout)
 
     def end(self, run: Run) -> None:
-        """Close what was opened for `run`, unless it is in use by a later one. The last thing done for a run."""
+        """Close what was opened for `run`, unless a later run uses it. The last step of a run."""
         with self._lock:
             if run.closing:
                 return
@@ -229,7 +229,7 @@ class Reporter(ABC):
         try:
             if mine:
                 self.close()
-        except BaseException as error:  # noqa: BLE001 -- nobody is there to catch it
+        except BaseException as error:  # noqa: BLE001 -- no caller would catch it
             self._log_error("could not close what it had opened.", error)
         finally:
             alive.pop(run, None)
@@ -242,11 +242,11 @@ class Reporter(ABC):
         if was_running and self.survives_fork and not forking.is_apart():
             try:
                 self._start(Run(self.interrupt, in_child=True))
-            except Exception as error:  # noqa: BLE001 -- a fork does not fail because of a reporter
+            except Exception as error:  # noqa: BLE001 -- a reporter must not make a fork fail
                 self._log_error("could not be started again after a fork; this process is not reported.", error)
 
     def _start(self, run: Run) -> None:
-        # By who starts it and not by its thread, which logs what fails, with a traceback: see docs/design.md.
+        # Needed to log tracebacks. Imported here, not in the reporter's thread: see docs/design.md.
         import ast  # noqa: F401
         import logging  # noqa: F401
         import tokenize  # noqa: F401
@@ -267,7 +267,7 @@ class Reporter(ABC):
             try:
                 self.open()
             except BaseException:
-                run.closing = True  # there is nothing that could be closed
+                run.closing = True  # nothing is open, so there is nothing to close
                 run.done.set()
                 raise
             try:
@@ -286,17 +286,17 @@ class Reporter(ABC):
         run.worker = threading.get_ident()
         try:
             self.work(run)
-        except BaseException as error:  # noqa: BLE001 -- nobody is there to catch it
-            if run.pid == os.getpid():  # in a child a greenlet has found that it works for the parent
+        except BaseException as error:  # noqa: BLE001 -- no caller would catch it
+            if run.pid == os.getpid():  # not in a child, where a greenlet of the parent's run ends
                 self._log_error("has stopped because of an error.", error)
-                with suppress(Exception):  # by observers
+                with suppress(Exception):  # from observers
                     self.failed(error)
         finally:
             run.stopping.set()
             self.end(run)
 
     def _leave_parent(self) -> bool:
-        """Forget what belongs to the process that this one was forked from. Return whether the reporter ran there."""
+        """Drop everything that belongs to the parent process. Return whether the reporter was running there."""
         self._pid = os.getpid()
         self._lock = threading.RLock()  # the thread that holds the old one may not exist here
         self.reports = self.failures = 0
@@ -305,14 +305,14 @@ class Reporter(ABC):
         if run is None or run.done.is_set() or not run.launched:
             return False
         was_running = not run.stopping.is_set()
-        run.abandoned = run.closing = True  # this may be its thread, which has forked while it was reporting
+        run.abandoned = run.closing = True  # this may be the run's own thread, which forked during a report
         run.stopping.set()
         run.done.set()
         alive.pop(run, None)
         try:
             if not run.deferred:
                 self.close_inherited()
-        except Exception as error:  # noqa: BLE001 -- a fork does not fail because of a reporter
+        except Exception as error:  # noqa: BLE001 -- a reporter must not make a fork fail
             self._log_error("could not close what it had inherited in a fork.", error)
         return was_running
 
@@ -321,7 +321,7 @@ class Reporter(ABC):
 
         reason = explained(error)
         line = problem if reason is None else f"{problem} {reason}"
-        with suppress(Exception):  # by handlers
+        with suppress(Exception):  # from log handlers
             logging.getLogger(LOGGER_NAME).error("%r %s", self, line, exc_info=error if reason is None else None)
             if reason is not None:
                 self._log_origin(error)
@@ -333,18 +333,18 @@ class Reporter(ABC):
 
 
 class _Thread(threading.Thread):
-    """A thread that may end when gevent has taken over `threading`, which knows nothing of it any more then."""
+    """A thread that can end after gevent has replaced `threading`, which then no longer knows the thread."""
 
     def _delete(self) -> None:
         with suppress(KeyError):
-            super()._delete()  # type: ignore[misc]  # there is no public way to where it is called
+            super()._delete()  # type: ignore[misc]  # there is no public hook
 
 
 _warned: Set[str] = set()
 
 
 def _warn_of_server() -> None:
-    """Log, once in a process, each server setting that delays or loses reports."""
+    """Log each server setting that delays or loses reports, once per process."""
     for hindrance in servers.hindrances():
         if hindrance not in _warned:
             _warned.add(hindrance)

@@ -9,9 +9,9 @@ from tapes.reporting.wakeup import Wakeup
 
 
 class Run:
-    """One run of a reporter. Whoever works for a reporter works for one run of it, and ends with that run.
+    """One run of a reporter. Each thread of a reporter works for one run, and ends with it.
 
-    So a thread that hangs in a run which has been given up knows, when it wakes, that a later run is not its business.
+    So a thread that hung in an abandoned run does not interfere with a later run when it wakes up.
     """
 
     __slots__ = (
@@ -31,37 +31,37 @@ class Run:
     def __init__(self, interrupt: Callable[[], None], *, in_child: bool = False) -> None:
         self.interrupt = interrupt
         self.in_child = in_child
-        """Whether it goes on with a run of the parent process after a fork."""
+        """True if it continues a run of the parent process after a fork."""
         self.pid = os.getpid()
-        """The process that it belongs to. In another one it is a ghost."""
+        """The process that it belongs to. A run of another process does nothing here."""
         self.starter: Optional[int] = None
-        """The thread that is inside `start()`."""
+        """The thread inside `start()`, None if there is none."""
         self.worker: Optional[int] = None
-        """The thread that is making a report, or that does nothing else."""
+        """The thread that reports for this run, None if there is none."""
         self.stopping = Wakeup()
-        """Set when the reporter is to make its last report."""
+        """Set when the reporter must make its last report."""
         self.done = Wakeup()
         """Set when everything has been closed."""
         self.deferred = False
-        """Whether it begins in each child of this process, and not here."""
+        """True if the work begins in each child of this process, and not here."""
         self.launched = False
-        """Whether the resources are open and the work has begun."""
+        """True once the resources are open and the work has begun."""
         self.closing = False
-        """Whether somebody closes the resources, or has closed them."""
+        """True once a thread closes the resources, or has closed them."""
         self.abandoned = False
-        """Whether it was given up because it did not end in time: it may not report any more."""
+        """True once it was given up because it did not end in time: it must not report any more."""
 
     @property
     def over(self) -> bool:
-        """Whether another run may begin: nobody opens or closes anything on behalf of this one any more."""
+        """True when the next run may start: no thread opens or closes anything for this one any more."""
         return self.done.is_set() or (self.abandoned and not self.closing and self.starter is None)
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it has been asked to end."""
+        """True once it was asked to stop."""
         return self.stopping.is_set()
 
     def request_stop(self) -> None:
-        """Ask for the end, without waiting for it. From any thread or signal handler."""
+        """Ask it to stop, without waiting. Safe in any thread or signal handler."""
         self.stopping.set()
         self.interrupt()

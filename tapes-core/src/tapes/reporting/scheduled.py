@@ -21,17 +21,17 @@ from tapes.reporting.run import Run
 
 
 class ScheduledReporter(Reporter):
-    """Calls `report()` when it is started, then at every interval, and once more when it is stopped.
+    """Calls `report()` at the start, at every interval, and once more at the stop.
 
     Override `report()`, and `open()` and `close()` if there is something to open and close. `report()` is called in the
-    reporter's own thread. One that raises is counted in `failures` and kept in `last_error`, it is logged if the one
-    before did not fail, and the next comes at its time.
+    reporter's own thread. If it raises, that report is counted in `failures`, its error is kept in `last_error`, and
+    the first failure in a row is logged. The next report comes at its time.
 
-    The reports are due at the start and at whole intervals after it, however long they take. Those that are due while
-    another is under way are left out.
+    Reports are due at the start and at whole intervals after it, however long they take. Those that come due during
+    another report are skipped.
 
-    In a forked child a running reporter goes on by itself. Its first report comes after one interval there, when
-    whatever else has to be set up again in the child has been, or with its stop.
+    In a forked child a running reporter continues by itself. Its first report there comes after one interval, when the
+    rest of the child is set up, or at its stop.
     """
 
     survives_fork = True
@@ -45,30 +45,30 @@ class ScheduledReporter(Reporter):
     ) -> None:
         """Report on `registry` (by default the process-wide one) every `interval`, a timedelta or seconds.
 
-        `clock` says when an interval has passed; by default it is that of the registry. Raises ReporterOptionError for
-        an interval below a microsecond, and one that is not finite.
+        `clock` measures the intervals; by default it is that of the registry. Raises ReporterOptionError for an
+        interval below a microsecond, or not finite.
         """
         super().__init__(registry)
         self.interval: float = checked.seconds("interval", interval)
-        """Seconds from one report to the next."""
+        """Seconds between two reports."""
         self.clock: Clock = self.registry.clock if clock is None else checked.clock("clock", clock)
         self._has_own_clock = clock is not None
 
     def report_on(self, registry: Registry) -> None:
-        """Report on another registry, from the next start on, by its clock unless this reporter was given one."""
+        """Report on another registry from the next start on, with its clock unless this reporter has its own."""
         super().report_on(registry)
         if not self._has_own_clock:
             self.clock = registry.clock
 
     @abstractmethod
     def report(self) -> object:
-        """Send what `self.registry` holds. Whatever it raises makes it a failed report.
+        """Send what `self.registry` holds. Any error makes it a failed report.
 
-        What it returns is for those that do not call it in a thread, like event loops, which wait for a coroutine.
+        The result is for drivers that do not call it in a thread: an event loop awaits a coroutine.
         """
 
     def work(self, run: Run) -> None:
-        """Report at once, at every interval, and once more in the end."""
+        """Report at once, at every interval, and once more at the stop."""
         schedule = Schedule(self.clock.monotonic(), self.interval)
         if not run.in_child:
             self.attempt(run)
@@ -77,13 +77,13 @@ class ScheduledReporter(Reporter):
         self.attempt(run)
 
     def attempt(self, run: Run) -> None:
-        """Make one report for `run` and take note of how it went. Raises nothing."""
+        """Make one report for `run` and count it as made or failed. Raises nothing."""
         if run.abandoned:
             return
         previous, run.worker = run.worker, threading.get_ident()
         try:
             _require_done(self, self.report())
-        except BaseException as error:  # noqa: BLE001 -- SystemExit in a report ends neither thread nor program
+        except BaseException as error:  # noqa: BLE001 -- not even SystemExit may end the thread
             self.note(run, error)
         else:
             self.note(run, None)
@@ -91,11 +91,11 @@ class ScheduledReporter(Reporter):
             run.worker = previous
 
     def note(self, run: Run, error: Optional[BaseException]) -> None:
-        """Take note of how a report for `run` went; `error` is what it raised. Raises nothing.
+        """Count a report for `run` as made or, with its `error`, as failed. Raises nothing.
 
-        For drivers that do not call `attempt()`. A report of a run that another has followed is not noted.
+        For drivers that do not call `attempt()`. Ignored if another run has begun since.
         """
-        with suppress(Exception):  # by a logging handler or an observer: neither may end the reporting
+        with suppress(Exception):  # from a log handler or an observer: neither may end the reporting
             if self._run is run:
                 if error is None:
                     self.succeeded()
@@ -106,9 +106,9 @@ class ScheduledReporter(Reporter):
         return f"{type(self).__name__}(interval={self.interval:g})"
 
     def wait(self, run: Run, deadline: float) -> bool:
-        """Wait for the deadline, a time of `clock`; True if the reporter is to stop instead.
+        """Wait for the deadline, a time of `clock`. Return True if the reporter must stop instead.
 
-        For reporters that have something to do between two reports, which override it.
+        Override it to do something between two reports.
         """
         while not run.stopping.is_set():
             left = deadline - self.clock.monotonic()
@@ -119,7 +119,7 @@ class ScheduledReporter(Reporter):
 
 
 def _require_done(reporter: ScheduledReporter, result: object) -> None:
-    """Raise ReporterError for a coroutine, which nobody would ever run."""
+    """Raise ReporterError for a coroutine, which would never run."""
     if isinstance(result, CoroutineType):
         result.close()
         raise ReporterError(
@@ -129,7 +129,7 @@ def _require_done(reporter: ScheduledReporter, result: object) -> None:
 
 
 class Schedule:
-    """When reports are due: at whole intervals after a start, so that they do not drift. Not thread-safe."""
+    """The times of reports: at whole intervals after a start, so that they do not drift. Not thread-safe."""
 
     __slots__ = ("_interval", "_number", "_start")
 
@@ -139,9 +139,6 @@ class Schedule:
         self._number = 0
 
     def next_after(self, now: float) -> float:
-        """Return the next time at which a report is due, given that it is `now`. Each is returned once.
-
-        Those that have passed by are left out; one that falls on `now` has not.
-        """
+        """Return the next due time at or after `now`, each only once. Times before `now` are skipped."""
         self._number = max(self._number + 1, math.ceil((now - self._start) / self._interval))
         return self._start + self._number * self._interval

@@ -1,4 +1,4 @@
-"""Constructors whose signatures are made of those of others, so that no option is written twice."""
+"""Constructors with signatures composed from others, so that no option is written twice."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Construct = Callable[[Any, inspect.BoundArguments], None]
-"""Sets up an object with the arguments of its constructor, of which `self` is none."""
+"""Sets up an object with the arguments of its constructor, without `self`."""
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
-    """Return the signature of a constructor, with `self`, and with annotations that are types.
+    """Return the signature of a constructor, `self` included, with its annotations evaluated.
 
-    They would mean nothing in another module as strings. Those that cannot be evaluated stay strings.
+    As strings they would mean nothing in another module. Those that cannot be evaluated stay strings.
     """
     signature = inspect.signature(function)
     names = getattr(inspect.unwrap(function), "__globals__", {})
@@ -38,12 +38,12 @@ def constructor(
 ) -> Callable[..., None]:
     """Return an `__init__` for `cls` that takes `self` and these parameters, and calls `construct(self, arguments)`.
 
-    What it is called with is checked as Python checks it: TypeError for an argument too many, or one that is missing.
-    Annotations that are strings are to be evaluated where `wrapped` was written.
+    Like any Python function it raises TypeError for extra or missing arguments. Annotations that are strings refer to
+    names in the module of `wrapped`.
     """
     here = inspect.Signature(list(parameters))
 
-    def __init__(self: Any, *args: Any, **options: Any) -> None:  # noqa: N807 -- it is one
+    def __init__(self: Any, *args: Any, **options: Any) -> None:  # noqa: N807 -- it becomes a class's __init__
         try:
             bound = here.bind(*args, **options)
         except TypeError as error:
@@ -52,7 +52,7 @@ def constructor(
 
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     signature = inspect.Signature([itself, *here.parameters.values()], return_annotation=None)
-    __init__.__signature__ = signature  # type: ignore[attr-defined]  # what inspect looks at
+    __init__.__signature__ = signature  # type: ignore[attr-defined]  # for inspect.signature()
     __init__.__annotations__ = {
         parameter.name: parameter.annotation
         for parameter in here.parameters.values()
@@ -60,7 +60,7 @@ def constructor(
     }
     __init__.__annotations__["return"] = None
     __init__.__doc__ = doc
-    __init__.__wrapped__ = wrapped  # type: ignore[attr-defined]  # what inspect.unwrap() looks at
+    __init__.__wrapped__ = wrapped  # type: ignore[attr-defined]  # for inspect.unwrap()
     __init__.__module__ = cls.__module__
     __init__.__qualname__ = f"{cls.__qualname__}.__init__"
     return __init__
@@ -71,10 +71,10 @@ def _evaluated(annotation: Any, names: Dict[str, Any]) -> Any:
         return annotation
     try:
         return typing.get_type_hints(types.SimpleNamespace(__annotations__={"it": annotation}), names)["it"]
-    except Exception:  # noqa: BLE001 -- annotations may be any expression at all
+    except Exception:  # noqa: BLE001 -- an annotation may be any expression
         return annotation
 
 
 def paragraphs(function: Callable[..., Any]) -> List[str]:
-    """Return the paragraphs of the docstring of this very function, of which there is none with `python -OO`."""
+    """Return the paragraphs of the function's own docstring; none with `python -OO`."""
     return [each for each in inspect.cleandoc(function.__doc__ or "").split("\n\n") if each]

@@ -7,16 +7,16 @@ from tapes.reporting.stream_sender import StreamSender
 
 
 class ThreadedStreamReporter(PushReporter):
-    """Writes what `get_stats()` shows as one JSON document a line, each with one call of `write`, and flushes it.
+    """Writes the content of `get_stats()` as one JSON document per line, each with one call of `write`, and flushes it.
 
-    Beside the metrics each line has the key `tapes.report`, with the `time` in UTC, the `host` and the `pid`. Several
-    processes may write to the same file or pipe: their lines do not get into one another.
+    Besides the metrics, each line has the key `tapes.report`, with the `time` in UTC, the `host` and the `pid`. Several
+    processes may write to the same file or pipe: their lines never mix.
 
-    A file is opened again where it was moved away, deleted, or closed by the program. A stream that is closed, a full
-    disk, a folder that has vanished or a reader that has gone is a failed report; the next is tried at its time. A
-    document that was cut off ends its line there: the next one stands on a line of its own.
+    A file that was moved, deleted, or closed by the program is opened again. A closed stream, a full disk, a missing
+    folder or a pipe without a reader makes a failed report; the next report is tried at its time. After a document that
+    was cut off, the next one starts on a new line.
 
-    A forked child goes on by itself, to the same stream, or to the same file, which it opens again.
+    A forked child continues by itself, to the same stream, or to the same file, which it opens again.
     """
 
     sender = StreamSender

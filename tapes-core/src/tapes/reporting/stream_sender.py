@@ -1,4 +1,4 @@
-"""Documents of JSON, one a line, to a stream or a file."""
+"""The sender of JSON documents, one per line, to a stream or a file."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if sys.platform != "win32":
     import fcntl
 
 _NEWLINE = b"\n"
-_PIPE_BUF = getattr(select, "PIPE_BUF", 512)  # bytes that a pipe keeps together
+_PIPE_BUF = getattr(select, "PIPE_BUF", 512)  # the most bytes that a pipe writes atomically
 
 
 class StreamSender:
-    """Writes documents, each with one call of `write`."""
+    """Writes JSON documents, each with one call of `write`."""
 
     def __init__(self, stream: Optional[TextIO] = None, *, path: Optional[Union[str, os.PathLike[str]]] = None) -> None:
-        """Write to `stream`, which is never closed; by default to what `sys.stdout` is at the moment of each report.
+        """Write to `stream`, which is never closed; by default to the `sys.stdout` of the moment of each report.
 
-        Or to the file at `path`, which is created if need be and appended to; `start()` raises OSError if it cannot be.
-        A relative path is that of the working directory as it is now.
+        Or append to the file at `path`, which is created if necessary; `start()` raises OSError if that fails. A
+        relative path is resolved in the current working directory, once, now.
 
-        Raises ReporterOptionError for something that cannot be written to, and for both a stream and a path.
+        Raises ReporterOptionError for a `stream` without a `write` method, and for both a stream and a path.
         """
         if stream is not None and path is not None:
             raise ReporterOptionError(f"Give either stream ({quoted(stream)}) or path ({quoted(path)}), not both.")
@@ -52,7 +52,7 @@ class StreamSender:
         self._cut_off = False
 
     def obstacles(self) -> Sequence[str]:
-        """Return what is wrong with the place of its file."""
+        """Return what is wrong with the path of the file, if there is one."""
         if self._file is None:
             return ()
         folder = os.path.dirname(self._file.path)
@@ -70,7 +70,7 @@ class StreamSender:
         try:
             self._follow(self._file)
         except OSError as error:
-            # A pipe without a reader is a far end that is down, and no mistake.
+            # A pipe without a reader is a far end that is down, not a mistake of the user.
             if not (error.errno == errno.ENXIO and stat.S_ISFIFO(os.stat(self._file.path).st_mode)):
                 raise
 
@@ -111,7 +111,7 @@ class StreamSender:
         length = len(rest)
         try:
             with _without_others(file, length):
-                while rest:  # once, unless the disk is nearly full: then the second time says so
+                while rest:  # one write, unless the disk is nearly full: then the second write raises
                     written = file.write(rest)
                     if written is None:
                         raise BlockingIOError(f"{file!r} takes no more at the moment: whoever reads it is too slow.")
@@ -122,17 +122,17 @@ class StreamSender:
 
     def _write_text(self, stream: TextIO, document: str) -> None:
         text = "\n" + document if self._cut_off else document
-        self._cut_off = True  # perhaps; how much of it was written before an error is not to be known
+        self._cut_off = True  # perhaps: after an error it is unknown how much was written
         stream.write(text)
         stream.flush()
         self._cut_off = False
 
 
 class _Writable(Protocol):
-    """What documents are written to: bytes, without a buffer."""
+    """An unbuffered binary file."""
 
     def write(self, data: bytes, /) -> Optional[int]:
-        """Write what can be written, and return how much that was; None if it is nothing at the moment."""
+        """Write as much as possible, and return the number of bytes; None if nothing can be written now."""
         ...
 
     def fileno(self) -> int:
@@ -142,10 +142,10 @@ class _Writable(Protocol):
 
 @contextmanager
 def _without_others(file: _Writable, length: int) -> Iterator[None]:
-    """Keep other processes that report from writing, where the system does not keep together what is written at once.
+    """Lock out other reporting processes if the system may split one write.
 
-    That is in a pipe that is full, where it is more than 4,096 bytes on Linux. What waits for the lock would wait for
-    whoever reads the pipe as well. Where pipes cannot be locked, as on macOS, others are not kept from it.
+    It may split a write to a full pipe, of more than 4,096 bytes on Linux. A process that waits for the lock would also
+    have to wait for the reader of the pipe. Where pipes cannot be locked, as on macOS, this does nothing.
     """
     descriptor = _pipe(file) if length > _PIPE_BUF else None
     if sys.platform == "win32" or descriptor is None:
@@ -163,7 +163,7 @@ def _without_others(file: _Writable, length: int) -> Iterator[None]:
 
 
 def _pipe(file: _Writable) -> Optional[int]:
-    """Return the descriptor of `file` if it is a pipe, or a socket as that of the journal of systemd."""
+    """Return the descriptor of `file` if it is a pipe, or a socket like that of systemd's journal; else None."""
     try:
         descriptor = file.fileno()
         mode = os.fstat(descriptor).st_mode
@@ -173,10 +173,10 @@ def _pipe(file: _Writable) -> Optional[int]:
 
 
 def _unbuffered(stream: TextIO) -> Optional[io.RawIOBase]:
-    """Return what lies under the buffers of `stream`, if it is an ordinary text file.
+    """Return the raw file under the buffers of `stream`, if it is an ordinary text file; else None.
 
-    A document that waits in a buffer is written twice if the process is forked in that moment. And a thread that hangs
-    while it flushes a buffer holds its lock, for which the interpreter does not wait when it exits: it aborts.
+    A document that waits in a buffer would be written twice if the process forked at that moment. And a thread that
+    hangs while it flushes a buffer holds the buffer's lock, which makes the interpreter abort when it exits.
     """
     if type(stream) is not io.TextIOWrapper or type(stream.buffer) is not io.BufferedWriter:
         return None

@@ -1,4 +1,4 @@
-"""Trouble that comes from around a program, such as files and networks, said in one line with a remedy."""
+"""Errors of the environment, like files and networks, explained in one line with a remedy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if hasattr(errno, "EDQUOT"):
 
 
 def explained(error: BaseException) -> Optional[str]:
-    """Return one line that says what is wrong, and what to do about it; None for an error that only a bug can cause."""
+    """Return one line with the problem and its remedy; None for an error that only a bug can cause."""
     if isinstance(error, ReporterError):
         return " ".join(str(error).split())
     if not isinstance(error, OSError):
@@ -53,7 +53,7 @@ def explained(error: BaseException) -> Optional[str]:
 
 
 def remedy(error: OSError) -> str:
-    """Return a sentence that says what to do about an error of the system; an empty one if that is not known."""
+    """Return a sentence with the remedy for an error of the system; "" if there is none."""
     if isinstance(error, socket.gaierror):
         return "Correct the name of the host, or see why names are not found here."
     if error.errno is None and isinstance(error, (socket.timeout, TimeoutError, BlockingIOError)):

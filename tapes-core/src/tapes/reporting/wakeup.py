@@ -1,4 +1,4 @@
-"""Something that happens once, and can be waited for."""
+"""An event that signal handlers may set."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Optional
 class Wakeup:
     """An event that may be set from anywhere, signal handlers and finalizers included.
 
-    `threading.Event` may not: it takes a lock that the thread which the handler has interrupted may be holding, and
-    then waits for itself for ever. Here nothing is held by whoever sets it: it is a flag, and a gate that opens.
+    `threading.Event` may not: its `set()` takes a lock that the interrupted thread may hold, and would deadlock. Here
+    `set()` takes no lock: it sets a flag, and releases a lock that serves as a gate.
     """
 
     __slots__ = ("_gate", "_happened")
@@ -22,22 +22,22 @@ class Wakeup:
         self._happened = False
 
     def is_set(self) -> bool:
-        """Whether it has happened."""
+        """Return whether it is set."""
         return self._happened
 
     def set(self) -> None:
-        """Let it happen: everybody who waits goes on. Setting it again changes nothing."""
+        """Set it, and wake all waiting threads. Idempotent."""
         self._happened = True
         self._open()
 
     def wait(self, timeout: Optional[float] = None) -> bool:
-        """Block for at most `timeout` seconds of real time (for ever by default); True if it has happened."""
+        """Block for at most `timeout` seconds of real time, by default for ever. Return whether it is set."""
         if not self._happened:
             seconds = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
             if self._gate.acquire(timeout=seconds):
-                self._open()  # for the next one who waits
+                self._open()  # for the next waiting thread
         return self._happened
 
     def _open(self) -> None:
-        with suppress(RuntimeError):  # it is open already: set twice, or at the moment when somebody walks through
+        with suppress(RuntimeError):  # the gate is open already, by another `set()` or a thread that just passed it
             self._gate.release()

@@ -1,4 +1,4 @@
-"""What a registry looks like at one moment: the views that readers take of cumulative state."""
+"""Snapshots: the readings of a registry at one moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Series of one name made into one for each combination of some of their tags."""
+"""Rollups: the series of one name, merged into one for each combination of some tags."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def rolled_up(readings: Iterable[Reading], by: Tuple[str, ...], now: float) -> List[Reading]:
-    """Return readings of one name as one for each combination of the values that the tags `by` have, first seen first.
+    """Merge readings of one name, into one for each combination of values of the tags `by`, first seen first.
 
-    A series without a tag of `by` is of a combination without it. The overflow series, whose values belong to unknown
-    combinations, stays by itself unless `by` is empty. `now` is the time of their clock at which statistics are taken.
-    The readings have no `origin`.
+    A series without a tag of `by` belongs to a combination without that tag. The overflow series, whose values belong
+    to unknown combinations, stays separate unless `by` is empty. `now` is the time of their clock for the statistics.
+    The results have no `origin`.
     """
     groups: Dict[Tags, List[Reading]] = {}
     turns = Turns()
@@ -36,7 +36,7 @@ def rolled_up(readings: Iterable[Reading], by: Tuple[str, ...], now: float) -> L
 
 
 def checked_tags(name: str, by: object) -> Tuple[str, ...]:
-    """Return the keys of the tags that the series of `name` are told apart by. Raises InvalidTypeError for others."""
+    """Return `by` as a tuple of tag keys. Raises InvalidTypeError unless it is an iterable of str."""
     keys = None if isinstance(by, (str, bytes)) else _items(by)
     if keys is None or not all(isinstance(key, str) for key in keys):
         raise InvalidTypeError(
@@ -48,7 +48,7 @@ def checked_tags(name: str, by: object) -> Tuple[str, ...]:
 
 def _items(by: object) -> List[object] | None:
     try:
-        return list(by)  # type: ignore[call-overload, no-any-return]  # which is found out
+        return list(by)  # type: ignore[call-overload, no-any-return]  # a TypeError shows whether it is iterable
     except TypeError:
         return None
 

@@ -1,4 +1,4 @@
-"""Readings and the snapshot that holds them: what encoders are given."""
+"""Readings, and the snapshot that holds them: the input of encoders."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
     from tapes.naming import Tags
 
     class Origin(Protocol):
-        """What a reading is of, as far as it needs it: a `tapes.instruments.Instrument`."""
+        """The part of a metric (`tapes.instruments.Instrument`) that a reading uses."""
 
         name: str
         tags: Tags
 
         @property
         def kind(self) -> Kind:
-            """Return what kind of a metric it is."""
+            """Return the kind of the metric."""
 
         @property
         def merge(self) -> str:
-            """Return how the values of several processes are combined, if it is a gauge."""
+            """Return how to combine the values of several processes, for a gauge."""
 
         def numbers(self, now: float) -> Any:
-            """Return what `state` makes its state of, with everything that was recorded before."""
+            """Return the numbers of its state, which include everything recorded before."""
 
         def state(self, numbers: Any) -> Any:
-            """Return the state that numbers of it stand for."""
+            """Return the state that `numbers` stand for."""
 
 
 class Reading:
     """One series of one metric at one moment. Immutable.
 
-    It may be made with its `statistics`. If these are None, as in a snapshot, `origin` computes them of `numbers` and
-    `now`, a time of its clock, when somebody looks at them. So an encoder that reads only states pays for no quantiles.
-    `turns` lets other threads run before that.
+    It may be made with `statistics`. If these are None, as in a snapshot, they are computed from `numbers` and `now`, a
+    time of the clock of `origin`, on first access. So an encoder that reads only states pays for no quantiles. `turns`
+    lets other threads run before that.
     """
 
     __slots__ = ("_now", "_statistics", "_turns", "facts", "kind", "name", "numbers", "origin", "tags")
@@ -64,12 +64,12 @@ class Reading:
         self.tags = tags
         """Pairs of key and value, sorted by key; empty for a series without tags."""
         self.kind = kind
-        """`counter`, `gauge`, `meter`, `histogram` or `timer`."""
+        """`counter`, `gauge`, `meter`, `histogram`, `timer`, or a kind that a program adds."""
         self.numbers = numbers
-        """What `origin` makes the state of, which is kept without a cost; the state itself, if there is no origin."""
+        """The numbers of the state, which are cheap to keep; without an origin, the state itself."""
         self.origin = origin
-        """What it is a reading of: the same object each time, and another one once the metric was removed and made
-        again, so that a state is not compared with one that began elsewhere. None of what is from another process."""
+        """The metric: the same object in each snapshot, and another one after the metric was removed and made again.
+        So a state is never compared with one of another start. None for a reading from another process."""
         self.facts = facts
         """The description and the unit of its name, for formats that have a place for them."""
         self._statistics = statistics
@@ -78,12 +78,12 @@ class Reading:
 
     @classmethod
     def of(cls, metric: Origin, now: float, facts: Facts = NO_FACTS) -> Reading:
-        """Return what a metric is at `now`, a time of the clock that it was made with. Safe in any thread."""
+        """Return the reading of a metric at `now`, a time of the metric's clock. Safe in any thread."""
         return cls(metric.name, metric.tags, metric.kind, None, metric.numbers(now), metric, now=now, facts=facts)
 
     @property
     def statistics(self) -> Statistics:
-        """What the metric's keys in `get_stats()` hold: the same dict each time. None for each key if that fails."""
+        """The statistics, as in `get_stats()`: the same dict each time. None for each key if computing them fails."""
         statistics = self._statistics
         if statistics is None:
             if self._turns is not None:
@@ -93,12 +93,11 @@ class Reading:
 
     @property
     def state(self) -> Any:
-        """The cumulative state that the statistics are taken from (`tapes.state`), for those who want differences or
-        buckets."""
+        """The cumulative state behind the statistics (`tapes.state`), for encoders that need differences or buckets."""
         return self.numbers if self.origin is None else self.origin.state(self.numbers)
 
     def _computed(self) -> Statistics:
-        """Return the statistics of the origin. A series that cannot be shown takes no other one along."""
+        """Return the statistics of the origin. A series that fails does not affect the others."""
         origin, now = self.origin, self._now
         if origin is None or now is None:
             return {}
@@ -111,7 +110,7 @@ class Reading:
         return self
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        # In another process it is a reading of nothing that is there.
+        # In another process it has no origin.
         arguments = self.name, self.tags, self.kind, self.statistics, self.state
         return Reading, arguments, (None, {"facts": self.facts})
 
@@ -143,7 +142,7 @@ def _read(metric: Origin, now: float, facts: Callable[[str], Facts]) -> Optional
 
 
 def viewed(of: object, kind: Kind, state: Callable[[], Any], now: float, merge: str) -> Statistics:
-    """Return the statistics of a state at `now`: None for each key if they cannot be computed, which is logged once."""
+    """Return the statistics of a state at `now`. On an error they are None for each key, logged once for each kind."""
     try:
         return kind.view(state(), now, merge)
     except Exception as error:  # noqa: BLE001 -- it is logged
@@ -164,21 +163,21 @@ def _log_once(problem: str, of: object, kind: str, error: Exception) -> None:
 
 
 class Readings(Sequence[Reading]):
-    """Readings that are made when they are asked for. Immutable.
+    """Readings that are made on access. Immutable.
 
-    What they are made of is kept in lists, and no new object for each. Of many thousands of these CPython would take
-    notice: it would look for garbage among all objects of the program, and nothing else runs meanwhile. Whoever goes
-    through them, or through their statistics, gives up its turn now and then, see `tapes.turns`.
+    Their parts are kept in lists, without a new object for each reading. Many thousands of new objects would make
+    CPython look for garbage among all objects of the program, while nothing else runs. Iterating over the readings or
+    their statistics lets other threads run now and then, see `tapes.turns`.
     """
 
     __slots__ = ("_facts", "_given", "_kinds", "_names", "_nows", "_numbers", "_origins", "_tags", "_turns")
 
     def __init__(self, readings: Iterable[Reading]) -> None:
-        """Take in these, one after the other."""
+        """Store the parts of `readings`, one after the other."""
         self._names: List[str] = []
         self._tags: List[Tags] = []
         self._kinds: List[str] = []
-        self._given: Dict[int, Statistics] = {}  # by place, of those that came with statistics
+        self._given: Dict[int, Statistics] = {}  # by index, for readings that came with statistics
         self._numbers: List[Any] = []
         self._origins: List[Optional[Origin]] = []
         self._nows: List[Optional[float]] = []
@@ -225,8 +224,8 @@ class Readings(Sequence[Reading]):
             facts=self._facts[place],
         )
 
-    def __del__(self, at_once: int = 1_000) -> None:  # an argument is there at the exit of the interpreter, too
-        # To let go of hundreds of thousands of numbers at once would keep every other thread from running.
+    def __del__(self, at_once: int = 1_000) -> None:  # a default still exists when the interpreter exits
+        # To free hundreds of thousands of numbers at once would keep every other thread from running.
         numbers = getattr(self, "_numbers", [])
         while numbers:
             del numbers[-at_once:]
@@ -244,7 +243,7 @@ class Snapshot:
         self.taken_at = taken_at
         """When it was taken, in seconds since the epoch."""
         self.readings = readings
-        """In the order in which the metrics were made."""
+        """The readings of all series, in the order of the metrics' creation."""
 
     def __repr__(self) -> str:
         return f"<Snapshot of {len(self.readings)} series>"

@@ -1,11 +1,11 @@
-"""Log-linear buckets: 64 to the power of two, over the whole range of floating-point numbers, of either sign.
+"""Log-linear buckets: 64 per power of two, over the whole range of floating-point numbers, of either sign.
 
-A bucket is named by an integer key. Where single precision reaches (1.2e-38 to 3.4e38), the key is the upper half of
-the IEEE 754 binary32 representation without its last bit: sign, eight bits of exponent, six of mantissa. That is what
-the recording core can compute for many values at once. Beyond it, keys from `WIDE` upwards hold sign, exponent and six
-bits of mantissa as `math.frexp` gives them, subnormal numbers included.
+Each bucket has an integer key. In the range of single precision (1.2e-38 to 3.4e38), the key is the upper half of the
+IEEE 754 binary32 representation without its last bit: sign, eight bits of exponent, six of mantissa. The recording core
+can compute these for many values at once. Beyond that range, keys from `WIDE` upwards hold sign, exponent and six bits
+of mantissa as `math.frexp` returns them, subnormal numbers included.
 
-The keys are part of the state that processes send each other: they may not change their meaning.
+Processes send each other these keys, so their meaning must not change.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 STEPS = 64
-"""How many buckets there are to the power of two. The worst relative error is 1 / (2 * STEPS + 1) = 0.78 %."""
+"""Buckets per power of two. The worst relative error is 1 / (2 * STEPS + 1) = 0.78 %."""
 
 SMALLEST_NARROW = 2.0**-126
 """The smallest magnitude above zero that has a narrow key: the smallest normal number of binary32."""
 
 LARGEST_NARROW = 2.0**127 * (2 - 2.0**-7)
-"""Magnitudes up to here have a narrow key. A little less than binary32 holds, so that rounding never reaches
+"""The largest magnitude with a narrow key: a little less than binary32 holds, so that rounding never reaches
 infinity."""
 
 WIDE = 1 << 16
@@ -39,7 +39,7 @@ _UPPER_HALF = struct.Struct("<xxH")
 
 
 def key_of(value: float) -> int:
-    """Return the key of the bucket that `value`, a finite number, falls into."""
+    """Return the key of the bucket of `value`, a finite number."""
     magnitude = abs(value)
     if SMALLEST_NARROW <= magnitude <= LARGEST_NARROW:
         (upper,) = _UPPER_HALF.unpack(_FLOAT.pack(value))
@@ -52,7 +52,7 @@ def key_of(value: float) -> int:
 
 
 def is_key(number: int) -> bool:
-    """Whether there is a bucket of this key."""
+    """Return whether `number` is the key of a bucket."""
     if number < WIDE:
         return number >= 0 and number % 2 == 0
     return 0 <= (number - WIDE) & ~_WIDE_NEGATIVE < (sys.float_info.max_exp + _WIDE_EXPONENT + 1) * STEPS
@@ -60,14 +60,14 @@ def is_key(number: int) -> bool:
 
 @lru_cache(maxsize=4096)
 def representative(key: int) -> float:
-    """Return the value that stands for the bucket `key`: the one whose worst relative error to both ends is smallest.
+    """Return the value that stands for the bucket `key`: the one with the smallest worst relative error in it.
 
-    For a bucket from a to b that is 2ab / (a + b), with an error of (b - a) / (a + b).
+    For a bucket from a to b it is 2ab / (a + b), with an error of (b - a) / (a + b).
     """
     if key < WIDE:
         exponent = (key >> 7) & 0xFF
         if not exponent:
-            return 0.0  # zero, of either sign; what binary32 calls subnormal has a wide key
+            return 0.0  # zero, of either sign; subnormal numbers of binary32 have wide keys
         step = (key >> 1) & (STEPS - 1)
         scale = exponent - 127
         negative = bool(key & _NEGATIVE)
@@ -81,7 +81,7 @@ def representative(key: int) -> float:
 
 
 def ascending(keys: Iterable[int]) -> list[int]:
-    """Return `keys` in the order of the values in their buckets."""
+    """Return `keys`, sorted by the values in their buckets."""
     ordered = sorted(keys)
     if ordered and ordered[-1] >= _NEGATIVE:
         ordered.sort(key=representative)

@@ -6,27 +6,27 @@ from tapes.state.numbers import added
 
 
 class CounterState:
-    """What was added and what was taken away, apart, so that both only grow. Immutable."""
+    """The sums of additions and of subtractions, kept separate so that both only grow. Immutable."""
 
     __slots__ = ("decrements", "increments")
 
     def __init__(self, increments: float, decrements: float) -> None:
         self.increments = increments
-        """The sum of all that was added."""
+        """The sum of all additions."""
         self.decrements = decrements
-        """The sum of all that was taken away, as a positive number."""
+        """The sum of all subtractions, as a positive number."""
 
     @property
     def value(self) -> float:
-        """What a reader of the counter sees."""
+        """The value of the counter: increments minus decrements."""
         return added(self.increments, -self.decrements)
 
     def merge(self, other: CounterState) -> CounterState:
-        """Return the state of a counter that saw what both have seen."""
+        """Return the state of a counter that saw the changes of both."""
         return CounterState(added(self.increments, other.increments), added(self.decrements, other.decrements))
 
     def less(self, part: CounterState) -> CounterState:
-        """Return what was seen since this counter was in the state `part`."""
+        """Return the state of a counter that saw only the changes since this one was in the state `part`."""
         return CounterState(added(self.increments, -part.increments), added(self.decrements, -part.decrements))
 
     def __repr__(self) -> str:
@@ -34,4 +34,4 @@ class CounterState:
 
 
 ZERO = CounterState(0, 0)
-"""A counter that has seen nothing."""
+"""The state of a counter without records."""

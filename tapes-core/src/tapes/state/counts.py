@@ -1,7 +1,7 @@
-"""Counts by bucket: the ways in which they are held, and how they are added.
+"""Counts by bucket, in three forms, and their addition.
 
-While values come in they are a plain dict. What no longer changes is packed. And where the counts of many processes are
-added, they are the lanes of one large integer, which one addition adds all at once.
+A recording metric has a plain dict. Counts that no longer change are packed. To add the counts of many processes, they
+become the lanes of one large integer, so that one addition adds all lanes at once.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Dict, Iterator, List, Optional, Tuple, Union
 from tapes.state.buckets import STEPS
 
 LANE = 4
-"""Bytes of a lane that others are added in."""
+"""Bytes of a wide lane, in which sums are kept."""
 
 MANY = 1 << 8 * LANE
-"""So many values may be too many for a lane. Then they are held in other ways."""
+"""From this many values on, a lane may overflow; then lanes are not used."""
 
-_CODES = {1: "B", 2: "H", 4: "I"}  # of struct, by the bytes of a lane
-_MOST = 0x4000  # lanes that there can be
-# Every other lane. To add only these leaves room for what is carried.
+_CODES = {1: "B", 2: "H", 4: "I"}  # struct codes, by the bytes of a lane
+_MOST = 0x4000  # the largest number of lanes
+# Masks for every other lane: adding only these leaves room for carries.
 _ALTERNATE = {width: int.from_bytes((b"\xff" * width + bytes(width)) * (_MOST // 2), "little") for width in (1, 2)}
-_ALTERNATE[LANE] = 0  # nothing is carried, as long as there are not too many values
+_ALTERNATE[LANE] = 0  # no carries below `MANY` values
 
 TOGETHER = 256
-"""How many numbers with lanes of a byte can be added whose lanes are sure to fit into two."""
-_NEGATIVE = 0x8000  # keys from here on are of negative numbers, or of those beyond single precision
-_WITHIN = 2 * STEPS - 1  # what tells the keys of one power of two apart
-_WIDEST = 8192  # lanes; what spreads further is not worth the memory
+"""How many numbers with one-byte lanes can be added so that each sum is sure to fit into two bytes."""
+_NEGATIVE = 0x8000  # keys from here on belong to negative numbers, or to those beyond single precision
+_WITHIN = 2 * STEPS - 1  # the bits that differ between keys of one power of two
+_WIDEST = 8192  # lanes; a wider spread is not worth the memory
 
 
 class PackedBuckets:
@@ -39,7 +39,7 @@ class PackedBuckets:
 
     def __init__(self, packed: bytes) -> None:
         self.packed = packed
-        """What `packed` has returned: all keys, all counts, and the place in `_LAYOUTS` of how they are written."""
+        """The result of `packed`: all keys, all counts, and the index of their format in `_LAYOUTS`."""
 
     def items(self) -> Iterable[Tuple[int, int]]:
         """Pairs of key and count."""
@@ -53,17 +53,17 @@ class PackedBuckets:
 
 
 _LAYOUTS = (("H", "H"), ("H", "Q"), ("I", "Q"))
-"""The types of keys and of counts, as the module struct calls them."""
+"""The struct codes of keys and counts."""
 
 
 def packed(buckets: Buckets) -> bytes:
-    """Return buckets as bytes, of which `PackedBuckets` are made."""
+    """Return buckets as the bytes of `PackedBuckets`."""
     if isinstance(buckets, PackedBuckets):
         return buckets.packed
     plain = buckets if isinstance(buckets, dict) else dict(buckets.items())
     try:
         return _packed(plain, 0)
-    except struct.error:  # they do not fit in
+    except struct.error:  # a key or a count does not fit
         return _packed(plain, 1 if max(plain) < 1 << 16 else 2)
 
 
@@ -73,25 +73,25 @@ def _packed(buckets: Dict[int, int], layout: int) -> bytes:
 
 
 class Lanes:
-    """Buckets of positive numbers as the lanes of one integer, lowest first, and what is none of them in a dict.
+    """Buckets of positive numbers as the lanes of one integer, lowest first; all other buckets are in a dict.
 
-    They are added in a microsecond, however many there are. Immutable.
+    An addition takes a microsecond, however many lanes there are. Immutable.
     """
 
     __slots__ = ("lanes", "low", "others", "width")
 
     def __init__(self, low: int, lanes: int, others: Optional[Dict[int, int]] = None, width: int = LANE) -> None:
         self.low = low
-        """The key of the lowest lane. Keys are even, so the next lane is that of `low + 2`. Lanes that begin at a power
-        of two (see `aligned`) mostly begin at the same one, and need not be shifted to be added."""
+        """The key of the lowest lane. Keys are even, so the next lane has the key `low + 2`. Lanes that begin at a
+        power of two (see `aligned`) mostly begin at the same one, and are added without a shift."""
         self.lanes = lanes
         self.others = others
-        """Zero, negative numbers, and those beyond single precision; None if there are none."""
+        """The buckets of zero, of negative numbers and of those beyond single precision; None if there are none."""
         self.width = width
         """Bytes of a lane: 1, 2 or 4."""
 
     def counts(self) -> Tuple[int, ...]:
-        """Return the counts in all lanes, the empty ones included."""
+        """Return the counts of all lanes, the empty ones included."""
         width = self.width
         length = -(-self.lanes.bit_length() // (8 * width))
         return struct.unpack(f"<{length}{_CODES[width]}", self.lanes.to_bytes(length * width, "little"))
@@ -113,12 +113,12 @@ Buckets = Union[Mapping[int, int], PackedBuckets, Lanes]
 
 
 def aligned(key: int) -> int:
-    """Return the key of the power of two that the bucket `key` is at or above."""
+    """Return the key of the largest power of two at or below the bucket `key`."""
     return key & ~_WITHIN
 
 
 def in_lanes(buckets: Buckets) -> Buckets:
-    """Return `buckets` as lanes, or as they are where lanes would be too many or too narrow."""
+    """Return `buckets` as lanes, or unchanged if there would be too many lanes or a count would not fit."""
     if isinstance(buckets, Lanes):
         return buckets
     inside: List[Tuple[int, int]] = []
@@ -153,9 +153,9 @@ def merged(first: Buckets, second: Buckets) -> Dict[int, int]:
 
 
 def summed(many: Sequence[Buckets], count: int) -> Buckets:
-    """Return the buckets of all of `many`, which hold `count` values together."""
+    """Return the sum of all buckets of `many`, which hold `count` values in total."""
     if count < MANY and set(map(type, many)) == {Lanes}:
-        return _lanes_summed(many)  # type: ignore[arg-type]  # as was just seen
+        return _lanes_summed(many)  # type: ignore[arg-type]  # the type was just checked
     total = dict(many[0].items())
     for buckets in many[1:]:
         _add(buckets, total)
@@ -163,12 +163,12 @@ def summed(many: Sequence[Buckets], count: int) -> Buckets:
 
 
 def without(total: Buckets, part: Buckets) -> Buckets:
-    """Return `total` without what is in `part`. Raises ValueError if not all of that is in it."""
+    """Return `total` minus `part`. Raises ValueError if a count of `part` is larger than that of `total`."""
     if isinstance(total, Lanes) and isinstance(part, Lanes):
         others = _taken_out(dict(total.others or {}), part.others or {})
         low = min([each.low for each in (total, part) if each.lanes], default=0)
         lanes = _from(total, low) - _from(part, low)
-        # Where a lane is less than its part it borrows from the next one, and then there is more in all lanes together.
+        # A lane below its part borrows from the next one. Then the lanes add up to more than they should.
         found = Lanes(low, lanes, others or None)
         if lanes < 0 or sum(found.counts()) != sum(total.counts()) - sum(part.counts()):
             raise ValueError("There are buckets that hold less than their part.")
@@ -177,7 +177,7 @@ def without(total: Buckets, part: Buckets) -> Buckets:
 
 
 def _from(lanes: Lanes, low: int) -> int:
-    """Return the number with the wide lanes from `low` on."""
+    """Return the integer with wide lanes that begin at `low`."""
     return _added([lanes.lanes], lanes.width) << ((lanes.low - low) >> 1) * 8 * LANE if lanes.lanes else 0
 
 
@@ -197,14 +197,14 @@ def _lanes_summed(many: Sequence[Lanes]) -> Lanes:
     kinds = {(each.low, each.width) for each in many if each.lanes}
     low = min(kinds, default=(0, 0))[0]
     total = 0
-    for start, width in kinds:  # to shift each by itself would cost as much as to add them
+    for start, width in kinds:  # shift each sum, not each number: a shift costs as much as an addition
         added = _added([each.lanes for each in many if each.low == start and each.width == width], width)
         total += added << ((start - low) >> 1) * 8 * LANE if start != low else added
     return Lanes(low, total, others or None)
 
 
 def _added(numbers: List[int], width: int) -> int:
-    """Return the sum of numbers with lanes of so many bytes, as one with wide lanes."""
+    """Return the sum of numbers with lanes of `width` bytes, in wide lanes."""
     if width == LANE:
         return numbers[0] if len(numbers) == 1 else sum(numbers)
     alternate = _ALTERNATE[width]
@@ -216,9 +216,9 @@ def _added(numbers: List[int], width: int) -> int:
 
 
 def _widened(total: int, even: int, width: int) -> int:
-    """Return the sum of numbers with lanes of so many bytes as one with wide lanes.
+    """Return a sum of numbers with lanes of `width` bytes, in wide lanes.
 
-    `total` is their sum as they are, where lanes run over into the next ones, and `even` that of every other lane.
+    `total` is the plain sum, in which lanes overflow into the next ones; `even` is the sum of every other lane.
     """
     if width == LANE:
         return total
@@ -233,21 +233,21 @@ def _widened(total: int, even: int, width: int) -> int:
 
 
 class RunningCounts:
-    """The sum of buckets of many, some of which are replaced by others now and then. Not thread-safe.
+    """A running sum of many buckets, in which some are replaced now and then. Not thread-safe.
 
-    Lanes stay as narrow as they came until the sum is asked for.
+    Lanes keep their width until `total`.
     """
 
     __slots__ = ("_apart", "_others", "_sums")
 
     def __init__(self) -> None:
-        # By lowest key, width and group: the sum as it is, and that of every other lane.
+        # By lowest key, width and group: the plain sum, and the sum of every other lane.
         self._sums: Dict[Tuple[int, int, int], List[int]] = {}
         self._others: Dict[int, int] = {}
-        self._apart: Dict[int, int] = {}  # of buckets that are not in lanes
+        self._apart: Dict[int, int] = {}  # the sum of buckets that are not lanes
 
     def exchange(self, old: Optional[Buckets], new: Optional[Buckets], group: int) -> None:
-        """Put in `new` instead of `old`, which was put in before. There are `TOGETHER` in a group, at the most."""
+        """Replace `old`, which was added before, by `new`. A group holds at most `TOGETHER` of them."""
         if isinstance(old, Lanes) and isinstance(new, Lanes):
             width = new.width
             sums = self._sums.get((new.low, width, group))
@@ -275,7 +275,7 @@ class RunningCounts:
             sums[1] += sign * (buckets.lanes & _ALTERNATE[buckets.width])
 
     def total(self) -> Buckets:
-        """Return the sum, if it is of fewer than 2**32 values."""
+        """Return the sum, which must be of fewer than 2**32 values."""
         many: List[Buckets] = [
             Lanes(low, _widened(total, even, width)) for (low, width, _), (total, even) in self._sums.items()
         ]
@@ -287,7 +287,7 @@ class RunningCounts:
 
 
 def _count(buckets: Buckets, total: Dict[int, int], sign: int) -> None:
-    """Add to `total`, or take from it by a `sign` of -1."""
+    """Add `buckets` to `total`, or subtract them with a `sign` of -1."""
     for key, count in buckets.items():
         number = total.get(key, 0) + sign * count
         if number:

@@ -1,4 +1,4 @@
-"""How values are spread: the mergeable summary that histograms and timers are made of."""
+"""Distributions: the mergeable summaries of values in histograms and timers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tapes.state.numbers import LARGEST, added, saturated
 from tapes.state.numbers import total as total_of
 
 _SQUARABLE = math.sqrt(LARGEST)
-"""The largest deviation whose square is a number."""
+"""The largest deviation whose square is finite."""
 
-_SMALL = 2.0**-640  # makes of any number one whose squares can be added
+_SMALL = 2.0**-640  # scales any number so that its squares can be added
 
 
 class Distribution:
     """Count, sum, squared deviations, extremes and bucket counts of some values. Immutable.
 
-    `merge` is commutative and associative: counts, extremes and buckets exactly, sums to float rounding.
+    `merge` is commutative and associative: exactly for counts, extremes and buckets, to float rounding for sums.
     """
 
     __slots__ = ("buckets", "count", "deviations", "maximum", "minimum", "sum")
@@ -29,26 +29,27 @@ class Distribution:
         self, count: int, total: float, deviations: float, minimum: float, maximum: float, buckets: Buckets
     ) -> None:
         self.count = count
-        """How many values there are."""
+        """The number of values."""
         self.sum = total
         """Their sum."""
         self.deviations = deviations
         """The sum of the squares of their deviations from their mean."""
         self.minimum = minimum
-        """The smallest of them, infinity if there is none."""
+        """The smallest value, infinity if there is none."""
         self.maximum = maximum
-        """The largest of them, minus infinity if there is none."""
+        """The largest value, minus infinity if there is none."""
         self.buckets = buckets
-        """How many of them are in each bucket, by the keys of `tapes.state.buckets`."""
+        """The number of values in each bucket, by the keys of `tapes.state.buckets`."""
 
     def merge(self, other: Distribution) -> Distribution:
         """Return the distribution of the values of both."""
         return union((self, other))
 
     def less(self, part: Distribution) -> Distribution:
-        """Return the distribution of the values that are not in `part`, all of whose values are in this one.
+        """Return the distribution of the values that are not in `part`, a part of this distribution.
 
-        Counts and buckets exactly, the sums to float rounding. The extremes are not to be known: they are those of all.
+        Exact for counts and buckets, to float rounding for sums. The extremes stay those of all values, because those
+        of the rest are unknown.
         """
         if not part.count:
             return self
@@ -65,11 +66,11 @@ class Distribution:
     def plus(
         self, count: int, total: float, deviations: float, minimum: float, maximum: float, buckets: Buckets
     ) -> Distribution:
-        """Return the distribution with some more values, of which there is at least one.
+        """Return the distribution with at least one more value.
 
-        `buckets` are those of all values together, the other arguments describe the further values alone. The
-        deviations are merged as in Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm for Computing
-        Sample Variances (1979).
+        `buckets` are those of all values, old and new; the other arguments describe only the new values. The deviations
+        are merged as in Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample
+        Variances (1979).
         """
         if self.count:
             apart = total / count - self.sum / self.count
@@ -84,7 +85,7 @@ class Distribution:
         )
 
     def packed(self) -> bytes:
-        """Return what `unpacked` makes the same distribution of."""
+        """Return the distribution as bytes, for `unpacked`."""
         return _NUMBERS.pack(self.count, self.sum, self.deviations, self.minimum, self.maximum) + packed(self.buckets)
 
     @property
@@ -94,9 +95,10 @@ class Distribution:
 
     @property
     def stddev(self) -> float:
-        """The standard deviation of these very values (not an estimate from a sample), 0 if there are none.
+        """The standard deviation of exactly these values (not an estimate from a sample), 0 if there are none.
 
-        Where their squares are beyond the largest number it is that of the buckets: within 0.8 % of the largest value.
+        If their squares would exceed the largest number, it is computed from the buckets: within 0.8 % of the largest
+        value.
         """
         if not self.count or self.minimum == self.maximum:
             return 0.0
@@ -107,7 +109,7 @@ class Distribution:
     def _stddev_of_buckets(self) -> float:
         least, most = self.minimum * _SMALL, self.maximum * _SMALL
         scaled = [(min(max(representative(key) * _SMALL, least), most), number) for key, number in self.buckets.items()]
-        count = sum([number for _, number in scaled]) or 1  # of a sender that is not of tapes there might be none
+        count = sum([number for _, number in scaled]) or 1  # a foreign sender might send no buckets
         mean = math.fsum([value * number for value, number in scaled]) / count
         variance = math.fsum([(value - mean) * (value - mean) * number for value, number in scaled]) / count
         return min(math.sqrt(variance), LARGEST * _SMALL) / _SMALL
@@ -120,7 +122,7 @@ _NUMBERS = Struct("=q4d")  # a distribution without its buckets
 
 
 def unpacked(distribution: bytes, buckets: Optional[Buckets] = None) -> Distribution:
-    """Return the distribution that was `packed()`. `buckets` are those that it had then, if they are at hand."""
+    """Return the distribution of these bytes from `packed()`. `buckets` are its buckets, if known."""
     if buckets is None:
         buckets = PackedBuckets(distribution[_NUMBERS.size :])
     count, total, deviations, minimum, maximum = _NUMBERS.unpack_from(distribution)
@@ -130,8 +132,8 @@ def unpacked(distribution: bytes, buckets: Optional[Buckets] = None) -> Distribu
 def union(parts: Sequence[Distribution]) -> Distribution:
     """Return the distribution of the values of all `parts`.
 
-    It costs less than to merge one after the other. The deviations are those from the mean of each part, and of these
-    means from the common one.
+    Costs less than merging one after the other. The squared deviations are those of values from the mean of their part,
+    plus those of the means of the parts from the common mean.
     """
     parts = [part for part in parts if part.count]
     if len(parts) < 2:

@@ -1,4 +1,4 @@
-"""The state of a gauge, and the ways in which the gauges of several processes make one."""
+"""The state of a gauge, and the ways to combine the gauges of several processes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Optional, Tuple
 from tapes.state.numbers import added
 
 MERGES = ("sum", "min", "max", "mean", "last")
-"""How the values of several processes may be combined."""
+"""The ways to combine the values of several processes."""
 
 
 class GaugeState:
-    """The values of one gauge in some processes, summed up so that any of `MERGES` can be told. Immutable."""
+    """A summary of one gauge's values in some processes, enough to compute any of `MERGES`. Immutable."""
 
     __slots__ = ("last", "last_at", "maximum", "minimum", "parts", "sum")
 
@@ -20,14 +20,14 @@ class GaugeState:
         self, parts: int, total: float, minimum: float, maximum: float, last: Optional[float], last_at: float
     ) -> None:
         self.parts = parts
-        """How many processes have a value."""
+        """The number of processes with a value."""
         self.sum = total
         self.minimum = minimum
         self.maximum = maximum
         self.last = last
-        """The value that was set last, None if none was."""
+        """The value that was set last, None if there is none."""
         self.last_at = last_at
-        """When that was, in seconds of the monotonic clock."""
+        """The time when it was set, in seconds of the monotonic clock."""
 
     def merge(self, other: GaugeState) -> GaugeState:
         """Return the state of both together."""
@@ -42,7 +42,7 @@ class GaugeState:
         )
 
     def less(self, part: GaugeState) -> GaugeState:
-        """Return this state: what a gauge says is of this moment, whatever it said before."""
+        """Return this state: a gauge's value does not build on earlier ones."""
         return self
 
     def numbers(self) -> Tuple[Any, ...]:
@@ -50,16 +50,16 @@ class GaugeState:
         return self.parts, self.sum, self.minimum, self.maximum, self.last, self.last_at
 
     def value(self, merge: str) -> Optional[float]:
-        """Return the one value that the values make when combined as `merge` says; None if there is none."""
+        """Return the values combined as `merge` says; None if there is none."""
         if not self.parts:
             return None
         if merge == "mean":
-            # Neither rounding nor a sum that is saturated must put the mean of equal values beside them.
+            # Neither rounding nor a saturated sum may make the mean of equal values differ from them.
             return min(max(self.sum / self.parts, self.minimum), self.maximum)
         return {"sum": self.sum, "min": self.minimum, "max": self.maximum, "last": self.last}[merge]
 
     def _recency(self) -> tuple[float, float]:
-        # The value decides between two that were set in the same moment, so that merging does not depend on the order.
+        # Of two values set at the same moment the larger one wins, so that the result does not depend on merge order.
         return self.last_at, -math.inf if self.last is None else self.last
 
     def __repr__(self) -> str:
@@ -67,7 +67,7 @@ class GaugeState:
 
 
 UNSET = GaugeState(0, 0, math.inf, -math.inf, None, -math.inf)
-"""A gauge that has no value."""
+"""The state of a gauge without a value."""
 
 
 def single(value: float, at: float) -> GaugeState:

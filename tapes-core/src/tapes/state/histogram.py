@@ -1,4 +1,4 @@
-"""The state of a histogram: a cumulative distribution, of which the last minutes are still in slices."""
+"""The state of a histogram: a cumulative distribution, with the last minutes still in slices."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ WINDOW = 300.0
 """Seconds for which a slice stays in the window after its end."""
 
 SLOT = 50.0
-"""Seconds of a slot. Slots begin at the multiples of it, which are the same moments in all processes of a host."""
+"""Seconds of a slot. Slots begin at its multiples, which are the same moments in all processes of a host."""
 
 SPAN = 60.0
-"""Seconds that lie between the first and the last value of a slice, at most, as long as folds are no further apart."""
+"""The most seconds between the first and the last value of a slice, as long as folds are no further apart."""
 
-_LOOSE = SPAN - SLOT  # seconds by which the time of values may be uncertain when they are put into a slot
+_LOOSE = SPAN - SLOT  # the most seconds by which the time of values in a slot may be uncertain
 
-# No slice that begins at or before one that is closed, whatever its end, is shown any more.
+# Seconds after its end at which a slice is closed. Slices that begin at or before a closed one are not shown any more.
 _KEPT = WINDOW + SPAN
 
 NEVER = -math.inf
 """Before any time."""
 
 Settled = Tuple[Any, ...]
-"""What of a histogram changes only once a slot: through when it is closed, what is closed, and all slices but the
-newest, packed. Few objects, and none that can be part of a circle."""
+"""The part of a histogram that changes only once a slot: `closed_through`, then, packed, the closed distribution and
+all slices but the newest. These are few objects, and none can be part of a reference cycle."""
 
 Numbers = Tuple[bytes, Settled]
-"""The newest slice of a histogram, packed, and what is settled."""
+"""The newest slice of a histogram, packed, and the settled part."""
 
 _TIMES = Struct("=dd")  # start and end of a slice
 
@@ -47,14 +47,14 @@ class Slice:
 
     def __init__(self, start: float, end: float, values: Distribution) -> None:
         self.start = start
-        """What tells slices apart: the start of a slot or, where the time of values is too uncertain for a slot, of the
-        stretch that they are from. In seconds of the monotonic clock."""
+        """The key of the slice, in seconds of the monotonic clock: the start of a slot or, where the time of the values
+        is too uncertain for a slot, the start of the stretch that they are from."""
         self.end = end
-        """No value is from after this."""
+        """No value was recorded after this."""
         self.values = values
 
     def packed(self) -> bytes:
-        """Return what `unpacked` makes the same slice of."""
+        """Return the slice as bytes, for `unpacked`."""
         return _TIMES.pack(self.start, self.end) + self.values.packed()
 
     def __repr__(self) -> str:
@@ -64,8 +64,8 @@ class Slice:
 class HistogramState:
     """All values so far. Immutable.
 
-    `slices` holds those of the last minutes by the time of their recording, in the order of their starts; `closed`
-    holds all that began at `closed_through` or before. Together they are the cumulative distribution, which only grows.
+    `slices` holds the values of the last minutes by their time, in the order of their starts; `closed` holds all slices
+    that began at `closed_through` or before. Together they are the cumulative distribution, which only grows.
     """
 
     __slots__ = ("closed", "closed_through", "slices")
@@ -77,12 +77,12 @@ class HistogramState:
 
     @property
     def count(self) -> int:
-        """How many values there were since the start."""
+        """The number of values since the start."""
         return self.closed.count + sum([part.values.count for part in self.slices])
 
     @property
     def sum(self) -> float:
-        """Their sum."""
+        """The sum of all values since the start."""
         return total([self.closed.sum, *[part.values.sum for part in self.slices]])
 
     @property
@@ -99,15 +99,15 @@ class HistogramState:
         return union([part.values for part in self.slices if now - part.end < WINDOW])
 
     def settled(self) -> Settled:
-        """Return all but the newest slice, of which `with_newest` makes the same state."""
+        """Return the settled part: all but the newest slice. `with_newest` joins the two."""
         if len(self.slices) < 2 and not self.closed.count:
             return NOTHING_SETTLED
         return (self.closed_through, self.closed.packed(), *[part.packed() for part in self.slices[:-1]])
 
     def slice_for(self, since: float, until: float) -> Slice:
-        """Return the slice that values recorded from `since` to `until` belong into: one that is there, or a new one.
+        """Return the slice for values recorded from `since` to `until`: an existing or a new one.
 
-        A value is shown for at least `WINDOW` after it was recorded, and at most for `SPAN` longer.
+        A value stays visible for at least `WINDOW` after its record, and for at most `SPAN` longer.
         """
         start = slice_start(since, until)
         for part in reversed(self.slices):
@@ -116,9 +116,9 @@ class HistogramState:
         return Slice(start, until, EMPTY)
 
     def recorded(self, into: Slice, until: float, values: Distribution) -> HistogramState:
-        """Return the state in which the slice `into`, from `slice_for`, holds `values` and ends at `until` or later.
+        """Return the state after `values`, recorded up to `until`, replace those of the slice `into`, from `slice_for`.
 
-        Slices that have left the window are closed.
+        Closes slices that have left the window.
         """
         changed = Slice(into.start, max(into.end, until), values)
         slices = self.slices
@@ -139,12 +139,12 @@ class HistogramState:
     def less(self, part: HistogramState) -> HistogramState:
         """Return the state of a histogram that saw only the values since this one was in the state `part`.
 
-        Counts and buckets exactly, sums to float rounding. Extremes are those of all values.
+        Exact for counts and buckets, to float rounding for sums. The extremes are those of all values.
         """
         through = self.closed_through
         before = {each.start: each.values for each in part.slices if each.start > through}
         here = {each.start: each.values.count for each in self.slices}
-        if any(here.get(start, 0) < values.count for start, values in before.items()):  # their times were moved
+        if any(here.get(start, 0) < values.count for start, values in before.items()):  # their times were shifted
             return HistogramState(self.cumulative().less(part.cumulative()), through, ())
         closed = union([part.closed, *[each.values for each in part.slices if each.start <= through]])
         slices = [Slice(each.start, each.end, each.values.less(before.get(each.start, EMPTY))) for each in self.slices]
@@ -155,7 +155,7 @@ class HistogramState:
 
 
 def with_newest(settled: Settled, newest: Optional[Slice]) -> HistogramState:
-    """Return the state of what is settled and of the newest slice, if there is one."""
+    """Return the state of a settled part and the newest slice, if there is one."""
     if settled is NOTHING_SETTLED:
         return HistogramState(EMPTY, NEVER, () if newest is None else (newest,))
     through, closed, *slices = settled
@@ -164,13 +164,13 @@ def with_newest(settled: Settled, newest: Optional[Slice]) -> HistogramState:
 
 
 def unpacked(part: bytes, buckets: Optional[Buckets] = None) -> Slice:
-    """Return the slice that was `packed()`. `buckets` are those that it had then, if they are at hand."""
+    """Return the slice of these bytes from `packed()`. `buckets` are its buckets, if known."""
     start, end = _TIMES.unpack_from(part)
     return Slice(start, end, distribution(part[_TIMES.size :], buckets))
 
 
 def without_common(numbers: Numbers, others: Numbers) -> Tuple[Numbers, Numbers]:
-    """Return the numbers of two moments of a histogram without the slices that are the very same in both."""
+    """Return the numbers of two moments of a histogram, without slices that are the same object in both."""
     (newest, settled), (other, same) = numbers, others
     if settled is not same:
         return numbers, others
@@ -178,26 +178,26 @@ def without_common(numbers: Numbers, others: Numbers) -> Tuple[Numbers, Numbers]
 
 
 def slice_start(since: float, until: float) -> float:
-    """Return the start of the slice that values recorded from `since` to `until` belong into.
+    """Return the start of the slice for values recorded from `since` to `until`.
 
-    That is the slot in which `until` lies, unless the stretch is too long to say that they are all from about there.
-    Then they have a slice of their own.
+    That is the start of the slot of `until`. Only if the stretch is too long to assume that slot, it is `since`: the
+    values get their own slice.
     """
     return since if _LOOSE < until - since <= SPAN else slot_start(until)
 
 
 def slot_start(time: float) -> float:
-    """Return the start of the slot that `time` lies in. Its end is part of a slot, and its start is not.
+    """Return the start of the slot of `time`. A slot includes its end, but not its start.
 
-    So a tick of a meter, which is folded with the time of its end, lies in one slot.
+    So a tick of a meter, which is folded at the time of its end, falls into one slot.
     """
     return (math.ceil(time / SLOT) - 1) * SLOT
 
 
 def gathered(closed: List[Distribution], through: float, parts: Iterable[Slice]) -> HistogramState:
-    """Return the state of what is closed and of these slices. Those of the same start become one.
+    """Return the state of the closed values and these slices. Slices with the same start are joined.
 
-    What began at `through` or before is closed as well.
+    Slices that began at `through` or before are closed as well.
     """
     by_start: Dict[float, List[Slice]] = {}
     for part in parts:
@@ -222,16 +222,16 @@ def merged(states: Sequence[HistogramState]) -> HistogramState:
 
 
 def _joined(parts: List[Slice]) -> Slice:
-    """Return one slice that holds what several from the same start do."""
+    """Return one slice with the values of all `parts`, which have the same start."""
     if len(parts) == 1:
         return parts[0]
     return Slice(parts[0].start, max([part.end for part in parts]), union([part.values for part in parts]))
 
 
 def closed_by(state: HistogramState, now: float) -> HistogramState:
-    """Return the state in which the slices that have left the window by `now` are closed.
+    """Return the state after closing the slices that have left the window by `now`.
 
-    They are closed in the order of their starts, so that one number tells what is closed.
+    They are closed in the order of their starts, so that one number, `closed_through`, describes which are closed.
     """
     slices = state.slices
     gone = 0
@@ -248,6 +248,6 @@ def _start(part: Slice) -> float:
 
 
 NONE = HistogramState(EMPTY, NEVER, ())
-"""A histogram that has seen nothing."""
+"""The state of a histogram without values."""
 
 NOTHING_SETTLED: Settled = (NEVER, EMPTY.packed())

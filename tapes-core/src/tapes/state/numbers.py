@@ -1,6 +1,6 @@
-"""Arithmetic that stops at the largest number, which every float, JSON reader and StatsD can hold.
+"""Arithmetic that saturates at the largest float, which every JSON reader and StatsD can hold.
 
-Ints stay exact up to there. All functions take ints and floats of whatever mix, raise nothing and return no infinity.
+Ints stay exact up to there. All functions take any mix of ints and floats, raise nothing and never return infinity.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ LARGEST = sys.float_info.max
 MOST = int(LARGEST)
 """The largest count."""
 
-_SCALE = 2.0**-64  # leaves room for the sum of as many values as memory can hold
+_SCALE = 2.0**-64  # leaves room for a sum of as many values as memory can hold
 
 
 def saturated(value: float) -> float:
-    """Return `value`, or the largest number of its sign if it is beyond that, as infinities are. Not for NaN."""
+    """Return `value`; beyond the largest number, as with infinities, that number with its sign. Not for NaN."""
     if -LARGEST <= value <= LARGEST:
         return value
     return -LARGEST if value < 0 else LARGEST
@@ -31,13 +31,13 @@ def added(first: float, second: float) -> float:
         found = first + second
         if -LARGEST <= found <= LARGEST:
             return found
-    except OverflowError:  # an int that is too large for the float beside it
+    except OverflowError:  # an int is too large to add to a float
         pass
     return saturated(saturated(first) + saturated(second))
 
 
 def total(values: Sequence[float]) -> float:
-    """Return the sum of finite numbers, saturated. Costs what `sum` does unless that overflows on the way."""
+    """Return the sum of finite numbers, saturated. As fast as `sum`, unless that overflows."""
     try:
         found = sum(values)
         if found - found == 0:

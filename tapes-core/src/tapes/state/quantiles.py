@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def quantiles(distribution: Distribution, fractions: Sequence[float]) -> List[float]:
-    """Return the values below or at which each of `fractions` of the values lies; 0 for each if there are none.
+    """Return the quantile of each of `fractions`; 0 for each if there are no values.
 
-    A quantile is nearest-rank: of n values, the `ceil(n * fraction)`-th smallest. What is returned for it is the
-    representative of its bucket, which is within 0.8 % of it, and within the exact minimum and maximum.
+    Quantiles are nearest-rank: of n values, the `ceil(n * fraction)`-th smallest. The result is the representative of
+    its bucket, which is within 0.8 % of that value, and limited to the exact minimum and maximum.
     """
     if not distribution.count:
         return [0.0] * len(fractions)
@@ -27,7 +27,7 @@ def quantiles(distribution: Distribution, fractions: Sequence[float]) -> List[fl
     found = []
     for fraction in fractions:
         rank = max(1, _ceil(distribution.count, fraction))
-        # Of a sender that is not of tapes there might be fewer values in the buckets than it says.
+        # A foreign sender might send fewer values in its buckets than its count says.
         place = min(bisect_left(cumulated, rank), len(cumulated) - 1)
         value = representative(keys[place]) if place >= 0 else distribution.minimum
         found.append(min(max(value, distribution.minimum), distribution.maximum))
@@ -35,9 +35,9 @@ def quantiles(distribution: Distribution, fractions: Sequence[float]) -> List[fl
 
 
 def _cumulated(buckets: Buckets) -> Tuple[Sequence[int], List[int]]:
-    """Return keys in the order of their values, and how many values there are up to the end of each bucket."""
+    """Return the keys in the order of their values, and the number of values up to the end of each bucket."""
     if isinstance(buckets, Lanes) and not buckets.others:
-        # They are in order, and no rank ever ends in an empty one.
+        # Lanes are in order, and no rank falls into an empty one.
         counts = buckets.counts()
         return range(buckets.low, buckets.low + 2 * len(counts), 2), list(accumulate(counts))
     by_key = dict(buckets.items())
@@ -46,5 +46,5 @@ def _cumulated(buckets: Buckets) -> Tuple[Sequence[int], List[int]]:
 
 
 def _ceil(count: int, fraction: float) -> int:
-    # 0.95 is not 95 / 100 to the last bit: what is a whole number but for that is meant to be one.
+    # 0.95 is not exactly 95 / 100, so round a product that is almost a whole number.
     return math.ceil(round(count * fraction, 6))

@@ -1,8 +1,8 @@
-"""The state of a meter: how many events there were, and how many a second of late.
+"""The state of a meter: the number of events, and their recent rates.
 
-The rates are exponentially weighted moving averages with a tick of five seconds, as the load averages of Unix are: at
-the end of each tick `rate += (events / 5 - rate) * (1 - exp(-5 / period))`, beginning at zero. This is linear in the
-events, so the averages of two processes add up to the average of both.
+The rates are exponentially weighted moving averages with a tick of five seconds, like the load averages of Unix: at the
+end of each tick `rate += (events / 5 - rate) * (1 - exp(-5 / period))`, starting at zero. This is linear in the events,
+so the averages of two processes add up to the average of both.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     Rates = Tuple[float, float, float]
 
 TICK = 5.0
-"""Seconds between two updates of the averages. Ticks begin at the multiples of it."""
+"""Seconds between two updates of the averages. Ticks begin at its multiples."""
 
 PERIODS = (60.0, 300.0, 900.0)
-"""Seconds over which `m1`, `m5` and `m15` look back."""
+"""The averaging periods of `m1`, `m5` and `m15`, in seconds."""
 
 _DECAYS = tuple(math.exp(-TICK / period) for period in PERIODS)
 
 
 def tick_of(time: float) -> int:
-    """Return the number of the tick that `time`, in seconds, lies in."""
+    """Return the number of the tick of `time`, in seconds."""
     return math.floor(time / TICK)
 
 
 class MeterState:
-    """Events so far, the averages at the start of the current tick, and the events of that tick. Immutable."""
+    """All events so far, the averages at the start of the current tick, and the events of that tick. Immutable."""
 
     __slots__ = ("count", "current", "rates", "tick")
 
@@ -42,22 +42,22 @@ class MeterState:
         self.tick = tick
         """The number of the current tick."""
         self.current = current
-        """The events in the current tick, which are not yet in the averages."""
+        """The events of the current tick, which the averages do not include yet."""
         self.rates = rates
-        """Events a second at the start of the current tick, for each of `PERIODS`."""
+        """Events per second at the start of the current tick, for each of `PERIODS`."""
 
     def numbers(self) -> Tuple[Any, ...]:
-        """Return what `of_numbers` makes the same state of."""
+        """Return the state as a plain tuple, for `of_numbers`."""
         return self.count, self.tick, self.current, *self.rates
 
     def marked(self, events: int) -> MeterState:
-        """Return the state after some more events in the current tick."""
+        """Return the state after `events` more in the current tick."""
         if not events:
             return self
         return MeterState(min(self.count + events, MOST), self.tick, min(self.current + events, MOST), self.rates)
 
     def advanced(self, tick: int) -> MeterState:
-        """Return the state at the start of `tick`; this state, if it is there already or beyond."""
+        """Return the state at the start of `tick`; this state if its tick is the same or later."""
         passed = tick - self.tick
         if passed <= 0:
             return self
@@ -87,11 +87,11 @@ class MeterState:
 
 
 def of_numbers(numbers: Sequence[Any]) -> MeterState:
-    """Return the state whose `numbers()` these are."""
+    """Return the state of these `numbers()`."""
     count, tick, current, m1, m5, m15 = numbers
     return MeterState(count, tick, current, (m1, m5, m15))
 
 
 def started(time: float) -> MeterState:
-    """Return the state of a meter that begins at `time`."""
+    """Return the state of a meter that starts at `time`."""
     return MeterState(0, tick_of(time), 0, (0.0, 0.0, 0.0))

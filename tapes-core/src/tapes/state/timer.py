@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 
 class TimerState:
-    """Immutable, like both of its parts."""
+    """The events and the durations of a timer. Immutable, like both parts."""
 
     __slots__ = ("durations", "events")
 
     def __init__(self, events: MeterState, durations: HistogramState) -> None:
         self.events = events
         self.durations = durations
-        """In seconds."""
+        """The distribution of the durations, in seconds."""
 
     def merge(self, other: TimerState) -> TimerState:
-        """Return the state of a timer that saw what both have seen."""
+        """Return the state of a timer that saw the events of both."""
         return TimerState(self.events.merge(other.events), self.durations.merge(other.durations))
 
     def less(self, part: TimerState) -> TimerState:
-        """Return the state of a timer that saw only what came since this one was in the state `part`."""
+        """Return the state of a timer that saw only the events since this one was in the state `part`."""
         return TimerState(self.events.less(part.events), self.durations.less(part.durations))
 
     def __repr__(self) -> str:
