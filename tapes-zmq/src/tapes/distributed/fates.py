@@ -138,7 +138,7 @@ class Forked:
         return reloading
 
     def handle_signals(self) -> None:
-        """Handle the signals above, remove handlers of the parent, and keep ignoring what it ignores."""
+        """Handle the signals above, remove handlers of the parent, and keep ignoring those that it ignores."""
         signal.set_wakeup_fd(-1)  # it was that of the parent's event loop
         for number in signal.valid_signals():
             if callable(signal.getsignal(number)):
