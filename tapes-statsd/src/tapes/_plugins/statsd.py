@@ -1,4 +1,4 @@
-"""What tapes-statsd provides. It is imported when something is looked up by name, and imports nothing of it."""
+"""The plugin of tapes-statsd. It is imported when a name is looked up, so it imports nothing else of tapes-statsd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tapes-zmq provides. It is imported when something is looked up by name, and imports nothing of it."""
+"""The plugin of tapes-zmq. It is imported when a name is looked up, so it imports nothing else of tapes-zmq."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes, one picture: what each records is published to an aggregator, which reports on all of them.
+"""Metrics of several processes: workers publish their registries to an aggregator, which merges and reports them.
 
-`tapes.distributed.registry` has what programs use.
+The public classes are in `tapes.distributed.registry`.
 """

@@ -1,4 +1,4 @@
-"""The command line: an aggregator in a process of its own, for a supervisor to run, and keys for it."""
+"""The command line: runs an aggregator in its own process, under a supervisor, and generates keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ The config is a TOML file, or a pyproject.toml with the same tables below [tool.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line with `arguments`, by default those of the process, and return the exit status."""
+    """Run the command line with `arguments` (default `sys.argv[1:]`), and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tapes.distributed",
         description=_DESCRIPTION,
@@ -94,7 +94,7 @@ def _keygen(arguments: Sequence[str]) -> int:
 
 
 def _say(stream: Optional[TextIO], what: str) -> None:
-    if stream is not None:  # it is closed, as daemons have it
+    if stream is not None:  # None where the stream is closed, as in a daemon
         stream.write(what)
 
 

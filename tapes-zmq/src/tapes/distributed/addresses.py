@@ -1,4 +1,4 @@
-"""Where an aggregator is: checked and made absolute as soon as it is given."""
+"""The address of an aggregator: validated, and made absolute, as soon as it is given."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tapes.errors import ReporterOptionError, quoted
 from tapes.reporting import checked as options
 
 DEFAULT = "ipc://tapes_metrics.ipc"
-"""Where an aggregator is unless it is told otherwise: a file in the working directory."""
+"""The default address: a socket in the working directory."""
 
-_LONGEST = 107  # bytes of the path of a socket, on Linux; a little less elsewhere
+_LONGEST = 107  # the most bytes in the path of a socket on Linux; a little less elsewhere
 _TCP = re.compile(r"tcp://(?P<host>\[[^\]\s\0]+\]|[^:\[\]\s\0]+):(?P<port>[0-9]{1,5})")
 
 
 class Address(NamedTuple):
-    """A 0MQ address that has been checked."""
+    """A validated 0MQ address."""
 
     text: str
     path: Optional[str]
-    """The file of an `ipc://` address."""
+    """The path of an `ipc://` address; None for `tcp://`."""
 
     def __str__(self) -> str:
         return self.text
@@ -35,8 +35,8 @@ class Address(NamedTuple):
 def checked(address: object, *, keys: object, insecure: bool) -> Address:
     """Return `address`, `ipc://PATH` or `tcp://HOST:PORT`, with an absolute path.
 
-    Raises ReporterOptionError for anything else, and for `tcp://` without `keys`, unless it may be `insecure`: every
-    user of the host can reach a port on loopback, too.
+    Raises ReporterOptionError for anything else, and for `tcp://` without `keys` unless `insecure` is set: every user
+    of the host can reach a port, even on loopback.
     """
     if not isinstance(address, str):
         raise options.refusal("socket_addr", "a str like 'ipc://metrics.ipc' or 'tcp://10.0.0.1:5550'", address)
@@ -67,20 +67,20 @@ def checked(address: object, *, keys: object, insecure: bool) -> Address:
 
 
 class Access(NamedTuple):
-    """Who may connect to the socket of an aggregator."""
+    """Who may connect to the socket of an aggregator: the mode and the group of its file."""
 
     mode: int
     group: Optional[int] = None
 
 
 PRIVATE = Access(files.PRIVATE)
-"""The user of the aggregator alone."""
+"""Only the user of the aggregator may connect."""
 
 
 def access(address: Address, group: object, mode: object) -> Access:
-    """Return who may connect to the file of an address, given the name or number of a group and the mode of the file.
+    """Return who may connect to an `ipc://` address, from a group (its name or number) and the mode of the file.
 
-    Without a mode that is the owner, and the group if there is one. Raises ReporterOptionError for what cannot be.
+    Without a mode: the owner, and the group if one is given. Raises ReporterOptionError for invalid values.
     """
     if group is None and mode is None:
         return PRIVATE
@@ -126,9 +126,10 @@ def _group(group: object) -> int:
 
 
 def listening(path: str, access: Access) -> int:
-    """Make a socket at `path` that listens, and return its descriptor. Raises OSError.
+    """Create a listening socket at `path`, and return its descriptor. Raises OSError.
 
-    Nobody can connect before it listens, so its mode is right at all times, without the umask of all threads.
+    The mode is set before it listens, and nobody can connect earlier. So the umask, which belongs to all threads, stays
+    as it is.
     """
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(path)
@@ -138,7 +139,7 @@ def listening(path: str, access: Access) -> int:
 
 
 def _share(path: str, access: Access) -> None:
-    """Give a socket its group and mode, and nothing else that somebody has put in its place meanwhile."""
+    """Set the group and mode of a socket, but not of a file that somebody has put in its place meanwhile."""
     if not hasattr(os, "O_PATH"):
         _share_by(path, access, follow_symlinks=os.chmod not in os.supports_follow_symlinks)
         return

@@ -1,4 +1,4 @@
-"""The aggregator: a process that merges what workers publish, and reports on all of them together."""
+"""The aggregator: a process that merges what workers publish, and reports it."""
 
 from __future__ import annotations
 
@@ -32,15 +32,14 @@ Self = TypeVar("Self", bound="RegistryAggregator")
 
 
 class RegistryAggregator:
-    """Merges the registries of all workers that publish to `socket_addr`, and lets reporters report on all of them.
+    """Merges the registries of all workers that publish to `socket_addr`, and runs reporters on the result.
 
-    Start it before the workers are forked: `start()` forks a process for it, which ends with the one that has started
-    it. `start(fork=False)` is for a process of its own, and blocks; `python -m tapes.distributed` does that from a
-    config.
+    Start it before you fork workers: `start()` forks a process for it, which ends with the process that started it.
+    `start(fork=False)` runs it in this process, and blocks; `python -m tapes.distributed` does that from a config.
 
-    Workers may come and go, before and after; what they have counted stays, their gauges go with them. An aggregator
-    that was killed and is started again is told everything by the workers that live. With `state_path` it knows what
-    those that are gone had counted, too.
+    Workers may come and go at any time. What they have counted stays; their gauges go with them. When an aggregator was
+    killed and is started again, live workers publish everything to it again. With `state_path` it also keeps what
+    workers that are gone had counted.
     """
 
     def __init__(
@@ -58,18 +57,18 @@ class RegistryAggregator:
         group: Optional[Union[str, int]] = None,
         mode: Optional[int] = None,
     ) -> None:
-        """Report by `reporter`, one or several, none of which is running. They are made to report on `registry`.
+        """Report by `reporter`, one or a list; none may be running. They are set to report on `registry`.
 
         `socket_addr` is `ipc://PATH` or `tcp://HOST:PORT`, with `*` for all addresses of the host. `state_path` is a
-        file that keeps what was counted over a restart. With `by_worker` the figures of each live worker are shown
-        besides, tagged `worker=PID` (`worker=HOST:PID` on other hosts). `lease` is how many seconds after a worker was
-        last heard of its gauges count. `max_series` is how many series there may be over all workers, `max_tag_sets`
-        how many of one name; the totals of further ones go to series tagged `overflow=true`. For `tcp://` `keys` is a
-        folder with the keys of the aggregator and the public ones of workers, or `insecure=True` lets everybody in.
-        The file of an `ipc://` address is private to the user; with `group`, a name or a number, processes of that
-        group can connect too, or of whomever its `mode` says.
+        file that keeps the counts over a restart. With `by_worker` each live worker is also shown on its own, tagged
+        `worker=PID` (`worker=HOST:PID` on other hosts). `lease` is how many seconds the gauges of a silent worker
+        count. `max_series` limits the series over all workers, `max_tag_sets` those of one name; the totals of further
+        ones go to series tagged `overflow=true`. For `tcp://`, `keys` is a folder with the keys of the aggregator and
+        the public keys of the workers; `insecure=True` lets everybody in. The file of an `ipc://` address is private to
+        the user. With `group`, a name or a number, processes of that group can connect too; `mode` sets the mode of the
+        file itself.
 
-        Raises ReporterOptionError for options that cannot be.
+        Raises ReporterOptionError for invalid options.
         """
         reporters: Any = [reporter] if isinstance(reporter, Reporter) else reporter
         if (
@@ -84,15 +83,15 @@ class RegistryAggregator:
             options.integer(option, most, 1, sys.maxsize, "how many series there may be, an int from 1")
         self.reporters: Tuple[Reporter, ...] = tuple(reporters)
         self.address = addresses.checked(socket_addr, keys=keys, insecure=insecure)
-        """Where it is."""
+        """The address that workers publish to."""
         self._access = addresses.access(self.address, group, mode)
         self.registry = UnifiedRegistry(
             lease=lease, by_worker=by_worker, max_series=max_series, max_tag_sets=max_tag_sets
         )
-        """What all workers have recorded together, in the process of the aggregator."""
-        # To an aggregator that it publishes to, one that takes the place of another is the same. The file of its
-        # state, where there is one, says so after the system was booted too.
-        place = f"{machine()} {processes()} {socket.gethostname()} {self.address}"  # containers are places too
+        """The merged metrics of all workers. Filled in the process of the aggregator only."""
+        # An aggregator that this one publishes to must take a successor for the same worker, so the identity follows
+        # from the place. After a reboot it comes from the state file, if there is one.
+        place = f"{machine()} {processes()} {socket.gethostname()} {self.address}"  # differs between containers
         self.registry.identity = hashlib.sha256(place.encode()).digest()[:16]
         self._keys_folder = None if keys is None else os.path.abspath(os.fspath(keys))
         self._keys = None if keys is None else curve.of_aggregator(keys)
@@ -104,22 +103,22 @@ class RegistryAggregator:
 
     @property
     def pid(self) -> Optional[int]:
-        """The process that `start()` has forked; None if it is not running, or runs in this one."""
+        """The pid of the process that `start()` forked; None if it does not run, or runs in this process."""
         child = self._child
         return child.pid if child is not None and child.running else None
 
     def start(self, fork: bool = True) -> None:
-        """Begin to merge and to report: in a forked process, or with `fork=False` in this one, until it is stopped.
+        """Start to merge and report, in a forked process. With `fork=False` do so in this process until stopped.
 
-        Returns when workers can connect and the reporters have started, or when it stands by because an aggregator of
-        this program, or of one that has started it, is at the address: it takes its place when that leaves.
+        Returns when workers can connect and the reporters have started. If an aggregator of this program, or of the
+        program that started it, holds the address, it returns and stands by: it takes over when that one leaves.
 
-        With `fork=False` it returns when it has ended, by `stop()` in another thread, SIGTERM or Ctrl-C. Each reporter
-        has made its last report then. So it has if what workers send cannot be taken in any more, whatever the error;
-        that is raised, or logged by the forked process.
+        With `fork=False` it returns at its end, by `stop()` in another thread, SIGTERM or Ctrl-C, after the last report
+        of each reporter. It also ends so when an error keeps it from taking in what workers send; that error is raised,
+        or logged by the forked process.
 
-        Raises ReporterStateError if it is running, ReporterError if the aggregator of a different program is at the
-        address or the file of its state cannot be used, and what `start()` of the reporters raises.
+        Raises ReporterStateError if it is running, ReporterError if an aggregator of another program holds the address
+        or the state file cannot be used, and any error that a reporter's `start()` raises.
         """
         if self._serving or self.pid is not None:
             raise ReporterStateError(f"{self!r} is running already: stop() it before you start it again.")
@@ -140,9 +139,9 @@ class RegistryAggregator:
             self._serving = False
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Let it take in what workers tell, report once more and end, and return after `timeout` seconds at most.
+        """Let it take in what workers still send, report once more and end. Waits at most `timeout` seconds.
 
-        A process that takes longer is killed, which is logged. Does nothing if it is not running.
+        A process that takes longer is killed, with a log line. Does nothing if it is not running.
         """
         child, self._child = self._child, None
         if child is not None:
@@ -167,10 +166,10 @@ class RegistryAggregator:
         return f"{type(self).__name__}({list(self.reporters)}, socket_addr={self.address.text!r})"
 
     def reload(self) -> Change:
-        """Read the keys anew, in the process of the aggregator. SIGHUP does that.
+        """Read the keys again, in the process of the aggregator. Called on SIGHUP.
 
-        Whoever is connected by a key that is gone is cut off. If the keys cannot be used it goes on with those it has,
-        which is logged. Returns which reporters are to follow others.
+        Workers whose key is gone are disconnected. If the keys cannot be used it keeps those that it has, and logs
+        that. Returns the reporters to stop and to start.
         """
         if self._keys_folder is not None and self._service is not None:
             try:
@@ -184,7 +183,7 @@ class RegistryAggregator:
         return Change()
 
     def _serve(self, program: claims.Program, ready: Callable[[], None], fate: Fate) -> None:
-        """Merge and report, until it is not wanted any more. Calls `ready` when it works, or stands by."""
+        """Merge and report until asked to end. Calls `ready` once it works or stands by."""
         place = Place(self.address, self._access, self._state_path, program)
         self._service = service = Service(self.registry, self.reporters, place, self._keys, fate)
         try:

@@ -1,4 +1,4 @@
-"""Who has an address or a file of state: one aggregator at a time."""
+"""Locks on addresses and state files: one aggregator at a time has each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Program(NamedTuple):
-    """The program that an aggregator belongs to, and ends with."""
+    """The program that an aggregator belongs to, and with which it ends."""
 
     pid: int
     since: int
     ancestors: FrozenSet[int]
-    """Those that have started it."""
+    """The processes that have started it, directly or indirectly."""
     aggregators: FrozenSet[int] = frozenset()
-    """The processes of aggregators that it has forked so far."""
+    """The aggregator processes that it has forked so far."""
 
     @classmethod
     def here(cls, aggregators: FrozenSet[int] = frozenset()) -> Program:
@@ -34,36 +34,36 @@ class Program(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Who has a lock, as its file says."""
+    """The holder of a lock, as its file says."""
 
     pid: int
     program: int
-    """The process of its program, 0 if it leaves."""
+    """The pid of its program; 0 if it is leaving."""
     since: int
     processes: str
 
     @property
     def is_leaving(self) -> bool:
-        """Whether it says that it leaves, or its program is gone."""
+        """Whether it says that it is leaving, or its program is gone."""
         return not self.program or (self._is_near and is_alive(self.program, self.since) is False)
 
     @property
     def goes_on(self) -> bool:
-        """Whether its program is known to be there. Not known is what other containers and users have."""
+        """Whether its program is known to be alive. That is not known for other containers and users."""
         return self._is_near and is_alive(self.program, self.since) is True
 
     def belongs_to(self, program: Program) -> bool:
-        """Whether it is an aggregator of that program, or of one that has started that program."""
+        """Whether it is an aggregator of `program`, or of one that started `program`."""
         return self._is_near and self.program in (program.pid, *program.ancestors) and not self.is_leaving
 
     def is_left_over(self, program: Program) -> bool:
-        """Whether it was forked by what that process was before it has executed another program."""
+        """Whether it was forked by the process of `program` before that process executed another program."""
         ours = (program.pid, *program.aggregators)
         return self.belongs_to(program) and self.program == program.pid and self.pid not in ours
 
     @property
     def _is_near(self) -> bool:
-        """Whether its numbers of processes mean the same here."""
+        """Whether its pids mean the same processes here."""
         return self.processes == processes() != ""
 
 
@@ -73,37 +73,37 @@ class TakenError(ReporterError):
     def __init__(self, message: str, holder: Optional[Holder]) -> None:
         super().__init__(message)
         self.holder = holder
-        """Who has it; None if it has not said so yet."""
+        """The holder; None if the file does not name it yet."""
 
 
 class FileLock:
-    """A lock on a file of its own, held until it is released or the process ends, and by one process at a time."""
+    """A lock on a file of its own, which one process at a time holds until it releases it or ends."""
 
-    _held: ClassVar[Dict[str, int]] = {}  # and by which process: to the one that has it, a lock is no obstacle
+    _held: ClassVar[Dict[str, int]] = {}  # the pid by path: a process can lock its own file again
 
     def __init__(self, path: str, taken: str, program: Optional[Program] = None) -> None:
-        """Take it, for a program, by default that of this process.
+        """Take the lock for `program`, by default that of this process.
 
-        Raises TakenError if another has it, ReporterError if this process has it, and OSError if the file cannot be
-        made. `taken` is what the error says, with `{who}` for who has it.
+        Raises TakenError if another process holds it, ReporterError if this one does, and OSError if the file cannot be
+        created. `taken` is the message of the error, with `{who}` for the holder.
         """
         program = program or Program.here()
         self._path = path
         self._released = False
         self.is_first = not os.path.lexists(path)
-        """Whether its file was not there before: nobody has left it."""
+        """Whether the file is new: no earlier holder has left it."""
         self._file = self._locked(taken)
         self._held[path] = os.getpid()
         self._say(program.pid, program.since)
 
     def leave(self) -> None:
-        """Tell those who wait that it will be released soon."""
+        """Tell those who wait for it that it will be released soon."""
         self._say(0, 0)
 
     def release(self, *others: str, leave: bool = False) -> None:
-        """Let others have it, and remove its file, and these other ones while nobody else can have them.
+        """Release the lock. Before that, while nobody else can use them, remove its file and the files `others`.
 
-        To `leave` its file there tells whoever takes it next that somebody was here.
+        With `leave` its file stays, which tells the next holder that there was one before.
         """
         if self._released or self._held.get(self._path) != os.getpid():
             return
@@ -121,7 +121,7 @@ class FileLock:
         os.truncate(self._file, len(line))
 
     def _locked(self, taken: str) -> int:
-        import fcntl  # not where there are no ipc:// addresses
+        import fcntl  # missing on systems without ipc:// addresses
 
         while True:
             if self._held.get(self._path) == os.getpid():
@@ -136,7 +136,7 @@ class FileLock:
                     raise
                 who = f" (process {holder.pid})" if holder is not None else ""
                 raise TakenError(taken.replace("{who}", who), holder) from None
-            # Whoever released it has removed the file: what is locked must be what others will find.
+            # A holder removes the file when it releases it: make sure that we locked the file that others will find.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file), os.lstat(self._path)):
                     return file
@@ -144,22 +144,23 @@ class FileLock:
 
 
 class Claim:
-    """The right to be the one aggregator at an `ipc://` address, held until it is released or the process ends.
+    """The claim of one aggregator to an `ipc://` address, held until it is released or the process ends.
 
-    It is a lock on a file beside the socket. A second `bind` on such an address succeeds and silences the first.
+    It is a lock on a file beside the socket. Without it a second `bind` on the address would succeed, and cut off the
+    first.
     """
 
     def __init__(self, address: Address, program: Optional[Program] = None) -> None:
-        """Claim the address and remove the socket that an aggregator has left which was killed.
+        """Claim the address, and remove the socket that a killed aggregator has left.
 
-        Raises TakenError if there is another aggregator, ReporterError if it is in this process or something else is in
-        the place of its socket, and OSError if the file of the lock cannot be made.
+        Raises TakenError if another process has an aggregator there, ReporterError if this process has one or the path
+        is not a socket, and OSError if the lock file cannot be created.
         """
         self._lock: Optional[FileLock] = None
         self.turn: Optional[FileLock] = None
-        """What was held while the address was waited for."""
+        """The lock of the one that stands by, which was held while waiting for the address."""
         self.is_first = True
-        """Whether no aggregator has been here before that was killed, or that workers go on to publish to."""
+        """False if an aggregator was killed here, or left workers behind that go on publishing."""
         if address.path is None:
             return
         self._socket = address.path
@@ -187,7 +188,7 @@ class Claim:
         return self._lock is not None and is_awaited(self._socket)
 
     def settle(self) -> None:
-        """Tell workers and others that the aggregator stands by no more: it is there."""
+        """Tell workers and others that the aggregator no longer stands by, but works."""
         if self.turn is not None:
             self.turn.release()
             self.turn = None
@@ -198,32 +199,32 @@ class Claim:
             self._lock.leave()
 
     def release(self, *, is_missed: bool = False) -> None:
-        """Let others have the address. `is_missed` says that there are workers which go on to publish to it."""
+        """Release the address. `is_missed` says that workers go on publishing to it."""
         self.settle()
         if self._lock is not None:
             self._lock.release(self._socket, leave=is_missed)
 
 
 def is_awaited(path: str) -> bool:
-    """Whether an aggregator stands by for the socket at `path`, or has its address and is about to be there."""
+    """Whether an aggregator stands by for the socket at `path`, or has claimed it and is about to listen."""
     if not os.path.lexists(next_lock(path)):
         return False
     try:
         FileLock(next_lock(path), "").release()
     except ReporterError:
         return True
-    except OSError:  # it is nothing of ours
+    except OSError:  # the file is not one of ours
         pass
     return False
 
 
 def next_lock(path: str) -> str:
-    """Return the lock of the aggregator that stands by for the socket at `path`."""
+    """Return the path of the lock that an aggregator holds while it stands by for the socket at `path`."""
     return f"{path}.next"
 
 
 def _holder(content: bytes) -> Optional[Holder]:
-    """Read who has a lock; None if it has not been written yet."""
+    """Read the holder from a lock file; None if it is not written yet."""
     words = content.split(b"\n")[0].decode("ascii", "replace").split(" ")
     if len(words) != 4 or not all(word.isdigit() for word in words[:3]):
         return None
@@ -251,7 +252,7 @@ def _removed_socket(path: str) -> bool:
 
 
 def _warn_of_open_folder(path: str) -> None:
-    """Say so if every user can rename what is in the folder: no harm to figures, but an end to all of them."""
+    """Log if every user can remove the files in the folder: that cannot forge metrics, but can stop them."""
     folder = os.path.dirname(path)
     mode = os.stat(folder).st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:

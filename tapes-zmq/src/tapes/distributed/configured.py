@@ -1,4 +1,4 @@
-"""An aggregator that a config asks for, and that follows the config when it is told that it has changed."""
+"""An aggregator that is configured by a config, and reloads it on request."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from tapes.errors import ConfigError, TapesError
 if TYPE_CHECKING:
     from tapes.reporting import Reporter
 
-_KEYS = "keys"  # the option that a running aggregator follows
+_KEYS = "keys"  # the one option that can change while the aggregator runs
 
 
 class ConfiguredAggregator(RegistryAggregator):
-    """An aggregator whose options and reporters are those of a config."""
+    """An aggregator with the options and reporters of a config."""
 
     def __init__(self, config: ConfigSource = None) -> None:
-        """Read `config`, a path or a mapping, by default the file that TAPES_CONFIG names. Start nothing.
+        """Read `config`, a path or a mapping (default: the file that TAPES_CONFIG names). Starts nothing.
 
-        Raises ConfigError with every fault.
+        Raises ConfigError with all faults.
         """
         source = read(config)
         self._config = config
         self.source = source.name
-        """How the config is called in messages."""
+        """The name of the config in messages."""
         table = dict(source.table)
         faults: List[str] = []
         self._options = _options(table.pop("aggregator", {}), faults)
         self._made: Dict[str, Reporter] = {}
-        """The reporters, by their keys in the config."""
+        """The reporters, by key in the config."""
         self._tables: Mapping[str, object] = {}
-        """The options that they were made with."""
+        """The options of each reporter, by key."""
         try:
             checked = check({"reporters": {}, **table})
         except ConfigError as error:
@@ -56,9 +56,9 @@ class ConfiguredAggregator(RegistryAggregator):
             raise ConfigError(source.name, faults)
 
     def reload(self) -> Change:
-        """Read config and keys anew. Reporters whose tables have not changed go on.
+        """Read the config and the keys again. Reporters whose tables have not changed go on.
 
-        With a fault anywhere all stays as it was, which is logged. So are changes that only another start brings about.
+        On any fault nothing changes, and the fault is logged. Changes that need a restart are logged too.
         """
         try:
             new = ConfiguredAggregator(self._config)
@@ -84,7 +84,7 @@ class ConfiguredAggregator(RegistryAggregator):
         return self._follow(new)
 
     def _follow(self, new: ConfiguredAggregator) -> Change:
-        """Take over the reporters of another config, and keep those that run and are the same in both."""
+        """Adopt the reporters of `new`, but keep running ones whose tables are the same."""
         running = {key for key, reporter in self._made.items() if reporter.running}
         same = {key for key, table in new._tables.items() if key in running and self._tables.get(key) == table}
         begins = {key: reporter for key, reporter in new._made.items() if key not in same}

@@ -1,4 +1,4 @@
-"""The connection of a worker to its aggregator, made again whatever became of it. It says why there is none."""
+"""The connection of a worker to its aggregator. It reconnects after any fault, and says why there is none."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 else:
     _Socket = zmq.Socket
 
-_WAITING = 256  # frames that may wait to be sent; with the size of frames, some 8 MB
-_AGAIN = (0.1, 0.5)  # seconds after which it is tried again, at first and at most
-_TURNED_AWAY = 2.0  # seconds after which it is tried again if it was turned away: keys do not change that often
+_WAITING = 256  # frames in the send queue, at most; some 8 MB by the size of frames
+_AGAIN = (0.1, 0.5)  # seconds until the next attempt, at first and at most
+_TURNED_AWAY = 2.0  # seconds until the next attempt after a refusal: keys do not change that often
 _ATTEMPT = 5.0  # seconds in which a host has to answer
-_ANSWER = 2.0  # seconds in which who has taken the connection has to answer, or it is held still
-_BEAT, _BEATEN = 2_000, 6_000  # milliseconds between two signs of life over a network, and until there has to be one
+_ANSWER = 2.0  # seconds in which the accepting process has to answer; one that does not may be suspended
+_BEAT, _BEATEN = 2_000, 6_000  # interval and timeout of heartbeats over a network, in milliseconds
 
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _LOST = zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED
@@ -39,21 +39,21 @@ _FAR = "its host does not answer, or has no address"
 _MUTE = "who listens there does not answer: it is held still, or is no aggregator"
 
 Keys = Callable[[], "Optional[WorkerKeys]"]
-"""Returns the keys as they are now; None if there are none."""
+"""Returns the current keys; None if there are none."""
 
 
 class _LeftOpen(_Socket):
-    """A socket that is closed by whoever made it, or not at all: what it would close may not be its own any more."""
+    """A socket without a finalizer: by then its descriptor may be another file of the program."""
 
     def __del__(self) -> None:
-        """Close nothing."""
+        """Do not close the socket."""
 
 
 class Connection:
-    """A socket that is connected to an aggregator, or will be, for one thread of one process.
+    """A socket that connects to an aggregator. For one thread of one process.
 
-    0MQ connects again by itself after some faults and not after others, and to whatever is at the address by then. So
-    each attempt has a socket of its own here.
+    0MQ reconnects by itself after some faults and not after others, and to whatever is at the address by then. So here
+    each attempt has a socket of its own.
     """
 
     def __init__(self, address: Address, keys: Keys, trusted: FrozenSet[int]) -> None:
@@ -74,32 +74,32 @@ class Connection:
         self._begun = 0.0
         self._connected = False
         self.ready = False
-        """Whether both ends have agreed to talk."""
+        """Whether the handshake has succeeded."""
         self.peer: Optional[trust.Peer] = None
-        """Who is at the other end, if that is known."""
+        """The process at the other end, if known."""
         self.fault: Optional[str] = None
-        """Why there is no aggregator, and what helps; None once both ends have agreed to talk."""
+        """Why there is no aggregator, with the remedy; None once the handshake has succeeded."""
 
     @property
     def is_taken(self) -> bool:
-        """Whether the program has closed all descriptors, as daemons do, those of 0MQ included.
+        """Whether the program has closed all descriptors, those of 0MQ included, as daemons do.
 
-        0MQ ends a process in which it finds that. So nothing of it may be used any more, nor closed.
+        0MQ aborts a process in which it finds that. So from then on its objects may neither be used nor closed.
         """
         return identity(self._sentinel) != self._stands_for
 
     @property
     def is_pending(self) -> bool:
-        """Whether somebody has taken the connection, or still may."""
+        """Whether the connection is accepted, or still may be."""
         return self._socket is not None
 
     @property
     def is_expected(self) -> bool:
-        """Whether an aggregator is about to be there: one that stands by for another that leaves."""
+        """Whether an aggregator is about to start, as it stands by for one that leaves."""
         return self._address.path is not None and is_awaited(self._address.path)
 
     def attend(self) -> bool:
-        """Do what is due: connect, and note what has become of that. False if the connection is not what it was."""
+        """Do what is due: connect, and handle events of the socket. False if the connection is lost or new."""
         self._require_own_process()
         now = time.monotonic()
         if self._socket is None:
@@ -118,23 +118,23 @@ class Connection:
         return self.is_pending
 
     def receive(self) -> Optional[bytes]:
-        """Return the next message of the aggregator, None if there is none now."""
+        """Return the next message of the aggregator; None if there is none now."""
         if self.ready and self.allows(zmq.POLLIN):
             assert self._socket is not None
             return self._socket.recv(zmq.NOBLOCK)
         return None
 
     def allows(self, event: int) -> bool:
-        """Whether the socket can be used for that without waiting. Asked before each use. Raises in a forked child.
+        """Whether the socket can do `event` (POLLIN, POLLOUT) without blocking. Call it before each use.
 
-        There 0MQ would wait for ever. Greenlets go on there with what their parent has begun, and so does the thread in
-        which a gauge, when it was asked for its value, has forked.
+        Raises ReporterError in a forked child, where 0MQ would block for ever. Code gets there in greenlets, which go
+        on in the child, and in a thread in which the producer of a gauge forked.
         """
         self._require_own_process()
         return self._socket is not None and bool(self._socket.poll(0, event))
 
     def send(self, frame: bytes) -> bool:
-        """Send a frame. False if it cannot be sent now."""
+        """Send a frame. Return False if it cannot be sent now."""
         if not self.allows(zmq.POLLOUT):
             return False
         assert self._socket is not None
@@ -145,7 +145,7 @@ class Connection:
         return True
 
     def close(self) -> None:
-        """Close it. What has not been sent is dropped."""
+        """Close the connection, and drop what has not been sent."""
         self._drop()
         self._context.term()
         os.close(self._sentinel)
@@ -180,9 +180,9 @@ class Connection:
         return cast("_LeftOpen", self._context.socket(kind, _LeftOpen))
 
     def _set_up(self, socket: _LeftOpen) -> None:
-        # Each time that an aggregator appears or comes back it subscribes, and is told everything.
+        # Pass on every subscription: an aggregator that starts or reconnects subscribes, and gets everything.
         socket.setsockopt(zmq.XPUB_VERBOSE, 1)
-        # What cannot be sent is an error, and not dropped: it comes with the next flush.
+        # Raise an error instead of dropping what cannot be sent: the next flush sends it.
         socket.setsockopt(zmq.XPUB_NODROP, 1)
         socket.setsockopt(zmq.SNDHWM, _WAITING)
         socket.setsockopt(zmq.LINGER, 0)
@@ -230,7 +230,7 @@ class Connection:
             self._lose("nobody listens there: start it", now)
 
     def _lose(self, fault: str, now: float) -> None:
-        """Give up this attempt, and provide for another one."""
+        """Give up this attempt, and schedule the next one."""
         turned_away = self._connected and not self.ready
         self._drop()
         self.fault = fault

@@ -1,4 +1,4 @@
-"""The workers that are gone, of which a frame may still come."""
+"""Retired workers, from which a late frame may still come."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _REMEMBERED = 100_000
 
 
 class Departed:
-    """What was known of each when it was merged for good."""
+    """The position up to which each retired worker was known."""
 
     def __init__(self) -> None:
         self._positions: OrderedDict[bytes, Position] = OrderedDict()
-        self._ended: Set[bytes] = set()  # those of them that never speak again, as far as is known
+        self._ended: Set[bytes] = set()  # those whose processes are known to have ended
 
     def position_of(self, worker: bytes) -> Optional[Position]:
-        """Return what was known of a worker; None if it is not known to be gone."""
+        """Return the position up to which a retired worker is known; None if it is not retired."""
         return self._positions.get(worker)
 
     def end(self, worker: bytes) -> None:
-        """Take note that one of them has ended."""
+        """Note that the process of a retired worker has ended."""
         self._ended.add(worker)
 
     def remember(self, workers: Iterable[Tuple[bytes, Position]]) -> None:
-        """Take note of workers that are gone: what may still come of them from before a position is known already."""
+        """Remember retired workers, each with the position before which its frames are known."""
         for identity, position in workers:
             self._positions[identity] = position
         while len(self._positions) > _REMEMBERED:
@@ -37,9 +37,9 @@ class Departed:
             self._ended.discard(identity)
 
     def to_remember(self, most: int) -> List[Tuple[bytes, Position]]:
-        """Return workers that are gone, and what is known of each: all that may speak again, as their end is not known.
+        """Return the retired workers whose end is not known, which may publish again, with their positions.
 
-        And, of the others, those among the last `most`: a frame of theirs may come late.
+        Also those of the others that are among the last `most`: a late frame of theirs may come.
         """
         late = len(self._positions) - most
         return [

@@ -1,4 +1,4 @@
-"""The descriptors of an aggregator: enough for its pages, files and reports, however many strangers connect."""
+"""File descriptors of an aggregator: keeps enough for its pages, files and reports, whoever connects."""
 
 from __future__ import annotations
 
@@ -6,48 +6,48 @@ import os
 from contextlib import suppress
 from typing import List
 
-_SPARE = 16  # descriptors that are kept for the rest of the process
-_RESERVE = 256  # descriptors that are not for connections, at most, or a quarter of those that there may be
-_CALM = 2  # times the reserve, which have to be free before more connections are let in
+_SPARE = 16  # descriptors held back for the rest of the process
+_RESERVE = 256  # descriptors that connections may not use, or a quarter of the limit if that is less
+_CALM = 2  # connections are accepted again when this many times the reserve is free
 
-_MANY = 1 << 20  # where there is no limit
+_MANY = 1 << 20  # the limit assumed where there is none
 
 
 class Descriptors:
-    """Knows whether there are too few descriptors left, and gives back some that were kept for that case.
+    """Watches how many descriptors are left, and holds some back for when there are too few.
 
-    0MQ accepts connections for as long as there are descriptors. When there are none it tries again without end or,
-    at an ipc:// address, ends the process.
+    0MQ accepts connections as long as there are descriptors. When they run out it retries without end or, at an
+    `ipc://` address, aborts the process.
     """
 
     def __init__(self) -> None:
         self.limit = _raised_limit()
-        """How many there may be."""
+        """How many descriptors the process may have."""
         self._reserve = min(_RESERVE, self.limit // 4)
         self._spare: List[int] = []
         self.keep()
 
     def are_short(self) -> bool:
-        """Whether so few are left that no more connections must be let in."""
+        """Whether so few are left that no more connections may be accepted."""
         return self._free() < self._reserve
 
     def are_plenty(self) -> bool:
-        """Whether connections can be let in again."""
+        """Whether connections can be accepted again."""
         return self._free() > self._reserve * _CALM
 
     def give_back(self) -> None:
-        """Let others have those that were kept."""
+        """Release the descriptors held back."""
         while self._spare:
             os.close(self._spare.pop())
 
     def keep(self) -> None:
-        """Keep some, as at the beginning."""
+        """Hold back descriptors again, as at the start."""
         with suppress(OSError):
             while len(self._spare) < _SPARE:
                 self._spare.append(os.open(os.devnull, os.O_RDONLY))
 
     def _free(self) -> int:
-        """Return how many are left: a new one has the lowest number that is free. What is above it is not looked at."""
+        """Return about how many are left: all above a new descriptor, which gets the lowest free number."""
         try:
             lowest = os.open(os.devnull, os.O_RDONLY)
         except OSError:
@@ -57,14 +57,14 @@ class Descriptors:
 
 
 def _raised_limit() -> int:
-    """Return how many descriptors this process may have, after it was allowed as many as it can be."""
+    """Raise the descriptor limit of this process as far as allowed, and return it."""
     try:
         import resource
     except ImportError:  # on Windows
         return _MANY
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        with suppress(OSError, ValueError):  # where the system has another limit besides
+        with suppress(OSError, ValueError):  # the system may have another, lower limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     return _MANY if soft == resource.RLIM_INFINITY else int(soft)

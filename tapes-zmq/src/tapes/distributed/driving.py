@@ -1,4 +1,4 @@
-"""The reporters of an aggregator, and what drives them: this thread, or the event loop that Tornado's want."""
+"""The reporters of an aggregator, and the thread or event loop that drives them."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ if TYPE_CHECKING:
     from tapes.distributed.unified import UnifiedRegistry
 
 REPORTING = 2.5
-"""Seconds for the last reports."""
+"""Seconds for all last reports together."""
 
 LOOK = 0.2
-"""Seconds between two looks at whether the aggregator is still wanted."""
+"""Seconds between two checks whether the aggregator has to end."""
 
-_YOUNG = (10_000, 20, 50)  # how many objects the garbage collector lets come, per generation, before it looks at them
+_YOUNG = (10_000, 20, 50)  # thresholds of the garbage collector, by generation
 
 
 class Change(NamedTuple):
-    """How reporters follow one another while the aggregator goes on."""
+    """The reporters to stop and those to start while the aggregator goes on."""
 
     ends: Tuple[Reporter, ...] = ()
     begins: Tuple[Reporter, ...] = ()
 
 
 class Reporters:
-    """The reporters that run, in their order."""
+    """The running reporters, in order of start."""
 
     def __init__(self, registry: UnifiedRegistry) -> None:
         self._registry = registry
         self._running: List[Reporter] = []
 
     def start(self, reporters: Iterable[Reporter]) -> None:
-        """Start them. Raises what the first that fails raises."""
+        """Start these reporters. Raises the error of the first that fails."""
         for reporter in reporters:
             reporter.report_on(self._registry)
             reporter.start()
             self._running.append(reporter)
 
     def add(self, reporters: Iterable[Reporter]) -> None:
-        """Start them while others run, and log what keeps one from it."""
+        """Start these reporters while others run, and log the error of each that fails."""
         for reporter in reporters:
             try:
                 self.start([reporter])
-            except Exception as error:  # noqa: BLE001, PERF203 -- whatever it is, the others start
+            except Exception as error:  # noqa: BLE001, PERF203 -- the others start, whatever the error
                 import logging
 
                 logging.getLogger(LOGGER_NAME).error(
@@ -58,15 +58,15 @@ class Reporters:
                 )
 
     def stop_pages(self) -> None:
-        """Stop those that have no last report to make, which lets go of their ports."""
+        """Stop those without a last report, which frees their ports."""
         self.stop([each for each in self._running if not isinstance(each, ScheduledReporter)])
 
     def stop_all(self) -> None:
-        """Stop those that run."""
+        """Stop all running reporters."""
         self.stop(list(self._running))
 
     def stop(self, reporters: Iterable[Reporter]) -> None:
-        """Stop these in turn, each with its share of the time that is left."""
+        """Stop these reporters in turn, each within its share of the time left."""
         deadline = time.monotonic() + REPORTING
         left = [each for each in reporters if each in self._running]
         while left:
@@ -82,15 +82,15 @@ class Reporters:
 
 
 class Course(NamedTuple):
-    """What an aggregator does, from when it works until it ends."""
+    """The steps of an aggregator's run, as functions."""
 
     begin: Callable[[], None]
     wanted: Callable[[], bool]
     has_to_change: Callable[[], bool]
     retire: Callable[[], Change]
-    """Stop reporters, and say which ones follow."""
+    """Stop the reporters that have to end, and return the change."""
     renew: Callable[[Change], None]
-    """Start these."""
+    """Start the reporters of the change."""
     end: Callable[[], None]
 
 
@@ -100,7 +100,7 @@ def needs_a_loop(reporters: Iterable[Reporter]) -> bool:
 
 
 def drive(course: Course, *, on_a_loop: bool) -> None:
-    """Begin, wait for as long as it is wanted, and end. If need be on a loop that Tornado knows."""
+    """Begin, wait until asked to end, and end. With `on_a_loop` do so on an event loop that Tornado finds."""
     with _collecting_seldom(), _in_long_turns():
         if on_a_loop:
             import asyncio
@@ -127,13 +127,13 @@ async def _drive_on_a_loop(course: Course) -> None:
         if course.has_to_change():
             course.renew(await loop.run_in_executor(None, course.retire))
         await asyncio.sleep(LOOK)
-    # Not on the loop, which reporters need for what they have begun.
+    # In another thread, since reporters need the loop to finish what they have begun.
     await loop.run_in_executor(None, course.end)
 
 
 @contextmanager
 def _in_long_turns() -> Iterator[None]:
-    """Give up no turns while a page is made, where there is no application that waits for them."""
+    """Do not yield the GIL while a page is made: in a process of its own no application waits for it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -146,11 +146,11 @@ def _in_long_turns() -> Iterator[None]:
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """Look for garbage less often. There is next to none among some hundred thousand objects that all are looked at."""
+    """Collect garbage less often: each collection visits some hundred thousand objects and finds next to nothing."""
     import gc
 
     before = gc.get_threshold() if hasattr(gc, "get_threshold") else (0,)  # PyPy has none
-    if not before[0]:  # somebody has done without it altogether
+    if not before[0]:  # the program has switched it off
         yield
         return
     gc.set_threshold(*map(max, before, _YOUNG))

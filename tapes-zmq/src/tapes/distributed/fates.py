@@ -1,4 +1,4 @@
-"""What becomes of an aggregator: what signals, its parent and its terminal say of that."""
+"""When an aggregator ends or reloads: by signals, its parent, and its terminal."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from typing import Any, Dict, Protocol
 from tapes.reporting.wakeup import Wakeup
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""What is heeded: the first two ask for the end, the last one for a look at what has changed."""
+"""The handled signals: the first two end the aggregator, the last one makes it reload."""
 
 PARTING = 1.5
-"""Seconds for which an aggregator that ends waits for the last words of workers that end too."""
+"""Seconds for which an aggregator that ends waits for the farewells of workers that end too."""
 
 ORPHANED = 6.0
-"""Seconds for which one does so whose parent is gone, which workers may notice as well."""
+"""The same, if its parent is gone: workers may notice that only later."""
 
 STOP = b"S"
-"""What the parent of a forked one writes to have it stop."""
+"""The byte with which the parent of a forked aggregator stops it."""
 
-_GRACE = 30.0  # seconds for which it does so after a signal that has gone to them as well, most likely
+_GRACE = 30.0  # the same, after a signal that most likely went to the workers as well
 _HANG_UP = getattr(signal, "SIGHUP", None)
 
 
 class Fate(Protocol):
-    """What becomes of an aggregator."""
+    """Says when an aggregator has to end or reload."""
 
     def wanted(self) -> bool:
-        """Whether it is to go on."""
+        """Whether it should go on."""
         ...
 
     def abandoned(self) -> bool:
-        """Whether the program is gone that it belongs to."""
+        """Whether the program that it belongs to is gone."""
         ...
 
     def parting(self) -> float:
-        """For how many seconds it is to wait for the workers, when it is not wanted any more."""
+        """Return for how many seconds it should wait for the workers at its end."""
         ...
 
     def has_to_reload(self) -> bool:
-        """Whether it is to look at its keys and its config again. True once for each time."""
+        """Whether it should reload its keys and config. True once for each request."""
         ...
 
 
 class Here:
-    """What becomes of one in this process.
+    """The fate of an aggregator in this process.
 
-    SIGINT and SIGTERM end it. So does SIGHUP if it means that the terminal has gone; otherwise it is the word of a
-    supervisor, or of somebody who has changed keys or config.
+    SIGINT and SIGTERM end it. So does SIGHUP if the terminal is gone; otherwise SIGHUP is a request to reload, from a
+    supervisor or a person.
     """
 
     def __init__(self) -> None:
@@ -62,35 +62,35 @@ class Here:
         self._handlers: Dict[int, Any] = {}
 
     def stop(self) -> None:
-        """Let it end. May be called from anywhere."""
+        """End the aggregator. Thread-safe, also in a signal handler."""
         self._stopping.set()
 
     def wanted(self) -> bool:
-        """Whether it is to go on."""
+        """Whether it should go on."""
         return not self._stopping.is_set()
 
     def abandoned(self) -> bool:
-        """Whether the program is gone that it belongs to."""
+        """Whether the program that it belongs to is gone."""
         return False
 
     def parting(self) -> float:
-        """For how many seconds it is to wait for the workers."""
+        """Return for how many seconds it should wait for the workers."""
         return PARTING
 
     def has_to_reload(self) -> bool:
-        """Whether it is to look at its keys and its config again."""
+        """Whether it should reload its keys and config."""
         reloading, self._reloading = self._reloading, False
         return reloading
 
     def __enter__(self) -> Here:
-        """Handle signals, in the main thread. Those that are ignored stay ignored, as nohup and shells have it."""
+        """Handle signals, if in the main thread. Ignored ones stay ignored, as nohup and shells expect."""
         if threading.current_thread() is threading.main_thread():
             heeded = [number for number in SIGNALS if not _is_ignored(number)]
             self._handlers = {number: signal.signal(number, self._heed) for number in heeded}
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Put the handlers back that were there before."""
+        """Restore the earlier handlers."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
@@ -102,15 +102,15 @@ class Here:
 
 
 class Forked:
-    """What becomes of one in a forked process, as that sees it.
+    """The fate of an aggregator in a forked process, as seen from there.
 
-    A signal that asks for the end mostly goes to a whole group of processes, from a terminal or from a supervisor. Then
-    the workers still answer whom they are serving, and tell their last after that, and the parent ends the aggregator,
-    or ends itself. From SIGINT and SIGHUP nothing else follows: a parent that does not end because of it goes on.
+    A signal to end mostly goes to a whole group of processes, from a terminal or a supervisor. The workers then finish
+    their requests and publish once more, and the parent ends the aggregator or itself. So SIGINT and SIGHUP do not end
+    it: a parent that survives them goes on. SIGTERM does.
     """
 
     def __init__(self, parent: int, told: int) -> None:
-        """Belong to a parent that writes STOP to what is `told`."""
+        """`parent` is the pid of the parent, which writes STOP to the pipe that `told` reads."""
         self._parent = parent
         self._told = told
         self._is_told = False
@@ -119,27 +119,27 @@ class Forked:
         self._reloading = False
 
     def wanted(self) -> bool:
-        """Whether it is to go on."""
+        """Whether it should go on."""
         return not self._terminated and not self._is_told_to_stop() and not self.abandoned()
 
     def abandoned(self) -> bool:
-        """Whether the program is gone that it belongs to."""
+        """Whether the program that it belongs to is gone."""
         return os.getppid() != self._parent
 
     def parting(self) -> float:
-        """For how many seconds it is to wait for the workers."""
+        """Return for how many seconds it should wait for the workers."""
         if self._is_told_to_stop():
             return PARTING
         return _GRACE if time.monotonic() - self._signalled < _GRACE else ORPHANED
 
     def has_to_reload(self) -> bool:
-        """Whether it is to look at its keys again."""
+        """Whether it should reload its keys."""
         reloading, self._reloading = self._reloading, False
         return reloading
 
     def handle_signals(self) -> None:
-        """Handle what asks for the end, leave nothing to handlers of the parent, and ignore what that ignores."""
-        signal.set_wakeup_fd(-1)  # that of the parent's event loop
+        """Handle the signals above, remove handlers of the parent, and keep ignoring those that it ignores."""
+        signal.set_wakeup_fd(-1)  # it was that of the parent's event loop
         for number in signal.valid_signals():
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
@@ -150,7 +150,7 @@ class Forked:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGUSR1))
 
     def _heed_parent(self, number: int, frame: object) -> None:
-        """Take the signal for STOP: the parent has no pipe any more when its program has closed all files."""
+        """Treat the signal as STOP: the parent has lost its pipe if its program has closed all files."""
         self._is_told = True
 
     def _heed(self, number: int, frame: object) -> None:
@@ -160,7 +160,7 @@ class Forked:
 
     def _is_told_to_stop(self) -> bool:
         if not self._is_told and select.select([self._told], [], [], 0.0)[0]:
-            # At its end nobody is left who could say it, which is no word.
+            # An end of file is no STOP: it only means that nobody can write one any more.
             self._is_told = os.read(self._told, 1) == STOP or self._is_told
         return self._is_told
 
@@ -170,7 +170,7 @@ def _is_ignored(number: int) -> bool:
 
 
 def _has_terminal() -> bool:
-    """Whether this process has a controlling terminal: one that was closed is none any more."""
+    """Whether this process has a controlling terminal that is still open."""
     if os.name == "posix":
         with suppress(OSError):
             os.close(os.open("/dev/tty", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))

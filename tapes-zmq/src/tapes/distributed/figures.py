@@ -1,4 +1,4 @@
-"""What an aggregator shows and logs of itself: what it was sent, and whether it keeps up."""
+"""The metrics and logs of an aggregator about itself: what it receives, and whether it keeps up."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from tapes.distributed.workers import Worker
     from tapes.registry import Registry
 
-_CALM = 60.0  # seconds without a bad frame after which the next one is news
-_LATE = 5.0  # seconds beyond its lease by which what is shown of a worker may be old, and for so many seconds
+_CALM = 60.0  # seconds without a bad frame after which the next one is logged
+_LATE = 5.0  # seconds by which states may be older than the lease, and for which that may last before it is logged
 
 
 class Figures:
-    """The metrics `tapes.aggregator.*` of a registry."""
+    """The metrics `tapes.aggregator.*` of a registry, but for those of refused connections."""
 
     def __init__(
         self, registry: Registry, workers: Dict[bytes, Worker], presence: Presence, shared: Callable[[], int]
     ) -> None:
-        """Make them. `shared` returns how many series workers share."""
+        """Create the metrics. `shared` returns the number of series that workers share."""
         self._clock = registry.clock
         self._workers = workers
         self._presence = presence
@@ -43,22 +43,22 @@ class Figures:
         registry.gauge("tapes.aggregator.staleness", self._staleness, merge="max")
 
     def calm_down(self, now: float) -> None:
-        """Let the next bad frame be news, if there was none for a while."""
+        """Log the next bad frame again, if there was none for a while."""
         if now - self._bad_at > _CALM:
             self._bad.succeeded()
 
     def excuse(self) -> None:
-        """Do not count how long workers have been late by now."""
+        """Start again to measure how long workers are late."""
         self._late_since = math.inf
 
     def count_bad(self, problem: str) -> None:
-        """Count something that was dropped, and log the first of a row."""
+        """Count a bad frame, and log the first in a row."""
         self.bad_frames.increment()
         self._bad_at = self._clock.monotonic()
         self._bad.failed(problem)
 
     def see_whether_it_keeps_up(self, now: float) -> None:
-        """Say so, once, when what is shown of a worker that is there is far older than it ought to be."""
+        """Log, once, when the states of a live worker are far older than they should be."""
         late = [
             worker
             for worker in self._workers.values()

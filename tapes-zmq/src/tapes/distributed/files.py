@@ -1,7 +1,7 @@
-"""Opening the files of an aggregator: its lock and its state.
+"""Opens the files of an aggregator safely: locks, state and journals.
 
-They may lie in a folder in which others can write, like /tmp. So no symbolic link is followed, no fifo is waited for,
-and no file of another user is used.
+They may lie in a folder where others can write, like /tmp. So no symbolic link is followed, no fifo can block it, and
+no file of another user is used.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _KINDS = {
 
 
 class UnfitFileError(OSError):
-    """A file is not what it has to be. `strerror` says what it is instead."""
+    """The file is of the wrong kind, or another user's. `strerror` says what it is."""
 
 
 def opened(path: str, flags: int) -> int:
-    """Open a regular file of this user, made as a private one if `flags` have O_CREAT, and return the descriptor.
+    """Open a regular file of this user, and return the descriptor. With O_CREAT in `flags` a new file is private.
 
-    Raises OSError, and UnfitFileError among it if the file is of the wrong kind, or another user's.
+    Raises UnfitFileError if the file is of the wrong kind or another user's, and any other OSError.
     """
     try:
         file = os.open(path, flags | _GUARDED, PRIVATE)
     except OSError as error:
-        # What this system calls a link or a socket varies, and so does whether it may be opened at all.
+        # Systems report a link or a socket by different errors: say what the file is, where that can be seen.
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             _check(os.lstat(path), path, flags)
         raise error from None
@@ -53,7 +53,7 @@ def opened(path: str, flags: int) -> int:
 
 
 def created(path: str) -> int:
-    """Make a private file, in place of whatever had that name, and return the descriptor. Raises OSError."""
+    """Create a private file, replacing any file of that name, and return the descriptor. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with suppress(FileNotFoundError):
         os.unlink(path)
@@ -61,12 +61,12 @@ def created(path: str) -> int:
 
 
 def kind(status: os.stat_result) -> str:
-    """Say what something is that is no regular file, as 'a fifo'."""
+    """Return a description of a file that is not regular, like 'a fifo'."""
     return _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
 
 
 def owner(status: os.stat_result) -> str:
-    """Say whose a file is, by name if there is one."""
+    """Return the owner of a file: the user's name, or else its number."""
     with suppress(ImportError, KeyError):
         from pwd import getpwuid  # only on POSIX
 
@@ -80,7 +80,7 @@ def is_foreign(status: os.stat_result) -> bool:
 
 
 def _check(status: os.stat_result, path: str, flags: int) -> None:
-    """Raise UnfitFileError for what is no regular file of this user."""
+    """Raise UnfitFileError unless it is a regular file of this user, without other names if it is written to."""
     if not stat.S_ISREG(status.st_mode):
         raise UnfitFileError(errno.EINVAL, f"it is {kind(status)}", path)
     if is_foreign(status):

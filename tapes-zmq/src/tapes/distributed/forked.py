@@ -1,4 +1,4 @@
-"""The process that an aggregator is forked into: how it begins, what its parent tells it, and how it ends."""
+"""The forked process of an aggregator: its start, its stop by the parent, and its end."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from tapes.process import forking
 from tapes.process.descriptors import identity
 
 _READY = 30.0  # seconds in which it has to be ready
-_MOMENT = 1.0  # seconds in which it ends if it is interrupted while it starts
-_KILLED = 5.0  # seconds in which the system has to end a process that was killed
+_MOMENT = 1.0  # seconds in which it has to end if the start is interrupted
+_KILLED = 5.0  # seconds to wait for the end of a killed process
 
 Serve = Callable[[Callable[[], None], Fate], None]
-"""Serves until it is not wanted any more. Calls what it is given when it works, or stands by."""
+"""Runs the aggregator until its fate ends it. Calls the function once it works or stands by."""
 
 
 class ForkedProcess:
-    """A forked process that serves, as its parent sees it."""
+    """A forked process that runs `serve`, as seen from its parent."""
 
     pids: ClassVar[Set[int]] = set()
-    """All that this program has forked."""
+    """The pids of all that this program has forked."""
 
     def __init__(self, serve: Serve) -> None:
-        """Fork it. It serves by `serve`."""
+        """Fork the process, which calls `serve`."""
         self._parent = os.getpid()
         self._status: Optional[int] = None
         self._readable, writable = os.pipe()
         told, self._tell = os.pipe()
         self._stands_for = identity(self._tell)
-        _flush()  # what is buffered is the parent's to write
+        _flush()  # or the child would write the parent's buffered output again
         self.pid = forking.fork_apart()
         if self.pid:
             self.pids.add(self.pid)
@@ -55,15 +55,15 @@ class ForkedProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process has not ended. Of a fork of the parent it is none of its business."""
+        """Whether the process has not ended. False in a fork of the parent, which does not own the child."""
         return os.getpid() == self._parent and not self._has_ended()
 
     def wait_until_ready(self) -> None:
-        """Wait until it works. Raises what kept it from working."""
+        """Wait until it works or stands by. Raises the error that kept it from that."""
         try:
             content = self._first_words()
         except BaseException:
-            # It has reported nothing yet, so nobody need know. It removes what it has made if it can.
+            # It has reported nothing yet, so a kill loses nothing and is not logged. First let it remove its files.
             self._tell_to_stop()
             if not self._reap(_MOMENT):
                 self._kill()
@@ -80,7 +80,7 @@ class ForkedProcess:
             raise ReporterError(error["message"])
 
     def stop(self, timeout: float, name: str) -> None:
-        """Tell it to end, and kill it if it takes longer than `timeout` seconds."""
+        """Stop it, and kill it if that takes longer than `timeout` seconds."""
         if os.getpid() != self._parent:
             return
         if self.running:
@@ -107,10 +107,10 @@ class ForkedProcess:
         return content
 
     def _tell_to_stop(self) -> None:
-        with suppress(OSError):  # it ends in this moment
+        with suppress(OSError):  # it may be ending right now
             if identity(self._tell) == self._stands_for:
                 os.write(self._tell, STOP)
-            else:  # the program has closed all files, and it may be one of its own by now
+            else:  # the program has closed all files, and the descriptor may be one of its own by now
                 os.kill(self.pid, signal.SIGUSR1)
 
     def _kill(self) -> None:
@@ -135,7 +135,7 @@ class ForkedProcess:
         if self._status is None:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:  # a server that waits for its own children has waited for this one too
+            except ChildProcessError:  # a server that reaps all its children has reaped this one too
                 self._status = -1
             else:
                 if pid:
@@ -144,7 +144,7 @@ class ForkedProcess:
 
 
 def _live(serve: Serve, writable: int, child: Forked) -> int:
-    """Be the process, and return the exit code."""
+    """Run in the forked process, and return its exit code."""
     child.handle_signals()
     told = False
 
@@ -153,7 +153,7 @@ def _live(serve: Serve, writable: int, child: Forked) -> int:
         if told:
             return
         told = True
-        with suppress(OSError):  # the parent has gone
+        with suppress(OSError):  # the parent may be gone
             os.write(writable, json.dumps(error).encode() + b"\n")
         os.close(writable)
 
@@ -173,7 +173,7 @@ def _live(serve: Serve, writable: int, child: Forked) -> int:
 
 
 def _told(error: Exception) -> Dict[str, Any]:
-    """Return what the parent is told of an error that it raises."""
+    """Return the error as JSON data, for the parent to raise."""
     if not isinstance(error, OSError) or error.errno is None:
         return {"message": str(error), "errno": None}
     where = "" if error.filename is None else f": {error.filename!r}"
@@ -182,5 +182,5 @@ def _told(error: Exception) -> Dict[str, Any]:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # there is none, or it is closed
+        with suppress(Exception):  # the stream may be None or closed
             stream.flush()

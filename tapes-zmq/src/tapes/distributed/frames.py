@@ -1,9 +1,9 @@
-"""Frames: what a worker sends, one 0MQ message each. Pure.
+"""Frames: the messages of a worker, one 0MQ message each. Pure.
 
     frame:  magic "tapes" | version | flags | worker | session | sequence | time | length | checksum | records
     record: type | length | payload
 
-All numbers are little-endian. `docs/wire.md` has every field. What is not exactly that raises FrameError.
+All numbers are little-endian. `docs/wire.md` has every field. Any other bytes raise FrameError.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ _RECORD = struct.Struct("<BI")
 _BODY = _HEAD.size + _CHECKSUM.size
 
 END = 1
-"""Flag of the last frame of a flush: everything that had changed by its time has been sent."""
+"""Flag of the last frame of a flush: every change up to its time has been sent."""
 
 LEAVING = 2
-"""Flag of the last frame of a worker that stops. It is answered."""
+"""Flag of the last frame of a worker that stops. The aggregator answers it."""
 
 ENDING = 4
-"""Flag of the last frame of a worker whose process ends: it does not come back."""
+"""Flag of the last frame of a worker whose process ends, which does not come back."""
 
 FLAGS = END | LEAVING | ENDING
 
 LARGEST = 1 << 22
-"""Bytes that a frame may have. Workers cut far earlier: all that they cannot cut is a slice, which has 3.3 MB if there
-are values in all buckets."""
+"""The most bytes of a frame. Workers make far smaller ones. Only a slice cannot be cut: it has 3.3 MB if there are
+values in all buckets."""
 
 FrameError = WireError
-"""Bytes that are no frame, or say what cannot be."""
+"""Bytes that are not a valid frame."""
 
 
 class Frame(NamedTuple):
     """One message of a worker."""
 
     worker: bytes
-    """What identifies the worker: 16 bytes."""
+    """The identity of the worker: 16 bytes."""
     session: int
-    """Grows each time that it begins anew to send everything."""
+    """Grows with each new session."""
     sequence: int
-    """Counts the frames of the session, from 0."""
+    """The number of the frame in the session, from 0."""
     time: float
-    """The worker's monotonic clock: all that was recorded before is in what it has sent, if the frame is an END."""
+    """The worker's monotonic clock, in seconds. With the flag END, all that was recorded before it has been sent."""
     flags: int
     body: bytes
     """The records."""
 
     def records(self) -> Iterator[Tuple[int, int, int]]:
-        """Yield the type of each record, and where its payload starts and ends in the body. Raises FrameError."""
+        """Yield the type of each record, and the start and end of its payload in the body. Raises FrameError."""
         body = self.body
         position, size = 0, len(body)
         while position < size:
@@ -72,14 +72,14 @@ class Frame(NamedTuple):
 
 
 def encode(frame: Frame) -> bytes:
-    """Write a frame."""
+    """Encode a frame."""
     _, session, sequence, time, flags, body = frame
     head = _HEAD.pack(MAGIC, VERSION, flags, frame.worker, session, sequence, time, len(body))
     return head + _CHECKSUM.pack(crc32(body, crc32(head))) + body
 
 
 def decode(message: bytes) -> Frame:
-    """Read a frame. Raises FrameError, which says what is wrong, for anything else."""
+    """Decode a frame. Raises FrameError, which says what is wrong, for anything else."""
     if len(message) < _BODY:
         raise FrameError(f"{len(message)} bytes are too few for a frame.")
     magic, version, flags, worker, session, sequence, time, length = _HEAD.unpack_from(message)
@@ -103,10 +103,10 @@ def decode(message: bytes) -> Frame:
 
 
 def record(kind: int, payload: bytes) -> bytes:
-    """Write a record."""
+    """Encode a record."""
     return _RECORD.pack(kind, len(payload)) + payload
 
 
 def join(records: List[bytes]) -> bytes:
-    """Write the body of a frame."""
+    """Return the body of a frame with these records."""
     return b"".join(records)

@@ -1,10 +1,10 @@
-"""The journal beside the state of an aggregator: the frames that were taken in since the state was written.
+"""The journal of an aggregator: the frames that were taken in since its state file was written.
 
     journal: magic "tapes-journal" | version | generation | entries
     entry:   time | length | frame
 
-To write down what comes costs far less than to write the state anew each time. A journal is of one generation, and so
-is a state: what is known is the state and, in their order, the journals of its generation and of those after it.
+Appending frames costs far less than writing the whole state each time. Each journal and each state has a generation.
+To restore, read the state, then the journals of its generation and of later ones, in order.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _ENTRY = struct.Struct("<dI")
 
 
 class Journal:
-    """A journal that is written.
+    """A journal open for writing.
 
-    What has been written outlives this process, however it ends. It is not forced to the disk: when the machine itself
-    fails, what came since the state was last written may be lost.
+    What is written survives this process, however it ends. It is not synced to disk: if the machine fails, everything
+    since the last write of the state may be lost.
     """
 
     def __init__(self, state: str, generation: int) -> None:
-        """Begin a journal of a state, in the place of one with that name. Raises OSError."""
+        """Create the journal of a generation of the state file `state`, replacing any old one. Raises OSError."""
         self.size = 0
-        """How many bytes have been written."""
+        """The bytes written so far."""
         self._waiting: List[bytes] = []
         self._file = files.created(_path(state, generation))
         try:
@@ -47,17 +47,17 @@ class Journal:
             raise
 
     def add(self, time: float, message: bytes) -> None:
-        """Take a frame that was taken in at a time, to be written with the next `flush()`."""
+        """Add a frame that was taken in at `time`. The next `flush()` writes it."""
         self._waiting += (_ENTRY.pack(time, len(message)), message)
 
     def flush(self) -> None:
-        """Write what was added. Raises OSError; then none of it has been, it is lost, and nothing more can be added."""
+        """Write the added frames. On OSError none of them is written, they are lost, and the journal is at its end."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             self._write(b"".join(waiting))
 
     def close(self) -> None:
-        """Write no more."""
+        """Close the file."""
         os.close(self._file)
 
     def _write(self, content: bytes) -> None:
@@ -66,22 +66,22 @@ class Journal:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError:
-            os.ftruncate(self._file, self.size)  # a part of an entry would be taken for damage
+            os.ftruncate(self._file, self.size)  # a partial entry would be read as damage
             raise
         self.size += len(content)
 
 
 class Past(NamedTuple):
-    """A journal that was written before."""
+    """The content of a journal."""
 
     entries: List[Tuple[float, bytes]]
-    """The frames, and when they were taken in by the clock of the aggregator."""
+    """The frames, each with the time when it was taken in, by the clock of the aggregator."""
     dropped: int
-    """How many bytes at its end are no entry, as when it was cut off."""
+    """How many bytes at its end are not a valid entry, as after a partial write."""
 
 
 def read(state: str, generation: int) -> Optional[Past]:
-    """Read the journal of a generation; None if there is none. Raises OSError."""
+    """Read the journal of a generation. Returns None if there is none. Raises OSError."""
     try:
         with open(files.opened(_path(state, generation), os.O_RDONLY), "rb") as file:
             content = file.read()
@@ -104,7 +104,7 @@ def _entries(content: bytes) -> Iterator[Tuple[float, bytes]]:
         message = content[position : position + length]
         position += length
         try:
-            frames.decode(message)  # which has a checksum
+            frames.decode(message)  # checks the checksum
         except FrameError:
             return
         if time - time != 0:
@@ -118,7 +118,7 @@ def newest(state: str) -> int:
 
 
 def remove(state: str, below: int) -> None:
-    """Remove the journals of the generations `below` one. What cannot be removed stays, and is never read."""
+    """Remove the journals of generations `below` this one. One that cannot be removed stays, and is never read."""
     with suppress(OSError):
         for generation in _generations(state):
             if generation < below:

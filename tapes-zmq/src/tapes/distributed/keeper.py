@@ -1,4 +1,4 @@
-"""The keeper: it writes what an aggregator knows to a file and to journals, and reads it at the next start."""
+"""The keeper: writes the state of an aggregator to a file and journals, and restores it at the next start."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ from tapes.streak import Streak
 if TYPE_CHECKING:
     from tapes.clock import Waitable
 
-_INTERVAL = 5.0  # seconds between two writings
-_SHARE = 20  # times that a writing took, which have to pass before the next
-_LONG = 1.0  # seconds for which an aggregator that ends does not write its state
-_LONGEST = 1 << 28  # bytes of a journal, after which the state is written in any case
+_INTERVAL = 5.0  # seconds between two writes of the state, at least
+_SHARE = 20  # pause between two writes, at least, as a multiple of the time that a write took
+_LONG = 1.0  # seconds; if the last write took longer, the state is not written at the end
+_LONGEST = 1 << 28  # bytes of a journal after which the state is written in any case
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class Keeper:
-    """Keeps what a registry knows: in a file that a new one takes the place of now and then, and a journal since then.
+    """Keeps the state of a registry in a file that is replaced now and then, and the frames since then in a journal.
 
-    So whatever was taken in outlives the process, and to keep it costs what it is. The file is always whole. It is
-    forced to the disk, in a thread of its own; the journal is not. Gauges are not kept, as they are those of live
-    workers, who tell them again. To be used by one thread.
+    So whatever was taken in survives the process, at a cost that grows with what is new. The file is always whole. It
+    is synced to disk, in a thread of its own; the journal is not. Gauges are not kept: live workers send theirs again.
+    Not thread-safe.
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
         self.path = os.path.abspath(os.fspath(path))
         self._streak = Streak(LOGGER_NAME, f"The state of the aggregator in {self.path}")
         self._next = 0.0
-        self._again = math.inf  # when it is written earlier than that, since the journal could not go on
+        self._again = math.inf  # when to write earlier than that, because the journal failed
         self._generation = 0
         self._journal: Optional[Journal] = None
         self._writing: Optional[threading.Thread] = None
-        self._took = 0.0  # to write the state
+        self._took = 0.0  # seconds that the last write of the state took
         self._is_over = False
 
     def restore(self, registry: UnifiedRegistry) -> bool:
-        """Fill a new registry with what was kept, and return whether there was anything.
+        """Fill a new registry with the kept state, and return whether there was any.
 
-        Raises ReporterError if the file cannot be used, or if none can be written in its place. A full disk is none of
-        these: it is logged, and what was kept stays until there is room.
+        Raises ReporterError if the file cannot be used or replaced. A full disk is no error: it is logged, and the old
+        state stays until there is room.
         """
         is_kept = self.read(registry)
         content = self._renewed(registry)
@@ -68,19 +68,19 @@ class Keeper:
         return is_kept
 
     def read(self, registry: UnifiedRegistry) -> bool:
-        """Do the same, and write nothing. Raises ReporterError if the file cannot be used."""
+        """Do the same without writing. Raises ReporterError if the file cannot be used."""
         kept = self._read(registry)
         if kept is not None:
             fill(registry, kept)
         return kept is not None
 
     def took(self, registry: UnifiedRegistry, message: bytes) -> None:
-        """Take note of a frame that the registry has taken in. It is kept with the next `flush()`."""
+        """Add a frame that the registry has taken in to the journal. The next `flush()` writes it."""
         if self._journal is not None:
             self._journal.add(registry.clock.monotonic(), message)
 
     def flush(self) -> bool:
-        """Keep all frames that were taken note of. Return whether that was possible; if not, it has been logged."""
+        """Write the added frames to the journal. Return False on a failure, which is logged."""
         if self._journal is None:
             return False
         try:
@@ -93,7 +93,7 @@ class Keeper:
         return True
 
     def keep_when_due(self, registry: UnifiedRegistry) -> None:
-        """Write the state if the last time is long enough ago, the journal is long, or it could not go on."""
+        """Write the state if that is due, the journal is long, or the journal failed."""
         is_long = self._journal is not None and self._journal.size > _LONGEST
         start = time.monotonic()
         if (start >= min(self._next, self._again) or is_long) and not self._is_writing():
@@ -104,9 +104,9 @@ class Keeper:
             self._writing.start()
 
     def keep(self, registry: UnifiedRegistry) -> bool:
-        """Keep all for the last time. Return whether that was possible; if not, it has been logged.
+        """Write for the last time. Return False on a failure, which is logged.
 
-        The state is written, unless that takes long: then it is left to the journal to go on from the last one.
+        Writes the state. If that would take long, writes only the journal, which goes on from the last state.
         """
         if self._writing is not None:
             self._writing.join(_INTERVAL)
@@ -117,11 +117,11 @@ class Keeper:
         return self._keep(content, self._generation, time.monotonic())
 
     def _read(self, registry: UnifiedRegistry) -> Optional[Kept]:
-        """Return what was kept, None if nothing was, and count what is damaged. Raises ReporterError."""
+        """Return the kept state; None if there is none. Counts damage of journals. Raises ReporterError."""
         try:
             self._generation = journal.newest(self.path)
         except (FileNotFoundError, NotADirectoryError):
-            return None  # which is said when something is to be written there
+            return None  # the first write reports it
         except OSError as error:
             raise ReporterError(f"state_path: the folder of {self.path} cannot be read: {reason(error)}") from error
         try:
@@ -141,7 +141,7 @@ class Keeper:
             raise ReporterError(f"state_path: {error.filename} cannot be read: {reason(error)}") from error
 
     def _gone_on_with(self, kept: Kept, counting: UnifiedRegistry) -> Kept:
-        """Return what is known after the frames in the journals. Raises OSError."""
+        """Return the state after the frames in the journals. `counting` counts their damage. Raises OSError."""
         clock = _Then()
         registry = UnifiedRegistry(
             clock=clock, max_series=counting.max_series, max_tag_sets=counting.most_tag_sets, system=kept.machine
@@ -167,12 +167,12 @@ class Keeper:
         return decode(encode(registry, system=kept.machine)) if is_filled else kept
 
     def _renewed(self, registry: UnifiedRegistry, *, goes_on: bool = True) -> bytes:
-        """Return the state, and begin another journal that goes on from it."""
+        """Return the encoded state, and begin a journal that goes on from it."""
         self.flush()
         self._close_journal()
         self._generation += 1
         if goes_on:
-            with suppress(OSError):  # whose reason is that of the state, too
+            with suppress(OSError):  # the write of the state fails for the same reason, and reports it
                 self._journal = Journal(self.path, self._generation)
         return encode(registry, self._generation)
 
@@ -201,7 +201,7 @@ class Keeper:
             closed.close()
 
     def _put_in_place(self, content: bytes, generation: int) -> None:
-        """Write the state of a generation, which has all that is in the journals of earlier ones."""
+        """Replace the state file, and remove the journals of earlier generations, which the new state includes."""
         temporary = f"{self.path}.new"
         try:
             with open(files.created(temporary), "wb") as file:
@@ -209,7 +209,7 @@ class Keeper:
                 file.flush()
                 os.fsync(file.fileno())
             if self._is_over and threading.current_thread() is self._writing:
-                return  # too late: another aggregator may keep its state there
+                return  # too late: another aggregator may already keep its state there
             os.replace(temporary, self.path)
         except OSError:
             with suppress(OSError):
@@ -219,16 +219,16 @@ class Keeper:
 
 
 class _Then:
-    """The clock of an aggregator that is no more, as it was when a frame came."""
+    """The clock of the earlier aggregator, set to the time when each frame came."""
 
     now = 0.0
 
     def monotonic(self) -> float:
-        """Return when the frame came."""
+        """Return the time when the frame came."""
         return self.now
 
     def time(self) -> float:
-        """Return the time of day, which is nobody's business here."""
+        """Return 0: the time of day is not used here."""
         return 0.0
 
     def wait(self, wakeup: Waitable, timeout: float) -> bool:
@@ -237,5 +237,5 @@ class _Then:
 
 
 def reason(error: OSError) -> str:
-    """Say why the file of a state cannot be used, and what to do about it."""
+    """Return why a state file cannot be used, with the remedy."""
     return f"{error.strerror}. {remedy(error) or 'Choose another file.'}"

@@ -1,4 +1,4 @@
-"""What an aggregator knows, kept in a file, so that it outlives a restart."""
+"""The format of the state file, in which an aggregator keeps its totals over a restart."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _U64 = struct.Struct("<Q")
 _PAIR = struct.Struct("<II")
 _GONE_WORKER = struct.Struct("<16sQI")
 _WORKER = struct.Struct("<16sQIBd")
-_NOWHERE = (1 << 32) - 1  # the place of a series that is not there
+_NOWHERE = (1 << 32) - 1  # the place of a series that is not in the file
 
 _FAULTS = Streak(LOGGER_NAME, "The aggregator")
 
-_GONE = 100  # workers that have ended and are remembered
+_GONE = 100  # how many of the retired workers whose end is known are remembered
 
 
 class KeptWorker(NamedTuple):
@@ -48,24 +48,24 @@ class KeptWorker(NamedTuple):
 
     identity: bytes
     hello: records.Hello
-    """What it has said of itself."""
+    """Its hello."""
     known: Position
-    """The next of its frames."""
+    """The position of its next frame."""
     in_step: bool
     """Whether no frame of its session was missing."""
     settled: float
-    """Up to when everything was known."""
+    """The time, by its clock, up to which everything was known."""
     numbers: List[Tuple[int, int]]
-    """By which numbers it tells of which series in its session, by their places in `series`."""
+    """The series of its session: the number of each, and its place in `Kept.series`."""
 
 
 class KeptShare(NamedTuple):
-    """What a worker has told of a series."""
+    """The share of a worker in a series."""
 
     worker: int
-    """The place of the worker in `workers`."""
+    """The place of the worker in `Kept.workers`."""
     number: int
-    """Of an overflow series: the number of the series that is a part of it."""
+    """In an overflow series: the number of the worker's series that is a part of it."""
     state: Any
 
 
@@ -81,26 +81,26 @@ class KeptSeries(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """The content of a file."""
+    """The content of a state file."""
 
     identity: bytes
-    """What identifies the registry to another aggregator."""
+    """The identity of the registry to an aggregator that it publishes to."""
     machine: str
-    """The running system whose clock the times are of."""
+    """The running system whose clock the times are from."""
     gone: List[Tuple[bytes, Position]]
-    """The last workers that are gone, of which a frame may still come, and what was known of each."""
+    """Retired workers from which a frame may still come, and the position up to which each was known."""
     workers: List[Optional[KeptWorker]]
-    """None stands for one that cannot be."""
+    """None stands for an invalid one."""
     series: List[Optional[KeptSeries]]
-    """Likewise."""
+    """None stands for an invalid one."""
     generation: int
-    """The generation of the journal that goes on from here."""
+    """The generation of the journal that goes on from this state."""
     facts: List[Optional[Tuple[str, Facts]]]
-    """What was said of names. None stands for what cannot be."""
+    """The facts of names. None stands for invalid ones."""
 
 
 def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[str] = None) -> bytes:
-    """Write what a registry knows of its workers, by the clock of this system or of another."""
+    """Encode the state of a registry, with times by the clock of `system` (default: this one)."""
     workers = list(registry.workers.values())
     shared = registry.places.shared()
     worker_places: Dict[object, int] = {worker: place for place, worker in enumerate(workers)}
@@ -133,7 +133,7 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
 
 
 def _series(merged: Merged, places: Dict[object, int]) -> bytes:
-    """Write a series; if that fails, one that is left out when the file is read."""
+    """Encode a series. On an error encode an invalid one, which is left out when the file is read."""
     try:
         kind = merged.kind
         parts = [_framed(records.series(Series(0, kind, merged.merge, merged.name, merged.tags)))]
@@ -143,7 +143,7 @@ def _series(merged: Merged, places: Dict[object, int]) -> bytes:
         shares = []
         for source, share in told:
             who, number = (source.worker, source.number) if isinstance(source, Part) else (source, _NOWHERE)
-            if who in places:  # a worker that is gone, and could not be merged, takes along no other
+            if who in places:  # skips a retired worker whose state could not be merged
                 shares.append(_PAIR.pack(places[who], number) + _framed(kind.write(share, None)))
         parts += [_framed(kind.write(state, None)), _U32.pack(len(shares)), *shares]
     except Exception as error:  # noqa: BLE001 -- it is logged
@@ -153,7 +153,7 @@ def _series(merged: Merged, places: Dict[object, int]) -> bytes:
 
 
 def decode(content: bytes) -> Kept:
-    """Read what was kept. Raises FrameError for anything else."""
+    """Decode a state file. Raises FrameError if it is not valid."""
     if len(content) < _HEAD.size:
         raise FrameError("It is too short.")
     magic, version, checksum = _HEAD.unpack_from(content)
@@ -174,7 +174,7 @@ def decode(content: bytes) -> Kept:
         gone.append((identity_gone, (session, sequence)))
     workers = [_kept_worker(reader) for _ in range(reader.take(_U32)[0])]
     series = [_kept_series(reader, len(workers)) for _ in range(reader.take(_U32)[0])]
-    # There is no table of them where nothing was said, as in a file from before there was anything to say.
+    # The table of facts is missing if there are none, and in files of versions without facts.
     is_described = reader.position < len(body)
     facts = [_kept_facts(reader) for _ in range(reader.take(_U32)[0])] if is_described else []
     reader.finish()
@@ -182,7 +182,7 @@ def decode(content: bytes) -> Kept:
 
 
 def _kept_worker(reader: Reader) -> Optional[KeptWorker]:
-    """Read a worker. Return None if it says of itself what cannot be."""
+    """Read a worker. Return None if its hello is invalid."""
     identity, session, sequence, in_step, settled = reader.take(_WORKER)
     block = _inside(_block(reader))
     numbers = [reader.take(_PAIR) for _ in range(reader.take(_U32)[0])]
@@ -228,10 +228,10 @@ def _state(kind: Kind, block: bytes) -> Any:
 
 
 def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> None:
-    """Put what was kept into a new registry.
+    """Restore a state into a new registry.
 
-    If it `goes_on`, that one knows what the sessions of workers were about, and takes in the frames that came next. If
-    not, each worker that lives begins another session.
+    With `goes_on` the registry continues the sessions of the workers, and can take in the frames that came next.
+    Otherwise each live worker has to begin a new session.
     """
     registry.identity = kept.identity
     registry.departed.remember(kept.gone)
@@ -263,7 +263,7 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
             worker.unclaimed = [target for target in worker.unclaimed if target not in claimed]
         else:
             worker.earlier = {targets[0]: number for number, targets in named.items()}
-            if not same_clock and worker.hello.machine == kept.machine:  # the system was booted since
+            if not same_clock and worker.hello.machine == kept.machine:  # the system has rebooted since
                 registry.retire(worker)
     dropped = kept.series.count(None) + kept.workers.count(None) + kept.facts.count(None)
     if dropped:
@@ -275,7 +275,7 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
 def _filled(
     registry: UnifiedRegistry, kept: KeptSeries, workers: List[Optional[Worker]], goes_on: bool, same_clock: bool
 ) -> Tuple[Target, ...]:
-    """Put one series into a registry, and return it."""
+    """Restore one series into a registry, and return it; nothing if it cannot be restored."""
     new = kept.series
     kind = kind_named(new.kind)
     if kind is None:
@@ -286,7 +286,7 @@ def _filled(
     is_shared = new.tags != OVERFLOW or any(share.number == _NOWHERE for share in kept.shares)
     try:
         merged = registry.places.merged(new, new.tags) if is_shared else registry.places.overflow_series(new)
-    except MetricError:  # another version made names that are none here
+    except MetricError:  # a name of another version, invalid in this one
         return ()
     if kind.lasts:
         state = kept.merged if same_clock else kind.timeless(kept.merged)
@@ -318,7 +318,7 @@ def _keep_foreign(registry: UnifiedRegistry, kept: KeptSeries, workers: List[Opt
 
 
 def _target(worker: Worker, number: int, series: Tuple[Target, ...]) -> Tuple[Target, ...]:
-    """Return what the states of a number go into: a part of a series that has overflowed, or the series."""
+    """Return the targets of the states with this number: a part of an overflow series, or `series`."""
     overflowed = worker.overflowed.get(number)
     return series if overflowed is None else (overflowed,)
 

@@ -1,4 +1,4 @@
-"""CURVE keys: made, found in their folder, and looked at before anybody trusts them."""
+"""CURVE keys: generates them, loads them from a folder, and checks that others cannot change or read them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Folder = Union[str, "os.PathLike[str]"]
 
 
 class AggregatorKeys(NamedTuple):
-    """What an aggregator needs."""
+    """The keys of an aggregator."""
 
     public: bytes
     secret: bytes
     admitted: Dict[bytes, str]
-    """The public keys of all workers that may come, with the names of their files."""
+    """The public keys of all admitted workers, each with the name of its file."""
 
 
 class WorkerKeys(NamedTuple):
-    """What a worker needs."""
+    """The keys of a worker."""
 
     public: bytes
     secret: bytes
@@ -42,10 +42,10 @@ class WorkerKeys(NamedTuple):
 
 
 def generate(folder: Folder, name: str = "") -> Path:
-    """Make a pair of keys for an aggregator and one for workers in `folder`, or one for the workers called `name`.
+    """Make a key pair for an aggregator and one for workers in `folder`. With `name`, make only one for those workers.
 
-    The folder and what is secret are readable by their owner alone. Raises FileExistsError if one is there already, and
-    ReporterOptionError where 0MQ was built without CURVE.
+    Only the owner can read the folder and the secret keys. Returns the folder. Raises FileExistsError if a key exists
+    already, and ReporterOptionError if 0MQ was built without CURVE.
     """
     if name and (os.path.basename(name) != name or name == AGGREGATOR):
         raise ReporterOptionError(
@@ -63,7 +63,7 @@ def generate(folder: Folder, name: str = "") -> Path:
         for suffix in (_PUBLIC, _SECRET):
             if (path / f"{each}{suffix}").exists():
                 raise FileExistsError(f"{path / each}{suffix} is there already: choose another folder, or remove it.")
-    # Made where nobody else can look, whatever the umask, which belongs to all threads.
+    # Made in a private folder, so that nobody else can read them whatever the umask, which belongs to all threads.
     with tempfile.TemporaryDirectory(dir=path) as private:
         for each in names:
             zmq.auth.create_certificates(private, each)
@@ -75,9 +75,9 @@ def generate(folder: Folder, name: str = "") -> Path:
 
 
 def of_aggregator(folder: Folder) -> AggregatorKeys:
-    """Return the keys of an aggregator: its own, and all others in `folder` as those of workers that may come.
+    """Return the keys of an aggregator: its own pair, and all other public keys in `folder` as those of its workers.
 
-    Raises ReporterOptionError, with the remedy, for what is missing, no key, or open to others.
+    Raises ReporterOptionError, with the remedy, for a key that is missing, invalid or open to others.
     """
     public, secret = _pair(folder, AGGREGATOR)
     names = sorted(file.name[: -len(_PUBLIC)] for file in Path(folder).glob(f"*{_PUBLIC}"))
@@ -91,10 +91,10 @@ def of_aggregator(folder: Folder) -> AggregatorKeys:
 
 
 def of_worker(folder: Folder) -> WorkerKeys:
-    """Return the keys of a worker: a pair of its own, and the aggregator's public one.
+    """Return the keys of a worker: its own pair, and the public key of the aggregator.
 
-    The pair is that of `worker`, or of the one other secret key in the folder. Raises ReporterOptionError, with the
-    remedy, for what is missing, no key, or open to others.
+    The pair is the one named `worker`, or else the only other one in the folder. Raises ReporterOptionError, with the
+    remedy, for a key that is missing, invalid or open to others.
     """
     secrets = [file.name[: -len(_SECRET)] for file in Path(folder).glob(f"*{_SECRET}")]
     others = sorted(name for name in secrets if name != AGGREGATOR)
@@ -137,12 +137,12 @@ def _load(path: Path) -> tuple[bytes, bytes | None]:
 
 
 def _refuse_if_others_write(path: Path) -> None:
-    """Raise ReporterOptionError if others could let anybody in, by what they write there."""
+    """Raise ReporterOptionError if another user could admit workers, by writing to `path`."""
     status = _status(path)
     if status is None:
         return
     if os.statvfs(path).f_flag & os.ST_RDONLY:
-        return  # as containers have their secrets, with whatever mode
+        return  # containers mount secrets read-only, with any mode
     if stat.S_IMODE(status.st_mode) & 0o022:
         raise ReporterOptionError(
             f"keys: {path} can be written to by others: chmod go-w {path}, and look whether all keys are known to you."
@@ -155,7 +155,7 @@ def _refuse_if_others_write(path: Path) -> None:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Look who may do what with a file; None if that cannot be known, as whoever wants to read it will say."""
+    """Return the status of a file; None on an error, which the read of the file will report."""
     if os.name == "posix":
         with suppress(OSError):
             return path.stat()

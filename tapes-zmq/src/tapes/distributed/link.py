@@ -1,4 +1,4 @@
-"""What a worker and its aggregator have to say to each other, from the side of the worker."""
+"""The worker's side of the protocol between a worker and its aggregator."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
     from tapes.reporting.run import Run
 
 FAREWELL = 4.0
-"""Seconds for which a worker that leaves waits at most for an aggregator that is at work."""
+"""The most seconds that a leaving worker waits for the answer of an aggregator that is at work."""
 
-_SILENT = 1.0  # seconds for which it waits for one that gives no sign of life
-_NOBODY = 0.3  # seconds for which it waits where nobody is
-_GRACE = 5.0  # seconds in which an aggregator may come, or come back, before somebody has to know
+_SILENT = 1.0  # the same, for an aggregator that does not respond
+_NOBODY = 0.3  # the same, if there is no aggregator
+_GRACE = 5.0  # seconds without an aggregator that are not reported
 _STALLED = 0.5  # seconds for which a frame waits for an aggregator that reads nothing
-_REPEAT = 0.5  # seconds after which the last report is made again if it is not confirmed, doubled each time
-_TICK = 0.005  # seconds between two looks at what is waited for
-_WELCOME = 0.1  # seconds that the first flush waits for an aggregator that is there to say so
+_REPEAT = 0.5  # seconds until an unconfirmed last report is sent again, doubled each time
+_TICK = 0.005  # seconds between two polls
+_WELCOME = 0.1  # seconds for which the first flush waits for the subscription of the aggregator
 
 
 class Link:
-    """The talk with an aggregator, if there is one, for the thread of a reporter."""
+    """The protocol with an aggregator. For the thread of one reporter."""
 
     def __init__(self, connection: Connection, publisher: Publisher, sleep: Callable[[float], None]) -> None:
         self._connection = connection
         self.publisher = publisher
-        """What it tells, and as whom."""
+        """Makes the frames, under its identity."""
         self._sleep = sleep
         self._wanted = False
         self._is_first = True
         self._missed = time.monotonic()
-        self._silent = 0.0  # seconds since the last sign of life, as far as this process has run
+        self._silent = 0.0  # seconds since the aggregator last responded, without those when this process did not run
         self._confirmed: Optional[Tuple[int, int]] = None
         self._stalled: Optional[float] = None
 
     @property
     def fault(self) -> str:
-        """Why there is no aggregator that takes what it is told, and what helps."""
+        """Why no aggregator takes the frames, with the remedy."""
         if self._stalled is not None:
             return "it reads nothing: it is held still, or has too much to do"
         if self._wanted:
@@ -61,12 +61,12 @@ class Link:
 
     @property
     def is_missed(self) -> bool:
-        """Whether an aggregator takes nothing, or there has been none for so long that somebody has to know."""
+        """Whether there has been no aggregator, or one that takes nothing, for so long that it has to be reported."""
         since = self._stalled if self._wanted else self._missed
         return since is not None and time.monotonic() - since > _GRACE
 
     def flush(self, registry: Registry, flags: int = 0) -> bool:
-        """Send what has changed to the aggregator; False if there is none, or if it does not take everything."""
+        """Send the changes to the aggregator. Return False if there is none, or if it does not take everything."""
         self._listen()
         if self._is_first:
             self._is_first = False
@@ -77,7 +77,7 @@ class Link:
         if not self._wanted:
             self._stalled = None
             return False
-        if self._takes_more():  # or nothing need be read and encoded
+        if self._takes_more():  # checked first, to read and encode nothing in vain
             flush = self.publisher.flush(registry, flags)
             if all(self._takes_more() and self._connection.send(frame) for frame in flush):
                 self._stalled = None
@@ -87,7 +87,7 @@ class Link:
         return False
 
     def take_leave(self, registry: Registry, run: Run) -> bool:
-        """Tell the aggregator everything, and wait until it has confirmed it; False if it does not."""
+        """Send the last report, and wait until the aggregator confirms it. Return False if it does not."""
         start = time.monotonic()
         self._silent = 0.0
         told: List[Tuple[int, int]] = []
@@ -96,7 +96,7 @@ class Link:
         while not run.abandoned and not self._is_in_vain(start):
             self._listen()
             if time.monotonic() > repeat:
-                # Its last frame, or one before it, is lost. No later one would show that.
+                # Its last frame, or one before it, may be lost. No later frame would reveal that.
                 self.publisher.begin()
                 patience *= 2
             if self._wanted and self.publisher.position not in told[-1:] and self.flush(registry, flags):
@@ -106,22 +106,22 @@ class Link:
                 return True
             before = time.monotonic()
             self._pause()
-            # On a machine that is busy both ends are late.
+            # Counts at most two ticks a round, as on a busy machine both ends are late.
             self._silent += min(time.monotonic() - before, 2 * _TICK)
         return False
 
     def close(self) -> None:
-        """Close it. What has not been confirmed may be lost."""
+        """Close the connection. What is not confirmed may be lost."""
         self._connection.close()
 
     def is_asked(self) -> bool:
-        """Hear what the aggregator has to say, and return whether it waits to be told something."""
+        """Process messages of the aggregator, and return whether they ask for a flush now."""
         session, _ = self.publisher.position
         self._listen()
         return self._wanted and self.publisher.position[0] != session
 
     def _is_in_vain(self, start: float) -> bool:
-        """Whether nobody is going to confirm the last report, which is being made since `start`."""
+        """True if no confirmation of the last report, begun at `start`, will come."""
         now = time.monotonic()
         if not self._connection.is_pending and not self._wanted:
             return now - start > (FAREWELL if self._connection.is_expected else _NOBODY)
@@ -131,7 +131,7 @@ class Link:
         return now - start > FAREWELL or peer is None or not is_at_work(peer.pid)
 
     def _listen(self) -> None:
-        """Hear what the aggregator has to say."""
+        """Process messages of the aggregator."""
         before = self._connection.ready
         if not self._connection.attend() and self._wanted:
             self._wanted = False
@@ -158,9 +158,9 @@ class Link:
             self.publisher.begin()
 
     def _takes_more(self) -> bool:
-        """Wait until a frame can be sent; False if none can be for a while.
+        """Wait until a frame can be sent. Return False if that takes too long.
 
-        An aggregator that takes in one after the other, but slowly, slows this worker down.
+        An aggregator that takes frames slowly, but steadily, slows this worker down.
         """
         deadline = time.monotonic() + _STALLED
         while not self._connection.allows(zmq.POLLOUT):
@@ -170,5 +170,5 @@ class Link:
         return True
 
     def _pause(self) -> None:
-        """Wait a moment, and not in 0MQ, where greenlets would wait too."""
+        """Sleep for a tick. Not in 0MQ, which would block all greenlets."""
         self._sleep(_TICK)

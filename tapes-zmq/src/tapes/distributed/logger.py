@@ -1,6 +1,6 @@
-"""Where an aggregator and its workers say what is wrong."""
+"""The logger of aggregators and workers."""
 
 from __future__ import annotations
 
 LOGGER_NAME = "tapes.distributed"
-"""The logger of everything here."""
+"""The name of the logger of everything in `tapes.distributed`."""

@@ -1,4 +1,4 @@
-"""Metrics of many workers made into one: instruments that are read like any other."""
+"""Merged metrics: each merges the states of many workers, and is read like any other metric."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FAULTS = Streak(LOGGER_NAME, "The aggregator")
 
 
 class Merged(Instrument):
-    """A metric of many workers. It is read as any other is, and recorded to by nobody here. Safe in any thread."""
+    """A metric of many workers. It is read like any other, but not recorded to. Thread-safe."""
 
     __slots__ = ("__weakref__", "_lock", "_pool", "_shown", "_state", "merge", "name", "tags")
 
@@ -31,21 +31,21 @@ class Merged(Instrument):
         self.name = name
         self.tags = tags
         self.merge = merge
-        """How the values of the workers are combined, if it is a gauge."""
+        """How the values of the workers are combined, for a gauge."""
         self._state: Any = None
-        self._shown: Any = None  # the last that could be merged
+        self._shown: Any = None  # the last state that could be merged
         self._pool = self._empty_pool()
         self._lock = Lock()
 
     @property
     def lasts(self) -> bool:
-        """Whether anything is left of it when all of its workers are gone."""
+        """Whether it keeps its values when all its workers are gone."""
         return self.kind.lasts
 
     def read(self, now: float) -> Any:
-        """Return the state of all workers together: the same object for as long as nobody has told anything.
+        """Return the merged state of all workers: the same object until a worker sends something.
 
-        Of what does not last it is that of the workers that are present, which may be others than before.
+        For kinds that do not last, the state of the present workers, which may change at any time.
         """
         with self._lock:
             if self._state is None or not self.kind.lasts:
@@ -53,7 +53,7 @@ class Merged(Instrument):
             return self._state
 
     def _together(self, now: float) -> Any:
-        """Return the state of the pool. If that fails it is the one before: a series that is broken breaks no page."""
+        """Return the state of the pool. On an error, return the last good one: one series cannot break a page."""
         try:
             self._shown = self._pool.state(now)
         except Exception as error:  # noqa: BLE001 -- it is logged
@@ -63,24 +63,24 @@ class Merged(Instrument):
         return self._shown
 
     def moved(self, source: Source) -> None:
-        """Take note that the shift of a worker is another one."""
+        """Adapt to a new shift of a worker."""
         with self._lock:
             self._state = None
             self._pool.moved(source)
 
     def take(self, source: Source, update: Any) -> None:
-        """Take in what a worker has told."""
+        """Take in an update of a worker."""
         with self._lock:
             self._state = None
             self._pool.take(source, update)
 
     def settle(self, source: Source) -> None:
-        """Merge what a worker will not replace any more."""
+        """Merge for good what is settled of a worker."""
         with self._lock:
             self._pool.settle(source)
 
     def retire(self, source: Source) -> bool:
-        """Merge what a worker has told, which is gone. Return whether no other has told anything."""
+        """Merge for good all of a worker that is gone. Return True if no other worker has a share."""
         with self._lock:
             self._state = None
             self._pool.retire(source)
@@ -92,18 +92,18 @@ class Merged(Instrument):
             return not self._pool.sources() and self.kind.is_empty(self._pool.merged())
 
     def kept(self) -> Tuple[Any, List[Tuple[Source, Any]]]:
-        """Return what has been merged, and what each worker has told besides. It has to be kept over a restart."""
+        """Return, to be kept over a restart, what is merged for good, and the share of each worker."""
         with self._lock:
             return self._pool.merged(), [(source, self._pool.share(source)) for source in self._pool.sources()]
 
     def restore(self, merged: Any) -> None:
-        """Begin with what was merged before a restart."""
+        """Start from what was merged before a restart."""
         with self._lock:
             self._state = None
             self._pool.restore(merged)
 
     def restore_share(self, source: Source, share: Any) -> None:
-        """Begin with what a worker had told before a restart."""
+        """Start from the share of a worker before a restart."""
         with self._lock:
             self._state = None
             self._pool.restore_share(source, share)
@@ -115,7 +115,7 @@ class Merged(Instrument):
         self._pool = self._empty_pool()
 
     def exchange(self, content: Optional[List[Any]]) -> List[Any]:
-        """Take out what is known and put in what was there before an earlier exchange, or nothing."""
+        """Take out the content. Put in the content of an earlier exchange, or none."""
         with self._lock:
             self._state = None
             pool, self._pool = self._pool, self._empty_pool() if content is None else content[0]
@@ -127,13 +127,13 @@ class Merged(Instrument):
 
 
 _POOLS: Dict[str, Callable[[], Pool[Any, Any]]] = {HISTOGRAM: HistogramPool, TIMER: TimerPool}
-"""The pools of kinds whose workers tell what has changed."""
+"""The pools of kinds whose updates hold only changes."""
 
 _classes: Dict[Kind, Type[Merged]] = {}
 
 
 def class_of(kind: Kind) -> Type[Merged]:
-    """Return the class of the metrics of this kind. Each has one of its own, as registries tell kinds by that."""
+    """Return the class of merged metrics of this kind. Each kind has its own, since registries tell kinds by class."""
     found = _classes.get(kind)
     if found is None or found.kind is not kind:
         content = {"__slots__": (), "__module__": __name__, "kind": kind}

@@ -1,4 +1,4 @@
-"""What the series of workers go into: shared ones, those of a worker alone, and the overflow if there is no room."""
+"""Assigns the series of workers to places: shared series, series of one worker, or overflow series."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from tapes.registry import Registry
 
 MAX_SERIES = 100_000
-"""How many series there may be, unless told otherwise."""
+"""The most series, by default."""
 
 MAX_TAG_SETS = 2000
-"""How many of them may have the same name, unless told otherwise."""
+"""The most tag sets of one name, by default."""
 
-_UNKNOWN_KINDS = 16  # kinds that are not known here and that the log names
+_UNKNOWN_KINDS = 16  # the most unknown kinds that are logged
 
 
 class Places:
-    """The series of a registry that workers have a share in."""
+    """The series of a registry that take in the states of workers."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Places:
         max_series: int,
         max_tag_sets: int,
     ) -> None:
-        """Put them into a registry. `retire_worker` is called with one whose name another has taken over."""
+        """`retire_worker` is called with a worker whose label another one has taken over."""
         self._registry = registry
         self._workers = workers
         self._presence = presence
@@ -57,16 +57,16 @@ class Places:
         self._by_worker = by_worker
         self._max_series = max_series
         self._most_tag_sets = max_tag_sets
-        self._own: Dict[Merged, Tuple[Worker, Merged]] = {}  # series of single workers: whose, and beside which
+        self._own: Dict[Merged, Tuple[Worker, Merged]] = {}  # series of single workers: the worker, the shared series
         self._omissions = Streak(LOGGER_NAME, "The aggregator")
         self._unknown_kinds: Set[str] = set()
         self._unread_kinds: Set[str] = set()  # of which a state could not be read, as was logged
         self._shared: Dict[str, Dict[Tags, Merged]] = {}  # by name and tags, without those that others overflow to
         self.count = 0
-        """How many there are that workers share."""
+        """How many series workers share."""
 
     def targets(self, worker: Worker, new: Series) -> Tuple[Target, ...]:
-        """Return what the states of a series that a worker names go into; nothing if there is no place for it."""
+        """Return the targets for the states of a series that a worker has named; empty if it is left out."""
         if kind_named(new.kind) is None:
             self._figures.left_out.increment()
             self.leave_out_kind(new.kind)
@@ -78,7 +78,7 @@ class Places:
             merged = self.merged(new, new.tags)
             own = self._own_series(worker, new, merged) if self._by_worker else None
             number = worker.earlier.pop(merged, new.number)
-            if number != new.number and worker.settles:  # it was removed and made again: that is another series
+            if number != new.number and worker.settles:  # removed and created again: that is another series
                 self.remove(worker, [merged] if own is None else [merged, own])
                 return self.targets(worker, new)
             return (merged,) if own is None else (merged, own)
@@ -87,12 +87,12 @@ class Places:
             return ()
 
     def remove(self, worker: Worker, series: Tuple[Target, ...] | List[Target]) -> None:
-        """Let go of series that a worker has removed. They are gone when the last that has them has removed them."""
+        """Remove series from a worker. A series goes when its last worker has removed it."""
         if series:
             self._let_go([merged for merged in series if merged.retire(worker)])
 
     def _let_go(self, targets: List[Target]) -> None:
-        """Remove series that no worker has any more."""
+        """Remove series that no worker has any more from the registry."""
         series = [target for target in targets if not isinstance(target, Overflowed)]
         for merged in series:
             named = self._shared.get(merged.name, {})
@@ -107,7 +107,7 @@ class Places:
         self._registry.discard(series)
 
     def retire(self, worker: Worker) -> None:
-        """Merge for good what a worker has told, which is gone. Its gauges go, what it has counted stays."""
+        """Merge for good all of a worker that is gone. Its gauges go, what it has counted stays."""
         without = [target for target in worker.everything() if self._has_merged(target, worker)]
         self._let_go([target for target in without if target in self._own or not target.lasts])
         worker.forget_series()
@@ -115,9 +115,9 @@ class Places:
         worker.forget_earlier_parts()
 
     def _has_merged(self, target: Target, worker: Worker) -> bool:
-        """Merge for good what a worker has told of one series, and return whether no other has told anything of it.
+        """Merge for good the share of a worker in one series. Return True if no other worker has a share.
 
-        If that fails the series goes on showing what it showed, and all others are merged.
+        On an error, which is counted, the series stays as it was, and all others are merged.
         """
         try:
             return target.retire(worker)
@@ -126,15 +126,15 @@ class Places:
             return False
 
     def is_of_one(self, metric: Instrument) -> bool:
-        """Whether a series is that of a single worker, beside the one of all."""
+        """Whether a series is that of a single worker, in addition to the shared one."""
         return metric in self._own
 
     def shared(self) -> List[Merged]:
-        """Return the series that workers share, and not those that each has of its own."""
+        """Return the shared series, without those of single workers."""
         return [merged for merged in self._registry if isinstance(merged, Merged) and merged not in self._own]
 
     def merged(self, new: Series, tags: Tags) -> Merged:
-        """Return the series of these tags that the states of a worker's series go into. Raises MetricError."""
+        """Return the shared series with these tags for a worker's series. Raises MetricError."""
         merged = self._registry.adopt(_class_of(new)(new.name, tags, new.merge))
         named = self._shared.setdefault(new.name, {})
         if tags not in named:
@@ -143,7 +143,7 @@ class Places:
         return merged
 
     def overflow_series(self, new: Series) -> Merged:
-        """Return the series that others of this name overflow to. It needs no room. Raises MetricError."""
+        """Return the overflow series of this name, which counts towards no limit. Raises MetricError."""
         return self._registry.adopt(_class_of(new)(new.name, OVERFLOW, new.merge))
 
     def leave_out_kind(self, kind: str, *, is_kept: Optional[bool] = None) -> None:
@@ -185,14 +185,14 @@ class Places:
         return tuple([target for target in targets if target not in unused])
 
     def leave_out(self, worker: Worker, new: Series, reason: str) -> None:
-        """Count a series that is left out, and log the first."""
+        """Count a series that is left out, and log the first in a row."""
         self._figures.left_out.increment()
         self._omissions.failed(
             f"leaves out {new.name!r} of {worker.name}, and counts what else it does, because {reason}"
         )
 
     def _overflowed_series(self, worker: Worker, new: Series) -> Optional[Overflowed]:
-        """Return the part of an overflow series that a series is for which there is no room; None if there is room.
+        """Return the part of an overflow series that stands for a series beyond a limit; None if there is room.
 
         Raises MetricError.
         """
@@ -220,9 +220,9 @@ class Places:
         return worker.overflow(new.number, self.overflow_series(new), of)
 
     def _own_series(self, worker: Worker, new: Series, shared: Merged) -> Optional[Merged]:
-        """Return the series beside a shared one that shows a worker alone.
+        """Return the series that shows one worker's share in a shared series.
 
-        None where a program has made a series of these tags itself, or if there is no room.
+        None if the program has created a series with these tags itself, or if there is no room.
         """
         known = worker.own.get(shared)
         if known in self._own:
@@ -243,7 +243,7 @@ class Places:
         return own
 
     def _has_made_room(self, before: Worker, worker: Worker) -> bool:
-        """Whether a worker has left or ended, so that another one with its name is another process."""
+        """Whether a worker with the same label has left or ended, so that the new one may take its label."""
         one, other = before.hello, worker.hello
         is_reused = bool(one.processes) and one.place == other.place and one.started != other.started
         return before.left or is_reused or self._presence.is_alive(one) is False
@@ -253,7 +253,7 @@ class Places:
         return tuple(sorted({"worker": worker.label, **dict(tags)}.items()))
 
     def _label(self, worker: Worker) -> str:
-        """Return what tells a worker from others. In containers of one host there may be several of the same name."""
+        """Return a label that is unique among the workers. Containers of one host may have workers of the same name."""
         hello = worker.hello
         label = str(hello.pid) if self._presence.is_near(hello) else worker.name
         for other in list(self._workers.values()):
@@ -263,7 +263,7 @@ class Places:
 
 
 def _class_of(new: Series) -> Type[Merged]:
-    """Return the class of the metrics that a series goes into."""
+    """Return the class of the merged metric for a series."""
     kind = kind_named(new.kind)
     assert kind is not None, f"{new.kind} has been left out"
     return class_of(kind)

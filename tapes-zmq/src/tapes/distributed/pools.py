@@ -1,9 +1,9 @@
-"""Pools: what is known of one series, from many workers.
+"""Pools: the states of one series, from many workers.
 
-A pool holds, by worker, what may yet be replaced by something newer of the same worker, and merged into one state what
-will not be: what workers that are gone have counted, and slices that are over. So a pool is as large as its workers are
-many, however many there have ever been. Nothing is ever taken out of what has been merged, so nothing can be counted
-twice, and what is told again replaces itself.
+A pool holds the replaceable state of each worker, and one merged state of everything settled: the counts of workers
+that are gone, and slices that are over. So its size depends on the workers of today, not on how many there have ever
+been. Nothing is ever taken out of the merged state, and a state that is sent again replaces itself, so nothing is
+counted twice.
 """
 
 from __future__ import annotations
@@ -18,82 +18,82 @@ Update = TypeVar("Update")
 
 
 class Source(Protocol):
-    """A worker, as far as pools have to know it; or one of its series, in an overflow series."""
+    """A worker as pools see it; in an overflow series, one series of a worker."""
 
     @property
     def present(self) -> bool:
-        """Whether its gauges count: it has been heard of late."""
+        """Whether its gauges count: it was heard within the lease."""
 
     @property
     def shift(self) -> Optional[float]:
-        """What has to be added to its times to have them by the clock here; None if that is not known."""
+        """Seconds to add to its times to have them by the clock here; None if unknown."""
 
     @property
     def heard(self) -> float:
-        """When it was last heard, by the clock here. Nothing that it has told is from after that."""
+        """When it was last heard, by the clock here. Nothing in its frames is from after that."""
 
     @property
     def settles(self) -> bool:
-        """Whether what it has told of a slot is final once that is over.
+        """Whether its slices are settled once their slot is over.
 
-        It is not if it merges what others tell it.
+        False for an aggregator that publishes, since it still merges what its own workers send late.
         """
 
     @property
     def told(self) -> float:
-        """The time, by its own clock, up to which it tells what it has recorded, while it does."""
+        """The time of the frame that is being taken in, by its own clock."""
 
     @property
     def settled(self) -> float:
-        """The time up to which it has told everything."""
+        """The time up to which everything of it is known, by its own clock."""
 
 
 class Pool(Generic[State, Update]):
-    """What is known of one series. Not locked: that is up to the instrument."""
+    """The states of one series. Not thread-safe: the merged metric locks."""
 
     def sources(self) -> List[Source]:
-        """Return who has told something that may yet be replaced."""
+        """Return the workers that have a replaceable state."""
         raise NotImplementedError
 
     def take(self, source: Source, update: Update) -> None:
-        """Take in what a worker has told."""
+        """Take in an update of a worker."""
         raise NotImplementedError
 
     def moved(self, source: Source) -> None:
-        """Take note that the shift of a worker is another one."""
+        """Adapt to a new shift of a worker."""
 
     def settle(self, source: Source) -> None:
-        """Merge what a worker will not replace any more."""
+        """Merge for good what is settled of a worker."""
 
     def retire(self, source: Source) -> None:
-        """Merge all that a worker has told, which is gone."""
+        """Merge for good all of a worker that is gone."""
         raise NotImplementedError
 
     def state(self, now: float) -> State:
-        """Return the state of everything together."""
+        """Return the state of all workers, `now` being the time."""
         raise NotImplementedError
 
-    # To be kept over a restart.
+    # For keeping over a restart.
 
     def merged(self) -> State:
-        """Return the state of what will not be replaced."""
+        """Return the merged state of everything settled."""
         raise NotImplementedError
 
     def share(self, source: Source) -> State:
-        """Return what a worker has told that may yet be replaced, by its own clock."""
+        """Return the replaceable state of a worker, by its own clock."""
         raise NotImplementedError
 
     def restore(self, merged: State) -> None:
-        """Begin with what was merged before."""
+        """Start from an earlier merged state."""
         raise NotImplementedError
 
     def restore_share(self, source: Source, share: State) -> None:
-        """Begin with what a worker had told before."""
+        """Start from an earlier replaceable state of a worker."""
         raise NotImplementedError
 
 
 class StatePool(Pool[Any, Any]):
-    """What is known of a series whose states are replaced as a whole, which is of most kinds."""
+    """The pool of most kinds: each update replaces the whole state of its worker."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind

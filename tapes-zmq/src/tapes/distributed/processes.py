@@ -1,4 +1,4 @@
-"""Who is who among processes and machines, and whether they are still there."""
+"""Identifies machines and processes, and tells whether a process is alive."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import FrozenSet, List, Optional
 
 
 def machine() -> str:
-    """Return what identifies the running system, until it is booted again, and whose monotonic clock is read here.
+    """Return the identity of the running system until its next boot, and of its monotonic clock.
 
-    Containers may have a clock of their own: a time namespace, see time_namespaces(7).
+    Containers may have their own clock: a time namespace, see time_namespaces(7).
     """
     with suppress(OSError), open("/proc/sys/kernel/random/boot_id", "rb") as file:
         return f"{file.read().strip().decode('ascii')} {_link('/proc/self/ns/time')}"
@@ -22,15 +22,15 @@ def machine() -> str:
 
 
 def processes() -> str:
-    """Return what identifies the set of process ids that this process sees, as containers have their own.
+    """Return the identity of the pid namespace: containers have their own.
 
-    Empty if that is not known.
+    Empty if unknown.
     """
     return _link("/proc/self/ns/pid") if sys.platform.startswith("linux") else "all"
 
 
 def started() -> int:
-    """Return when this process was started, in clock ticks of the system since it was booted; 0 if that is not known.
+    """Return when this process was started, in clock ticks of the system since its boot; 0 if unknown.
 
     See proc(5), the 22nd field of `/proc/PID/stat`.
     """
@@ -40,17 +40,17 @@ def started() -> int:
 
 
 def is_alive(pid: int, since: int) -> Optional[bool]:
-    """Whether the process that has this pid, and was started then, has not ended; None if that cannot be known.
+    """Whether the process with this pid and start time is alive; None if unknown.
 
-    A zombie has ended. Not known is what may not be looked at (`hidepid`), what there are no descriptors left to look
-    at, and what a `/proc` of other processes says.
+    A zombie is not alive. Unknown is a process that this user may not see (`hidepid`), any process if no descriptor is
+    left to read `/proc`, and any if `/proc` is that of another pid namespace.
     """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # there is one, of another user
+        pass  # the process exists, of another user
     if not since or _link("/proc/self") != str(os.getpid()):
         return None
     try:
@@ -61,9 +61,9 @@ def is_alive(pid: int, since: int) -> Optional[bool]:
 
 
 def is_at_work(pid: int) -> bool:
-    """Whether any thread of a process runs, would run if there were a processor for it, or waits for a disk.
+    """Whether any thread of a process runs, waits for a processor, or waits for a disk.
 
-    False if that cannot be known.
+    False if unknown.
     """
     with suppress(OSError, IndexError):
         return any(_fields(f"{pid}/task/{thread}")[0] in (b"R", b"D") for thread in os.listdir(f"/proc/{pid}/task"))
@@ -71,7 +71,7 @@ def is_at_work(pid: int) -> bool:
 
 
 def ancestors() -> FrozenSet[int]:
-    """Return the process that has started this one, and those before it, short of the first of the system."""
+    """Return the pids of the parent of this process, its parent and so on, without the first process of the system."""
     found = [os.getppid()]
     if _link("/proc/self") == str(os.getpid()):
         with suppress(OSError, ValueError, IndexError):
@@ -81,7 +81,7 @@ def ancestors() -> FrozenSet[int]:
 
 
 def _fields(process: str) -> List[bytes]:
-    """Return the fields of `/proc/PID/stat` from the third on."""
+    """Return the fields of `/proc/PID/stat`, from the third on."""
     with open(f"/proc/{process}/stat", "rb") as file:
         return file.read().rpartition(b")")[2].split()
 

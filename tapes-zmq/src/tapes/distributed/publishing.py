@@ -1,4 +1,4 @@
-"""What a worker sends at each flush: the states that have changed since they were sent last. No socket, no thread."""
+"""The frames of a flush: the states that have changed since they were last sent. Without sockets or threads."""
 
 from __future__ import annotations
 
@@ -26,86 +26,86 @@ if TYPE_CHECKING:
     _Change = Tuple[Instrument, List[bytes], Any, Optional[Facts]]
 
 FRAME = 1 << 15
-"""Bytes of records that a frame has at most, unless it has a single one. With the high-water marks of the sockets it
-bounds what waits to be sent and to be taken in."""
+"""The most bytes of records in a frame, unless it has a single record. With the high-water marks of the sockets it
+bounds the bytes that wait on both sides."""
 
 SERIES = 200
-"""Series of which a frame tells at most.
+"""The most series in a frame.
 
-With each frame the states that were told before make room for the new ones: with fewer series in it, there is less that
-is new at once. With fewer frames there are fewer moments in which a busy application takes the turn.
+After each frame the new states replace those sent before: fewer series in a frame keep fewer new states alive at once.
+More series make fewer frames, and so fewer points at which a busy application takes the GIL.
 """
 
-_UNCERTAIN = 10.0  # seconds of flushes that may not have arrived although they were sent, as when a network fails
-_MOST = 2_000  # states that are remembered for their sake
-_LONG = 3  # intervals in which nothing was told, after which the receiver may have taken the worker to be gone
-_WHOLE = 2  # flushes after that of which everything is remembered, until it has said so
+_UNCERTAIN = 10.0  # seconds of flushes that may have been sent and not arrived, as when a network fails
+_MOST = 2_000  # states that are remembered for such flushes, at most
+_LONG = 3  # intervals without a flush after which the aggregator may have retired this worker
+_WHOLE = 2  # flushes after such a silence that are remembered whole, until the aggregator has said so
 
 NAMED = object()
-"""Stands for what was sent of a series that has been named, and whose first state was not told to the end."""
+"""Stands for the numbers sent of a series that has been named, but whose first state is not completely sent."""
 
 Position = Tuple[int, int]
-"""A session, and the sequence number of a frame in it."""
+"""A session, and the number of a frame in it."""
 
 
 class _Past(NamedTuple):
-    """What had been sent before a frame, or before a session."""
+    """The numbers that had been sent before a frame, or before a session."""
 
     position: Position
     sent: Mapping[Instrument, Any]
-    """The numbers that were sent last of the metrics that are in the frame; None if that was nothing in the session."""
+    """By metric in the frame: the numbers sent before it; None if there were none in the session."""
     states: int
-    """How many states it keeps alive that are not those of today."""
+    """How many superseded states it keeps alive."""
     begins: bool = False
-    """Whether a session began, before which `sent` was all that had been sent in the one before."""
+    """Whether a session began here; `sent` is then all that the session before had sent."""
     ends: bool = False
     """Whether the frame was the last of a flush."""
 
 
 class Publisher:
-    """The book of what one receiver knows of a registry, and the frames that tell it the rest.
+    """Tracks what one aggregator knows of a registry, and makes the frames with the rest.
 
-    Nothing is lost if a frame cannot be sent: what was in it is in the next flush. Not thread-safe.
+    If a frame cannot be sent nothing is lost: the next flush has its content. Not thread-safe.
     """
 
     def __init__(self, hello: Hello, worker: Optional[bytes] = None) -> None:
-        """Tell what `hello` says of this process. `worker` identifies what is told, if that outlives the process."""
+        """`hello` describes this process. `worker` is an identity that survives restarts; default: a random one."""
         self.worker = os.urandom(16) if worker is None else worker
-        """What identifies this process, this registry and this receiver, as nothing else ever will be."""
+        """The worker's identity: 16 bytes, unique to this process, registry and aggregator."""
         self._outlives = worker is not None
         self._hello = hello
-        self._merged: Dict[Instrument, Any] = {}  # the numbers that the workers have told that this one was before
+        self._merged: Dict[Instrument, Any] = {}  # the numbers published under earlier identities
         self._journal: Deque[_Past] = deque()
         self._states = self._flushes = 0  # in the journal
-        # Sessions of a process that went on with the same before have begun, and so have lower numbers.
+        # By the time of day, so that sessions of an earlier process with this identity have lower numbers.
         self._session = 0 if worker is None else time.time_ns() // 1_000_000
         self._sequence = 0
-        # By which it knows each metric, in all sessions. One that is made again under the same name has another number.
+        # Each metric keeps its number over all sessions. A metric made again under the same name gets a new one.
         self._numbers: Dict[Instrument, int] = {}
         self._next_number = 0
-        # The numbers, or NAMED. There is no object for each, see `tapes.recording.buffer.Numbers`.
+        # The numbers, or NAMED. Plain tuples, not objects: see `tapes.recording.buffer.Numbers`.
         self._sent: Dict[Instrument, Any] = {}
-        self._described: Dict[str, Facts] = {}  # what has been told of names in the session
-        self._next: Optional[Instrument] = None  # what a flush that was not finished has not come to
+        self._described: Dict[str, Facts] = {}  # the facts sent in the session, by name
+        self._next: Optional[Instrument] = None  # where an unfinished flush stopped
         self._last = math.inf  # when the last flush began
         self._whole = 0
         self._untold: Set[str] = set()  # kinds of which metrics cannot be told, as was logged
 
     @property
     def position(self) -> Position:
-        """The session and the sequence number of the next frame."""
+        """The session and the number of the next frame."""
         return self._session, self._sequence
 
     def told(self) -> Dict[Instrument, Any]:
-        """Return the numbers that have been sent, by their metrics."""
+        """Return the numbers that have been sent, by metric."""
         return {**self._merged, **_told(self._sent)}
 
     def announce(self, interval: float) -> None:
-        """Say from the next session on that flushes are `interval` seconds apart."""
+        """Set the interval, in seconds, that the next session announces."""
         self._hello = self._hello._replace(interval=interval)
 
     def begin(self) -> None:
-        """Begin to tell everything, to a receiver that knows nothing or cannot be sure what it knows."""
+        """Begin a new session, for an aggregator that knows nothing or has missed something."""
         self._session += 1
         self._journal.append(_Past((self._session, 0), self._sent, 0, begins=True))
         self._sequence = 0
@@ -114,11 +114,11 @@ class Publisher:
         self._next = None
 
     def begin_as_another(self, position: Position) -> None:
-        """Be another worker: the receiver has taken this one to be gone, and merged for good what came until then.
+        """Go on under a new identity: the aggregator has retired this one, with the frames before `position`.
 
-        That is what was in the frames before `position`. The new worker tells what has come since. If more has been
-        sent after that than is remembered, what was in the oldest of these frames is not told again. Everything is
-        remembered after a silence, as of a process that was held still.
+        The new worker publishes what came after those. If more frames were sent after `position` than are remembered,
+        the content of the oldest of these is not sent again. After a silence, as of a suspended process, everything is
+        remembered.
         """
         known: Dict[Instrument, Any] = dict(self._sent)
         for past in reversed(self._journal):
@@ -136,9 +136,9 @@ class Publisher:
         self.begin()
 
     def flush(self, registry: Registry, flags: int = 0) -> Generator[bytes, None, None]:
-        """Yield the frames of one flush, with `flags` for the last. Each counts as sent when the next one is asked for.
+        """Yield the frames of one flush, with `flags` for the last. Asking for the next frame marks one as sent.
 
-        If one cannot be sent the iterator is to be closed; what is left comes with the next flush.
+        If one cannot be sent, close the iterator; the rest comes with the next flush.
         """
         now = registry.clock.monotonic()
         if now - self._last > max(_UNCERTAIN, _LONG * self._hello.interval):
@@ -171,15 +171,15 @@ class Publisher:
     def _changes(self, registry: Registry, now: float) -> Iterator[_Change]:
         """Yield each metric of which something has to be told, with the records and the numbers known after that.
 
-        These are None of a metric that was removed. The last item is what the first record says of its name, or None.
+        The numbers are None for a removed metric. The last item is the facts of its name in the first record, or None.
 
-        It begins where a flush has ended that was not finished: otherwise, with an aggregator that never takes all, it
-        would never be told the rest.
+        It starts where an unfinished flush stopped. Otherwise an aggregator that never takes a whole flush would never
+        get the rest.
         """
         metrics = [metric for metric in registry if not is_internal(metric.name)]
         there = set(metrics)
         for metric in self._sent.keys() - there:
-            self._described.pop(metric.name, None)  # the receiver forgets it with the last series of the name
+            self._described.pop(metric.name, None)  # the aggregator forgets it with the last series of the name
             yield metric, [records.removed(self._numbers[metric])], None, None
         for metric in self._merged.keys() - there:
             del self._merged[metric]
@@ -246,7 +246,7 @@ class Publisher:
             )
 
     def _state(self, metric: Instrument, numbers: Any) -> Any:
-        """Return the state to tell: what has come since another worker that this one was has told its own."""
+        """Return the state to send: without what was published under earlier identities."""
         state = metric.state(numbers)
         return metric.kind.less(state, metric.state(self._merged[metric])) if metric in self._merged else state
 
@@ -259,7 +259,7 @@ class Publisher:
         return frames.encode(Frame(self.worker, self._session, self._sequence, now, flags, frames.join(parts)))
 
     def _note(self, changes: List[Tuple[Instrument, Any]], described: Dict[str, Facts], *, ends: bool) -> None:
-        """Take note that a frame has been sent with these changes, and with what is said of these names."""
+        """Note that a frame was sent with these changes, and these facts of names."""
         self._described.update(described)
         before = {metric: self._sent.get(metric) for metric, _ in changes}
         kept = sum(sent is not None for sent in before.values())
@@ -276,7 +276,7 @@ class Publisher:
         self._forget()
 
     def _forget(self) -> None:
-        """Forget what was sent before frames that have arrived by now, or never will."""
+        """Drop the journal of frames that have arrived by now, or never will."""
         if self._whole:
             return
         flushes = max(_UNCERTAIN / self._hello.interval, 2)
@@ -287,12 +287,12 @@ class Publisher:
 
 
 def _told(sent: Mapping[Instrument, Any]) -> Dict[Instrument, Any]:
-    """Return what was told to the end."""
+    """Return the numbers that were sent completely."""
     return {metric: numbers for metric, numbers in sent.items() if numbers is not None and numbers is not NAMED}
 
 
 def differ(metric: Instrument, numbers: Any, told: Any) -> bool:
-    """Whether a metric has something to tell after it was told, with these numbers each."""
+    """Whether a metric with `numbers` has changed since the numbers `told` were sent."""
     if numbers is told:
         return False
     kind = metric.kind
@@ -300,10 +300,10 @@ def differ(metric: Instrument, numbers: Any, told: Any) -> bool:
 
 
 def has_recorded(metric: Instrument, now: float, told: Any) -> bool:
-    """Whether a metric has counted something that is not in the numbers that were told, if some were.
+    """Whether a metric has counted something that is not in the numbers `told`, which are None if none were sent.
 
-    Kinds that do not last do not count: what gauges say is of this moment. Nor does what totals have grown since
-    somebody has read them, as they do in each process.
+    Kinds that do not last are ignored: a gauge is a value of this moment. So is the growth of a producer's total since
+    it was last read, which every process has.
     """
     if not metric.kind.lasts:
         return False
@@ -312,13 +312,13 @@ def has_recorded(metric: Instrument, now: float, told: Any) -> bool:
 
 
 def has_anything_to_say(registry: Registry) -> bool:
-    """Whether anything has been counted in a registry, or a gauge of it has a value."""
+    """Whether a registry has counted anything, or has a gauge with a value."""
     now = registry.clock.monotonic()
     return any(metric.kind.has_recorded(metric.read(now)) for metric in registry)
 
 
 def hello(interval: float, *, settles: bool) -> Hello:
-    """Return what this process says of itself."""
+    """Return the hello of this process."""
     return Hello(
         host=socket.gethostname(),
         machine=machine(),

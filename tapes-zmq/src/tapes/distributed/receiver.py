@@ -1,4 +1,4 @@
-"""The receiver: the thread of an aggregator that has the sockets, and hands what comes to the unified registry."""
+"""The receiver: the thread of an aggregator that owns the sockets, and passes messages to the unified registry."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
     from tapes.distributed.unified import UnifiedRegistry
     from tapes.distributed.workers import Worker
 
-_ROUND = 0.2  # seconds of taking in messages between two looks at everything else
+_ROUND = 0.2  # seconds of taking in messages before everything else has its turn
 _PATIENCE = 100  # milliseconds to wait for a message
 _YIELD = 0.01  # seconds
-_TIDY = 0.5  # seconds between two looks at who is gone
-_STALL = 0.5  # seconds for which the loop has not run, and in which what has been sent may not have been received
-_LAST = 1.0  # seconds in which what has arrived is taken in before the end
-# Frames of one peer that wait to be taken in; what is beyond waits where it comes from. If so many wait when the peer
-# hangs up, 0MQ drops what the system still holds of it. So a worker that ends while this process is held still loses
-# nothing only if that many are more than it has sent by then.
+_TIDY = 0.5  # seconds between two checks for workers that are gone
+_STALL = 0.5  # seconds without running after which the silence of workers in them is excused
+_LAST = 1.0  # seconds for taking in what has arrived, at the end
+# Frames of one peer in the receive queue, at most; more wait at the sender. If the queue is full when the peer hangs
+# up, 0MQ drops what the system still holds. So while this process is suspended, a worker that ends loses nothing only
+# if it has sent fewer frames than this.
 _WAITING = 128
-_STRANGER = 5_000  # milliseconds in which a connection has to say what it is
-_BEAT, _BEATEN = 3_000, 10_000  # milliseconds between two signs of life over a network, and until there has to be one
-_EVENTS = 64  # requests and refusals that are dealt with at a time
+_STRANGER = 5_000  # milliseconds for the handshake of a connection
+_BEAT, _BEATEN = 3_000, 10_000  # interval and timeout of heartbeats over a network, in milliseconds
+_EVENTS = 64  # requests and refusals handled at a time
 
-_RELEASE = 1.0  # seconds in which an aggregator whose program was killed lets go of its port
+_RELEASE = 1.0  # seconds in which an aggregator whose program was killed frees its port
 
 UNKNOWN_KEY, OTHER_AGGREGATOR, NO_KEY = "unknown_key", "other_aggregator", "no_key"
 NOT_0MQ, UNFINISHED = "not_0mq", "unfinished"
 REASONS = (UNKNOWN_KEY, OTHER_AGGREGATOR, NO_KEY, NOT_0MQ, UNFINISHED)
-"""Why somebody was turned away: the values of the tag `why`, which docs/distributed.md explains."""
+"""Why a connection was refused: the values of the tag `why`, which docs/distributed.md explains."""
 
 _FAULTS_OF_PEERS: Dict[int, str] = {
     zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: OTHER_AGGREGATOR,
@@ -60,13 +60,13 @@ _ZAP = "inproc://zeromq.zap.01"
 _HANDSHAKES = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
-_EVENTS_OF_PEERS = _HANDSHAKES | zmq.EVENT_ACCEPTED  # which wakes the loop, so that it looks at its descriptors
+_EVENTS_OF_PEERS = _HANDSHAKES | zmq.EVENT_ACCEPTED  # the last one wakes the loop to check its descriptors
 
 
 class Receiver:
-    """Receives what workers send, until it is stopped, or fails.
+    """Receives the frames of workers until it is stopped or fails.
 
-    The sockets are made, used and closed by its own thread, a daemon.
+    Its own daemon thread makes, uses and closes the sockets.
     """
 
     def __init__(
@@ -95,13 +95,13 @@ class Receiver:
         self._ready = Wakeup()
         self._done = Wakeup()
         self.error: Optional[BaseException] = None
-        """What it has failed of; None if it has not."""
+        """The error that ended it; None if there is none."""
         registry.ask = self._ask
         registry.dismiss = self._dismiss
         registry.confirm = self._leaving.append
 
     def start(self) -> None:
-        """Begin to receive. Raises ReporterError if that cannot be at this address."""
+        """Start to receive. Raises ReporterError if the address cannot be used."""
         threading.Thread(target=self._run, name="tapes-aggregator", daemon=True).start()
         self._ready.wait()
         if self.error is not None:
@@ -111,15 +111,15 @@ class Receiver:
             ) from self.error
 
     def use_keys(self, keys: AggregatorKeys) -> None:
-        """Go on with other keys. Whose key is not among them any more is cut off; the others connect again."""
+        """Switch to new keys. If one has gone all connections are closed, and only workers with valid keys return."""
         self._new_keys = keys
 
     def close_port(self) -> None:
-        """Let the port of a `tcp://` address go, and receive what comes from those who are connected."""
+        """Free the port of a `tcp://` address, and go on receiving from connected workers."""
         self._closing_port = self._address.path is None
 
     def stop(self, timeout: float) -> bool:
-        """Take in what has arrived and close the sockets, within `timeout` seconds; False if it takes longer."""
+        """Take in what has arrived, and close the sockets. Return False if that takes more than `timeout` seconds."""
         self._stopping = True
         return self._done.wait(timeout)
 
@@ -137,7 +137,7 @@ class Receiver:
                 self._is_full = False
                 self._ready.set()
                 self._receive(socket, zap, monitor)
-        except BaseException as error:  # noqa: BLE001 -- it is raised by whoever has started it
+        except BaseException as error:  # noqa: BLE001 -- the starter raises it
             self.error = error
         finally:
             self._ready.set()
@@ -148,7 +148,7 @@ class Receiver:
             self._done.set()
 
     def _bind(self, socket: zmq.Socket[bytes], *, patience: float = _RELEASE) -> None:
-        """Bind it, at a port as soon as an aggregator that leaves has let it go."""
+        """Bind the socket. At a port, wait until an aggregator that leaves has freed it."""
         if self._address.path is not None:
             socket.setsockopt(zmq.USE_FD, addresses.listening(self._address.path, self._access))
         deadline = time.monotonic() + patience
@@ -162,9 +162,9 @@ class Receiver:
             time.sleep(_YIELD)
 
     def _has_cut_off(self, socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes]) -> bool:
-        """Take the new keys, and close the sockets if a key is gone, since 0MQ ends no single connection.
+        """Take the new keys, and close the sockets if a key is gone: 0MQ cannot close a single connection.
 
-        What is lost with them is told again, as after a restart.
+        Workers send again what is lost with them, as after a restart.
         """
         before, self._keys, self._new_keys = self._keys, self._new_keys, None
         if before is None or self._keys is None:
@@ -177,8 +177,8 @@ class Receiver:
         return True
 
     def _close_port(self, socket: zmq.Socket[bytes]) -> None:
-        """Let nobody else in. Connections that there are stay."""
-        with suppress(zmq.ZMQError):  # it is closed already
+        """Accept no more connections. Existing ones stay."""
+        with suppress(zmq.ZMQError):  # it may be closed already
             socket.unbind(socket.getsockopt_string(zmq.LAST_ENDPOINT))
         if self._address.path is not None:
             with suppress(FileNotFoundError):
@@ -194,7 +194,7 @@ class Receiver:
         socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
         socket.setsockopt(zmq.RCVHWM, _WAITING)
         socket.setsockopt(zmq.HANDSHAKE_IVL, _STRANGER)
-        if self._address.path is None:  # what has vanished says nothing, and nothing says so
+        if self._address.path is None:  # only heartbeats reveal that a host or network is gone
             socket.setsockopt(zmq.HEARTBEAT_IVL, _BEAT)
             socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _BEATEN)
             socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
@@ -208,7 +208,7 @@ class Receiver:
     def _admission(
         self, context: zmq.Context[zmq.Socket[bytes]], sockets: List[zmq.Socket[bytes]]
     ) -> Optional[zmq.Socket[bytes]]:
-        """Return the socket at which 0MQ asks who may come, by ZeroMQ RFC 27; None if everybody may."""
+        """Return the socket on which 0MQ asks whether to admit a key (ZeroMQ RFC 27); None if everybody may connect."""
         if self._keys is None:
             return None
         zap = context.socket(zmq.REP)
@@ -222,14 +222,14 @@ class Receiver:
         for each in (socket, zap, monitor):
             if each is not None:
                 poller.register(each, zmq.POLLIN)
-        greenlets = getattr(time.sleep, "__module__", "time") != "time"  # gevent has made threads to be that
+        greenlets = getattr(time.sleep, "__module__", "time") != "time"  # patched by gevent: this thread is a greenlet
         stalls = _Stalls()
         end = math.inf
         while True:
-            stopping = self._stopping  # a look before the last messages are taken in
+            stopping = self._stopping  # read before the last messages are taken in
             ready = dict(poller.poll(0 if stopping or greenlets else _PATIENCE))
             if greenlets and not stopping:
-                time.sleep(_YIELD)  # which lets others run, and what 0MQ does lets none
+                time.sleep(_YIELD)  # lets other greenlets run, which a wait in 0MQ would not
             if zap is not None and zap in ready:
                 _drain(zap, self._admit)
             if monitor in ready:
@@ -252,7 +252,7 @@ class Receiver:
                     return
 
     def _look_after_the_rest(self, seen: float) -> None:
-        """Do what has its time, however many messages are waiting, of workers that were there when they were seen."""
+        """Do periodic work, however many messages are waiting. `seen` is the time of the last stall check."""
         now = time.monotonic()
         if self._keeper is not None:
             self._keeper.flush()
@@ -265,7 +265,7 @@ class Receiver:
             self._bid_farewell()
 
     def _bound_strangers(self, socket: zmq.Socket[bytes]) -> None:
-        """Let nobody else in while there are few descriptors left, most likely because of those who say nothing."""
+        """Accept no more connections while few descriptors are left, most likely because of silent strangers."""
         descriptors = self._descriptors
         if not self._is_full and not self._is_closed and descriptors.are_short():
             self._is_full = True
@@ -279,13 +279,13 @@ class Receiver:
             try:
                 self._bind(socket, patience=0.0)
             except (zmq.ZMQError, OSError):
-                return  # somebody else is there meanwhile: it is tried again, and nobody waits for that
+                return  # another process has the address meanwhile: the next round tries again, so do not wait
             self._is_full = False
             descriptors.keep()
             self._crowds.succeeded()
 
     def _take(self, socket: zmq.Socket[bytes]) -> bool:
-        """Take in messages, those of all peers in turn as 0MQ hands them out; True when none is left."""
+        """Take in messages, of all peers in turn as 0MQ returns them. Return True when none is left."""
         registry, keeper = self._registry, self._keeper
         apply = registry.apply
         until = time.monotonic() + _ROUND
@@ -296,15 +296,15 @@ class Receiver:
                 return True
             if socket.getsockopt(zmq.RCVMORE):
                 socket.recv_multipart()
-                message = b""  # frames are single
+                message = b""  # invalid: a frame is a single-part message
             if apply(message) and keeper is not None:
                 keeper.took(registry, message)
         return False
 
     def _bid_farewell(self) -> None:
-        """Confirm to workers that leave that all they have told is known, and kept if anything is.
+        """Confirm to leaving workers that all their frames are taken in, and in the journal if there is one.
 
-        If it cannot be kept, that has been logged, and nobody need wait for it.
+        If the journal cannot be written, that is logged already, and the workers need not wait.
         """
         leaving, self._leaving[:] = self._leaving[:], []
         for worker in leaving:
@@ -322,7 +322,7 @@ class Receiver:
         self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
 
     def _admit(self, zap: zmq.Socket[bytes]) -> None:
-        """Answer who may come: those whose public key is in the folder of the keys."""
+        """Answer a request of 0MQ: admit a public key that is in the folder of the keys."""
         request = zap.recv_multipart()
         if len(request) < 7 or self._keys is None:
             zap.send_multipart([b"1.0", request[1] if len(request) > 1 else b"", b"500", b"Bad request", b"", b""])
@@ -342,31 +342,31 @@ class Receiver:
             return
         hung_up = kind == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and number in (0, errno.ECONNRESET, errno.EPIPE)
         if hung_up and self._keys is None:
-            return  # as a worker does that is killed; where there are keys, most likely because it has none
+            return  # a killed worker hangs up so; with keys, most likely one that has none does
         if kind != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             fault = _FAULTS_OF_PEERS.get(number, NOT_0MQ)
             why = UNFINISHED if kind == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL else fault
             self._refuse(why, "somebody who does not speak 0MQ, or has no key or another aggregator's")
 
     def _refuse(self, why: str, whom: str) -> None:
-        """Count somebody who was turned away, and log it once for each reason."""
+        """Count a refused connection, and log it once for each description `whom`."""
         self._refused[why].increment()
         if whom not in self._refusals and len(self._refusals) < 1000:
             self._refusals[whom] = None
             import logging
 
-            with suppress(Exception):  # by handlers
+            with suppress(Exception):  # of logging handlers
                 logging.getLogger(LOGGER_NAME).warning("The aggregator at %s has turned away %s.", self._address, whom)
 
 
 class _Stalls:
-    """Finds the time in which this thread would have run, and has not: its process was stopped, or its machine busy."""
+    """Measures for how long this thread should have run but did not: its process was suspended, or its machine busy."""
 
     def __init__(self) -> None:
         self._wall, self._processor = time.monotonic(), time.thread_time()
 
     def found(self) -> float:
-        """Return how many seconds since the last call it has not computed anything, its waits for messages included."""
+        """Return the seconds since the last call in which it did not compute, waits for messages included."""
         wall, processor = time.monotonic(), time.thread_time()
         stalled = (wall - self._wall) - (processor - self._processor)
         self._wall, self._processor = wall, processor
@@ -374,7 +374,7 @@ class _Stalls:
 
 
 def _drain(socket: zmq.Socket[bytes], deal: Callable[[zmq.Socket[bytes]], None]) -> None:
-    """Deal with what has come to a socket, but not with more than a few things at a time."""
+    """Handle the messages that wait at a socket, but only a few at a time."""
     for _ in range(_EVENTS):
         deal(socket)
         if not socket.poll(0):

@@ -1,7 +1,7 @@
-"""Records: the states of metrics as bytes, and what a worker says of itself and of its series. Pure.
+"""Records: states of metrics as bytes, and the descriptions of workers and series. Pure.
 
-`docs/wire.md` has every field. What cannot be read raises FrameError, and so does what no recording can have produced.
-Whatever is written can be read.
+`docs/wire.md` has every field. A record that cannot be read raises FrameError, and so do values that no recording can
+have produced. Everything that is written can be read.
 """
 
 from __future__ import annotations
@@ -27,73 +27,73 @@ SERIES = 2
 REMOVED = 3
 FACTS = 4
 STATE = 10
-"""The types of records. Those of states follow on `STATE`, by the code of their kind."""
+"""The types of records. The type of a state is `STATE` plus the code of its kind."""
 
 NAMED_STATE = 15
-"""The type of states of all kinds that have no code. Which one it is follows from the series."""
+"""The type of states of all kinds without a code. The series tells the kind."""
 
 NAMED = 255
-"""Stands in a series for the code of a kind that has none. Its name follows."""
+"""Stands in a series record for the code of a kind that has none. The name of the kind follows."""
 
 RESERVED = "tapes.aggregator."
-"""What the names begin with that an aggregator gives to metrics about itself. No worker may use them."""
+"""The prefix of an aggregator's metrics about itself. Workers may not use it."""
 
 OVERFLOW_NAME = f"{RESERVED}overflow"
-"""What the names begin with of series, one for each kind, of which there were too many names. These are published."""
+"""The prefix of the series, one for each kind, that take in series beyond `max_series`. They are published."""
 
-_LABEL = 1024  # bytes of what a worker says of itself
-_PIDS = range(1 << 31)  # 0 where it is not known
-_SELDOM = 1e9  # seconds between two flushes, at most
-_KIND = 64  # bytes of the name of a kind
+_LABEL = 1024  # the most bytes of a string in a hello
+_PIDS = range(1 << 31)  # 0 if unknown
+_SELDOM = 1e9  # the longest interval, in seconds
+_KIND = 64  # the most bytes in the name of a kind
 
 _U32 = struct.Struct("<I")
 _HELLO = struct.Struct("<IQdB")
 
 
 class Hello(NamedTuple):
-    """What a worker says of itself, at the start of each session."""
+    """The description of a worker, sent at the start of each session."""
 
     host: str
     """The name of its host, for people."""
     machine: str
-    """What identifies the running system: processes of the same one share a monotonic clock."""
+    """Identifies the running system: its processes share a monotonic clock."""
     processes: str
-    """What identifies the set of process ids that its pid is one of; empty if that is not known."""
+    """Identifies the pid namespace of its pid; empty if unknown."""
     pid: int
     started: int
-    """When the process was started, in a unit of the system. Tells it from another one with the same pid."""
+    """When the process was started, in a unit of the system. Tells apart processes that had the same pid."""
     interval: float
     """Seconds between its flushes."""
     settles: bool
-    """Whether what it has sent of a slot is final once the slot is over. False of aggregators."""
+    """Whether its slices are settled once their slot is over. False for aggregators."""
 
     @property
     def place(self) -> Tuple[str, str]:
-        """Where its pid is that of one process."""
+        """The machine and pid namespace in which its pid is unique."""
         return self.machine, self.processes
 
 
 class Series(NamedTuple):
-    """A series that a worker is going to send states of."""
+    """The description of a series, sent before its first state."""
 
     number: int
-    """By which its states are known in the session."""
+    """Identifies the series in the session."""
     kind: str
-    """The name of its kind, which need not be known here."""
+    """The name of its kind, which may be unknown here."""
     merge: str
-    """How gauges are combined."""
+    """How the values of workers are combined, for gauges."""
     name: str
     tags: Tags
 
 
 def hello(worker: Hello) -> bytes:
-    """Write what a worker says of itself."""
+    """Encode a hello."""
     numbers = _HELLO.pack(worker.pid, worker.started, worker.interval, worker.settles)
     return record(HELLO, numbers + text(worker.host) + text(worker.machine) + text(worker.processes))
 
 
 def read_hello(reader: Reader) -> Hello:
-    """Read what a worker says of itself."""
+    """Decode a hello."""
     pid, started, interval, settles = reader.take(_HELLO)
     host, machine, processes = reader.text(_LABEL), reader.text(_LABEL), reader.text(_LABEL)
     reader.finish()
@@ -105,7 +105,7 @@ def read_hello(reader: Reader) -> Hello:
 
 
 def series(new: Series) -> bytes:
-    """Write which series a number stands for."""
+    """Encode the description of a series."""
     kind = kind_named(new.kind)
     code = None if kind is None else kind.code
     parts = [_U32.pack(new.number), bytes((NAMED if code is None else code, MERGES.index(new.merge)))]
@@ -117,7 +117,7 @@ def series(new: Series) -> bytes:
 
 
 def read_series(reader: Reader) -> Series:
-    """Read which series a number stands for."""
+    """Decode the description of a series."""
     (number,) = reader.take(_U32)
     code, merge = reader.bytes(2)
     known = BY_CODE.get(code)
@@ -142,12 +142,12 @@ def read_series(reader: Reader) -> Series:
 
 
 def facts(name: str, said: Facts) -> bytes:
-    """Write what is said of the metrics of a name."""
+    """Encode the facts of a name."""
     return record(FACTS, text(name) + text(said.description) + text(said.unit))
 
 
 def read_facts(reader: Reader) -> Tuple[str, Facts]:
-    """Read a name, and what is said of its metrics."""
+    """Decode a name and its facts."""
     name = reader.text(MAX_NAME_BYTES)
     description, unit = reader.text(MAX_DESCRIPTION_BYTES), reader.text(MAX_UNIT_BYTES)
     reader.finish()
@@ -167,7 +167,7 @@ def _check_reserved(name: str, reader: Reader) -> None:
 
 
 def _read_kind(reader: Reader) -> str:
-    """Read the name of a kind, which need not be known here."""
+    """Read the name of a kind, which may be unknown here."""
     name = reader.text(_KIND)
     if not is_name(name):
         raise FrameError(f"{name!r} is no name of a kind of metrics.")
@@ -178,12 +178,12 @@ def _read_kind(reader: Reader) -> str:
 
 
 def is_internal(name: str) -> bool:
-    """Whether a name is of a metric that an aggregator has about itself, which it does not publish any further."""
+    """Whether a name is that of an aggregator's metric about itself, which it does not publish."""
     return name.startswith(RESERVED) and not name.startswith(f"{OVERFLOW_NAME}.")
 
 
 def removed(number: int) -> bytes:
-    """Write that a series has been removed."""
+    """Encode that a series was removed."""
     return record(REMOVED, _U32.pack(number))
 
 
@@ -194,19 +194,19 @@ def read_number(reader: Reader) -> int:
 
 
 def read_removed(reader: Reader) -> int:
-    """Read the number of a series that has been removed."""
+    """Decode the number of a removed series."""
     number = read_number(reader)
     reader.finish()
     return number
 
 
 def state(kind: Kind, number: int, state: Any, known: Any) -> bytes:
-    """Write the record with the state of the series `number`, for a receiver that has the state `known`, or None."""
+    """Encode the state of the series `number`, for a receiver that has the state `known`, or None."""
     return record(_type_of(kind), _U32.pack(number) + kind.write(state, known))
 
 
 def states(kind: Kind, number: int, state: Any, known: Any) -> List[bytes]:
-    """Write the same as several records if one would be large, so that no frame has to be."""
+    """Encode it as several records if one would be large, so that no frame has to be large."""
     head = _U32.pack(number)
     whole = record(_type_of(kind), head + kind.write(state, known))
     if len(whole) <= PIECE:

@@ -1,4 +1,4 @@
-"""What a program with several processes needs: a registry for its workers, and the aggregator of them all."""
+"""The classes for programs with several processes: a registry for each worker, and the aggregator."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 
 class DistributedRegistry(Registry):
-    """A registry whose metrics are part of one picture with those of other processes.
+    """A registry that publishes its metrics to an aggregator, which merges those of all workers.
 
-    It is an ordinary registry, in which recording costs the same. `connect()` begins to publish what it holds to the
-    aggregator at `socket_addr`, every `interval` seconds (default 1). Metrics may be made, and recorded to, before.
+    Recording costs the same as in a plain `Registry`. `connect()` starts to publish to the aggregator at
+    `socket_addr`, every `interval` seconds (default 1). Metrics may be created and recorded to before that.
 
-    Call `connect()` in each worker, after the fork. If it was called before, each forked process publishes by itself,
-    as another worker. A process that exits tells its last by itself. All methods are safe to call from any thread.
+    Call `connect()` in each worker, after the fork. If it was called before the fork, each forked process goes on
+    publishing as a worker of its own. A process that exits publishes once more without being asked. All methods are
+    thread-safe.
     """
 
     def __init__(
@@ -46,38 +47,38 @@ class DistributedRegistry(Registry):
     ) -> None:
         """Publish to `socket_addr`, `ipc://PATH` or `tcp://HOST:PORT`.
 
-        A relative path is that of the working directory as it is now. `keys` and `insecure` are for `tcp://`,
+        A relative path is resolved against the working directory now. `keys` and `insecure` are for `tcp://`,
         `trust` is for an aggregator of another user: see `tapes.distributed.reporter.ZmqReporter`.
 
-        Raises ReporterOptionError for options that cannot be.
+        Raises ReporterOptionError for invalid options.
         """
         super().__init__(clock=clock, max_tag_sets=max_tag_sets)
         self.address = addresses.checked(socket_addr, keys=keys, insecure=insecure)
-        """Where the aggregator is."""
+        """The address of the aggregator."""
         self._interval = checked.seconds("interval", interval)
         self._keys: Optional[str] = None
         if keys is not None:
             from tapes.distributed.keys import of_worker
 
-            of_worker(keys)  # what is wrong with them is said here, and not in a worker
+            of_worker(keys)  # to raise an error here, and not in a worker
             self._keys = os.path.abspath(os.fspath(keys))
         self._insecure = insecure
-        users(trust)  # likewise
+        users(trust)  # for the same reason
         self._trust = trust
         self._connecting = threading.RLock()
         self._publisher: Optional[ZmqReporter] = None
         self._connected = False
-        """Whether it is told to an aggregator until the end, if not by this process then in each child of it."""
+        """Whether it is published until the process ends, by this process or by each of its children."""
         self._said = False
         _all.add(self)
         prepare_exit()
 
     def connect(self) -> None:
-        """Begin to publish what this process records, and has recorded already. Does nothing if it does so.
+        """Start to publish everything that this process has recorded and will record. Does nothing if connected.
 
-        There need be no aggregator yet: it is told everything as soon as it is there.
+        The aggregator may start later: it then gets everything.
         """
-        # Not before: a process that only forks workers makes no context of 0MQ.
+        # Imported here: a process that only forks workers never creates a 0MQ context.
         from tapes.distributed.reporter import ZmqReporter
 
         with self._connecting:
@@ -93,9 +94,9 @@ class DistributedRegistry(Registry):
             self._connected = True
 
     def close(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Publish once more, and stop. Waits for the aggregator to confirm it, for at most `timeout` seconds.
+        """Publish once more, and stop. Waits at most `timeout` seconds for the aggregator to confirm.
 
-        After it `connect()` goes on where it was. Does nothing if it is not connected.
+        A later `connect()` continues where this stopped. Does nothing if not connected.
         """
         self._connected = False
         publisher = self._publisher
@@ -103,22 +104,22 @@ class DistributedRegistry(Registry):
             publisher.stop(timeout)
 
     def after_fork(self) -> None:
-        """Begin at zero in a child process. Called by `tapes.process.forking`."""
+        """Start from zero in a child process. Called by `tapes.process.forking`."""
         super().after_fork()
         self._connecting = threading.RLock()
         self._said = False
         if not self._connected:
-            self._publisher = None  # it was closed, in the parent
+            self._publisher = None  # the parent had closed it
         prepare_exit()
 
     def warn_if_lost(self) -> None:
-        """Say so, once, if something was recorded in this process that no aggregator is ever going to be told."""
-        if self._said or self._connected:  # then its reporter has done what could be done, and has said if it failed
+        """Log once if this process has recorded something that will never reach an aggregator."""
+        if self._said or self._connected:  # when connected, the reporter has published, or logged why it could not
             return
         publisher = self._publisher
         told = publisher.told() if publisher is not None else {}
         if publisher is not None and not told:
-            return  # no aggregator has ever been there, which its reporter has said when it was closed
+            return  # there never was an aggregator, which the reporter logged when it was closed
         now = self.clock.monotonic()
         if any(has_recorded(metric, now, told.get(metric)) for metric in self):
             self._said = True

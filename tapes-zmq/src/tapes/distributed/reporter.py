@@ -1,4 +1,4 @@
-"""The reporter named `zmq`: it publishes a registry to an aggregator."""
+"""The reporter `zmq`, which publishes a registry to an aggregator."""
 
 # ruff: noqa: TC001, TC003 -- the annotations of constructors are evaluated, by tapes.config for one
 
@@ -28,26 +28,26 @@ from tapes.reporting import ScheduledReporter
 from tapes.reporting.run import Run
 
 INTERVAL = 1.0
-"""Seconds between two flushes, unless told otherwise."""
+"""Default seconds between two flushes."""
 
-_LISTEN = 0.25  # seconds between two looks at what the aggregator has to say
+_LISTEN = 0.25  # seconds between two checks for messages of the aggregator
 
 _inherited: List[object] = []
-"""Sockets of a parent process, and those whose descriptors are not theirs any more. They are neither closed nor thrown
-away, which would close them."""
+"""Sockets inherited from a parent, and those whose descriptors the program has closed. They are kept for ever, since
+collecting them would close descriptors that may belong to others."""
 
 
 class ZmqReporter(ScheduledReporter):
-    """Publishes what a registry holds to the aggregator at `socket_addr`, every `interval`.
+    """Publishes a registry to the aggregator at `socket_addr`, every `interval`.
 
-    Sent are the states of the series that have changed, so a flush costs what has changed and not what was recorded. An
-    aggregator that comes later, or again, is told everything; without one nothing is sent, and nothing is lost or piled
-    up. One that is not there for five seconds is a failed report, which says why.
+    A flush sends the states of the series that have changed: its cost grows with these, not with the number of records.
+    An aggregator that starts later, or again, gets everything. Without one nothing is sent, lost or queued; after five
+    seconds without one the report fails, and the error says why.
 
-    The last report is confirmed by the aggregator, for which `stop()` waits: at most four seconds, one if it gives no
-    sign of life, and 0.3 if there is none.
+    `stop()` waits for the aggregator to confirm the last report: at most four seconds, one second if it does not
+    respond, and 0.3 if there is none.
 
-    It goes on by itself in a forked child, as another worker.
+    In a forked child it continues by itself, as another worker.
     """
 
     def __init__(
@@ -61,20 +61,20 @@ class ZmqReporter(ScheduledReporter):
         trust: Trust = None,
         clock: Optional[Clock] = None,
     ) -> None:
-        """Publish `registry` (by default the process-wide one) every `interval`, a timedelta or seconds.
+        """Publish `registry` (default: the process-wide one) every `interval`, a timedelta or seconds (default 1).
 
-        `socket_addr` is `ipc://PATH` or `tcp://HOST:PORT`; a relative path begins at the working directory of this
-        moment. For `tcp://` `keys` is a folder with the keys of a worker and the aggregator's public one, as made by
-        `python -m tapes.distributed keygen`; or the connection is open to everybody, which `insecure=True` allows.
-        They are read again for each connection. Nothing is published to the socket of another user than this one and
-        root, unless `trust` names that user, by name or number, or is a list that does.
+        `socket_addr` is `ipc://PATH` or `tcp://HOST:PORT`; a relative path is resolved against the working directory
+        now. For `tcp://`, `keys` is a folder with the keys of a worker and the public key of the aggregator, as made by
+        `python -m tapes.distributed keygen`. It is read again for each connection. `insecure=True` allows a connection
+        without keys, open to everybody. Nothing is published to the socket of a user other than this one and root,
+        unless `trust` is that user's name or number, or a list that contains it.
 
-        Raises ReporterOptionError for options that cannot be. `start()` raises ReporterStateError if this process
-        publishes the same registry to the same aggregator already.
+        Raises ReporterOptionError for invalid options. `start()` raises ReporterStateError if another reporter of this
+        process already publishes the same registry to the same aggregator.
         """
         super().__init__(interval, registry, clock=clock)
         self.address = addresses.checked(socket_addr, keys=keys, insecure=insecure)
-        """Where the aggregator is."""
+        """The address of the aggregator."""
         self._folder = None if keys is None else os.path.abspath(os.fspath(keys))
         self._keys = None if keys is None else curve.of_worker(keys)
         self._trusted = users(trust)
@@ -84,12 +84,12 @@ class ZmqReporter(ScheduledReporter):
         self._has_something = False
 
     def told(self) -> Mapping[Instrument, Any]:
-        """Return the numbers that this process has told the aggregator, by their metrics."""
+        """Return the numbers that this process has published to the aggregator, by metric."""
         publisher = (self.registry.notes or {}).get(_note(self))
         return {} if publisher is None else publisher.told()
 
     def open(self) -> None:
-        """Make sure that nobody else publishes the same."""
+        """Check that no other reporter publishes the same. Raises ReporterStateError if one does."""
         claims = _CLAIMS.setdefault(self.registry, WeakValueDictionary())
         claimed = claims.get((os.getpid(), self.address.text))
         if claimed is not None and claimed is not self and claimed.running:
@@ -97,17 +97,17 @@ class ZmqReporter(ScheduledReporter):
                 f"The same registry is published to {self.address} by {claimed!r} already: stop one of the two."
             )
         claims[os.getpid(), self.address.text] = self
-        # That of this moment, as its thread is. gevent may replace it later, as in the workers of gunicorn, and where a
-        # thread calls what is for greenlets the import lock of the whole process may be held for ever.
+        # Looked up now, when the thread starts. gevent may patch it later, as gunicorn workers do, and a real thread
+        # that calls the patched one may hold the import lock of the whole process for ever.
         self._sleep = time.sleep
 
     def report(self) -> None:
-        """Send what has changed, if there is an aggregator."""
+        """Send the changed series, if there is an aggregator."""
         if self._link is not None and self._link.is_taken:
             self.close_inherited()
         publisher = _publisher(self)
         if publisher is None:
-            return  # an isolation is beginning or ending; with the next report
+            return  # an isolation is beginning or ending: the next report sends it
         if self._link is not None and self._link.publisher is not publisher:
             self.close()
         if self._link is None:
@@ -120,13 +120,13 @@ class ZmqReporter(ScheduledReporter):
             raise complaint
 
     def work(self, run: Run) -> None:
-        """Report until it is stopped, and then until the aggregator has confirmed that it knows everything."""
+        """Report until stopped, then until the aggregator has confirmed the last report."""
         super().work(run)
         link = self._link
         if link is None or run.abandoned:
             return
         if not has_anything_to_say(self.registry):
-            return  # a parent, most likely, which only forks those who have
+            return  # most likely a parent that only forks workers
         if not link.take_leave(self.registry, run) and not run.abandoned:
             import logging
 
@@ -137,7 +137,7 @@ class ZmqReporter(ScheduledReporter):
             )
 
     def wait(self, run: Run, deadline: float) -> bool:
-        """Wait for the next flush, and make one at once if the aggregator has just appeared, or misses something."""
+        """Wait for the next flush. Flush at once if the aggregator has just appeared, or misses something."""
         while not run.stopping.is_set():
             left = deadline - self.clock.monotonic()
             if left <= 0:
@@ -145,7 +145,7 @@ class ZmqReporter(ScheduledReporter):
             self.clock.wait(run.stopping, min(left, _LISTEN))
             link = None if run.stopping.is_set() else self._link
             if link is not None and link.is_taken:
-                return False  # a report makes another connection
+                return False  # the next report opens another connection
             if link is not None:
                 self._answer(link, run)
         return True
@@ -160,11 +160,11 @@ class ZmqReporter(ScheduledReporter):
                 self.note(run, complaint)
         except Exception as error:
             if run.pid != os.getpid():
-                raise  # this has gone on in a forked child, where it has to end
-            self.note(run, error)  # what could not be told now comes with the next report
+                raise  # this is the copy of the thread in a forked child, which has to end
+            self.note(run, error)  # the next report sends what this one could not
 
     def _complaint(self, link: Link) -> Optional[ReporterError]:
-        """Return the error that there is no aggregator for what this process has to say; None if that is not so."""
+        """Return the error that no aggregator takes what this process has to publish; None if there is none."""
         if not link.is_missed:
             return None
         self._has_something = self._has_something or has_anything_to_say(self.registry)
@@ -176,7 +176,7 @@ class ZmqReporter(ScheduledReporter):
 
     def _current_keys(self) -> Optional[curve.WorkerKeys]:
         if self._folder is not None:
-            with suppress(ReporterOptionError):  # one that may not read them any more goes on with those that it has
+            with suppress(ReporterOptionError):  # a process that may not read them any more keeps those that it has
                 self._keys = curve.of_worker(self._folder)
         return self._keys
 
@@ -189,7 +189,7 @@ class ZmqReporter(ScheduledReporter):
             link.close()
 
     def close_inherited(self) -> None:
-        """Let go of the connection of the parent."""
+        """Abandon the connection of the parent, without closing it."""
         link, self._link = self._link, None
         _inherited.append(link)
 
@@ -198,18 +198,18 @@ class ZmqReporter(ScheduledReporter):
 
 
 _CLAIMS: WeakKeyDictionary[Registry, WeakValueDictionary[Tuple[int, str], ZmqReporter]] = WeakKeyDictionary()
-"""Who publishes which registry, by process and address."""
+"""The reporter that publishes each registry, by process and address."""
 
 
 def _note(reporter: ZmqReporter) -> Hashable:
-    """Return the key of what an aggregator has been told by this process, in the notes of the registry."""
+    """Return the key, in the registry's notes, of the publisher of this process for the reporter's aggregator."""
     return "zmq", os.getpid(), reporter.address.text
 
 
 def _publisher(reporter: ZmqReporter) -> Optional[Publisher]:
-    """Return what the aggregator knows of the registry, and who tells it: another reporter goes on where the last was.
+    """Return the publisher for the reporter's aggregator, kept with the registry so that a next reporter continues it.
 
-    An isolated registry is told by another worker, and so is that of a child. None while an isolation begins or ends.
+    An isolated registry has its own publisher, and so has each child. None while an isolation begins or ends.
     """
     registry = reporter.registry
     notes = registry.notes

@@ -1,4 +1,4 @@
-"""The work of an aggregator, in the process where it is done: from taking its place until it has left it."""
+"""The run of an aggregator in its own process, from claiming the address until releasing it."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from tapes.distributed.unified import UnifiedRegistry
     from tapes.reporting import Reporter
 
-_SUCCESSION = 2 * LOOK  # seconds in which one that stands by sees that its own program is gone too, if it is
-_STAY = 1 / 3  # of the time that workers have to leave: if none has by then, it is plain that they go on
-_CATCHING_UP = (1.5, 5.0)  # seconds after a restart in which workers come back, at least and at most
-_TAKING_OVER = (0.6, 1.0)  # likewise from one that has left everything: all but the gauges is there already
-_ALONE = 30.0  # seconds without any worker after which this is mentioned
+_SUCCESSION = 2 * LOOK  # seconds in which an aggregator that stands by notices that its own program is gone too
+_STAY = 1 / 3  # part of the time for leaving after which, if no worker has left, they are taken to go on
+_CATCHING_UP = (1.5, 5.0)  # seconds for workers to come back after a restart, at least and at most
+_TAKING_OVER = (0.6, 1.0)  # the same after one that left its state: only the gauges are missing
+_ALONE = 30.0  # seconds without any worker after which that is logged
 
 
 class Place(NamedTuple):
-    """Where an aggregator is, and who it is there."""
+    """The address, state file and program of an aggregator."""
 
     address: Address
     access: Access
     state_path: Optional[str]
-    """The file of its state, if it keeps one."""
+    """Its state file, if it keeps one."""
     program: claims.Program
     """The program that it belongs to."""
 
 
 class Service:
-    """Takes in what workers tell, and has reporters report it, for as long as it is wanted. Runs once."""
+    """Merges what workers publish, and runs reporters on it, until its fate ends it. Runs once."""
 
     def __init__(
         self,
@@ -64,15 +64,15 @@ class Service:
         self._receiver: Optional[Receiver] = None
 
     def use_keys(self, keys: AggregatorKeys) -> None:
-        """Let in whoever has these keys from here on, and nobody else."""
+        """Admit from now on workers with these keys, and no others."""
         self._keys = keys
         if self._receiver is not None:
             self._receiver.use_keys(keys)
 
     def run(self, ready: Callable[[], None], reload: Callable[[], Change]) -> None:
-        """Merge and report, until it is not wanted any more. Calls `ready` when it works, or stands by.
+        """Merge and report until asked to end. Calls `ready` once it works or stands by.
 
-        Raises what has ended it, if what workers send cannot be taken in any more.
+        Raises the error of the receiver, if one has ended it.
         """
         place = self._place
         claim = succession.claimed(place.address, place.program, self._fate.wanted, partial(self._stand_by, ready))
@@ -83,7 +83,7 @@ class Service:
             receiver = self._take_place(claim)
             if receiver is None:
                 return
-            # Totals that do not move any more are worse than none: whoever supervises it is to start another one.
+            # Ends if the receiver fails: frozen totals are worse than none, and a supervisor can start another one.
             course = Course(
                 partial(self._begin, ready),
                 lambda: receiver.error is None and self._is_wanted(),
@@ -99,8 +99,8 @@ class Service:
             raise receiver.error
 
     def _take_place(self, claim: claims.Claim) -> Optional[Receiver]:
-        """Begin to receive, with what the one before knew. Returns None if it is not wanted any more."""
-        # 0MQ is imported where it is used: a process that only forks the aggregator never makes a context.
+        """Restore the state of the aggregator before, and start to receive. Returns None if asked to end meanwhile."""
+        # 0MQ is imported here: a process that only forks the aggregator never creates a context.
         from tapes.distributed.keeper import Keeper
         from tapes.distributed.receiver import Receiver
 
@@ -116,7 +116,7 @@ class Service:
         self._receiver = receiver = Receiver(registry, place.address, self._keys, self._keeper, place.access)
         receiver.start()
         claim.settle()
-        # Over tcp:// nobody knows who was there.
+        # At a tcp:// address it is unknown whether there was an aggregator before.
         if restored or inherited or not claim.is_first or place.address.path is None:
             self._catch_up(*(_TAKING_OVER if inherited else _CATCHING_UP))
         return receiver
@@ -137,7 +137,7 @@ class Service:
         claim.leave()
         if self._state_lock is not None:
             self._state_lock.leave()
-        if self._fate.abandoned() and not claim.is_awaited:  # who starts the program elsewhere needs its ports
+        if self._fate.abandoned() and not claim.is_awaited:  # a new start of the program needs its ports
             self._running.stop_pages()
             receiver.close_port()
         if receiver.error is None:
@@ -145,12 +145,12 @@ class Service:
         self._running.stop_all()
 
     def _leave(self, claim: claims.Claim) -> None:
-        """Stop what runs, keep what is known, and make the place free."""
+        """Stop everything, keep the state, and release the address."""
         receiver, self._receiver = self._receiver, None
         self._running.stop_all()
         if receiver is not None:
             if not receiver.stop(REPORTING):
-                # Its thread still changes what would be written. What is in the journal is safe.
+                # Its thread still changes the state, so it cannot be written. What is in the journal is safe.
                 _log("WARNING", "takes in for too long what has arrived: its state is not written once more.")
             elif receiver.error is None:
                 if self._keeper is not None:
@@ -175,7 +175,7 @@ class Service:
         return self._fate.wanted()
 
     def _catch_up(self, least: float, most: float) -> None:
-        """After a restart, wait until the workers have told what they know, so that no count is seen to go back."""
+        """After a restart, wait until workers have published everything, so that no count is seen to go back."""
         start = time.monotonic()
         while (passed := time.monotonic() - start) < most and self._fate.wanted():
             workers = list(self._registry.workers.values())
@@ -193,9 +193,9 @@ class Service:
         ready()
 
     def _see_off(self, claim: claims.Claim) -> None:
-        """Wait for the last words of workers that end too, as after Ctrl-C, but not for long for those that go on.
+        """Wait for the farewells of workers that end too, as after Ctrl-C.
 
-        Nor for those that can tell an aggregator which stands by.
+        Does not wait long if workers go on, or if an aggregator stands by to which they can publish.
         """
         start = time.monotonic()
         while (passed := time.monotonic() - start) < (parting := self._fate.parting()):
@@ -210,7 +210,7 @@ class Service:
 
 
 def _state_lock(path: str, program: claims.Program) -> claims.FileLock:
-    """Return the right to be the one that keeps its state in a file. Raises ReporterError if another has it."""
+    """Lock a state file. Raises ReporterError if another aggregator keeps it, or it cannot be written."""
     try:
         taken = f"state_path: {path} is kept by another aggregator{{who}}: stop it, or choose another file."
         return claims.FileLock(f"{path}.lock", taken, program)
@@ -221,7 +221,7 @@ def _state_lock(path: str, program: claims.Program) -> claims.FileLock:
 
 
 def _log(level: str, what: str, *arguments: object) -> None:
-    """Log what the aggregator does, or what is wrong with it."""
+    """Log a message about the aggregator."""
     import logging
 
     logging.getLogger(LOGGER_NAME).log(getattr(logging, level), f"The aggregator {what}", *arguments)

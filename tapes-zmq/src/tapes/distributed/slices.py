@@ -1,4 +1,4 @@
-"""Pools of histograms and timers: slices that workers may yet replace, and what of them is merged for good."""
+"""Pools of histograms and timers: slices that may still be replaced, and the merged rest."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from tapes.kinds.timer import TimerUpdate
 
 _LATE = 2.0
-"""Seconds after the end of a slot in which its slice may still be another one: a thread that is putting values in while
-states are read may put them into the slot before."""
+"""Seconds after the end of a slot in which its slice may still change: a thread that folds while states are read may
+put values into the slot before."""
 
 _SPREAD = 10.0
-"""Seconds over which the histograms of a worker are settled after that, so as not to do it all at once."""
+"""Seconds after that over which the settling of histograms is spread, so that not all are settled at once."""
 
 _TRACE = 1e-6
-"""What sums are made anew from this part of the largest that they have been: errors are that much larger then."""
+"""Sums are computed anew once they are below this part of their largest value, because of rounding errors."""
 
 _MANY = 64
-"""Slices that wait to be merged, at most."""
+"""The most slices that wait to be merged."""
 
 
 class _Share:
-    """What a worker has told of a histogram, by its own clock."""
+    """The share of a worker in a histogram, by its own clock."""
 
     __slots__ = ("closed", "number", "shift", "slices", "through")
 
@@ -40,22 +40,22 @@ class _Share:
         self, shift: Optional[float], number: int, closed: Distribution = EMPTY, through: float = NEVER
     ) -> None:
         self.shift = shift
-        """What its slices are shifted by in the sums of all."""
+        """The shift of its slices in the running sums."""
         self.number = number
-        """How many there were before."""
+        """Its place in the order of arrival, from 0."""
         self.closed = closed
-        """What has been merged of it; of an aggregator, what it has closed."""
+        """What of it has been merged; for an aggregator that publishes, what it has closed."""
         self.through = through
-        """The start of the last slice that has been."""
+        """The start of the last slice in `closed`."""
         self.slices: Dict[float, Slice] = {}
-        """What may yet be replaced, by its start."""
+        """The slices that may still be replaced, by start."""
 
 
 class _Running:
-    """What slices from the same start hold together that may yet be replaced, summed as they come.
+    """The running sum of all replaceable slices with the same start.
 
-    So it costs little to read, however many workers there are. A float that is added and taken away again leaves an
-    error of its own size times 1e-16 to those that stay, so the sums are made anew when they have become far smaller.
+    So reading costs little, however many workers there are. Adding and subtracting a float leaves an error of its size
+    times 1e-16, so the sums are computed anew when they have become far smaller than they were.
     """
 
     __slots__ = ("_counts", "_maximum", "_minimum", "_most", "_pivot", "_squares", "_sum", "count", "end", "unsure")
@@ -64,18 +64,18 @@ class _Running:
         self.count = 0
         self.end = NEVER
         self.unsure = False
-        """Whether the smallest or the largest value may have been taken out."""
+        """Whether the minimum or maximum may have been taken out."""
         self._sum = 0.0
-        # The sum of the squares of the deviations from a value that is about in their middle. Unlike those from the
-        # mean they can be added and taken away.
+        # The squared deviations from a fixed value near the mean. Unlike those from the mean itself they can be added
+        # and subtracted.
         self._squares = 0.0
         self._pivot = pivot
-        self._most = [0.0, 0.0]  # the largest that the sum and the squares have been
+        self._most = [0.0, 0.0]  # the largest values so far of the sum and the squares
         self._minimum, self._maximum = math.inf, -math.inf
         self._counts = RunningCounts()
 
     def exchange(self, old: Optional[Distribution], new: Optional[Distribution], group: int) -> None:
-        """Take out what a worker has told before, if it has, and put in what it tells now, if it does."""
+        """Take out the `old` values of a worker and put in the `new` ones; either may be None."""
         total, squares, pivot, most = self._sum, self._squares, self._pivot, self._most
         if old is not None:
             count = old.count
@@ -103,7 +103,7 @@ class _Running:
         self._counts.exchange(None if old is None else old.buckets, None if new is None else new.buckets, group)
 
     def be_sure(self, parts: Sequence[Distribution]) -> None:
-        """Find the extremes anew, of what is summed, and the sums."""
+        """Compute the minimum, the maximum and the sums anew from their `parts`."""
         self._minimum, self._maximum = min([part.minimum for part in parts]), max([part.maximum for part in parts])
         self.unsure = False
         whole = union(parts)
@@ -112,7 +112,7 @@ class _Running:
         self._most = [abs(whole.sum), whole.deviations]
 
     def values(self) -> Optional[Distribution]:
-        """Return the sum; None if it is too large for numbers, or too small to be told from what was taken out."""
+        """Return the sum; None if it is too large for its numbers, or too small against their rounding errors."""
         count, most = self.count, self._most
         mean = self._sum / count
         apart = mean - self._pivot
@@ -125,16 +125,15 @@ class _Running:
 
 
 class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
-    """What is known of a histogram."""
+    """The pool of a histogram."""
 
     def __init__(self) -> None:
         self._shares: Dict[Source, _Share] = {}
-        self._joined = 0  # how many shares there have been
+        self._joined = 0  # how many shares there have been so far
         self._merged = NONE
-        # What will not be replaced any more and is not merged yet, by the clock here. To merge much costs little more
-        # than to merge one.
+        # Settled slices that are not merged yet, by the clock here. Merging many costs little more than merging one.
         self._over: List[Slice] = []
-        self._running: Dict[float, _Running] = {}  # of all slices of shares, by their start by the clock here
+        self._running: Dict[float, _Running] = {}  # the sums of the shares' slices, by start by the clock here
         self._delay = _LATE + random.random() * _SPREAD
 
     def sources(self) -> List[Source]:
@@ -152,7 +151,7 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
         if update.through > share.through:
             if update.closed is None:
                 self._settle(share, update.through, source.heard)
-            else:  # part of it has been merged before, while it was in slices
+            else:  # part of it has been merged already, as slices
                 self._over.append(_timeless(update.closed.less(share.closed)))
                 share.closed, share.through = update.closed, update.through
                 self._drop(share, update.through)
@@ -194,7 +193,7 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
             if start <= now:
                 running.append(Slice(start, each.end, values))
             else:
-                closed.append(values)  # its worker goes by a clock that nobody knows
+                closed.append(values)  # from the future, so the clock of its worker is unknown
         return gathered(closed, merged.closed_through, [*merged.slices, *running])
 
     def merged(self) -> HistogramState:
@@ -220,7 +219,7 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
         return share
 
     def _replace(self, share: _Share, update: HistogramUpdate) -> None:
-        """Take in what an aggregator has told. All of it may be replaced, so none is merged."""
+        """Take in the update of an aggregator. All of it may be replaced, so nothing is merged."""
         if update.whole:
             share.closed = EMPTY
         closed = self._drop(share, update.through)
@@ -233,7 +232,7 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
             self._exchange(share, part.start, part)
 
     def _exchange(self, share: _Share, start: float, new: Optional[Slice]) -> Optional[Slice]:
-        """Put a slice in the place of the one with the same start, or take that out. Return the one that was there."""
+        """Replace the slice with this start by `new`, or remove it if that is None. Return the old one."""
         old = share.slices.pop(start, None)
         if new is not None:
             share.slices[start] = new
@@ -244,7 +243,7 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
             running = self._running.get(here)
             if running is None:
                 running = self._running[here] = _Running((values or EMPTY).mean)
-            # One without times may have several slices from the same start, so it is a group by itself.
+            # A share without a shift may have several slices with the same start, so it is a group by itself.
             group = -share.number - 1 if share.shift is None else share.number // TOGETHER
             running.exchange(before, values, group)
             if new is not None:
@@ -267,16 +266,16 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
         return running.values() or union(parts)
 
     def _drop(self, share: _Share, through: float) -> List[Slice]:
-        """Take out and return the slices of a worker that began at `through` or before."""
+        """Remove and return the slices of a worker that start at `through` or before."""
         dropped = [self._exchange(share, start, None) for start in [each for each in share.slices if each <= through]]
         return [part for part in dropped if part is not None]
 
     def _over_by(self, known: float) -> float:
-        """Return the last start of slices of a worker that will not be replaced, if all is known of it up to a time."""
+        """Return the last start of a settled slice of a worker, if everything of it is `known` up to this time."""
         return known - SLOT - self._delay
 
     def _settle(self, share: _Share, through: float, heard: float, final: Sequence[Slice] = ()) -> None:
-        """Let go of the slices of a worker that began at `through` or before, and take in some that will not change."""
+        """Settle the slices of a worker that start at `through` or before, and the new ones in `final`."""
         over = [*self._drop(share, through), *final]
         if over:
             share.closed = union([share.closed, *[part.values for part in over]])
@@ -294,12 +293,12 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
 
 
 def _here(time: float, shift: Optional[float]) -> float:
-    """Return a time of a worker by the clock here: before any time, if that is not known."""
+    """Return a worker's time by the clock here; NEVER if the shift is unknown."""
     return NEVER if shift is None else time + shift
 
 
 def _moved(part: Slice, shift: Optional[float], heard: float) -> Slice:
-    """Return a slice by the clock here, of a worker that was last heard then."""
+    """Return a slice by the clock here, of a worker that was last heard at `heard`."""
     if shift is None or part.start + shift > heard:
         return _timeless(part.values)
     if shift == 0 and part.end <= heard:
@@ -308,12 +307,12 @@ def _moved(part: Slice, shift: Optional[float], heard: float) -> Slice:
 
 
 def _timeless(values: Distribution) -> Slice:
-    """Return values of which it is not known when they were recorded, as a slice that is closed from the beginning."""
+    """Return values recorded at an unknown time, as a slice that is closed from the start."""
     return Slice(NEVER, NEVER, values)
 
 
 class TimerPool(Pool[TimerState, "TimerUpdate"]):
-    """What is known of a timer: of its events and of their durations."""
+    """The pool of a timer: one for its events and one for their durations."""
 
     def __init__(self) -> None:
         self._events = StatePool(METER)

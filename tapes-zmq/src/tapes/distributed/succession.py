@@ -1,6 +1,6 @@
-"""How one aggregator follows another at its address: it waits for its turn, and is left all that the other one knew.
+"""How one aggregator succeeds another at its address: it waits for its turn, and inherits the state.
 
-Nobody waits for the aggregator of a different program: that is an error.
+It does not wait for the aggregator of another program: that is an error.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from tapes.distributed.addresses import Address
     from tapes.distributed.unified import UnifiedRegistry
 
-_LEAVING = 10.0  # seconds for which an aggregator is waited for that leaves
-_UNKNOWN = 1.0  # seconds in which one says that it leaves, if it does
-_POLL = 0.02  # seconds between two looks at a lock whose holder leaves
-_IDLE = 0.2  # seconds between two looks at a lock whose holder goes on
-_FRESH = 10.0  # seconds for which what an aggregator has left to the next one is valid
+_LEAVING = 10.0  # seconds to wait for an aggregator that is leaving
+_UNKNOWN = 1.0  # seconds in which an aggregator that is leaving says so
+_POLL = 0.02  # seconds between two checks of a lock whose holder is leaving
+_IDLE = 0.2  # seconds between two checks of a lock whose holder goes on
+_FRESH = 10.0  # seconds for which a left state is valid
 
 Taken = TypeVar("Taken")
 
@@ -32,14 +32,14 @@ Taken = TypeVar("Taken")
 def claimed(
     address: Address, program: Program, wanted: Callable[[], bool], stands_by: Callable[[], None]
 ) -> Optional[Claim]:
-    """Claim an address, if need be when the aggregator there has left; None if it is not `wanted` any more by then.
+    """Claim an address, after waiting if need be for the aggregator there to leave. None if no longer `wanted`.
 
-    Workers and others see that somebody stands by until `settle()` of the claim is called.
+    Others can see that an aggregator stands by until `settle()` of the claim is called.
 
-    One is waited for that leaves, that belongs to this program, or to one that has started this program. Calls
-    `stands_by` where it goes on, or takes long to leave.
+    It waits for an aggregator that is leaving, or that belongs to this program or one that started this program. It
+    calls `stands_by` if that one goes on, or takes long to leave.
 
-    Raises what `Claim` does, TakenError among it if the aggregator is a different program's.
+    Raises what `Claim` raises: TakenError, for one, if the aggregator belongs to another program.
     """
     turn: Optional[FileLock] = None
 
@@ -60,7 +60,7 @@ def claimed(
             except TakenError as error:
                 holder = error.holder
                 if not standing and holder is not None and holder.is_left_over(program):
-                    with suppress(OSError):  # it ends in this moment
+                    with suppress(OSError):  # it may be ending right now
                         os.kill(holder.pid, signal.SIGTERM)
                 elif not standing and holder is not None and holder.belongs_to(program):
                     standing = True
@@ -79,9 +79,9 @@ def claimed(
 
 
 def locked(take: Callable[[], FileLock], wanted: Callable[[], bool]) -> Optional[FileLock]:
-    """Take another lock of an aggregator when who has it has left, if it leaves; None if not `wanted` any more by then.
+    """Take a lock by `take`, after waiting for a holder that is leaving. None if no longer `wanted`.
 
-    Raises TakenError if it does not leave.
+    Raises TakenError if the holder is not leaving.
     """
     start = time.monotonic()
     while wanted():
@@ -95,7 +95,7 @@ def locked(take: Callable[[], FileLock], wanted: Callable[[], bool]) -> Optional
 
 
 def _leaves(error: TakenError, start: float) -> bool:
-    """Whether the holder of a lock leaves, or may be about to say so."""
+    """Whether the holder of a lock is leaving, or may be about to say so."""
     holder = error.holder
     if holder is not None and (holder.is_leaving or holder.goes_on):
         return holder.is_leaving
@@ -103,15 +103,15 @@ def _leaves(error: TakenError, start: float) -> bool:
 
 
 def bequeath(registry: UnifiedRegistry, address: Address) -> None:
-    """Leave what an aggregator knows to the next one at its address. If that cannot be, it is logged."""
+    """Leave the state of an aggregator to the next one at its address. An error is logged."""
     if address.path is not None:
         Keeper(_legacy(address.path)).keep(registry)
 
 
 def inherit(registry: Optional[UnifiedRegistry], address: Address) -> bool:
-    """Fill a new registry with what the last aggregator left a moment ago, and return whether there was anything.
+    """Fill a new registry with the state that the last aggregator has just left, and return whether there was one.
 
-    Without a registry, as all of it is known already, it is only thrown away.
+    Without a registry, when the state is known already, only remove it.
     """
     if address.path is None:
         return False
@@ -132,5 +132,5 @@ def inherit(registry: Optional[UnifiedRegistry], address: Address) -> bool:
 
 
 def _legacy(path: str) -> str:
-    """Return the file in which an aggregator leaves what it knows to the next one."""
+    """Return the path of the file in which an aggregator leaves its state to the next one."""
     return f"{path}.left"

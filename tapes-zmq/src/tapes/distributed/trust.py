@@ -1,4 +1,4 @@
-"""Whose socket a worker publishes to: that of its own user, of root, and of those that it was told to trust."""
+"""Which users a worker publishes to: its own user, root, and those that it is told to trust."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if os.name == "posix":
     import pwd
 
 Trust = Union[str, int, List[Union[str, int]], None]
-"""A user, by name or number, or several."""
+"""A user, by name or number, or a list of users; None for nobody else."""
 
-_NOBODY = 2**32 - 1  # no user has this number, which says that there is none
+_NOBODY = 2**32 - 1  # the number that means no user
 
 _CREDENTIALS = struct.Struct("iII")
 
 
 class Peer(NamedTuple):
-    """Who is at the other end of a connection on this host."""
+    """The process at the other end of a connection on this host."""
 
     pid: int
     user: int
 
 
 def users(trust: object) -> FrozenSet[int]:
-    """Return the numbers of the users that are trusted. Raises ReporterOptionError for one that there is not."""
+    """Return the numbers of the trusted users. Raises ReporterOptionError for an unknown one."""
     if trust is None:
         return frozenset()
     return frozenset(map(_number, trust if isinstance(trust, (list, tuple, set, frozenset)) else [trust]))
 
 
 def objection(path: str, trusted: FrozenSet[int]) -> Optional[str]:
-    """Say why nothing may be published to the socket at `path`, and what helps; None if it may be."""
+    """Return why a worker must not publish to the socket at `path`, with the remedy; None if it may."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -60,14 +60,14 @@ def objection(path: str, trusted: FrozenSet[int]) -> Optional[str]:
 
 
 def doubt(peer: Optional[Peer], trusted: FrozenSet[int]) -> Optional[str]:
-    """Say why nothing may be published to who is at the other end of a connection; None if it may be."""
+    """Return why a worker must not publish to the other end of a connection, with the remedy; None if it may."""
     if peer is None or _is_trusted(peer.user, trusted):
         return None
     return f"process {peer.pid} that listens there is of the user number {peer.user}: give trust={peer.user} if meant"
 
 
 def peer(descriptor: int) -> Optional[Peer]:
-    """Return who is at the other end of a connection; None if the system does not say, or it is of another host."""
+    """Return the process at the other end of a connection; None if unknown, as on other hosts and systems."""
     if not sys.platform.startswith("linux"):
         return None
     with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:

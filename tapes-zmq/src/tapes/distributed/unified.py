@@ -1,4 +1,4 @@
-"""The unified registry: what the frames of all workers make together. No socket, no thread."""
+"""The unified registry: merges the frames of all workers. Without sockets or threads."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from tapes.distributed.workers import Target
     from tapes.instruments import Instrument
 
-_REPEAT = 2.0  # seconds after which a worker that does not begin anew is asked again
+_REPEAT = 2.0  # seconds after which a worker that does not begin a new session is asked again
 
 
 class UnifiedRegistry(Registry):
-    """A registry of what the frames of many workers say together.
+    """A registry of the merged metrics of many workers, made from their frames.
 
-    It is read like any other, from any thread. `apply` and `tidy` are for one thread. `lease`, in seconds, is how long
-    the gauges of a worker count that is not heard of, three of its intervals at least. With
-    `by_worker` each worker has series of its own besides, with a tag `worker`, for as long as it lives.
+    Reading is thread-safe, as in any registry. Call `apply` and `tidy` from one thread only. The gauges of a silent
+    worker count for `lease` seconds, or three of its intervals if that is longer. With `by_worker` each live worker
+    also has its own series, with a tag `worker`.
 
-    About itself it has the counters `tapes.aggregator.messages`, `.bad_frames`, `.gaps`, `.left_out` (series for which
-    there was no place) and `.overflowed` (those that share an overflow series), and the gauges `.series`, `.workers`,
-    `.lag` (seconds that the states of the slowest worker were old when they had been merged) and `.staleness` (seconds
-    since all that a worker had recorded was last known, of the one where that is longest ago).
+    Its metrics about itself are the counters `tapes.aggregator.messages`, `.bad_frames`, `.gaps`, `.left_out` (series
+    that could not be added) and `.overflowed` (series that share an overflow series), and the gauges `.series`,
+    `.workers`, `.lag` (age in seconds of the states of the slowest worker when they were merged) and `.staleness`
+    (seconds since everything that a worker had recorded was last known, for the worker where that is longest).
     """
 
     def __init__(
@@ -52,24 +52,24 @@ class UnifiedRegistry(Registry):
         max_tag_sets: int = MAX_TAG_SETS,
         system: Optional[str] = None,
     ) -> None:
-        """Go by `clock`, which is that of a running `system`, by default this one."""
+        """Use `clock`, the clock of the running system named `system` (default: this one)."""
         super().__init__(clock=clock, max_tag_sets=sys.maxsize)
         self.max_series = max_series
         self.most_tag_sets = max_tag_sets
-        """How many tag sets the series of a name may have that workers share."""
+        """The most tag sets that the shared series of one name may have."""
         self.by_worker = by_worker
         self.workers: Dict[bytes, Worker] = {}
-        """Those that are known, by their identity."""
+        """The known workers, by identity."""
         self.ask: Callable[[Worker], None] = lambda worker: None
-        """Is called with a worker that has to begin anew, because something of it is missing."""
+        """Called with a worker that has to begin a new session, because a frame is missing."""
         self.confirm: Callable[[Worker], None] = lambda worker: None
-        """Is called with a worker that leaves, all of which is known."""
+        """Called with a worker that leaves, once everything of it is known."""
         self.dismiss: Callable[[bytes, Position], None] = lambda identity, position: None
-        """Is called with who was merged for good and goes on all the same, and with what was known of it until then."""
+        """Called with the identity of a retired worker that goes on, and the position up to which it is known."""
         self.identity = os.urandom(16)
-        """What identifies it to another aggregator that it publishes to. One in its place goes on with it."""
+        """Identifies it to an aggregator that it publishes to. A successor takes it over."""
         self.gone = 0
-        """How many workers have been merged for good."""
+        """How many workers have been retired."""
         self.departed = Departed()
         self.foreign = Foreign()
         """What was kept of kinds that are not known here."""
@@ -84,9 +84,9 @@ class UnifiedRegistry(Registry):
         )
 
     def apply(self, message: bytes) -> bool:
-        """Take in a message, and return whether it was a frame of a worker that is not gone, and contradicts nothing.
+        """Take in a message. Return True if it is a valid frame of a worker that is not retired.
 
-        What is no such frame is counted and dropped, with a log line for the first in a row.
+        An invalid one is counted and dropped; the first in a row is logged.
         """
         self._figures.messages.increment()
         try:
@@ -96,10 +96,9 @@ class UnifiedRegistry(Registry):
             return False
 
     def tidy(self, now: Optional[float] = None) -> None:
-        """Let go of workers that are gone. To be called now and then, whether messages are waiting or not.
+        """Retire workers that are gone. Call it now and then, also while messages are waiting.
 
-        `now` is when it was seen how long this process had not run, which is excused: what passes between that look and
-        this one is not silence of the workers.
+        `now` is the time of the last stall check: time after it does not count as silence of the workers.
         """
         now = self.clock.monotonic() if now is None else now
         self._figures.calm_down(now)
@@ -109,18 +108,18 @@ class UnifiedRegistry(Registry):
         self._figures.see_whether_it_keeps_up(now)
 
     def series(self, name: str) -> List[Instrument]:
-        """Return the metrics of one name, without those of single workers."""
+        """Return the metrics of one name, without the series of single workers."""
         return [metric for metric in super().series(name) if not self.places.is_of_one(metric)]
 
     def excuse(self, seconds: float) -> None:
-        """Do not take it for silence of the workers that this process has not run, nor heard anybody, for a while."""
+        """Do not count the last `seconds`, in which this process was stalled, as silence of the workers."""
         now = self.clock.monotonic()
         for worker in self.workers.values():
             worker.heard = min(worker.heard + seconds, now)
         self._figures.excuse()
 
     def retire(self, worker: Worker) -> None:
-        """Merge for good what a worker has told, which is gone. Its gauges go, what it has counted stays."""
+        """Retire a worker that is gone. Its gauges go, what it has counted stays."""
         self.places.retire(worker)
         self.workers.pop(worker.identity, None)
         self.gone += 1
@@ -129,7 +128,7 @@ class UnifiedRegistry(Registry):
             self.departed.end(worker.identity)
 
     def _look_after(self, worker: Worker, silent: float) -> None:
-        """See to a worker that has been silent for so many seconds. If that fails it is lost, and no other."""
+        """Check a worker that has been silent for `silent` seconds. On an error only that worker is dropped."""
         try:
             self._see_whether_gone(worker, silent)
         except Exception as error:  # noqa: BLE001 -- it is logged
@@ -139,11 +138,11 @@ class UnifiedRegistry(Registry):
             self._figures.count_bad(f"has to let go of {worker.name}: {error!r}. What it counts since is not seen.")
 
     def _see_whether_gone(self, worker: Worker, silent: float) -> None:
-        """Let go of a worker that is gone, and ask one to begin anew of which something is missing."""
+        """Retire a worker that is gone; ask one with missing frames to begin a new session."""
         worker.present = silent <= self._presence.lease_of(worker) and not worker.left
         if worker.hello is UNKNOWN:
             if not worker.present:
-                del self.workers[worker.identity]  # nothing is known of it, so nothing of it is lost
+                del self.workers[worker.identity]  # nothing is known of it, so nothing is lost
             else:
                 self._ask(worker)
         elif self._presence.is_gone(worker, silent):
@@ -152,7 +151,7 @@ class UnifiedRegistry(Registry):
             self._ask(worker)
 
     def _take(self, frame: Frame) -> bool:
-        """Take in a frame, and return whether its worker is not gone. Of one that is, nothing is taken in any more."""
+        """Take in a frame. Return False, and take in nothing, if its worker is retired."""
         worker = self.workers.get(frame.worker)
         if worker is None:
             position = self.departed.position_of(frame.worker)
@@ -172,15 +171,15 @@ class UnifiedRegistry(Registry):
         except FrameError:
             worker.in_step = False
             raise
-        except Exception as error:  # nothing that a worker says ends the aggregator
+        except Exception as error:  # no frame may end the aggregator
             worker.in_step = False
             raise FrameError(f"It contradicts what {worker.name} has said before: {error!r}.") from error
         return True
 
     def _heed(self, worker: Worker, frame: Frame) -> None:
-        """Take in what a worker says."""
+        """Take in a frame of a known worker."""
         worker.heard = self.clock.monotonic()
-        worker.present = not worker.left  # a frame of one that has left is an old one, unless it begins a session
+        worker.present = not worker.left  # after a farewell only a frame that begins a session is new
         if frame.session < worker.session:
             return
         if frame.sequence == 0 and (frame.session > worker.session or worker.hello is UNKNOWN):
@@ -203,7 +202,7 @@ class UnifiedRegistry(Registry):
             self._end(worker, frame)
 
     def _hello_of(self, frame: Frame) -> Hello:
-        """Return what a worker says of itself in the first frame of a session."""
+        """Return the hello in the first frame of a session. Raises FrameError if there is none."""
         for kind, start, end in frame.records():
             if kind == records.HELLO:
                 return records.read_hello(Reader(frame.body, start, end))
@@ -211,7 +210,7 @@ class UnifiedRegistry(Registry):
         raise FrameError("The first frame of a session does not say whose it is.")
 
     def _begin(self, worker: Worker, frame: Frame) -> None:
-        """Begin a session, in which the worker tells everything from the start."""
+        """Begin a session, in which the worker publishes everything from the start."""
         worker.hello = hello = self._hello_of(frame)
         worker.settles = hello.settles
         worker.session, worker.sequence = frame.session, 0
@@ -227,7 +226,7 @@ class UnifiedRegistry(Registry):
         worker.is_full = False
 
     def _bound_unclaimed(self, worker: Worker) -> None:
-        """Let go of the oldest series of a worker that begins again and again, and never tells to the end."""
+        """Drop the oldest unclaimed series, for a worker that begins session after session without completing one."""
         most = self.max_series * (1 + self.by_worker)
         worker.unclaimed, oldest = worker.unclaimed[:most], worker.unclaimed[most:]
         self.places.remove(worker, oldest)
@@ -298,7 +297,7 @@ class UnifiedRegistry(Registry):
             target.take(worker, update)
 
     def _end(self, worker: Worker, frame: Frame) -> None:
-        """Take note that everything is known that the worker had recorded by the time of the frame."""
+        """Note that everything is known that the worker had recorded by the time of the frame."""
         worker.earlier = {}
         worker.forget_earlier_parts()
         if worker.unclaimed:
@@ -319,7 +318,7 @@ class UnifiedRegistry(Registry):
             self.confirm(worker)
 
     def expect(self, identity: bytes, hello: Hello) -> Worker:
-        """Take note of a worker that is known from before a restart, and return it."""
+        """Add a worker that is known from before a restart, and return it."""
         worker = Worker(
             identity, hello, self.clock.monotonic(), 0.0 if hello.machine == self._presence.machine else None
         )
@@ -340,10 +339,10 @@ class UnifiedRegistry(Registry):
             self.dismiss(identity, position)
 
     def _set_clock(self, worker: Worker, frame: Frame) -> None:
-        """Find out how far the clock of a worker is from the one here, and move its times if that is news.
+        """Measure how far the clock of a worker is from the one here, and shift its times if that has changed.
 
-        What a worker has done is over when it is told. So one that says that it goes by the clock here, and is ahead of
-        it, goes by another one, and by what it says nobody else's slots and ticks are moved.
+        A frame tells of the past. So a worker that claims to have the clock of this machine, but is ahead of it, has
+        another clock: it is measured like one of another host, and the slots and ticks of others do not move.
         """
         apart = worker.apart(frame.time)
         is_here = worker.hello.machine == self._presence.machine and apart >= -UNSURE

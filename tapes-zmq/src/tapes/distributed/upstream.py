@@ -1,7 +1,7 @@
-"""What an aggregator says to workers, in the only words that 0MQ lets a subscriber say: its subscriptions. Pure.
+"""The messages of an aggregator to its workers: 0MQ subscriptions, the only ones that a subscriber can send. Pure.
 
-A subscription to everything says that there is an aggregator which knows nothing of the worker yet. One to a topic that
-begins with a '!' is a word for one worker, and is taken back at once.
+A subscription to everything announces an aggregator that knows nothing of the worker yet. One to a topic that begins
+with '!' is a message to one worker, and is cancelled at once.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ _WORD = struct.Struct("<1s16s1sQI")
 _MARK = b"!"
 
 BEGIN_ANEW = b"B"
-"""Something is missing: tell everything from the start."""
+"""A frame is missing: begin a new session."""
 
 BEGIN_AS_ANOTHER = b"A"
-"""You were taken to be gone. All before this frame is merged for good: be another worker, and tell what came since."""
+"""The worker was retired with all before this frame: go on under a new identity, and publish what came since."""
 
 FAREWELL = b"F"
-"""Everything before this frame is known, so the worker may go."""
+"""Everything before this frame is taken in, so the worker may leave."""
 
 
 class Word(NamedTuple):
-    """A word for one worker."""
+    """A message to one worker."""
 
     worker: bytes
     what: bytes
     position: Tuple[int, int] = (0, 0)
-    """The session of which everything is known, and the sequence number of its next frame."""
+    """The position before which everything is known."""
 
     def topic(self) -> bytes:
         """Return the topic to subscribe to."""
@@ -38,7 +38,7 @@ class Word(NamedTuple):
 
 
 def heard(topic: bytes) -> Word | None:
-    """Return the word that a topic is, None if it is none."""
+    """Decode a topic; None if it is not a message to one worker."""
     if len(topic) != _WORD.size or not topic.startswith(_MARK):
         return None
     _, worker, what, session, sequence = _WORD.unpack(topic)

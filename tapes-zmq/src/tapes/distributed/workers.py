@@ -1,4 +1,4 @@
-"""Workers: what an aggregator knows of each process that publishes to it, its clock included."""
+"""Workers: what an aggregator knows of each process that publishes to it, including its clock."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     What = Tuple[str, str, Tags]  # kind, name and tags
 
 Position = Tuple[int, int]
-"""A session of a worker, and the sequence number of a frame in it."""
+"""A session of a worker, and the number of a frame in it."""
 
 UNSURE = 1.0
-"""Seconds by which the shift of a worker may be more than it has to be."""
+"""Seconds by which the shift of a worker may be too large."""
 
-_A_WHILE = 300.0  # seconds over which the least shift is looked for
+_A_WHILE = 300.0  # seconds over which the smallest shift is measured
 
 
 class Worker:
@@ -33,66 +33,66 @@ class Worker:
         self.identity = identity
         self.hello = hello
         self.present = True
-        """Whether it has been heard of within the lease."""
+        """Whether it was heard within the lease, and has not left."""
         self.shift = shift
-        """What has to be added to its times to have them by the clock here; None if that is not known yet."""
+        """Seconds to add to its times to have them by the clock here; None if not known yet."""
         self._newest = -math.inf
         self._least = math.inf
         self._since = -math.inf
         self.settles = hello.settles
         self.told = NEVER
-        """The time, by its own clock, up to which its last frame told what it had recorded."""
+        """The time of its last frame, by its own clock."""
         self.settled = NEVER
-        """The time up to which it has told everything."""
+        """The time up to which everything of it is known, by its own clock."""
         self.heard = heard
-        """When the last of its frames came."""
+        """When its last frame came, by the clock here."""
         self.complete = heard
-        """Up to when everything that it has recorded is known, by the clock here; at first since when it is known."""
+        """The time up to which everything of it is known, by the clock here; at first, when it was first heard."""
         self.lag = 0.0
-        """How old the states of its last flush were when they had been merged, in seconds."""
+        """The age in seconds of the states of its last flush when they had been merged."""
         self.left = False
-        """Whether it has said that it leaves."""
+        """Whether it has sent its farewell."""
         self.ended = False
-        """Whether it has said that its process ends."""
+        """Whether its farewell said that its process ends."""
         self.session = 0
         self.sequence = 0
-        """The number of the frame that is next."""
+        """The number of the next frame."""
         self.known: Position = (0, 0)
-        """The first frame of which nothing is known: all before it have been taken in, or need not be."""
+        """The position before which all frames are taken in, or need not be."""
         self.in_step = False
         """Whether no frame of its session is missing."""
         self.asked = -math.inf
-        """When it was last asked to begin anew."""
+        """When it was last asked to begin a new session."""
         self.series: Dict[int, Tuple[Target, ...]] = {}
         """What it sends, by its number in the session: the series of all workers and, if asked for, its own. Nothing of
         a series that is left out. It is changed by `place`, `take_out` and `forget_series` alone."""
         self._names: Dict[str, int] = {}  # of how many of them that are not left out each is the name
         self.is_full = False
-        """Whether it has more series than are kept of a worker."""
+        """Whether it has more series than a worker may have."""
         self.unclaimed: List[Target] = []
-        """Series of its earlier session that it has not named again in this one."""
+        """The targets of its earlier session that it has not named again in this one."""
         self.earlier: Dict[Target, int] = {}
-        """The numbers that they had, until all series have been named again."""
+        """The numbers that these had, until all series are named again."""
         self.overflowed: Dict[int, Overflowed] = {}
-        """Those of its series that are parts of overflow series, by their numbers."""
-        # Those of an aggregator from before its session, until all series have been named again: by what they are, or
-        # by their numbers where that is not known.
+        """Its series that are parts of overflow series, by number."""
+        # The same from before the session of an aggregator, until all series are named again: by series, or by number
+        # where the series is not known.
         self._earlier_parts: Dict[Union[What, int], Overflowed] = {}
         self.own: Dict[Merged, Merged] = {}
-        """The series that show it alone, by the shared ones that they are beside."""
+        """Its own series, by the shared ones."""
         self.has_recorded = False
-        """Whether it has told of anything recorded. A process that has not, as one that only forks, counts as none."""
+        """Whether it has recorded anything. If not, as a process that only forks, it does not count as a worker."""
         self.label = ""
-        """What tells its series from those of other workers, once it has any."""
+        """The tag `worker` of its own series, once it has any."""
 
     @property
     def name(self) -> str:
-        """How people tell it from others, in logs and tags: what of its host cannot be printed is a question mark."""
+        """The host and pid, for logs and tags. Unprintable characters become question marks."""
         host = "".join([character if character.isprintable() else "?" for character in self.hello.host])
         return f"{host}:{self.hello.pid}"
 
     def everything(self) -> List[Target]:
-        """Return all series that it has a share in."""
+        """Return all targets of its series."""
         return [*(merged for series in self.series.values() for merged in series), *self.unclaimed]
 
     def place(self, number: int, targets: Tuple[Target, ...]) -> None:
@@ -122,21 +122,21 @@ class Worker:
         return name in self._names
 
     def overflow(self, number: int, merged: Merged, of: Optional[Series] = None) -> Overflowed:
-        """Return its series of this number as a part of an overflow series. Which series it is may not be known."""
+        """Make its series with this number a part of an overflow series, and return that. `of` is None if unknown."""
         made = self.overflowed[number] = Overflowed(merged, Part(self, number), None if of is None else _what(of))
         return made
 
     def number_parts_anew(self) -> None:
-        """Begin a session of an aggregator, which numbers its series anew if it was started again."""
+        """Prepare for a new session of an aggregator, which numbers its series anew after a restart."""
         earlier, self.overflowed = self.overflowed, {}
         self._earlier_parts.update({each.of or number: each for number, each in earlier.items()})
 
     def forget_earlier_parts(self) -> None:
-        """Take note that all series of the session have been named."""
+        """Note that all series of the session have been named."""
         self._earlier_parts = {}
 
     def forget_part(self, part: Overflowed) -> None:
-        """Take note that a part of an overflow series is none any more."""
+        """Remove a part of an overflow series."""
         number = part.part.number
         if self.overflowed.get(number) is part:
             del self.overflowed[number]
@@ -144,7 +144,7 @@ class Worker:
             del self._earlier_parts[part.of or number]
 
     def part_of_overflow(self, named: Series) -> Optional[Overflowed]:
-        """Return the part of an overflow series that a series is which the worker names; None if it is none."""
+        """Return the part of an overflow series for a series that the worker names; None if it is not one."""
         number = named.number
         known = self.overflowed.get(number)
         if known is None:
@@ -157,19 +157,19 @@ class Worker:
         return known
 
     def apart(self, time: float) -> float:
-        """Return how far its clock is from the one here at the most, after a frame of this time of its clock.
+        """Return an upper bound of its shift, from a frame with this `time` by its clock.
 
-        What it has told before is not from the future either, if its clock has been put back.
+        If its clock was set back, earlier frames bound it too: they were not from the future either.
         """
         self._newest = max(self._newest, time)
         return self.heard - self._newest
 
     def measured(self, apart: float) -> float:
-        """Return the shift of its clock, which a frame shows to be so far from the one here at the most.
+        """Return the shift of its clock, given the upper bound `apart` of a new frame.
 
-        A frame shows the clocks to be apart by what they are and by what it took to come. So the least is right, and
-        the least of a while where one clock is slower. It is not followed in every detail, since the slots of the
-        worker move with it.
+        A frame shows the shift plus the time that it took to arrive, so the smallest is right. Where one clock is
+        slower, the smallest of the last minutes is. Small changes are ignored, since the slots of the worker move with
+        the shift.
         """
         shift, now = self.shift, self.heard
         self._least = min(self._least, apart)
@@ -183,7 +183,7 @@ class Worker:
 
 
 class Part:
-    """One series of a worker, as the source of a part of an overflow series, which has many of one worker."""
+    """One series of a worker, as a source of an overflow series, which may have many series of one worker."""
 
     __slots__ = ("number", "worker")
 
@@ -193,39 +193,39 @@ class Part:
 
     @property
     def present(self) -> bool:
-        """As of the worker."""
+        """That of the worker."""
         return self.worker.present
 
     @property
     def shift(self) -> Optional[float]:
-        """As of the worker."""
+        """That of the worker."""
         return self.worker.shift
 
     @property
     def heard(self) -> float:
-        """As of the worker."""
+        """That of the worker."""
         return self.worker.heard
 
     @property
     def settles(self) -> bool:
-        """As of the worker."""
+        """That of the worker."""
         return self.worker.settles
 
     @property
     def told(self) -> float:
-        """As of the worker."""
+        """That of the worker."""
         return self.worker.told
 
     @property
     def settled(self) -> float:
-        """As of the worker."""
+        """That of the worker."""
         return self.worker.settled
 
 
 class Overflowed:
-    """A series of a worker for which there is no room, as a part of an overflow series: a target like any other.
+    """A target for a series beyond a limit: a part of an overflow series.
 
-    It stays one for as long as the worker has it, since nothing can be taken out of what has been merged.
+    It stays one as long as the worker has it, since nothing can be taken out of what is merged.
     """
 
     __slots__ = ("merged", "of", "part")
@@ -237,7 +237,7 @@ class Overflowed:
         """The overflow series."""
         self.part = part
         self.of = of
-        """Which series it is; None if that is not known yet, after a restart."""
+        """The worker's series; None if not known yet, after a restart."""
 
     @property
     def kind(self) -> Kind:
@@ -250,15 +250,15 @@ class Overflowed:
         return self.merged.name
 
     def take(self, worker: Worker, update: Any) -> None:
-        """Take in what the worker has told."""
+        """Take in an update of the worker."""
         self.merged.take(self.part, update)
 
     def moved(self, worker: Worker) -> None:
-        """Take note that the shift of the worker is another one."""
+        """Adapt to a new shift of the worker."""
         self.merged.moved(self.part)
 
     def settle(self, worker: Worker) -> None:
-        """Merge what the worker will not replace any more."""
+        """Merge for good what is settled of the worker."""
         self.merged.settle(self.part)
 
     def is_unused(self) -> bool:
@@ -266,7 +266,7 @@ class Overflowed:
         return False
 
     def retire(self, worker: Worker) -> bool:
-        """Merge what has been told, and return False: an overflow series stays."""
+        """Merge this part for good, and return False: an overflow series stays."""
         worker.forget_part(self)
         self.merged.retire(self.part)
         return False
@@ -280,7 +280,7 @@ def _what(series: Series) -> What:
 
 
 def alike(shift: float, others: Iterable[Optional[float]]) -> float:
-    """Return one of `others` that may as well be the `shift` of a worker, or that itself.
+    """Return one of `others` within UNSURE of the `shift` of a worker, or else the shift itself.
 
     Workers with the same shift share their slots.
     """

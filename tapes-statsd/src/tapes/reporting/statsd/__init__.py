@@ -1,4 +1,4 @@
-"""Reports to StatsD."""
+"""The reporter for StatsD."""
 
 from __future__ import annotations
 

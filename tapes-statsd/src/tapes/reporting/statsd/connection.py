@@ -1,8 +1,8 @@
-"""The socket to a StatsD, and where its host is."""
+"""The connection to a StatsD: its socket, and the lookup of its host."""
 
 from __future__ import annotations
 
-import encodings.idna  # noqa: F401 -- for looking up hosts, in a thread, which imports nothing: see docs/design.md
+import encodings.idna  # noqa: F401 -- lookups need it, in a thread that must not import: see docs/design.md
 import errno
 import os
 import select
@@ -16,7 +16,7 @@ from tapes.reporting.listening import location
 Protocol = Literal["udp", "tcp", "unix"]
 
 SEND_TIMEOUT = 2.0
-"""Seconds of real time that a connection may take to be made, and the far end to take anything at all."""
+"""Seconds of real time for connecting, and for the far end to take any bytes at all."""
 
 REFUSAL_TIMEOUT = 0.25
 """Seconds of real time to wait for a refusal of the first datagram after a failure."""
@@ -25,19 +25,19 @@ LOOKUP_INTERVAL = 60.0
 """Seconds after which the address of a host is looked up again."""
 
 LOOKUP_INTERVAL_IN_TROUBLE = 10.0
-"""The same when nobody answers at the address."""
+"""The same while the address does not answer."""
 
 LONGEST_PATH = 107 if sys.platform == "linux" else 103
-"""Bytes that the path of a unix socket may have."""
+"""The most bytes in the path of a unix socket."""
 
-# Of datagrams these too are told some time after they were sent, and concern all that were sent since.
+# For datagrams these errors, too, arrive some time after the send, and concern all that were sent since.
 _UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 
 _Address = Tuple[int, Any]  # the family of the address, and the address
 
 
 class Destination(NamedTuple):
-    """Where a StatsD is."""
+    """The address of a StatsD."""
 
     protocol: Protocol
     host: str
@@ -51,12 +51,11 @@ class Destination(NamedTuple):
 
 
 class Connection:
-    """A connection to a StatsD that is made when it is needed, and made again when it has broken.
+    """A connection to a StatsD that is opened when needed, and again after it has broken.
 
-    A refusal is a `ConnectionError`: the far end has let us know that it does not take what it was sent, or the network
-    that it cannot be reached. For datagrams that is an ICMP message, which comes before `send()` returns from the same
-    host, and some time later from another. A stream is reset by a far end that ends with something unread. Not
-    thread-safe.
+    A refusal is a `ConnectionError`: the far end reports that it does not take what was sent, or the network that the
+    far end cannot be reached. For datagrams that is an ICMP message, which arrives before `send()` returns from the
+    same host, and some time later from another. A far end that ends with unread bytes resets a stream. Not thread-safe.
     """
 
     def __init__(self, destination: Destination) -> None:
@@ -65,21 +64,21 @@ class Connection:
         self._pid = os.getpid()
         self._socket: Optional[OwnSocket] = None
         self.trouble: OSError = TimeoutError(f"{destination} takes nothing more.")
-        """Why the last packet that was not taken as a whole was not."""
+        """Why the last packet that was not taken completely was not."""
         self._address: Optional[_Address] = None
-        self._untried: List[_Address] = []  # other addresses of the host, for as long as nothing was sent to this one
+        self._untried: List[_Address] = []  # other addresses of the host, until something was sent to this one
         self._known: List[_Address] = []
         self._looked_up_at = 0.0
         self._in_trouble = False
-        # What waits, as it is at this moment, as the thread that reports is. gevent may replace it later, and where a
-        # thread calls what is for greenlets the import lock of the whole process may be held for ever.
+        # The blocking calls, looked up now, when the reporting thread starts. gevent may patch them later, and a real
+        # thread that calls the patched ones may hold the import lock of the whole process for ever.
         self._make_socket, self._look_up = socket.socket, socket.getaddrinfo
         self._make_poll = getattr(select, "poll", None)
 
     def refusal(self) -> Optional[OSError]:
-        """Return the refusal that has come since the last call, if one has; then the connection is closed.
+        """Return the refusal that has arrived since the last call, and close the connection; None if there is none.
 
-        In a forked child none ever comes: it would be the parent's, which would not hear of it any more.
+        In a forked child always None: the refusal is the parent's, which would then miss it.
         """
         if self._socket is None or self._pid != os.getpid():
             return None
@@ -88,13 +87,13 @@ class Connection:
             if code:
                 return self._broken(OSError(code, os.strerror(code)))
             if not self._is_datagram and _has_ended(self._socket):
-                self.close()  # in good order, so everything was read
-        except OSError:  # the program has closed the descriptor, which refuses nothing of what was sent before
+                self.close()  # an orderly end, so everything was read
+        except OSError:  # the program has closed the descriptor, which is no refusal of what was sent before
             self.close()
         return None
 
     def connect(self, now: float) -> None:
-        """Be connected. Looks the host up if it is time to, given that it is `now`. Raises OSError."""
+        """Connect, unless connected. Looks up the host if that is due at `now`. Raises OSError."""
         addresses = self._addresses(now)
         if self._socket is None or self._address not in addresses:
             self.close()
@@ -102,10 +101,10 @@ class Connection:
             self._connect_to_next()
 
     def send(self, data: bytes) -> int:
-        """Send a packet, and return how many bytes of it were taken. On a stream that may be less than all of them.
+        """Send a packet, and return how many bytes were taken. On a stream that may be fewer than all.
 
-        Then `trouble` says why. Raises OSError if nothing was taken, or if what was taken has been refused. Then, and
-        when less was taken, the connection is closed.
+        Then `trouble` says why. Raises OSError if nothing was taken, or if what was taken has been refused. In all
+        these cases the connection is closed.
         """
         taken = self._send_datagram(data) if self._is_datagram else self._send_on_stream(data)
         self._in_trouble = taken < len(data)
@@ -113,7 +112,7 @@ class Connection:
         return taken
 
     def close(self) -> None:
-        """Close the descriptor, and nothing else: in a forked child the connection goes on in the parent."""
+        """Close only the descriptor: in a forked child, the parent's connection goes on."""
         connected, self._socket = self._socket, None
         if connected is not None:
             connected.close()
@@ -142,7 +141,7 @@ class Connection:
             while taken < len(data):
                 taken += self._socket.send(data[taken:])
         except socket.timeout:
-            self.close()  # a line that was cut off must not be gone on with
+            self.close()  # what follows must not continue a partial line
             self.trouble = TimeoutError(f"{self._destination} takes nothing more.")
         except OSError as error:
             self.trouble = self._broken(error)
@@ -166,7 +165,7 @@ class Connection:
                 return
 
     def _broken(self, error: OSError) -> OSError:
-        """Close what has broken, and return the error with the destination in it."""
+        """Close the broken connection, and return the error with the destination in it."""
         self._in_trouble = True
         self.close()
         kind = ConnectionError if self._is_datagram and error.errno in _UNREACHABLE else OSError
@@ -175,7 +174,7 @@ class Connection:
     def _await_error(self, timeout: float) -> None:
         if self._make_poll is not None and self._socket is not None:
             poll = self._make_poll()
-            poll.register(self._socket, 0)  # errors are always told
+            poll.register(self._socket, 0)  # errors are always reported
             poll.poll(timeout * 1000)
 
     def _addresses(self, now: float) -> List[_Address]:
@@ -195,7 +194,7 @@ class Connection:
                 remedy = "Correct host, or see why names are not found here."
                 raise OSError(f"{self._destination}: {reason}. {remedy}") from error
         else:
-            # The original StatsD listens on IPv4 alone unless it is told otherwise.
+            # The original StatsD listens on IPv4 only, by default.
             in_order = sorted(found, key=lambda entry: entry[0] != socket.AF_INET)
             self._known = list(dict.fromkeys((family, address) for family, _, _, _, address in in_order))
         self._looked_up_at = now
@@ -208,6 +207,6 @@ def _has_ended(stream: socket.socket) -> bool:
     try:
         return not stream.recv(1, socket.MSG_PEEK)
     except OSError:
-        return False  # there is nothing to read, as a StatsD answers nothing
+        return False  # nothing to read: a StatsD never answers
     finally:
         stream.settimeout(SEND_TIMEOUT)

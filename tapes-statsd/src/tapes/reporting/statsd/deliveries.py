@@ -1,7 +1,7 @@
-"""What a StatsD has been told of each counter, so that it is told every change once.
+"""The counts that each StatsD already has, so that every change is sent once.
 
-It is kept by registry and destination and not by reporter. A reporter that is stopped and made anew, by another
-configuration for instance, goes on where the one before was, and two that report to the same place share what there is.
+They are kept by registry and destination, not by reporter. So a reporter that replaces another, in a new configuration
+for instance, continues where that one stopped, and two reporters to the same destination share the changes.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from tapes.snapshot import Reading
 
 Counts = Tuple[float, float]
-"""What a counter had counted at one moment: what was added, and what was taken away. A plain tuple, see `Changes`."""
+"""What a counter had counted at one moment: the sums of increments and of decrements. A plain tuple: see `Changes`."""
 
 
 class Change(NamedTuple):
-    """What a counter has counted since its destination was told of it."""
+    """What a counter has counted since it was last delivered."""
 
     place: int
-    """That of the counter among the readings."""
+    """The place of the counter among the readings."""
     origin: object
-    """What these were readings of."""
+    """The metric that was read."""
     before: Counts
     after: Counts
 
     @property
     def value(self) -> float:
-        """What the counter has changed by."""
+        """By how much the counter has changed."""
         return _between(self.before, self.after)
 
 
 class Changes(Sequence[Change]):
-    """Changes that are made when they are asked for.
+    """A sequence of changes, each of which is created when it is looked at.
 
-    What they are made of is kept in lists, and so is what was told, as plain numbers: of many thousands of objects that
-    live for as long as a report CPython would take notice, see `tapes.recording.buffer.Numbers`.
+    It keeps lists of plain numbers: many thousands of objects that live as long as a report would make CPython collect
+    garbage, see `tapes.recording.buffer.Numbers`.
     """
 
     def __init__(self) -> None:
@@ -50,14 +50,14 @@ class Changes(Sequence[Change]):
         self._afters: List[Counts] = []
 
     def append(self, place: int, origin: object, before: Counts, after: Counts) -> None:
-        """Put in a change."""
+        """Add a change."""
         self._places.append(place)
         self._origins.append(origin)
         self._befores.append(before)
         self._afters.append(after)
 
     def clear(self) -> None:
-        """Take out all of them."""
+        """Remove all changes."""
         for each in (self._places, self._origins, self._befores, self._afters):
             each.clear()
 
@@ -87,19 +87,19 @@ they are when a worker leaves an aggregator."""
 
 
 class Deliveries:
-    """What one destination has been told of the counters of one registry. To be used with `lock` held."""
+    """The counts of one registry that one destination has. Use it with `lock` held."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        """Held from the look at the changes until they have been delivered, so that nobody else sends the same."""
+        """Held from reading the changes until they are delivered, so that no other reporter sends the same."""
         self.number = 0
-        """That of the newest snapshot that was told."""
-        self._told: Dict[object, Counts] = {}  # by the origin, which is another one once a counter was made again
+        """The number of the newest snapshot that was sent."""
+        self._told: Dict[object, Counts] = {}  # by origin; a counter that is created again has another origin
 
     def changes(self, readings: Iterable[Reading]) -> Changes:
-        """Return what is to be told: a change for each of these readings that is of a counter and has one.
+        """Return the changes to send: one for each reading of a counter that has changed.
 
-        Counters that are not among them any more are forgotten.
+        Forgets counters that are not among the readings.
         """
         now_told: Dict[object, Counts] = {}
         found = Changes()
@@ -121,16 +121,16 @@ class Deliveries:
         return found
 
     def delivered(self, change: Change) -> None:
-        """Take note that the destination has been told of a change."""
+        """Note that a change was delivered."""
         self._told[change.origin] = change.after
 
     def take_back(self, changes: Iterable[Change]) -> None:
-        """Take note that the destination was not told of these after all."""
+        """Note that these changes were not delivered after all."""
         for _, origin, before, after in changes:
             told = self._told.get(origin)
             if told is None:
                 continue
-            if told != after:  # another reporter has told it of more since
+            if told != after:  # another reporter has delivered more since
                 before = told[0] - (after[0] - before[0]), told[1] - (after[1] - before[1])
             self._told[origin] = before
 
@@ -145,10 +145,10 @@ def _between(before: Counts, after: Counts) -> float:
 
 
 def deliveries(notes: Dict[Hashable, Any], destination: Hashable) -> Deliveries:
-    """Return what `destination` has been told by this process of the registry with these notes. From any thread.
+    """Return what this process has delivered to `destination`, for the registry with these notes. Thread-safe.
 
-    A forked child has told nothing, since all counters begin at zero there, and neither has an isolated registry: its
-    notes are others.
+    A forked child has delivered nothing, as all its counters begin at zero. Neither has an isolated registry, which has
+    its own notes.
     """
     told: Deliveries = notes.setdefault(("statsd", os.getpid(), destination), Deliveries())
     return told

@@ -1,4 +1,4 @@
-"""A snapshot as the lines that StatsD reads. Pure functions."""
+"""Encodes a snapshot as lines for StatsD. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from tapes.reporting.statsd.deliveries import Change
     from tapes.snapshot import Snapshot
 
-_Statistic = Tuple[str, str, float]  # its name at StatsD, its key in the reading, and what it is multiplied by
+_Statistic = Tuple[str, str, float]  # its name at StatsD, its key in the reading, and a factor
 
-_MILLISECONDS = 1000  # of a second: what StatsD has times in
+_MILLISECONDS = 1000  # in a second: StatsD has times in milliseconds
 
 
 @lru_cache(maxsize=64)
 def statistics_of(kind: Kind) -> Tuple[_Statistic, ...]:
-    """Return what is sent of a kind of metric as gauges: all but the sum, which is none that tools could add up.
+    """Return the statistics of a kind that are sent as gauges: all but the sum, which tools could not add up.
 
-    The total is named `total` and not `count`, because common configurations of Graphite add up whatever ends in
-    `.count` when they make coarser points of finer ones, and this is a total already.
+    The total is named `total`, not `count`: common configurations of Graphite add up names that end in `.count` when
+    they aggregate points, and this is a total already.
     """
     factor = _MILLISECONDS if kind.unit == "s" else 1
     found: List[_Statistic] = []
@@ -39,17 +39,17 @@ def statistics_of(kind: Kind) -> Tuple[_Statistic, ...]:
 
 
 class Names(NamedTuple):
-    """The names of all series of a snapshot, each of them once, in the order of its readings.
+    """The unique names of all series of a snapshot, in the order of its readings.
 
-    Two lists of strings, and no tuples, which the garbage collector would have to look at.
+    Lists of strings, not tuples, which the garbage collector would have to visit.
     """
 
     paths: List[str]
-    """What stands before the statistic, the prefix included."""
+    """The part before the statistic, with the prefix."""
     suffixes: List[str]
-    """What ends the line."""
+    """The end of the line."""
     clashes: List[int]
-    """Which of the series could not have the name that they should have, because another had it."""
+    """The places of series that got another name because theirs was taken."""
 
 
 def names(snapshot: Snapshot, prefix: str, style: TagStyle) -> Names:
@@ -69,24 +69,25 @@ def names(snapshot: Snapshot, prefix: str, style: TagStyle) -> Names:
 
 
 def counters(changes: Iterable[Change], named: Names) -> Iterator[List[str]]:
-    """Write one line for each change of a counter, one at a time."""
+    """Yield one line for each change of a counter."""
     for each in changes:
         yield [f"{named.paths[each.place]}.value:{signed(each.value)}|c{named.suffixes[each.place]}"]
 
 
 def gauges(snapshot: Snapshot, named: Names) -> Iterator[List[str]]:
-    """Write a line for each statistic that has a value. Below zero it is two lines, which must not be parted.
+    """Yield, for each series, a line for each statistic with a value; for a negative value, two lines in one string.
 
-    To StatsD a number with a sign is a change of a gauge, except where the gauge is zero. So it is set to zero first.
+    StatsD takes a number with a sign as a change of the gauge. So a gauge is set to zero before a negative value, and
+    the two lines must stay in one packet.
 
-    Series by series: to throw away 100,000 lines at once would keep every other thread from running.
+    It yields series by series, since freeing 100,000 lines at once would hold up every other thread.
     """
     for reading, path, suffix in zip(snapshot.readings, named.paths, named.suffixes):
         kind = kind_named(reading.kind)
         if kind is not None and kind.adds_up:
             continue
         statistics = reading.statistics
-        # Of kinds that are not known here everything is sent as it is.
+        # For an unknown kind, send all statistics as they are.
         sent = [(key, key, 1) for key in statistics] if kind is None else statistics_of(kind)
         known = [(each, value) for each in sent if (value := statistics[each[1]]) is not None]
         texts = plain_each([value if factor == 1 else value * factor for (_, _, factor), value in known])

@@ -1,9 +1,9 @@
-"""The names of series as StatsD and what stands behind it can read them. Pure functions.
+"""Encodes the names of series for StatsD and its backends. Pure functions.
 
-Letters, digits, `_`, `-` and `.` pass through Graphite, collectd and Datadog unharmed. The original StatsD drops most
-other characters, which would make one series of two, and some end the name. So each of them is written as its code
-point, a space as `_0x20_`; and so that this can be told from a text that looks like it, a `_` before `0x` is written as
-`_0x5f_`. Different texts stay different.
+Letters, digits, `_`, `-` and `.` pass through Graphite, collectd and Datadog unchanged. The original StatsD drops most
+other characters, which could merge two series, and some characters end the name. So each of them is written as its code
+point: a space as `_0x20_`. A `_` before `0x` is written as `_0x5f_`, to tell it from such a code point. Different texts
+stay different.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from tapes.naming import Tags
 
 TagStyle = Literal["name", "datadog"]
-"""How tags are written: as further segments of the name, or as DogStatsD does."""
+"""How tags are written: as segments of the name, or as in DogStatsD."""
 
 _IN_NAME = re.compile(r"[^A-Za-z0-9_.-]|_(?=0x)")
 _IN_SEGMENT = re.compile(r"[^A-Za-z0-9_-]|_(?=0x)")
 _IN_TAG_KEY = re.compile(r"[^A-Za-z0-9_./-]|_(?=0x)")
 _IN_TAG_VALUE = re.compile(r"[^A-Za-z0-9_./:-]|_(?=0x)")
 
-_CLASH = "_0x_"  # no text is ever written like this
+_CLASH = "_0x_"  # no text is ever encoded like this
 
 
 class SeriesName(NamedTuple):
-    """The name of a series, in the two places of a line where it stands."""
+    """The name of a series: two parts of a line."""
 
     path: str
-    """Before the statistic, like `shop.orders.item_book`."""
+    """The part before the statistic, like `shop.orders.item_book`."""
     suffix: str
-    """At the end of the line: the tags in the style of DogStatsD, like `|#item:book`, or nothing."""
+    """The end of the line: the tags in the style of DogStatsD, like `|#item:book`, or nothing."""
 
 
 def safe_name(name: str) -> str:
-    """Return a dotted name with everything that StatsD cannot read written as its code point."""
+    """Return a dotted name, with each character that StatsD cannot read as its code point."""
     return _safe(_IN_NAME, name)
 
 
@@ -50,19 +50,19 @@ def named(name: str, tags: Tags) -> SeriesName:
 
 
 def tagged(name: str, tags: Tags) -> SeriesName:
-    """Write the tags as DogStatsD does, apart from the name: `|#item:book,colour:red`."""
+    """Put the tags into the suffix, as DogStatsD does: `|#item:book,colour:red`."""
     pairs = [f"{_safe(_IN_TAG_KEY, key)}:{_safe(_IN_TAG_VALUE, value)}" for key, value in tags]
     return SeriesName(safe_name(name), f"|#{','.join(pairs)}" if pairs else "")
 
 
 STYLES: Dict[TagStyle, Callable[[str, Tags], SeriesName]] = {"name": named, "datadog": tagged}
-"""What each style of tags makes of a name and tags."""
+"""The function of each style, which makes a series name from a name and tags."""
 
 
 def told_apart(series: SeriesName, tags: Tags) -> SeriesName:
-    """Return another name for a series whose name another one has already.
+    """Return another name for a series whose name is taken.
 
-    That happens where tags become part of the name: `a` with `b=c` looks like `a.b_c`, and `b_c=d` like `b=c_d`.
+    Tags in names can clash: `a` with `b=c` looks like `a.b_c`, and `b_c=d` like `b=c_d`.
     """
     return series._replace(path=f"{series.path}{_CLASH}{_safe(_IN_SEGMENT, tag_label(tags))}")
 

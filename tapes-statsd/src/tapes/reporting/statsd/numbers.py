@@ -1,4 +1,4 @@
-"""Numbers as StatsD reads them. Pure functions."""
+"""Encodes numbers for StatsD. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _LARGEST_INT = int(_LARGEST)
 
 
 def plain(value: float) -> str:
-    """Write a number as a decimal without an exponent that is read back as the very same number.
+    """Return a number as a decimal without an exponent, which parses to exactly the same number.
 
-    StatsD computes with doubles: what is beyond the largest of them is written as the largest. Not for NaN.
+    StatsD computes with doubles: a number beyond the largest double is written as the largest. Not for NaN.
     """
     if value == 0:
-        return "0"  # and not -0, whose sign makes it a decrement
+        return "0"  # not -0, whose sign would make it a decrement
     if isinstance(value, int):
         return f"{max(-_LARGEST_INT, min(_LARGEST_INT, value)):d}"
     text = repr(value)
@@ -26,11 +26,11 @@ def plain(value: float) -> str:
 
 
 def plain_each(values: Iterable[float]) -> List[str]:
-    """Write each of these numbers as `plain` does."""
+    """Return each number as `plain` does."""
     return [plain(value) for value in values]
 
 
 def signed(value: float) -> str:
-    """Write a number with its sign, as the change of a counter is written."""
+    """Return a number with its sign, for the change of a counter."""
     text = plain(value)
     return text if text.startswith("-") else f"+{text}"

@@ -1,4 +1,4 @@
-"""Lines packed into packets, and which change ends where in them. Pure functions."""
+"""Packs lines into packets, and keeps track of where each change ends. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 class Packet(NamedTuple):
-    """What is sent at once."""
+    """The data of one send."""
 
     data: bytes
-    """Whole lines: on a stream each ends with a newline, in a datagram newlines stand between them."""
+    """Whole lines: on a stream each ends with a newline, in a datagram newlines separate them."""
     changes: Tuple[Change, ...]
-    """The changes of counters that are in it, in their order."""
+    """The changes of counters in it, in order."""
     ends: Tuple[int, ...]
-    """How many bytes of `data` have to be taken until each of these changes is delivered."""
+    """For each change, how many bytes of `data` have to be taken to deliver it."""
 
     def delivered(self, taken: int) -> Tuple[Change, ...]:
         """Return the changes that are delivered with the first `taken` bytes."""
@@ -31,12 +31,12 @@ def pack(
     is_stream: bool,
     leave_out: Callable[[str], None],
 ) -> Iterator[Packet]:
-    """Pack lines, in their order, as many into each packet as fit into `max_packet` bytes.
+    """Pack lines, in order, as many into each packet as fit into `max_packet` bytes.
 
-    They come series by series, with the change that the line of a counter tells, or None. A packet is made when the one
-    before has been dealt with.
+    They come series by series, with the change for the line of a counter, or None. A packet is made when the caller has
+    handled the one before.
 
-    A line that is too long makes a packet by itself on a stream. A datagram cannot hold it: it goes to `leave_out`.
+    On a stream a line that is too long gets a packet of its own. A datagram cannot hold it: it goes to `leave_out`.
     """
     room = max_packet - is_stream  # for the newline at the end
     texts: List[str] = []

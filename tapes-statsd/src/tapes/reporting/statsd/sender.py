@@ -1,4 +1,4 @@
-"""What sends to StatsD."""
+"""The sender to StatsD."""
 
 # ruff: noqa: TC001 -- the annotations of constructors are evaluated, by tapes.config for one
 
@@ -28,8 +28,9 @@ _LARGEST_DATAGRAM = 65507
 _SMALLEST_PACKET = 64
 _SHORTEST_LINE = "x.value:0|g"
 
-# As many packets as a socket holds that nobody has made larger (212,992 bytes on Linux, where such a packet is counted
-# as 2,304), with room for other senders; and seconds for a StatsD to take them out. Faster ones are lost unnoticed.
+# Packets in a burst: what fits into a socket buffer of the default size (212,992 bytes on Linux, which counts such a
+# packet as 2,304), with room for other senders. Then a pause, in seconds, for StatsD to read them: a faster sender
+# loses packets without notice.
 _BURST = 32
 _PAUSE = 0.01
 
@@ -48,16 +49,16 @@ class StatsdSender:
         tags: Literal["name", "datadog"] = "name",
         max_packet: int = 1432,
     ) -> None:
-        """Send to `host` and `port` by the `protocol` `"udp"` or `"tcp"`.
+        """Send to `host` and `port` by `protocol`, `"udp"` or `"tcp"`.
 
-        Or by `"unix"` to the stream socket at `path`. Every name begins with `prefix` and a dot, if there is one.
+        Or with `"unix"` to the stream socket at `path`. If `prefix` is given, every name begins with it and a dot.
 
-        `tags` says how tags are written: with `"name"` they become part of it, `shop.orders.item_book`, and with
-        `"datadog"` they follow the value, as DogStatsD reads them. `max_packet` is how many bytes a packet may have,
-        from 64; the default fits into an Ethernet frame with room for the headers of tunnels. A line that does not fit
-        into a datagram is left out, which is logged once.
+        `tags` says how tags are written: with `"name"` as part of the name, `shop.orders.item_book`; with `"datadog"`
+        after the value, as DogStatsD reads them. `max_packet` is the most bytes in a packet, from 64; the default fits
+        into an Ethernet frame with room for the headers of tunnels. A line that does not fit into a datagram is left
+        out, which is logged once.
 
-        Raises ReporterOptionError for options that it cannot work with.
+        Raises ReporterOptionError for invalid options.
         """
         self._to = _destination(protocol, host, port, path)
         self._max_packet = checked.integer(
@@ -69,7 +70,7 @@ class StatsdSender:
         self._prefix = _checked_prefix(prefix, self._max_packet)
         self._style = checked.choice("tags", tags, tuple(STYLES))
         self.destination = (self._to, self._prefix, self._style)
-        """Who is told of changes: names that differ are told apart by it, too."""
+        """The key for tracking changes. Prefix and style are part of it, since they change the names."""
         self.context = Context("", SYSTEM_CLOCK, {}, 0)
         self._connection = Connection(self._to)
         self._sleep = time.sleep
@@ -78,20 +79,20 @@ class StatsdSender:
         self._mentioned: Dict[str, None] = {}
 
     def open(self) -> None:
-        """Begin with a new connection, which is made by the first report."""
+        """Start with a new connection, which the first report opens."""
         self._connection = Connection(self._to)
-        self._sleep = time.sleep  # that of this moment, like what the connection waits with
+        self._sleep = time.sleep  # looked up now, for the same reason as the calls of the connection
         self._unconfirmed = Changes()
 
     def send(self, snapshot: Snapshot) -> None:
-        """Send what there is to tell."""
+        """Send the changes of counters, and all gauges."""
         context = self.context
         self._take_back_what_was_refused()
         self._connection.connect(context.clock.monotonic())
         told = deliveries(context.notes, self.destination)
         with told.lock:
             if context.number < told.number:
-                return  # a later snapshot has been told meanwhile, by another reporter or run
+                return  # another reporter or run has sent a later snapshot meanwhile
             told.number = context.number
             named = names(snapshot, self._prefix, self._style)
             changes = told.changes(snapshot.readings)

@@ -1,6 +1,6 @@
-"""Reporters that are driven by the event loop of Tornado.
+"""Reporters driven by the event loop of Tornado.
 
-`TornadoScheduledReporter` is what to derive from. The reporters are modules of their own:
+Derive your own from `TornadoScheduledReporter`. The reporters have modules of their own:
 `tapes.reporting.tornado.stream`, `tapes.reporting.tornado.statsd` and `tapes.reporting.tornado.http`.
 """
 

@@ -1,4 +1,4 @@
-"""One client of a server on a loop: what it asks, what it is answered, and how long it may take."""
+"""One client of a server on a loop: its requests, answers and deadlines."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from tapes.pages.application import Application
     from tapes.pages.message import Page, Wanted
 
-_PIECE = 65536  # bytes that are read at once
-_DRAINED = 64  # pieces that are read and thrown away before a connection is closed all the same
+_PIECE = 65536  # the most bytes in one read
+_DRAINED = 64  # the most pieces read and dropped before a connection is closed
 
 
 class Client:
-    """A connection, driven by the events of its socket. Unless they say otherwise, methods are called on the loop.
+    """A connection, driven by the events of its socket. Call methods on the loop, unless they say otherwise.
 
-    It is either read from, or answered, or taken leave of. While it is answered nothing is read, so that a client
-    that does not take its answers cannot ask for more.
+    It is either reading, or answering, or closing. While it answers it reads nothing, so a client that does not take
+    its answers cannot ask for more.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Client:
         application: Application,
         closed: Callable[[Client], None],
     ) -> None:
-        """Serve `application` to `client` on `loop`, and call `closed` in the end."""
+        """Serve `application` to `client` on `loop`, and call `closed` at the end."""
         self._loop = loop
         self._socket = client
         self._address = address
@@ -45,33 +45,33 @@ class Client:
         self._renderings = application.renderings
         self._closed = closed
         self._incoming = Incoming()
-        self._received: Optional[Received] = None  # which is being answered
+        self._received: Optional[Received] = None  # the request that is being answered
         self._ended = False  # the client sends no more
         self._unsent: Deque[memoryview] = deque()
         self._last = False  # no request is read after this answer
         self._leaving = 0  # how many pieces have yet to be read before it is closed
         self.answering = False
-        """Whether it waits for an answer that is under way."""
+        """Whether an answer is being made or sent."""
         self.since = time.monotonic()
-        """When the first request that it has not been idle after began to come in; when it came, or became idle."""
+        """When the client connected or became idle, or when the first request after that began to arrive."""
         self.deadline = self.since + connections.REQUEST_TIMEOUT
-        """When its time is up."""
+        """When it is closed, unless it gets on."""
         client.setblocking(False)
-        with suppress(OSError):  # not that of a Unix socket
+        with suppress(OSError):  # a Unix socket has no such option
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         loop.add_handler(client, self._ready, IOLoop.READ)
 
     def leave(self) -> None:
-        """Read no further request: close when the answer that is under way has been taken, and now if there is none."""
+        """Read no further request. Close when the current answer is sent, or now if there is none."""
         self._last = True
         if not self.answering:
             self.close()
 
     def close(self) -> None:
-        """Close at once. Doing it again does nothing."""
+        """Close at once. Does nothing the second time."""
         if self._socket.fileno() < 0:
             return
-        with suppress(RuntimeError):  # the loop has been closed, and everything on it with it
+        with suppress(RuntimeError):  # the loop was closed, with everything on it
             self._loop.remove_handler(self._socket)
         self._socket.close()
         self._unsent.clear()
@@ -79,7 +79,7 @@ class Client:
         self._closed(self)
 
     def close_inherited(self) -> None:
-        """Close the descriptor in a forked child, whose loop shares with the parent what it waits for."""
+        """Close only the descriptor, in a forked child: its loop shares the selector of the parent's."""
         self._socket.close()
 
     def _ready(self, fileobj: Any, events: int) -> None:
@@ -97,18 +97,18 @@ class Client:
             self.close()
 
     def waits(self) -> bool:
-        """Return whether the client has neither been closed nor gone away. Called from any thread."""
+        """Return whether the client is still connected. Thread-safe."""
         try:
             return not self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         except OSError:
             return False
 
     def take(self, page: Page) -> None:
-        """Answer with `page`. Called from any thread."""
+        """Answer with `page`. Thread-safe."""
         self._loop.add_callback(self._take, page)
 
     def drop(self) -> None:
-        """Close. Called from any thread."""
+        """Close. Thread-safe."""
         self._loop.add_callback(self.close)
 
     def _receive(self) -> None:
@@ -157,13 +157,13 @@ class Client:
             self._answer(self._application.respond(received.request, page), received.connection, received.line)
 
     def _answer(self, response: Response, connection: str, line: str) -> None:
-        """Begin to send an answer to the request with that request line."""
+        """Begin to send an answer; `line` is the request line, for the log."""
         log_answer(self._address, response.status, line)
         self._wait()
         self._unsent.extend(map(memoryview, written(response, connection)))
         try:
             self._send()
-        except Exception as error:  # noqa: BLE001 -- the client has gone
+        except Exception as error:  # noqa: BLE001 -- the client is gone
             log("%s: %r", self._address, error)
             self.close()
 
@@ -190,14 +190,14 @@ class Client:
             self.since = now
         self._loop.update_handler(self._socket, IOLoop.READ)
         if self._incoming or self._ended:
-            self._loop.add_callback(self._go_on)  # others come first
+            self._loop.add_callback(self._go_on)  # other clients first
 
     def _go_on(self) -> None:
         if self._socket.fileno() >= 0 and not (self.answering or self._leaving):
             self._read()
 
     def _take_leave(self) -> None:
-        """Read what is left, then close: to close with unread input resets a connection, and loses its last answer."""
+        """Read what is left, then close: closing with unread input would reset the connection and lose the answer."""
         if self._ended:
             self.close()
             return

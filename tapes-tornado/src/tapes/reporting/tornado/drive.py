@@ -1,4 +1,4 @@
-"""Who makes which report of a run that an event loop drives: the loop, or whoever stops the reporter."""
+"""Decides which thread makes a report of a run on an event loop: the loop's, or the caller of `stop()`."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
     from tapes.reporting.run import Run
     from tapes.reporting.scheduled import ScheduledReporter
 
-_LOOK_AGAIN = 0.05  # seconds after which stop() looks whether the loop that makes the last report still runs
+_LOOK_AGAIN = 0.05  # seconds between two checks by stop() that the loop of the last report still runs
 
 
 class Drive:
-    """One run of a reporter on a loop: who makes which report.
+    """One run of a reporter on a loop.
 
-    Reports, the end of the run included, are made by whoever has the turn. It is taken by one atomic operation inside a
-    `try`, like the claims of the recording core: a signal handler may cut in anywhere, and stop the reporter or raise.
-    While a coroutine is under way nobody begins another report, and nobody has the turn.
+    The thread that has the turn makes the reports, and ends the run. It takes the turn by one atomic operation inside a
+    `try`, like the claims of the recording core: a signal handler may run at any point, and stop the reporter or raise.
+    While a coroutine reports no thread has the turn, and no other report begins.
     """
 
     def __init__(self, reporter: ScheduledReporter, run: Run) -> None:
         self.run = run
-        """What it drives."""
+        """The run that it drives."""
         self.pace = Pace(reporter.interval, run, self.go_on)
         self._reporter = reporter
         self._turns: Dict[str, Tuple[int, object]] = {}
         self._flight: Optional[_Flight] = None
 
     def go_on(self, patience: Optional[float] = None) -> None:
-        """Make a report in this thread, unless one is under way, and the last one as soon as it is time for that.
+        """Make a report in this thread, unless one is under way. If the run is stopping, also make the last one.
 
-        A coroutine may take `patience` seconds where it runs on no loop and no thread can be had.
+        A coroutine may take `patience` seconds if there is no loop for it and no thread can be started.
         """
         while self._report_once(patience) and self.run.stopping.is_set():
             pass
 
     def halt(self, timeout: float) -> bool:
-        """Bring about the end of the run, or wait for it; False if it has not come within `timeout` seconds."""
+        """End the run, or wait for its end. Return False if that takes more than `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not self.run.done.is_set():
             if not self._runs_elsewhere():
@@ -62,7 +62,7 @@ class Drive:
         return True
 
     def _report_once(self, patience: Optional[float]) -> bool:
-        """Make one report, if there is one to make; True if it is over and was not the last one."""
+        """Make a report, if none is under way. Return True if it is complete and was not the last one."""
         run = self.run
         turn = (threading.get_ident(), object())
         try:
@@ -87,10 +87,10 @@ class Drive:
                 del self._turns["turn"]
 
     def _report(self, last: bool, patience: Optional[float]) -> bool:
-        """Make or begin a report; True if it is over."""
+        """Make or begin a report. Return True if it is complete."""
         run, reporter, loop = self.run, self._reporter, self._loop_here()
         try:
-            # Without a loop a coroutine function is called on the one that it is given: it may ask for the current one.
+            # Without a loop, call a coroutine function within its own one: it may ask for the current loop.
             apart = loop is None and _is_coroutine_function(reporter.report)
             result: object = _called(reporter.report) if apart else reporter.report()
             if inspect.isawaitable(result):
@@ -109,12 +109,12 @@ class Drive:
             name = f"tapes-{type(self._reporter).__name__}"
             try:
                 threading.Thread(target=self._fly_apart, args=(flight, None), name=name, daemon=True).start()
-            except RuntimeError:  # the interpreter exits, and from Python 3.12 on there are no more threads then
+            except RuntimeError:  # from Python 3.12 on no thread can start while the interpreter exits
                 self._fly_apart(flight, patience)
         else:
             task = flight.task = flight.loop.create_task(self._fly(flight, flight.loop))
             task.add_done_callback(partial(self._flown, flight))
-            # What asyncio would say of a task that is left behind is no news: the last report makes up for it.
+            # Do not let asyncio warn of an abandoned task: the last report makes up for it.
             with suppress(AttributeError):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # there since Python 3.3
         return flight.over
@@ -127,7 +127,7 @@ class Drive:
         except BaseException as error:  # noqa: BLE001 -- as with plain reports
             if _is_for_the_program(error):
                 self._drop(flight)
-                loop.call_soon(_throw, error)  # a task that raises it would be complained of as well
+                loop.call_soon(_throw, error)  # if the task raised it, asyncio would also warn of the task
             else:
                 self._landed(flight, error)
         else:
@@ -146,13 +146,13 @@ class Drive:
         self._landed(flight, outcome)
 
     def _landed(self, flight: _Flight, error: Optional[BaseException]) -> None:
-        """Take note of how a coroutine has ended, and go on."""
+        """Note the outcome of a coroutine, and go on."""
         if flight.over:
             return
         flight.over = True
         self._reporter.note(self.run, error)
         if flight.last or self.run.abandoned:
-            self._reporter.end(self.run)  # while it is still under way, so that nobody makes another
+            self._reporter.end(self.run)  # before the flight is cleared, so that no other report begins
             self._flight = None
         else:
             self._flight = None
@@ -160,19 +160,19 @@ class Drive:
                 self.go_on()
 
     def _drop(self, flight: _Flight) -> None:
-        """Clear away a coroutine that was cancelled, or cut off by Ctrl-C: the next report makes up for it."""
+        """Clear a coroutine that was cancelled, or cut off by Ctrl-C: the next report makes up for it."""
         if self._flight is not flight:
             return
         flight.close()
         self._flight = None
-        # Not after the last report: it would go on for ever if the report always ended like this. stop() sees to it.
+        # Not after the last report, which might end like this again and again: stop() handles it.
         if self.run.stopping.is_set() and not flight.last:
             self.go_on()
 
     def _flown(self, flight: _Flight, task: asyncio.Task[None]) -> None:
-        """Look after a task that has ended: it may have been cancelled before it began."""
+        """Clean up after a task, which may have been cancelled before it began."""
         if not task.cancelled():
-            task.exception()  # which there is if it was closed and its loop runs on; nobody has to be told
+            task.exception()  # marks the exception of a closed task as retrieved, so that asyncio does not log it
         self._drop(flight)
 
     def _loop_here(self) -> Optional[asyncio.AbstractEventLoop]:
@@ -185,7 +185,7 @@ class Drive:
         return loop is not None and loop.is_running() and loop is not running_loop()
 
     def _is_up_to_this_thread(self) -> bool:
-        """Whether what is left to do is done by this thread, as soon as it gets on with what it was doing."""
+        """Whether this thread itself has to do the rest, once the caller returns to it."""
         turn, flight, here = self._turns.get("turn"), self._flight, threading.get_ident()
         if flight is not None and (flight.thread == here or (flight.loop and flight.loop is running_loop())):
             return True
@@ -193,39 +193,39 @@ class Drive:
 
 
 class _Flight:
-    """A coroutine that has begun to report."""
+    """A coroutine that is reporting."""
 
     __slots__ = ("awaitable", "last", "loop", "over", "task", "thread")
 
     def __init__(self, awaitable: Awaitable[Any], last: bool, loop: Optional[asyncio.AbstractEventLoop]) -> None:
         self.awaitable = awaitable
         self.last = last
-        """Whether the run ends with it."""
+        """Whether it is the last report of the run."""
         self.loop = loop
-        """What it runs on; None if that is a loop of its own."""
+        """The loop that it runs on; None if it gets a loop of its own."""
         self.thread: Optional[int] = None
-        """The thread of the loop of its own."""
+        """The thread of its own loop."""
         self.over = False
-        """Whether there is nothing more to be noted about it."""
+        """Whether its outcome is noted, or not wanted any more."""
         self.task: Optional[asyncio.Task[None]] = None
 
     @property
     def stranded(self) -> bool:
-        """Whether it cannot go on, because its loop does not."""
+        """Whether it cannot go on, because its loop does not run."""
         return self.loop is not None and not self.loop.is_running()
 
     def close(self) -> None:
-        """Let it end where it is, without a word."""
+        """End it where it is, without a log line."""
         self.over = True
-        with suppress(Exception):  # by what it does on the way out
+        with suppress(Exception):  # raised by its clean-up
             if self.task is not None and not self.task.done():
                 self.task.get_coro().close()
             if inspect.iscoroutine(self.awaitable):
-                self.awaitable.close()  # it may not have begun, which would be warned of
+                self.awaitable.close()  # or Python would warn of a coroutine that never began
 
 
 def _is_forgotten(turn: Tuple[int, object]) -> bool:
-    """Whether this thread has had the turn and does not any more: Ctrl-C came just when it was to give it back."""
+    """Whether Ctrl-C kept this thread from giving back its turn."""
     frame = inspect.currentframe() if turn[0] == threading.get_ident() else None
     forgotten = frame is not None
     while frame is not None and forgotten:
@@ -249,10 +249,10 @@ def _is_coroutine_function(function: object) -> bool:
 
 
 def _is_for_the_program(error: BaseException) -> bool:
-    """Whether a signal has raised it, which only happens to be handled while a report is made.
+    """Whether a signal handler raised the error, by chance while a report was made.
 
-    Other reporters have threads of their own, to which this does not happen. To swallow it would be to ignore Ctrl-C,
-    or the SIGTERM that a program handles with `sys.exit()`.
+    Other reporters have their own threads, where this cannot happen. Swallowing the error would ignore Ctrl-C, or a
+    SIGTERM that the program handles with `sys.exit()`.
     """
     if threading.current_thread() is not threading.main_thread():
         return False

@@ -1,4 +1,4 @@
-"""Reporters whose work blocks: a thread of their own does it, and an event loop says when."""
+"""Reporters that block: their own thread makes the reports, and an event loop says when."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _IO_LOOP = "io_loop"
 
 
 class LoopDriven(ScheduledReporter):
-    """Makes the reports of a reporter, which block, in a daemon thread, when the event loop says so.
+    """Makes blocking reports in a daemon thread, when the event loop says so.
 
-    The first base of a class whose other base says what a report is:
+    It is the first base of a class whose other base is the reporter:
 
         class TornadoPeaksReporter(LoopDriven, PeaksReporter):
             pass
 
-    Its constructor takes what that one takes, with `io_loop` after `registry`, and without `clock`: the loop keeps the
-    time. See `on_loop` for making such a class by a call.
+    The constructor takes the arguments of that reporter, with `io_loop` after `registry`, and without `clock`: the loop
+    keeps the time. `on_loop` makes such a class by a call.
 
-    The loop never waits, neither for the network nor for a stream, and neither a loop that has ended nor one that waits
-    in `stop()` is in the way of the last report: the thread makes it without the loop. See `TornadoScheduledReporter`
-    for which loop it is, and when.
+    The loop never waits for the network or a stream. The thread makes the last report without the loop, so neither a
+    loop that has ended nor one that waits in `stop()` delays it. See `TornadoScheduledReporter` for which loop it is,
+    and when.
     """
 
     needs_loop = True
@@ -44,12 +44,12 @@ class LoopDriven(ScheduledReporter):
     _pace: Optional[Pace] = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Take `io_loop`, and what the other base takes. Subclasses have a signature that says so."""
+        """Take the arguments of the other base, and `io_loop`. Subclasses have the full signature."""
         cls = type(self)
         _constructor(cls, super(LoopDriven, cls).__init__)(self, *args, **options)
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Make the constructor, unless the class has one, or another base of it."""
+        """Make the constructor, unless the class or another base of it has one."""
         has_its_own = "__init__" in vars(cls)
         super().__init_subclass__(**options)
         if has_its_own:
@@ -62,19 +62,19 @@ class LoopDriven(ScheduledReporter):
 
     @property
     def idle(self) -> bool:
-        """Whether it is running, and its thread waits for the loop to say that a report is due."""
+        """Whether it is running, and its thread waits for the next report."""
         turnstile = self._turnstile
         return self.running and turnstile is not None and not turnstile.is_open
 
     def launch(self, run: Run) -> None:
-        """Have the loop begin to keep the time, and the thread to wait for it."""
+        """Start the timer on the loop, and the thread."""
         turnstile = self._turnstile = _Turnstile(run)
         pace = self._pace = Pace(self.interval, run, turnstile.open)
         when_running(self._io_loop, run, pace.begin, type(self).__name__)
         super().launch(run)
 
     def work(self, run: Run) -> None:
-        """Report whenever the loop says so, and once more in the end."""
+        """Report whenever the loop says so, and once more at the end."""
         turnstile = self._turnstile
         assert turnstile is not None  # launch() has made it
         while not run.abandoned and turnstile.passed():
@@ -83,7 +83,7 @@ class LoopDriven(ScheduledReporter):
         self.attempt(run)
 
     def interrupt(self) -> None:
-        """Wake the thread, to make the last report."""
+        """Wake the thread to make the last report."""
         turnstile, pace = self._turnstile, self._pace
         if turnstile is not None and turnstile.run.stopping.is_set():
             turnstile.open()
@@ -92,20 +92,20 @@ class LoopDriven(ScheduledReporter):
         super().interrupt()
 
     def after_fork(self) -> None:
-        """Become a reporter of this child process, on a loop of this process."""
+        """Go on in a child process, on a loop of that process."""
         self._io_loop = None
         super().after_fork()
 
 
-_making = threading.RLock()  # or two threads would have a class each
+_making = threading.RLock()  # so that two threads get the same class
 
 
 def on_loop(reporter: Type[ScheduledReporter]) -> Type[LoopDriven]:
-    """Return the class of a reporter that reports as `reporter` does, when an event loop of Tornado says so.
+    """Return a class that reports like `reporter`, when an event loop of Tornado says so.
 
-    It is always the same one, and is named as `reporter`, with `Tornado` before that. Safe to call from any thread.
+    Its name is `Tornado` and the name of `reporter`. The same `reporter` always gives the same class. Thread-safe.
 
-    Raises ValueError where its constructor takes no `registry`.
+    Raises ValueError if the constructor of `reporter` takes no `registry`.
     """
     with _making:
         return reporter if issubclass(reporter, LoopDriven) else _on_loop(reporter)
@@ -121,7 +121,7 @@ def _on_loop(reporter: Type[ScheduledReporter]) -> Type[LoopDriven]:
 def _constructor(cls: type, inner: Callable[..., None]) -> Callable[..., None]:
     """Return the constructor `inner` with `io_loop` after `registry`, and without `clock`.
 
-    Raises ValueError where there is no `registry`.
+    Raises ValueError if `inner` takes no `registry`.
     """
     _, *parameters = signature_of(inner).parameters.values()
     parameters = [each for each in parameters if each.name != "clock"]
@@ -147,7 +147,7 @@ def _constructor(cls: type, inner: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Turnstile:
-    """Lets the thread through once for each time that it is opened while the thread waits. It counts nothing."""
+    """An event that lets the waiting thread through once. One that comes while the thread is busy is dropped."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -155,19 +155,19 @@ class _Turnstile:
 
     @property
     def is_open(self) -> bool:
-        """Whether it was opened for a time that is not over."""
+        """Whether it has been opened since the last reset."""
         return self._opened.is_set()
 
     def open(self) -> None:
-        """Let the thread through, if it waits. From any thread or signal handler."""
+        """Let the thread through, if it waits. Call it from any thread or signal handler."""
         self._opened.set()
 
     def passed(self) -> bool:
-        """Wait until it is opened; False if the run is to stop instead."""
-        if not self.run.stopping.is_set():  # if it is from here on, it is opened after that
+        """Wait until it is opened. Return False if the run is stopping instead."""
+        if not self.run.stopping.is_set():  # if the run stops later, interrupt() opens it
             self._opened.wait()
         return not self.run.stopping.is_set()
 
     def reset(self) -> None:
-        """Close it. What was opened while the thread was busy is over."""
+        """Close it, and drop openings that came while the thread was busy."""
         self._opened = Wakeup()

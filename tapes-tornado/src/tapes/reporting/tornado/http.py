@@ -1,4 +1,4 @@
-"""The statistics as a page that is fetched over HTTP from a loop of Tornado: in an application, or by themselves."""
+"""The page of statistics over HTTP, on a loop of Tornado: as a handler in an application, or at its own port."""
 
 # ruff: noqa: TC001, TC002 -- the annotations of constructors are evaluated, by tapes.config for one
 
@@ -29,31 +29,31 @@ from tapes.reporting.tornado.server import Server
 from tapes.snapshot import Snapshot
 from tapes.streak import Streak
 
-_PIECE = 65536  # bytes that are written at once: an application that compresses does so on the loop
+_PIECE = 65536  # the most bytes in one write: an application that compresses does so on the loop
 
 
 class MetricsHandler(RequestHandler):
-    """Answers `GET` and `HEAD` with the statistics, in an application of your own:
+    """Answers `GET` and `HEAD` with the statistics, in your own application:
 
         Application([("/metrics", MetricsHandler)])
         Application([("/metrics", MetricsHandler, {"registry": registry, "format": "json"})])
 
-    The page is as of a moment after the request. It is made in a daemon thread, and not on the loop, once for all who
-    wait for the next one. One that cannot be made, because there is no such format for instance, is answered with 500,
-    and the first in a row is logged by `tapes.reporting`. Other methods are answered with 405.
+    The page shows a moment after the request. A daemon thread makes it, not the loop, once for all requests that wait.
+    If it cannot be made, because the format is unknown for instance, the answer is 500, and `tapes.reporting` logs the
+    first in a row. For other methods the answer is 405.
 
     The answers are those of `tapes.reporting.http.HTTPReporter`: without an Etag, with `Cache-Control: no-store`, and
-    with `Server: tapes`, because no version of Tornado needs to be told; override `set_default_headers()` for another.
-    Limits, compression and the access log are those of the application. When large pages are taken slowly, the answers
-    with the oldest end early: no more than a few are kept in memory.
+    with `Server: tapes`, to keep the version of Tornado private; override `set_default_headers()` to change that.
+    Limits, compression and the access log are those of the application. When clients take large pages slowly, the
+    answers with the oldest pages end early, because only a few pages are kept in memory.
     """
 
     SUPPORTED_METHODS = METHODS
 
     def initialize(self, registry: Optional[Registry] = None, format: str = "json") -> None:  # noqa: A002
-        """Show `registry`, by default the process-wide one, in the format named `format`.
+        """Show `registry` (default: the process-wide one) in the format named `format`.
 
-        Raises ReporterOptionError for a registry that is none.
+        Raises ReporterOptionError if `registry` is not a Registry.
         """
         self._registry = DEFAULT_REGISTRY if registry is None else checked.registry("registry", registry)
         self._mounted = _mounted.setdefault(self._registry, {}).setdefault(format, _Mounted(self._registry, format))
@@ -61,7 +61,7 @@ class MetricsHandler(RequestHandler):
         self._gone = False
 
     def set_default_headers(self) -> None:
-        """Call the server tapes."""
+        """Set the header `Server: tapes`."""
         self.set_header("Server", SERVER)
 
     async def get(self) -> None:
@@ -73,16 +73,16 @@ class MetricsHandler(RequestHandler):
         await self._answer()
 
     def compute_etag(self) -> None:
-        """Return None: a page is never the same as another."""
+        """Return None: no two pages are the same."""
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer with a line of plain text, in debug mode too."""
+        """Answer with a line of plain text, also in debug mode."""
         body = f"{status_code} {self._reason}\n".encode()
         self._write_headers(fields_of(status_code, TEXT, len(body)))
         self.finish(body)
 
     def on_connection_close(self) -> None:
-        """Give up what the client has not waited for."""
+        """Give up the answer: the client is gone."""
         self._gone = True
         if self._waiter is not None:
             self._waiter.leave()
@@ -118,7 +118,7 @@ class MetricsHandler(RequestHandler):
             self.set_header(name, value)
 
     async def _write(self, body: bytes, dropped: asyncio.Future[None]) -> None:
-        """Write a page, or as much of it as its client takes until its memory is needed for others."""
+        """Write a page, or as much of it as the client takes until its memory is needed."""
         for start in range(0, len(body), _PIECE):
             self.write(body[start : start + _PIECE])
             if len(body) > _PIECE:
@@ -131,10 +131,10 @@ class MetricsHandler(RequestHandler):
 
 
 class _Mounted:
-    """What all requests for one registry in one format share."""
+    """The application that all requests for one registry and format share."""
 
     def __init__(self, registry: Registry, format: str) -> None:  # noqa: A002 -- the word that users know
-        self._registry = ref(registry)  # so that one that nobody else has is let go of
+        self._registry = ref(registry)  # weak, so as not to keep the registry alive
         self._name = format
         self._format: Optional[Format] = None
         streak = Streak(LOGGER_NAME, f"MetricsHandler(format={format!r})")
@@ -148,7 +148,7 @@ class _Mounted:
 
     def _snapshot(self) -> Snapshot:
         registry = self._registry()
-        return (Registry() if registry is None else registry).snapshot()  # nobody waits for that of one that is gone
+        return (Registry() if registry is None else registry).snapshot()  # no client waits for a registry that is gone
 
     def _get_format(self) -> Format:
         if self._format is None:
@@ -160,17 +160,17 @@ _mounted: MutableMapping[Registry, Dict[str, _Mounted]] = WeakKeyDictionary()
 
 
 class TornadoHTTPReporter(PageReporter):
-    """Serves the statistics at `/` over HTTP/1.1 on the loop of a Tornado application, at a port of its own.
+    """Serves the statistics at `/` over HTTP/1.1, at its own port, on the loop of a Tornado application.
 
-    It answers as `tapes.reporting.http.HTTPReporter` does, byte for byte, because both read requests and write answers
-    with the same code; not even Tornado's own server is in between. The limits are the same too: 32 connections, 10
-    seconds for a request to come in and 10 for its answer to be taken, and a minute for a connection that is not used.
-    A page is made in a daemon thread, and not on the loop, once for all who wait for the next one. What clients do
-    wrong, and an access log, go to the logger `tapes.reporting` at level DEBUG.
+    It answers like `tapes.reporting.http.HTTPReporter`, byte for byte, because both use the same code to read requests
+    and write answers, without Tornado's own server. The limits are the same: 32 connections, 10 seconds for a request
+    to arrive and 10 for its answer to be taken, and a minute for an idle connection. A daemon thread makes the page,
+    not the loop, once for all requests that wait. The logger `tapes.reporting` gets faults of clients and an access
+    log, at level DEBUG.
 
-    It may be started before the loop runs: it listens at once, and answers as soon as the loop does. Stopped on the
-    thread of the loop, it listens no more when `stop()` returns, and the loop finishes within a second the answers that
-    are under way. After a fork the parent goes on; a forked child closes what it has inherited, and may start another.
+    It may be started before the loop runs: it listens at once, and answers when the loop runs. `stop()` on the thread
+    of the loop returns once it no longer listens; the loop then has a second to finish the current answers. After a
+    fork the parent goes on; a forked child closes what it has inherited, and may start another reporter.
     """
 
     needs_loop = True
@@ -185,13 +185,13 @@ class TornadoHTTPReporter(PageReporter):
         format: str = "json",  # noqa: A002 -- the word that users know
         allowed_hosts: Sequence[str] = (),
     ) -> None:
-        """Serve what `registry` (by default the process-wide one) holds at `host` and `port`, in the format `format`.
+        """Serve `registry` (default: the process-wide one) at `host` and `port`, in the format named `format`.
 
-        With port 0 a free one is chosen at the start. The default host is reached from this machine only; `"0.0.0.0"`
-        and `"::"` stand for all addresses that it has. Where it is reached from this machine only, browsers that were
-        led here by another name than an address or `localhost` are refused, with 403, unless `allowed_hosts` has it.
-        `io_loop` is the loop that serves; by default it is the one that runs where `start()` is called, or else the
-        first that runs in this process.
+        Port 0 picks a free port at the start. The default host can be reached from this machine only; `"0.0.0.0"` and
+        `"::"` stand for all addresses of the machine. If it can be reached from this machine only, requests with a
+        `Host` other than an address or `localhost` are refused with 403, unless `allowed_hosts` has it. `io_loop` is
+        the loop that serves; by default the one that runs where `start()` is called, or else the first that runs in
+        this process.
 
         Raises ReporterOptionError for options of the wrong type or range, and UnknownPluginError for an unknown format.
         `start()` raises OSError if it cannot listen there.
@@ -201,31 +201,31 @@ class TornadoHTTPReporter(PageReporter):
         self._server: Optional[Server] = None
 
     def open(self) -> None:
-        """Listen. Who comes now is answered when the loop runs."""
+        """Listen. Requests are answered once the loop runs."""
         self._server = Server(self.listen(), self.application(), self.could_not_accept)
 
     def launch(self, run: Run) -> None:
-        """Have the loop serve, as soon as it runs."""
+        """Serve on the loop, as soon as it runs."""
         assert self._server is not None  # open() has returned
         when_running(self._io_loop, run, self._server.begin, type(self).__name__)
 
     def work(self, run: Run) -> None:
-        """Do nothing: the loop does it."""
+        """Do nothing: the loop does the work."""
 
     def halt(self, run: Run, timeout: float) -> bool:
-        """Stop to serve, on the loop or in its place."""
+        """Stop serving, on the loop or in its place."""
         server = self._server
         if server is None:
             return run.done.wait(timeout)
         return server.stop(lambda: self.end(run), run.done, timeout)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._server = None
         self.release()
 
     def close_inherited(self) -> None:
-        """Close the descriptors of the parent, whose loop is left alone."""
+        """Close the inherited descriptors, and leave the loop of the parent alone."""
         if self._server is not None:
             self._server.close_inherited()
         self.close()

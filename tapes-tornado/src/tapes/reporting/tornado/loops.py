@@ -1,4 +1,4 @@
-"""Which event loop drives a reporter: the one that is given, the one that runs here, or the next one that does."""
+"""Finds the event loop for a reporter: the given one, the one that runs here, or the next one that runs."""
 
 from __future__ import annotations
 
@@ -21,30 +21,29 @@ if TYPE_CHECKING:
 Begin = Callable[[IOLoop], None]
 
 WARN_AFTER = 10.0
-"""Seconds without a loop after which a lookout says what it waits for."""
+"""Seconds without a loop after which a lookout logs what it waits for."""
 
-_SHORTEST_PAUSE = 0.02  # seconds between the first looks: whoever starts a loop does so soon after the reporter
+_SHORTEST_PAUSE = 0.02  # seconds between the first checks: most loops start soon after the reporter
 _LONGEST_PAUSE = 0.25
-_PATIENCE = 1.0  # seconds for which a loop that was not closed may pause before another one takes its place
+_PATIENCE = 1.0  # seconds for which a loop may stop without being closed before another one replaces it
 
 _forks = 0  # how often this process has forked
-_ghosts: List[IOLoop] = []  # ran in the parent at the moment of the fork, and asyncio says that they run here too
+_ghosts: List[IOLoop] = []  # loops that ran in the parent at the fork: asyncio says that they run here too
 
 
 def when_running(io_loop: Optional[IOLoop], run: Run, begin: Begin, name: str) -> None:
-    """Call `begin(loop)` on the thread of the event loop, as soon as that loop runs, unless `run` is stopping by then.
+    """Call `begin(loop)` on the thread of the event loop as soon as that loop runs, unless `run` is stopping by then.
 
-    The loop is `io_loop`, or else the one that runs in this thread, or else the first one that runs in this process. It
-    makes no loop and does nothing to one that does not run: that would be in the way of `fork_processes()` and of
-    `asyncio.run()`. Until `run` is stopping a daemon thread named `tapes-<name>-lookout` looks for the loop, and
-    whether it runs. When one that was not given has ended, `begin` is called on the next one; where there is none for
-    a while, that is logged.
+    The loop is `io_loop`, or else the one that runs in this thread, or else the first one that runs in this process.
+    This never makes a loop or touches one that does not run, which would break `fork_processes()` and `asyncio.run()`.
+    Until `run` is stopping, a daemon thread named `tapes-<name>-lookout` looks for the loop, and checks that it runs.
+    When a loop that was not given has ended, `begin` is called on the next one. If there is none for a while, that is
+    logged.
 
-    In a forked child (`run.in_child`) neither `io_loop` nor the loops that ran in the parent count: they are the
-    parent's. Call it from the hook after the fork, when none of the child's own can be running yet.
+    In a forked child (`run.in_child`) `io_loop` and the loops that ran in the parent are ignored. Call it there from
+    the hook after the fork, before a loop of the child can run.
 
-    May be called from any thread. Raises ReporterStateError if `io_loop` is closed, and RuntimeError if no thread can
-    be started.
+    Thread-safe. Raises ReporterStateError if `io_loop` is closed, and RuntimeError if no thread can be started.
     """
     given = None if run.in_child else io_loop
     if run.in_child:
@@ -70,13 +69,13 @@ def checked_loop(io_loop: object) -> Optional[IOLoop]:
 
 
 def asyncio_loop(io_loop: IOLoop) -> asyncio.AbstractEventLoop:
-    """Return the loop of asyncio that `io_loop` stands for."""
+    """Return the asyncio loop of `io_loop`."""
     loop: asyncio.AbstractEventLoop = io_loop.asyncio_loop  # type: ignore[attr-defined]  # all have it since 5.0
     return loop
 
 
 def running_loop() -> Optional[asyncio.AbstractEventLoop]:
-    """Return the loop of asyncio that runs in this thread; None if there is none."""
+    """Return the asyncio loop that runs in this thread; None if there is none."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -84,25 +83,25 @@ def running_loop() -> Optional[asyncio.AbstractEventLoop]:
 
 
 class _Lookout:
-    """Looks for a loop that runs, has it begin, and has the next one begin when that has ended."""
+    """Finds a running loop and calls `begin` on it, and on the next one when that has ended."""
 
     def __init__(self, run: Run, begin: Begin, name: str, given: Optional[IOLoop]) -> None:
         self._run = run
         self._begin = begin
         self._name = name
         self._given = given
-        self._due = [begin]  # emptied by the loop that begins
+        self._due = [begin]  # the loop that begins takes it out
         self._asked: Optional[IOLoop] = None
         self._loop: Optional[IOLoop] = None  # the one that has begun
         self._forks = _forks
 
     def ask(self, loop: IOLoop) -> None:
-        """Have this loop begin when it runs, if no other has by then."""
+        """Call `begin` on this loop when it runs, unless another one has begun by then."""
         self._asked = loop
         loop.add_callback(self._begin_on, loop)
 
     def work(self) -> None:
-        """Look until the run is to stop."""
+        """Look until the run is stopping."""
         seen, pause, warned = time.monotonic(), _SHORTEST_PAUSE, False
         while not self._run.stopping.wait(pause):
             loop = self._loop
@@ -119,7 +118,7 @@ class _Lookout:
 
     def _ask_next(self) -> None:
         loops = _running()
-        if self._asked not in loops:  # not yet, or it has stopped before it came to it
+        if self._asked not in loops:  # none was asked yet, or it has stopped before it could begin
             self._asked = None
             if loops:
                 if self._loop is not None and not self._due:
@@ -130,14 +129,14 @@ class _Lookout:
         try:
             begin = self._due.pop()
         except IndexError:
-            return  # another loop has been faster
+            return  # another loop was faster
         self._loop = loop
         if not self._run.stopping.is_set():
             begin(loop)
 
     def _warn(self) -> None:
         if _forks != self._forks:
-            return  # this is the parent of processes that run loops, and never runs one itself
+            return  # most likely a parent that only forks the processes that run loops
         import logging
 
         missing, remedy = (
@@ -146,7 +145,7 @@ class _Lookout:
         )
         if self._given is not None:
             missing, remedy = "the loop that it was given has not", "Give it the loop that runs, or none."
-        with suppress(Exception):  # by handlers
+        with suppress(Exception):  # of logging handlers
             logging.getLogger(LOGGER_NAME).warning(
                 "%s waits for an event loop: %s been running in this process for %g s, and nothing is reported until "
                 "one runs, except for a last report when it is stopped. %s",
@@ -155,20 +154,20 @@ class _Lookout:
 
 
 def _running() -> List[IOLoop]:
-    """Return the loops that run in this process, one of the main thread first."""
+    """Return the running loops of this process, that of the main thread first."""
     main = threading.main_thread().ident
     loops = [loop for loop in _said_to_run() if loop not in _ghosts]
     return sorted(loops, key=lambda loop: getattr(asyncio_loop(loop), "_thread_id", None) != main)
 
 
 def _said_to_run() -> List[IOLoop]:
-    # The only way to see loops without making one: IOLoop.current() makes one where there is none, and knows nothing of
-    # other threads. The mapping is a private one of Tornado's, which has kept an entry for each of its loops since 5.0.
+    # The only way to find loops without making one: IOLoop.current() makes one if there is none, and does not see other
+    # threads. The mapping is private to Tornado, which has kept an entry for each loop in it since 5.0.
     return [loop for loop in IOLoop._ioloop_for_asyncio.copy().values() if asyncio_loop(loop).is_running()]
 
 
 def _note_ghosts() -> None:
-    _ghosts[:] = _said_to_run()  # at one stroke: a lookout may be at work already
+    _ghosts[:] = _said_to_run()  # one atomic step: a lookout may run already
 
 
 def _count_fork() -> None:

@@ -1,4 +1,4 @@
-"""When an event loop makes reports: at whole intervals, by its own time."""
+"""The timer of reports on an event loop: at whole intervals, by the clock of the loop."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """When the loop calls: as soon as it has begun, at whole intervals after that, and when it is woken for the end.
+    """Has the loop make calls: at the beginning, at whole intervals after that, and at the end.
 
-    It takes the time from the loop of asyncio. `IOLoop.time()` is the time of day, which may be set.
+    It uses the clock of the asyncio loop, since `IOLoop.time()` is the time of day, which may be set.
     """
 
     def __init__(self, interval: float, run: Run, call: Callable[[], None]) -> None:
@@ -33,7 +33,7 @@ class Pace:
         self._timer: Optional[asyncio.TimerHandle] = None
 
     def begin(self, io_loop: IOLoop) -> None:
-        """Begin, on the thread of this loop. Called again on that of another, if this one ends."""
+        """Begin. Called on the thread of this loop, and again on that of the next one if this one ends."""
         loop = asyncio_loop(io_loop)
         self._schedule = Schedule(loop.time(), self._interval)
         self.loop = loop
@@ -43,14 +43,14 @@ class Pace:
             self._tick(loop)
 
     def wake(self) -> None:
-        """Have the loop call at once and wait for nothing more, if the run is to stop. From any thread or handler."""
+        """If the run is stopping, have the loop make its last call now. Call it from any thread or signal handler."""
         loop = self.loop
         if loop is not None and self._run.stopping.is_set() and self._run.pid == os.getpid():
-            with suppress(Exception):  # it is closed
+            with suppress(Exception):  # the loop may be closed
                 loop.call_soon_threadsafe(self._end)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._run.stopping.is_set() or loop is not self.loop:  # which has been left, and runs again
+        if self._run.stopping.is_set() or loop is not self.loop:  # an earlier loop that runs again
             return
         try:
             self._call()
@@ -65,5 +65,5 @@ class Pace:
 
     def _end(self) -> None:
         if self._timer is not None:
-            self._timer.cancel()  # it would keep the reporter in memory until it is due
+            self._timer.cancel()  # or it would keep the reporter in memory until it is due
         self._call()

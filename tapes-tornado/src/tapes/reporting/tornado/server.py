@@ -1,4 +1,4 @@
-"""A server on a loop: who may come in, and how it ends."""
+"""An HTTP server on a loop: it accepts clients, and ends."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
     from tapes.process.descriptors import OwnSocket
     from tapes.reporting.wakeup import Wakeup
 
-_TICK = 1.0  # seconds between looks at the deadlines of clients, and whether the listening socket is still there
-_LOOK = 0.05  # seconds between looks whether the loop that is to end the server still runs
+_TICK = 1.0  # seconds between two checks of the deadlines of clients, and of the listening socket
+_LOOK = 0.05  # seconds between two checks that the loop that has to end the server still runs
 
 
 class Server:
-    """Serves an application to the clients of one listening socket, on one loop, once. Made before there is a loop.
+    """Serves an application to the clients of one listening socket, once. It may be made before there is a loop.
 
-    `stop()` may be called from any thread; everything else is done on the thread of the loop, or in its place, where it
-    does not run.
+    `stop()` is thread-safe. Everything else runs on the thread of the loop, or in its place if it does not run.
     """
 
     def __init__(
@@ -37,37 +36,37 @@ class Server:
         application: Application,
         failed: Callable[[BaseException], None],
     ) -> None:
-        """Serve `application` at `listener`. `failed` is told why a client could not be let in."""
+        """Serve `application` at `listener`. `failed` is called with the error if a client cannot be accepted."""
         self._application = application
         self._failed = failed
-        # Whoever pops the socket is the one to close it, or to take it to a loop: that is atomic, and needs no lock.
+        # The thread that pops the socket closes it, or takes it to a loop. Popping is atomic, and needs no lock.
         self._unserved: List[OwnSocket] = [listener]
         self._served: List[OwnSocket] = []
         self._loop: Optional[IOLoop] = None
         self._clients: Dict[Client, None] = {}
         self._stopping = False
         self._ended: Optional[Callable[[], None]] = None
-        self._unended = [True]  # whoever pops it ends the server in place of a loop that does not run
+        self._unended = [True]  # the thread that pops it ends the server, in place of a loop that does not run
 
     def __len__(self) -> int:
         """Return how many clients there are."""
         return len(self._clients)
 
     def begin(self, loop: IOLoop) -> None:
-        """Let clients in. Called on the thread of the loop, which runs, and again on that of another, if it ends."""
+        """Accept clients. Called on the thread of the running loop, and again on that of the next one if it ends."""
         if self._loop is not None and self._loop is not loop:
             self._leave_loop(self._loop)
         self._loop = loop
         try:
             listener = self._unserved.pop()
         except IndexError:
-            return  # it has been stopped in this moment
+            return  # it was stopped just now
         if listener.fileno() < 0:  # IOLoop.close(all_fds=True)
             self._failed(ReporterError("The loop that has ended has closed the socket that listens: start again."))
             return
         try:
             loop.add_handler(listener, self._accept, IOLoop.READ)
-        except OSError as error:  # the system is out of something
+        except OSError as error:  # the system lacks a resource
             self._unserved.append(listener)
             self._failed(error)
             loop.call_later(RETRY, self.begin, loop)
@@ -78,8 +77,8 @@ class Server:
     def stop(self, ended: Callable[[], None], done: Wakeup, timeout: float) -> bool:
         """Stop, call `ended`, which sets `done`, and return whether that was within `timeout` seconds.
 
-        On the thread of the loop answers that are under way are left to the loop, which goes on for them when this has
-        returned. From another thread they are waited for, for a second. Where the loop does not run, they are given up.
+        On the thread of the loop it leaves current answers to the loop, which finishes them after this returns. From
+        another thread it waits a second for them. If the loop does not run they are given up.
         """
         if self._unserved:
             with suppress(IndexError):
@@ -99,19 +98,19 @@ class Server:
         return done.wait(timeout)
 
     def close_inherited(self) -> None:
-        """Close the descriptors in a forked child. The loop is left alone: it is the parent's as well."""
+        """Close the descriptors in a forked child. Leave the loop alone, which the parent shares."""
         for client in list(self._clients):
             client.close_inherited()
         for listener in (*self._unserved, *self._served):
             listener.close()
 
     def _leave_loop(self, loop: IOLoop) -> None:
-        """Give up what is under way on a loop that runs no more, and take the socket that listens from it."""
+        """Give up the clients of a loop that does not run any more, and take the listening socket from it."""
         for client in list(self._clients):
             client.close()
-        with suppress(IndexError):  # it has been stopped in this moment
+        with suppress(IndexError):  # it was stopped just now
             listener = self._served.pop()
-            with suppress(Exception):  # the loop is closed
+            with suppress(Exception):  # the loop may be closed
                 loop.remove_handler(listener)
             self._unserved.append(listener)
 
@@ -134,14 +133,14 @@ class Server:
         for client in list(self._clients):
             client.leave()
         if self._clients:
-            assert self._loop is not None  # they came by it
+            assert self._loop is not None  # it accepted them
             self._loop.call_later(GRACE, self._close)
         else:
             self._close()
 
     def _end(self, ended: Callable[[], None]) -> None:
-        """End in place of a loop that does not run."""
-        with suppress(IndexError):  # another thread is at it
+        """End the server in place of a loop that does not run."""
+        with suppress(IndexError):  # another thread ends it
             self._unended.pop()
             self._stopping = True
             self._close()
@@ -156,7 +155,7 @@ class Server:
             ended()
 
     def _close_listener(self) -> None:
-        with suppress(IndexError):  # it has been closed
+        with suppress(IndexError):  # it is closed already
             self._forget(self._served.pop())
 
     def _forget(self, listener: socket.socket) -> None:
@@ -166,10 +165,10 @@ class Server:
         listener.close()
 
     def _abandon(self, loop: IOLoop) -> None:
-        """Listen no more, although the loop is stuck and cannot be told.
+        """Stop listening, although the loop is stuck and cannot do it.
 
-        The descriptor is given something else to stand for. It must not be closed: it would be given to whatever is
-        opened next, and the loop would take that for this.
+        The descriptor gets another socket. It must not be closed, or the next file that is opened would get its number,
+        and the loop would mistake that file for the socket.
         """
         with suppress(IndexError, OSError):
             descriptor = self._served.pop().detach()
@@ -183,13 +182,13 @@ class Server:
         try:
             client, address = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):
-            return  # the client has gone before it was its turn
+            return  # the client left before it was accepted
         except OSError as error:
             self._cannot_accept(error)
             return
         try:
             self._add(client, address)
-        except Exception as error:  # noqa: BLE001 -- whatever the loop has against it
+        except Exception as error:  # noqa: BLE001 -- whatever the loop raises
             client.close()
             self._cannot_accept(error)
 
@@ -199,12 +198,12 @@ class Server:
             first_to_go(list(self._clients)).close()
         added = Client(self._loop, client, address, self._application, self._gone)
         self._clients[added] = None
-        if self._stopping:  # by a signal handler, in this moment
+        if self._stopping:  # a signal handler stopped it just now
             added.close()
 
     def _cannot_accept(self, error: Exception) -> None:
         if not self._served:
-            return  # it has been stopped
+            return  # it was stopped
         self._failed(error)
         assert self._loop is not None  # it has called this
         self._loop.update_handler(self._served[0], 0)
@@ -215,7 +214,7 @@ class Server:
             self._loop.update_handler(self._served[0], IOLoop.READ)
 
     def _is_there(self) -> bool:
-        """Listen no more if the program has closed the socket that listens; False if so."""
+        """Return False, and stop listening, if the program has closed the listening socket."""
         if not any(listener.lost for listener in self._served):
             return True
         self._close_listener()
@@ -224,7 +223,7 @@ class Server:
 
     def _sweep(self, loop: IOLoop) -> None:
         if loop is not self._loop:
-            return  # it has been left
+            return  # another loop has taken over
         self._is_there()
         now = time.monotonic()
         for client in list(self._clients):

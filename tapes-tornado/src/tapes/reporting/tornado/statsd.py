@@ -1,4 +1,4 @@
-"""Reports to StatsD, when an event loop says so. Comes with `pip install 'tapes-tornado[statsd]'`."""
+"""The reporter `tornado-statsd`. Comes with `pip install 'tapes-tornado[statsd]'`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ except ModuleNotFoundError as missing:
 
 
 class TornadoStatsdReporter(LoopDriven, StatsdReporter):
-    """Sends counters to StatsD as changes, and everything else as gauges, as `StatsdReporter` does, timed by a loop.
+    """Sends counters to StatsD as changes and everything else as gauges, like `StatsdReporter`, timed by a loop.
 
-    A thread looks up the host and sends, so that nobody waits for the network. See `TornadoScheduledReporter` for which
-    loop it is, and when.
+    A thread looks up the host and sends, so the loop never waits for the network. See `TornadoScheduledReporter` for
+    which loop it is, and when.
     """

@@ -1,4 +1,4 @@
-"""Reports as lines of JSON, to a stream or a file, when an event loop says so."""
+"""The reporter `tornado-stream`, which writes lines of JSON to a stream or a file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from tapes.reporting.tornado.driver import LoopDriven
 
 
 class TornadoStreamReporter(LoopDriven, ThreadedStreamReporter):
-    """Writes what `get_stats()` shows as one JSON document a line, as `ThreadedStreamReporter` does, timed by a loop.
+    """Writes what `get_stats()` returns as one JSON document a line, like `ThreadedStreamReporter`, timed by a loop.
 
-    A thread writes, so that nobody waits for a stream that takes nothing. See `TornadoScheduledReporter` for which loop
-    it is, and when.
+    A thread writes, so the loop never waits for a stream that takes nothing. See `TornadoScheduledReporter` for which
+    loop it is, and when.
     """
