@@ -37,14 +37,14 @@ def is_same(producer: Producer, other: object) -> bool:
 class Known:
     """What is known of a total at one moment, and what came to be known after it."""
 
-    __slots__ = ("before", "counter", "last", "next", "process", "start", "teller")
+    __slots__ = ("before", "last", "next", "owner", "process", "start", "teller")
 
     def __init__(
-        self, counter: object, teller: int, before: float, start: Optional[float], last: Optional[float]
+        self, owner: object, teller: int, before: float, start: Optional[float], last: Optional[float]
     ) -> None:
         self.process = getpid()
-        self.counter = counter
-        """Whose growth this is; None before the first."""
+        self.owner = owner
+        """The counter whose growth this is; None before the first."""
         self.teller = teller
         """The number of who has told it. Newer ones have higher numbers."""
         self.before = before
@@ -65,16 +65,16 @@ class Known:
         """Return what is known when `total` has been told."""
         start, last = self.start, self.last
         if last is not None and total < last:
-            return Known(self.counter, teller, self.grown(), 0, total)
+            return Known(self.owner, teller, self.grown(), 0, total)
         if start is None:
-            return Known(self.counter, teller, self.before, total, total)
+            return Known(self.owner, teller, self.before, total, total)
         if total == last and teller == self.teller:
             return self
-        return Known(self.counter, teller, self.before, start, total)
+        return Known(self.owner, teller, self.before, start, total)
 
     def seen_by(self, counter: object, teller: int, grown: float) -> Known:
         """Return what this is to a counter: if that is another one than before, it goes on with what it has grown."""
-        if self.counter is counter:
+        if self.owner is counter:
             return self
         start = self.start if self.last is None or self.start is None else self.last
         return Known(counter, teller, grown, start, self.last)
@@ -82,7 +82,7 @@ class Known:
     def taken(self) -> Known:
         """Return what is known when this growth has been taken out."""
         start = None if self.start is None else self.last
-        return Known(self.counter, self.teller, 0, start, self.last)
+        return Known(self.owner, self.teller, 0, start, self.last)
 
     def without(self, since: Known, teller: int) -> Known:
         """Return what is known when the growth since this one was taken out does not count."""
@@ -92,11 +92,11 @@ class Known:
             grown = self.before
         elif self.last is None and self.start is not None and start is not None:
             grown = max(added(start, -since.grown()), 0)  # with which it began since
-        return Known(self.counter, teller, grown, start, since.last)
+        return Known(self.owner, teller, grown, start, since.last)
 
     def forked(self) -> Known:
         """Return what a child process knows: no growth, and not where it begins."""
-        return Known(self.counter, self.teller, 0, None, self.last)
+        return Known(self.owner, self.teller, 0, None, self.last)
 
 
 class Total:
@@ -178,7 +178,7 @@ class Growth:
 
     def renew(self) -> None:
         """Be the newest who tells the total, if another counter has been since."""
-        if self.total.known().counter is not self._counter:
+        if self.total.known().owner is not self._counter:
             self._teller = next(_tellers)
 
     def exchange(self) -> Union[Known, float]:
@@ -197,7 +197,7 @@ class Growth:
             return self
         self._teller = teller = next(_tellers)
         self._has_ended = False
-        self.total.step(lambda known: before.without(known.seen_by(before.counter, teller, 0), teller))
+        self.total.step(lambda known: before.without(known.seen_by(before.owner, teller, 0), teller))
         return self
 
     def now(self) -> float:
@@ -209,7 +209,7 @@ class Growth:
     def known(self) -> float:
         """Return how much the total had grown when it was asked for last."""
         known = self.total.known()
-        if known.counter is self._counter:
+        if known.owner is self._counter:
             self._seen = known.grown()
         return self._seen
 
@@ -236,7 +236,7 @@ class Growth:
             return known.seen_by(counter, teller, seen).after(total, teller)
 
         _, known = self.total.step(after)
-        if known.counter is counter:
+        if known.owner is counter:
             self._seen = known.grown()
             if known.teller > teller and not self._has_ended:
                 self._teller = next(_tellers)  # it was made at the same time, and this is the one that stays
@@ -272,7 +272,7 @@ class Growth:
 
 def _is_late(known: Known, counter: object, teller: int) -> bool:
     """Whether a newer counter has told the total."""
-    return known.counter is not counter and known.teller > teller
+    return known.owner is not counter and known.teller > teller
 
 
 class Growths:
