@@ -24,7 +24,7 @@ _FIRST_PROCESS = getpid()
 MOST_PRODUCERS = 1000
 """How many producers the series that takes the rest asks."""
 
-_tellers = count(1)
+_numbers = count(1)
 
 
 def is_same(producer: Producer, other: object) -> bool:
@@ -37,16 +37,18 @@ def is_same(producer: Producer, other: object) -> bool:
 class Known:
     """What is known of a total at one moment, and what came to be known after it."""
 
-    __slots__ = ("before", "last", "next", "owner", "process", "start", "teller")
+    __slots__ = ("before", "last", "next", "owner", "process", "start", "teller", "told")
 
     def __init__(
-        self, owner: object, teller: int, before: float, start: Optional[float], last: Optional[float]
+        self, owner: object, teller: int, before: float, start: Optional[float], last: Optional[float], told: int = 0
     ) -> None:
         self.process = getpid()
         self.owner = owner
         """The counter whose growth this is; None before the first."""
         self.teller = teller
-        """The number of who has told it. Newer ones have higher numbers."""
+        """The number of that counter. Newer ones have higher numbers."""
+        self.told = told
+        """The number of the moment at which it was told last."""
         self.before = before
         """What came of totals that have begun anew since."""
         self.start = start
@@ -65,24 +67,24 @@ class Known:
         """Return what is known when `total` has been told."""
         start, last = self.start, self.last
         if last is not None and total < last:
-            return Known(self.owner, teller, self.grown(), 0, total)
+            return Known(self.owner, teller, self.grown(), 0, total, next(_numbers))
         if start is None:
-            return Known(self.owner, teller, self.before, total, total)
-        if total == last and teller == self.teller:
+            return Known(self.owner, teller, self.before, total, total, next(_numbers))
+        if total == last:
             return self
-        return Known(self.owner, teller, self.before, start, total)
+        return Known(self.owner, teller, self.before, start, total, next(_numbers))
 
     def seen_by(self, counter: object, teller: int, grown: float) -> Known:
         """Return what this is to a counter: if that is another one than before, it goes on with what it has grown."""
         if self.owner is counter:
             return self
         start = self.start if self.last is None or self.start is None else self.last
-        return Known(counter, teller, grown, start, self.last)
+        return Known(counter, teller, grown, start, self.last, self.told)
 
     def taken(self) -> Known:
         """Return what is known when this growth has been taken out."""
         start = None if self.start is None else self.last
-        return Known(self.owner, self.teller, 0, start, self.last)
+        return Known(self.owner, self.teller, 0, start, self.last, self.told)
 
     def without(self, since: Known, teller: int) -> Known:
         """Return what is known when the growth since this one was taken out does not count."""
@@ -92,11 +94,11 @@ class Known:
             grown = self.before
         elif self.last is None and self.start is not None and start is not None:
             grown = max(added(start, -since.grown()), 0)  # with which it began since
-        return Known(self.owner, teller, grown, start, since.last)
+        return Known(self.owner, teller, grown, start, since.last, since.told)
 
     def forked(self) -> Known:
         """Return what a child process knows: no growth, and not where it begins."""
-        return Known(self.owner, self.teller, 0, None, self.last)
+        return Known(self.owner, self.teller, 0, None, self.last, self.told)
 
 
 class Total:
@@ -152,7 +154,7 @@ class Growth:
         self.total = Total() if total is None else total
         self._name = name
         self._counter = object() if counter is None else counter
-        self._teller = next(_tellers)
+        self._teller = next(_numbers)
         self._claims: Dict[int, object] = {}  # of who is asking, by process
         self._seen: float = 0
         self._has_ended = False
@@ -164,7 +166,7 @@ class Growth:
         What the one before is being asked for counts if it comes before the first total of the other.
         """
         growth = Growth(self._name, producer, self.total, self._counter)
-        growth._seen = self._seen
+        growth._seen, growth._teller = self._seen, self._teller
         return growth
 
     def restart(self) -> None:
@@ -179,7 +181,7 @@ class Growth:
     def renew(self) -> None:
         """Be the newest who tells the total, if another counter has been since."""
         if self.total.known().owner is not self._counter:
-            self._teller = next(_tellers)
+            self._teller = next(_numbers)
 
     def exchange(self) -> Union[Known, float]:
         """Begin at zero with the total that is known last, or else the next one. Return what is known before."""
@@ -195,7 +197,7 @@ class Growth:
         if not isinstance(before, Known):
             self._seen = before  # a newer counter has taken its place
             return self
-        self._teller = teller = next(_tellers)
+        self._teller = teller = next(_numbers)
         self._has_ended = False
         self.total.step(lambda known: before.without(known.seen_by(before.owner, teller, 0), teller))
         return self
@@ -219,27 +221,26 @@ class Growth:
         try:
             try:
                 if claims.setdefault(pid, claim) is claim:
+                    began = next(_numbers)
                     total = self._total()
                     if total is not None:
-                        self._learn(total)
+                        self._learn(total, began)
             finally:
                 _release(claims, pid, claim)
         finally:
             _release(claims, pid, claim)
 
-    def _learn(self, total: float) -> None:
+    def _learn(self, total: float, began: int) -> None:
         counter, teller, seen = self._counter, self._teller, self._seen
 
         def after(known: Known) -> Known:
-            if known.teller > teller:
-                return known  # this one comes late, another has told the total since
-            return known.seen_by(counter, teller, seen).after(total, teller)
+            if known.told > began or _is_late(known, counter, teller):
+                return known  # another has told the total since this one was asked: the next one has it all
+            return known.seen_by(counter, teller, seen).after(total, max(known.teller, teller))
 
         _, known = self.total.step(after)
         if known.owner is counter:
             self._seen = known.grown()
-            if known.teller > teller and not self._has_ended:
-                self._teller = next(_tellers)  # it was made at the same time, and this is the one that stays
 
     def _total(self) -> Optional[float]:
         producer = self.producer
