@@ -144,7 +144,7 @@ class Growth:
     does a producer that fails: the next total has it all.
     """
 
-    __slots__ = ("_claims", "_counter", "_has_ended", "_name", "_seen", "_streak", "_teller", "producer", "total")
+    __slots__ = ("_claims", "_counter", "_growth", "_has_ended", "_name", "_streak", "_teller", "producer", "total")
 
     def __init__(
         self, name: str, producer: Producer, total: Optional[Total] = None, counter: Optional[object] = None
@@ -156,7 +156,7 @@ class Growth:
         self._counter = object() if counter is None else counter
         self._teller = next(_numbers)
         self._claims: Dict[int, object] = {}  # of who is asking, by process
-        self._seen: float = 0
+        self._growth: float = 0
         self._has_ended = False
         self._streak: Optional[Streak] = None
 
@@ -166,12 +166,12 @@ class Growth:
         What the one before is being asked for counts if it comes before the first total of the other.
         """
         growth = Growth(self._name, producer, self.total, self._counter)
-        growth._seen, growth._teller = self._seen, self._teller
+        growth._growth, growth._teller = self._growth, self._teller
         return growth
 
     def restart(self) -> None:
         """Begin at zero in a child process."""
-        self._seen = 0
+        self._growth = 0
         self.total.known()  # while no other thread is there
 
     def end(self) -> None:
@@ -189,13 +189,13 @@ class Growth:
         known, after = self.total.step(
             lambda known: known if _is_late(known, counter, teller) else known.seen_by(counter, teller, seen).taken()
         )
-        self._seen = 0
+        self._growth = 0
         return seen if after is known else known.seen_by(counter, teller, seen)
 
     def resumed(self, before: Union[Known, float]) -> Growth:
         """Return to the growth of before an exchange: what has come since then is not counted."""
         if not isinstance(before, Known):
-            self._seen = before  # a newer counter has taken its place
+            self._growth = before  # a newer counter has taken its place
             return self
         self._teller = teller = next(_numbers)
         self._has_ended = False
@@ -212,8 +212,8 @@ class Growth:
         """Return how much the total had grown when it was asked for last."""
         known = self.total.known()
         if known.owner is self._counter:
-            self._seen = known.grown()
-        return self._seen
+            self._growth = known.grown()
+        return self._growth
 
     def _ask(self) -> None:
         claims, pid, claim = self._claims, getpid(), object()
@@ -231,7 +231,7 @@ class Growth:
             _release(claims, pid, claim)
 
     def _learn(self, total: float, began: int) -> None:
-        counter, teller, seen = self._counter, self._teller, self._seen
+        counter, teller, seen = self._counter, self._teller, self._growth
 
         def after(known: Known) -> Known:
             if known.told > began or _is_late(known, counter, teller):
@@ -240,7 +240,7 @@ class Growth:
 
         _, known = self.total.step(after)
         if known.owner is counter:
-            self._seen = known.grown()
+            self._growth = known.grown()
 
     def _total(self) -> Optional[float]:
         producer = self.producer
