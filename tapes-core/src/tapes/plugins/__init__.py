@@ -1,7 +1,7 @@
-"""Reporters, formats and routes by name, and the hooks by which other distributions provide them.
+"""Reporters, formats and routes by name, and the hooks with which other distributions provide them.
 
-Plugins are found by the entry-point group `tapes` and loaded when something is first looked up by name: importing
-`tapes` loads none, and not pluggy either.
+Plugins are found by the entry-point group `tapes`, and loaded at the first look-up by name. Importing `tapes` loads
+neither plugins nor pluggy.
 """
 
 from __future__ import annotations
