@@ -45,7 +45,7 @@ class HistogramKind(Kind):
         return not state.count
 
     def write(self, state: HistogramState, known: Optional[HistogramState]) -> bytes:
-        """Write all slices, or those that have changed."""
+        """Write all slices or the changed ones."""
         flags, through, parts = slices.written(state, known)
         return _HEAD.pack(flags, through, len(parts)) + b"".join(parts)
 

@@ -1,6 +1,6 @@
 """Reporters that report at intervals."""
 
-# ruff: noqa: TC001, TC003 -- the annotations of constructors are evaluated, by tapes.config for one
+# ruff: noqa: TC001, TC003 -- the annotations of constructors are evaluated, for example by tapes.config
 
 from __future__ import annotations
 

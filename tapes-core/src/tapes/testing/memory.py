@@ -1,6 +1,6 @@
 """A reporter that keeps its snapshots in memory."""
 
-# ruff: noqa: TC001, TC003 -- the annotations of constructors are evaluated, by tapes.config for one
+# ruff: noqa: TC001, TC003 -- the annotations of constructors are evaluated, for example by tapes.config
 
 from __future__ import annotations
 

@@ -202,7 +202,7 @@ class FailureContract(Bench):
         reporter.report = report
 
     def _go_on(self, reporter: Any, clock: ManualClock, count: int) -> None:
-        """Advance the clock until `count` reports were tried."""
+        """Wait until `count` reports were tried, and advance a manual clock for each."""
         for number in range(1, count + 1):
             self._until_tried(reporter, number)
             if self.manual_time:

@@ -99,7 +99,7 @@ def _in_child(check: Callable[[], None], patience: float) -> None:
         try:
             check()
             failure = ""
-        except BaseException:  # noqa: BLE001 -- told to the parent
+        except BaseException:  # noqa: BLE001 -- the parent raises it
             failure = traceback.format_exc()
         finally:
             os.write(writing, failure.encode("utf-8", "replace")[:60000])
