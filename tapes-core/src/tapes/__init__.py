@@ -6,7 +6,7 @@
         with latency.time():
             ...
 
-The functions of this module work on the registry of the process; `tapes.Registry` makes further ones.
+The functions of this module use the registry of the process; `tapes.Registry()` makes another one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tapes.config import Configuration
     from tapes.meta import Definition
 
-# By now there is a finder of each entry of sys.path.
+# By now, sys.path_importer_cache has a finder for each entry of sys.path.
 if any(hasattr(finder, "archive") for finder in list(sys.path_importer_cache.values())):
     from tapes.archives import add_archives
 
@@ -47,14 +47,14 @@ def configure(
     config: Optional[Union[Mapping[str, Any], str, PathLike[str]]] = None, *, registry: Optional[Registry] = None
 ) -> Configuration:
     """Start the reporters that `config` names. See `tapes.config.configure`."""
-    # Plugins and reporters are not loaded before they are asked for.
+    # Imported here, so that plugins and reporters are loaded only if needed.
     from tapes.config import configure
 
     return configure(config, registry=registry)
 
 
 def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type[type]:
-    """Return a metaclass that gives each of its classes a set of metrics. See `tapes.meta.metered_meta`."""
+    """Return a metaclass that gives each of its classes its own metrics. See `tapes.meta.metered_meta`."""
     from tapes.meta import metered_meta
 
     return metered_meta(metrics, base)

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read the output has seen enough of it. What is still buffered must not raise again at exit.
+        # The reader has closed the pipe. Flushing the rest of the output at exit must not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return status
@@ -100,10 +100,10 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _plugins(options: argparse.Namespace) -> int:
-    # What the log would say is in the table.
+    # The table already says what the log would.
     logging.getLogger("tapes.plugins").addHandler(logging.NullHandler())
     if options.config is not None or os.environ.get(VARIABLE):
-        # What else is wrong with the configuration does not matter here: `check` is for that.
+        # Other faults of the configuration do not matter here: `check` reports them.
         try:
             block_plugins(read(options.config), [])
         except ConfigError as error:

@@ -1,7 +1,7 @@
-"""The packages that distributions share, where these are archives on `sys.path`: wheels, or other zip files.
+"""Support for distributions that are archives on `sys.path` (wheels, or other zip files) and share packages.
 
-The import system finds a part of a package in an archive only if the archive has an entry for its folder. Wheels have
-none, nor have the archives of many tools.
+The import system finds a part of a package in an archive only if the archive has an entry for its folder. Wheels, and
+the archives of many tools, have none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import List, MutableSequence
 
 
 def add_archives(path: MutableSequence[str], package: str) -> None:
-    """Add to `path`, that of `package`, where each archive has its part of it, if it has one."""
+    """Add the folder of `package` in each archive on `sys.path` to `path`, the `__path__` of the package."""
     entries: List[object] = [*sys.path]
     for entry in entries:
         if isinstance(entry, str) and hasattr(pkgutil.get_importer(entry), "archive"):

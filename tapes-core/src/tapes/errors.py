@@ -5,14 +5,14 @@ TapesError
 |   +-- InvalidNameError (ValueError)      a metric name that is empty, has an empty segment, or is too long
 |   +-- InvalidTagsError (ValueError)      tags that are not a mapping of str to str, or too many or too long
 |   +-- InvalidValueError (ValueError)     NaN, an infinity, a negative count
-|   +-- InvalidTypeError (TypeError)       something that is no number at all, a wrong kind of argument
-|   +-- NotPortableError (TypeError)       a metric that is pickled and that no other process has
-|   +-- KindMismatchError (ValueError)     a name that is taken by another kind of metric
+|   +-- InvalidTypeError (TypeError)       a value that is not a number, an argument of the wrong type
+|   +-- NotPortableError (TypeError)       pickling a metric that no other process has
+|   +-- KindMismatchError (ValueError)     a name that belongs to another kind of metric
 |   +-- NameCollisionError (ValueError)    a name that is also a statistics key of its parent
 +-- ReporterError
 |   +-- ReporterStateError (RuntimeError)  a second start
-|   +-- ReporterOptionError (ValueError)   an option that no report can be made with
-+-- ConfigError (ValueError)               a configuration, with every fault that was found in it
+|   +-- ReporterOptionError (ValueError)   an invalid option
++-- ConfigError (ValueError)               a configuration, with every fault found in it
 +-- PluginError
     +-- UnknownPluginError (LookupError)   a reporter or a format that is not installed
 """
@@ -21,15 +21,15 @@ from __future__ import annotations
 
 
 class TapesError(Exception):
-    """What everything that tapes raises on purpose derives from."""
+    """The base class of all errors that tapes raises on purpose."""
 
 
 class MetricError(TapesError):
-    """A metric was asked for, or recorded to, in a way that cannot be."""
+    """The base class of errors about making metrics and recording to them."""
 
 
 class InvalidNameError(MetricError, ValueError):
-    """A metric name that is empty, has an empty segment, is too long, or is no string."""
+    """A metric name that is empty, has an empty segment, is too long, or is not a string."""
 
 
 class InvalidTagsError(MetricError, ValueError):
@@ -41,11 +41,11 @@ class InvalidValueError(MetricError, ValueError):
 
 
 class InvalidTypeError(MetricError, TypeError):
-    """A value that is no number, or an argument of the wrong type."""
+    """A value that is not a number, or an argument of the wrong type."""
 
 
 class NotPortableError(MetricError, TypeError):
-    """A metric, a scope or a registry was pickled that is not of the default registry."""
+    """Pickling a metric, a scope or a registry that does not belong to the default registry."""
 
 
 class KindMismatchError(MetricError, ValueError):
@@ -53,25 +53,25 @@ class KindMismatchError(MetricError, ValueError):
 
 
 class NameCollisionError(MetricError, ValueError):
-    """Two metrics that would claim the same place in the tree of statistics."""
+    """Two metrics that would have the same place in the tree of statistics."""
 
 
 class ReporterError(TapesError):
-    """A reporter was used in a way that cannot be."""
+    """An error of a reporter, with its remedy."""
 
 
 class ReporterStateError(ReporterError, RuntimeError):
-    """A reporter was started while it is running."""
+    """A reporter that is in the wrong state for a call, like a second start."""
 
 
 class ReporterOptionError(ReporterError, ValueError):
-    """A reporter was given an option that it cannot work with."""
+    """An invalid option of a reporter."""
 
 
 class ConfigError(TapesError, ValueError):
-    """A configuration with faults. Nothing of it has been started.
+    """A configuration with faults. Nothing of it was started.
 
-    `faults` holds one sentence for each of them; the message lists them all.
+    `faults` holds one sentence for each fault; the message lists them all.
     """
 
     def __init__(self, source: str, faults: list[str]) -> None:
@@ -83,7 +83,7 @@ class ConfigError(TapesError, ValueError):
 
 
 class PluginError(TapesError):
-    """Something about the plugins that are installed."""
+    """An error of the installed plugins."""
 
 
 class UnknownPluginError(PluginError, LookupError):
@@ -91,9 +91,9 @@ class UnknownPluginError(PluginError, LookupError):
 
 
 def quoted(value: object) -> str:
-    """Return a representation of `value` for a message: not too long, and without raising."""
+    """Return a representation of `value` for a message: at most 200 characters, and without raising."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001  whatever a foreign __repr__ raises
+    except Exception:  # noqa: BLE001  a foreign __repr__ may raise anything
         return f"a {type(value).__name__}"
     return text if len(text) <= 200 else f"{text[:180]}..."

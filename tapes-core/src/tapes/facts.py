@@ -1,4 +1,4 @@
-"""What a program says of its metrics besides what it records: a description and a unit for each name."""
+"""The facts of a metric's name: its description and its unit."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Optional
 from tapes.errors import InvalidTypeError, InvalidValueError, quoted
 
 MAX_DESCRIPTION_BYTES = 4096
-"""How many bytes of UTF-8 a description may have."""
+"""The most bytes of a description, in UTF-8."""
 
 MAX_UNIT_BYTES = 64
-"""How many bytes of UTF-8 a unit may have."""
+"""The most bytes of a unit, in UTF-8."""
 
 
 class Facts:
     """The facts of a name, which all of its series share. Immutable."""
 
-    __slots__ = ("description", "unit")  # a class of its own, since a NamedTuple costs each import a millisecond
+    __slots__ = ("description", "unit")  # not a NamedTuple, which would make each import a millisecond slower
 
     def __init__(self, description: str = "", unit: str = "") -> None:
         self.description = description
-        """What it measures, in one line; empty if nobody has said."""
+        """What it measures, in one line; "" if not given."""
         self.unit = unit
-        """What its values are measured in, as in `bytes`; empty if nobody has said."""
+        """The unit of its values, for example `bytes`; "" if not given."""
 
     def or_else(self, others: Facts) -> Facts:
-        """Return these facts, with those of `others` where nothing has been said."""
+        """Return these facts, with missing ones taken from `others`."""
         return Facts(self.description or others.description, self.unit or others.unit)
 
     def __eq__(self, other: object) -> bool:
@@ -41,14 +41,14 @@ class Facts:
 
 
 NO_FACTS = Facts()
-"""Those of a name of which nothing has been said."""
+"""The facts of a name without any."""
 
 
 def check_facts(name: object, description: Optional[str], unit: Optional[str]) -> Facts:
-    """Return the facts that a program gives of the metric `name`. None and an empty text say nothing.
+    """Return the facts for the metric `name`, checked. None and "" mean that a fact is not given.
 
-    A `str` of a subclass becomes the plain `str` of the same characters. Raises InvalidTypeError for what is no str,
-    and InvalidValueError for more than one line, or for what is longer than the limits above.
+    An instance of a subclass of `str` becomes a plain `str`. Raises InvalidTypeError unless both are str or None, and
+    InvalidValueError for more than one line, or more bytes than the limits above.
     """
     if description is None and unit is None:
         return NO_FACTS

@@ -1,4 +1,4 @@
-"""Metric sets for classes: one declaration, and each class and subclass has metrics of its own."""
+"""Metric sets for classes: with one declaration, each class and subclass has its own metrics."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Callable
 
-    # The attribute, a template of the metric's name with `{}` for the name of the class, and what makes the metric.
+    # The attribute, a template of the metric's name with `{}` for the name of the class, and a factory of the metric.
     Definition = Tuple[str, str, Callable[[str], Any]]
 
 
 def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type[type]:
-    """Return a metaclass that gives each of its classes a set of metrics as attributes.
+    """Return a metaclass that gives each of its classes its own metrics, as attributes.
 
     `metrics` are triples: the name of the attribute, a template of the metric's name, and a factory that takes the name
-    and returns a metric, such as `registry.timer`. The class and every subclass get each attribute anew, named
-    `template.format(name of the class)`. `base` is the metaclass to derive from, for classes that have one already,
-    like `abc.ABCMeta`. The metrics of an Enum are attributes of it, and no members.
+    and returns a metric, such as `registry.timer`. The class and every subclass get their own metric for each
+    attribute, named `template.format(name of the class)`. `base` is the metaclass to derive from, for classes that
+    already have one, like `abc.ABCMeta`. In an Enum the metrics are attributes, not members.
 
         class Handler(metaclass=metered_meta([("latency", "http.{}.latency", tapes.timer)])): ...
         class Cart(Handler): ...                # Cart.latency is http.Cart.latency
 
-    The metrics are made before the class is, so its decorators and `__init_subclass__` see them. Classes of the same
-    name share them. Raises InvalidTypeError for definitions that are not such triples, and where a class has an
-    attribute of its own of that name.
+    The metrics are made before the class, so its decorators and `__init_subclass__` see them. Classes of the same name
+    share them. Raises InvalidTypeError for definitions that are not such triples; creating a class raises it if the
+    class already has an attribute of that name.
 
-    Type checkers take no call for a metaclass, and do not know the attributes. Tell them what they need:
+    Type checkers do not accept a call as a metaclass, and do not know the attributes. Declare both for them:
 
         if TYPE_CHECKING:
             Metered = type
@@ -46,17 +46,17 @@ def metered_meta(metrics: Iterable[Definition], base: Type[type] = type) -> Type
     if not (isinstance(candidate, type) and issubclass(candidate, type)):
         raise InvalidTypeError(f"The base of metered_meta is a metaclass like abc.ABCMeta, not {base!r}.")
 
-    # What is assigned to the namespace of an Enum becomes a member of it.
+    # An ordinary assignment to the namespace of an Enum would make a member.
     put: Callable[[Any, str, Any], None] = dict.__setitem__ if issubclass(base, EnumMeta) else operator.setitem
 
     class Metered(base):  # type: ignore[misc, valid-type]  # any metaclass may be the base
-        # In the namespace before there is a class: __init_subclass__ is to see them, as do the decorators of the class.
+        # Put into the namespace before the class exists, so that __init_subclass__ and class decorators see them.
         def __new__(mcs, name: str, bases: Tuple[type, ...], namespace: Any, **options: Any) -> Any:
             if type(namespace) is dict:
                 namespace = namespace.copy()  # it is the caller's
             for attribute, template, factory in definitions:
                 metric = factory(template.format(name))
-                # Who makes a class anew from the content of another, as dataclass(slots=True) does, has it already.
+                # A class made from the namespace of another, as by dataclass(slots=True), has the metric already.
                 if namespace.get(attribute, metric) is not metric:
                     raise InvalidTypeError(
                         f"The class {name!r} has an attribute {attribute!r} of its own, which its metaclass would "

@@ -1,4 +1,4 @@
-"""Names and tags: what they may look like, and how they are written."""
+"""Names and tags: which are valid, and how they are written."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ Tags = tuple[tuple[str, str], ...]
 """Tags in their canonical form: pairs of key and value, sorted by key."""
 
 OVERFLOW: Tags = (("overflow", "true"),)
-"""The tags of the series that takes what is recorded under too many different tags."""
+"""The tags of the overflow series, which takes the records of a name's tag sets beyond the limit."""
 
 MAX_SEGMENTS = 64
-"""How many segments a name may have."""
+"""The most segments of a name."""
 
 MAX_NAME_BYTES = 1024
-"""How many bytes of UTF-8 a name may have."""
+"""The most bytes of a name, in UTF-8."""
 
 MAX_TAGS = 64
-"""How many tags a series may have."""
+"""The most tags of a series."""
 
 MAX_KEY_BYTES = 256
-"""How many bytes of UTF-8 the key of a tag may have."""
+"""The most bytes of a tag's key, in UTF-8."""
 
 MAX_VALUE_BYTES = 4096
-"""How many bytes of UTF-8 the value of a tag may have."""
+"""The most bytes of a tag's value, in UTF-8."""
 
 
 def check_name(name: object) -> str:
-    """Return `name` if it is a metric name: non-empty segments with '.' between them, within the limits above.
+    """Return `name` if it is a valid metric name: non-empty segments with '.' between them, within the limits above.
 
-    A `str` of a subclass is returned as the plain `str` of the same characters. Raises InvalidNameError.
+    An instance of a subclass of `str` becomes a plain `str`. Raises InvalidNameError.
     """
     if not isinstance(name, str):
         raise InvalidNameError(
@@ -61,9 +61,9 @@ def check_name(name: object) -> str:
 
 
 def check_tags(name: str, tags: object) -> Dict[str, str]:
-    """Return `tags`, in their order, as a dict of plain `str`; an empty one for None. `name` is the metric's.
+    """Return `tags`, in their order, as a dict of plain `str`; an empty one for None. `name` is for errors.
 
-    Raises InvalidTagsError for anything but a mapping of non-empty str to str, and for tags beyond the limits above.
+    Raises InvalidTagsError unless they are a mapping of str to str with non-empty keys, within the limits above.
     """
     checked: Dict[str, str] = {}
     if tags is None:
@@ -79,21 +79,21 @@ def check_tags(name: str, tags: object) -> Dict[str, str]:
                 f"The tags of {quoted(name)} are a mapping of str to str, but {quoted(key)} ({type(key).__name__}) "
                 f"is mapped to {quoted(value)} ({type(value).__name__}): use str()."
             )
-        # An Enum that is a str, for one, has another str() than the characters that it is equal to.
+        # Not str(): for an Enum that is a str, for example, it differs from the characters that it equals.
         _check_tag(name, str.__str__(key), str.__str__(value), checked)
     _check_number(name, checked)
     return checked
 
 
 def canonical_tags(checked: Dict[str, str]) -> Tags:
-    """Return tags that have been checked in their canonical form."""
+    """Return checked tags in their canonical form."""
     return tuple(sorted(checked.items()))
 
 
 def check_series(name: str, tags: Tags) -> None:
-    """Check a name and canonical tags that come from elsewhere, from another process for instance.
+    """Check a name and canonical tags from elsewhere, for example from another process.
 
-    Raises InvalidNameError or InvalidTagsError for what no registry can have made.
+    Raises InvalidNameError or InvalidTagsError if no registry can have made them.
     """
     check_name(name)
     checked: Dict[str, str] = {}
@@ -107,7 +107,7 @@ def check_series(name: str, tags: Tags) -> None:
 
 
 def _check_tag(name: str, key: str, value: str, others: Dict[str, str]) -> None:
-    """Put a tag into `others` if it is within the limits."""
+    """Check a tag, and add it to `others`. Raises InvalidTagsError."""
     if not key:
         raise InvalidTagsError(
             f"The tags of {quoted(name)} have an empty key, with the value {quoted(value)}: "
@@ -135,14 +135,14 @@ def _too_long(name: str, what: str, text: str, most: int) -> InvalidTagsError:
 
 
 def _size(text: str) -> int:
-    """Return how many bytes `text` has in UTF-8. A lone surrogate, as in the name of a file, has three."""
+    """Return the number of bytes of `text` in UTF-8. A lone surrogate, as in file names, counts as three."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def tag_label(tags: Tags) -> str:
-    r"""Write canonical tags as `k=v,k2=v2`.
+    r"""Return canonical tags as `k=v,k2=v2`.
 
-    Different tags have different labels: a backslash stands before each ',' and backslash, and before a '=' in a key.
+    Different tags have different labels: a backslash precedes each ',' and backslash, and each '=' in a key.
     """
     return ",".join(f"{_escape(key).replace('=', chr(92) + '=')}={_escape(value)}" for key, value in tags)
 

@@ -1,4 +1,4 @@
-"""One log line a streak: the first failure in a row is logged, and so is the end of the row."""
+"""One log line per streak: the first failure in a row is logged, and so is the recovery."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from __future__ import annotations
 class Streak:
     """Counts failures in a row and logs the first and the recovery.
 
-    Not locked: two threads that fail in the same moment may both log. The logger is looked up when there is something
-    to say, so that a program that never fails does not import `logging` on account of tapes.
+    It has no lock: two threads that fail at the same moment may both log. The logger is looked up only to log, so that
+    tapes does not make a program without failures import `logging`.
     """
 
     __slots__ = ("_logger_name", "_subject", "length")
@@ -16,12 +16,12 @@ class Streak:
         self._logger_name = logger_name
         self._subject = subject
         self.length = 0
-        """How many failures there were in a row."""
+        """The number of failures in a row."""
 
     def failed(self, problem: str, error: BaseException | None = None) -> int:
-        """Count a failure, log it if it is the first of the row, and return the length of the row.
+        """Count a failure, log it if it is the first in a row, and return their number.
 
-        `problem` says what went wrong and what becomes of it. With `error` the traceback is logged too.
+        `problem` says what went wrong and what happens next. With `error` the traceback is logged too.
         """
         self.length += 1
         if self.length == 1:
@@ -31,7 +31,7 @@ class Streak:
         return self.length
 
     def succeeded(self) -> None:
-        """End the row; if there was one, log that it is over."""
+        """End the streak; if there was one, log the recovery."""
         if self.length:
             import logging
 

@@ -1,12 +1,12 @@
-"""Long work in short pieces, so that it holds up nobody else.
+"""Long work in short pieces, so that other threads are not held up.
 
-Python lets one thread run at a time, and takes the turn from one that computes only after five milliseconds. An
-application that comes back from a system call waits for as long, and with a page, a StatsD and a publisher at work
-several times as long. So what reads thousands of series gives up its turn by itself.
+Python runs one thread at a time, and interrupts a computing thread only after five milliseconds. An application thread
+that returns from a system call waits that long, and several times as long if a page, a StatsD and a publisher are all
+at work. So code that reads thousands of series gives up its turn by itself.
 
-Nobody has a turn while CPython looks for garbage among what is new. It does so when some hundred objects more have been
-made than let go of. A state takes the place of the one before, so thousands of new states give no cause to look, until
-whatever comes next does, and looks at all of them. So who makes them has it look at a few at a time.
+No thread runs while CPython looks for garbage among new objects. It does so when it has made some hundred objects more
+than it has freed. A state replaces the one before, so thousands of new states do not trigger it; but the next trigger
+then looks at all of them at once. So the code that makes states triggers it regularly, for a few states at a time.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from contextlib import suppress
 from time import perf_counter, sleep
 
 piece = PIECE = 0.002
-"""Seconds of work after which others have their turn. With shorter ones a busy application would hold up each page.
+"""Seconds of work before other threads get their turn. With shorter pieces a busy application would delay each page.
 
-`piece` may be set to infinity in a process that does nothing else, such as that of an aggregator.
+Set `piece` to infinity in a process that does nothing else, like an aggregator.
 """
 
-_REST = 0.0003  # seconds between two pieces, in which whoever waits is sure to be woken
-_PATIENCE = 0.1  # seconds for which a thread makes room for others at the most
+_REST = 0.0003  # seconds between two pieces, enough for a waiting thread to wake up
+_PATIENCE = 0.1  # the longest that a thread waits for others, in seconds
 
-_AT_ONCE = 1_000  # series of which the new states are looked at together, unless the program has it look less often
+_AT_ONCE = 1_000  # series between two collections, or more if the program has set a larger threshold
 
-# Elsewhere each look is one at all objects of the program.
+# Other interpreters would look at all objects of the program each time.
 _looks_at_what_is_new = sys.implementation.name == "cpython" and "free-threading" not in sys.version
 
 _free_at = 0.0  # when the next piece may begin, in any thread
 
 
 class Turns:
-    """When whoever does a long piece of work gives up its turn. For any thread.
+    """Lets a thread with long work give up its turn regularly. Usable in any thread.
 
-    Threads that do such work take turns with one another, too: if they only made room for each other, none would be
-    left for the application. None waits for one that has stopped within its piece, whatever that one waits for.
+    Threads with such work also take turns among themselves: if they only made room for each other, no time would be
+    left for the application. No thread waits for one that has blocked within its piece.
     """
 
     __slots__ = ("_unseen", "ends")
@@ -45,10 +45,10 @@ class Turns:
     def __init__(self) -> None:
         self._unseen = 0
         self.ends = perf_counter() + piece
-        """When its piece is over."""
+        """The end of the current piece, a time of `perf_counter`."""
 
     def go_on(self) -> None:
-        """Let other threads run, if a piece of work has been done since they have. To be called for each series."""
+        """Let other threads run if the current piece is over. Call it for each series."""
         self._unseen += 1
         if self._unseen >= _AT_ONCE and self._unseen > (threshold := gc.get_threshold()[0]):
             if threshold and gc.isenabled() and _looks_at_what_is_new:
@@ -59,12 +59,12 @@ class Turns:
 
 
 def _begun() -> float:
-    """Wait until the next piece may begin, begin it, and return when that was."""
+    """Wait until the next piece may begin, and return its start."""
     global _free_at
     now = perf_counter()
     latest = now + _PATIENCE
     _free_at = max(_free_at, now + _REST)
-    with suppress(Exception):  # of gevent, in a callback of its loop, where nobody can wait
+    with suppress(Exception):  # from gevent, which does not allow sleeping in a callback of its loop
         while now < min(_free_at, latest):
             sleep(min(_free_at, latest) - now)
             now = perf_counter()

@@ -1,6 +1,7 @@
-"""Numbers, strings and times as bytes, as processes send them to each other and aggregators keep them. Pure.
+"""Numbers, strings and times as bytes, for frames and state files. Pure functions.
 
-`docs/wire.md` has every field. What cannot be read raises WireError, and so does what no recording can have produced.
+`docs/wire.md` lists every field. Bytes that cannot be read raise WireError; so do values that no recording can have
+produced.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from tapes.state.numbers import LARGEST, saturated
 from tapes.state.rates import tick_of
 
 CLOCK = 1e9
-"""Seconds that a monotonic clock may show, before or after its zero: 31 years."""
+"""The largest time of a monotonic clock, before or after its zero, in seconds: 31 years."""
 
 EVER = 10 * CLOCK
-"""Seconds before or after zero in which all times are."""
+"""The largest of all times, before or after zero, in seconds."""
 
-_INTEGER = 129  # bytes of the largest integer: floats reach as far
-_LIFE = CLOCK  # seconds before a frame in which all times are that a worker tells
-_AHEAD = 10.0  # seconds by which the clock of another machine may be ahead of what is known of it
+_INTEGER = 129  # bytes of the largest integer, which reaches as far as floats
+_LIFE = CLOCK  # a worker's times are at most this many seconds older than its frame
+_AHEAD = 10.0  # seconds by which the clock of another machine may be ahead of the estimate here
 
 _U8, _U32, _DOUBLE, _LONG = (struct.Struct(f"<{code}") for code in "BIdq")
 
 
 class WireError(TapesError):
-    """Bytes that are no frame, or say what cannot be."""
+    """Bytes that are not a valid frame, or hold impossible values."""
 
 
 class Reader:
-    """Takes one thing after the other from a payload. Raises WireError at its end."""
+    """Reads the values of a payload one after the other. Raises WireError at its end."""
 
     __slots__ = ("_body", "_end", "earliest", "last", "latest", "position", "single", "tick")
 
@@ -39,23 +40,23 @@ class Reader:
     ) -> None:
         """Read from `start` to `end`.
 
-        `now` is the time by the clock of who has written, if that is known. `single` says that it is one process and
-        not an aggregator.
+        `now` is the time by the writer's clock, if known. `single` is True if the writer is one process, not an
+        aggregator.
         """
         self._body = body
         self._end = end
         self.position = start
         self.single = single
-        """Whether it is one process that has written, and not an aggregator."""
+        """True if the writer is one process, not an aggregator."""
         self.earliest = now - _LIFE if single and now is not None else -EVER
-        """No time is before this."""
+        """The earliest valid time."""
         self.latest = EVER if now is None else now
-        """Times after this are taken to be this."""
+        """Valid times after this one are replaced by it."""
         self.last = self.latest + _AHEAD
-        """No time is after this."""
-        # What an aggregator has merged from other machines may be rounded up to the next tick.
+        """The latest valid time."""
+        # Ticks that an aggregator has merged from other machines may be rounded up to the next one.
         self.tick = tick_of(self.latest) + (not single)
-        """No tick is after this."""
+        """Later ticks are replaced by this one."""
 
     def go(self, start: int, end: int) -> None:
         """Read from `start` to `end` next."""
@@ -79,7 +80,7 @@ class Reader:
         return self._body[start:end]
 
     def text(self, most: int) -> str:
-        """Return the next string, which has `most` bytes or fewer."""
+        """Return the next string, of at most `most` bytes."""
         (length,) = self.take(_U32)
         if length > most:
             raise WireError(f"A string has {length:,} bytes, more than {most:,}.")
@@ -104,26 +105,26 @@ class Reader:
             raise WireError(f"There is no number of type {tag}.")
         if not -LARGEST <= found <= LARGEST:
             raise WireError("A number is not finite, or is larger than floats are.")
-        return found  # type: ignore[no-any-return]  # struct does not say what it returns
+        return found  # type: ignore[no-any-return]  # struct's results have no types
 
     def time(self, at: float) -> float:
-        """Return `at`, a time that has been read; the latest one there can be, where it is a little after that."""
+        """Return `at`, a time from the payload, but at most `latest`. Raises WireError if it is not valid."""
         if not self.earliest <= at <= self.last:
             raise self.impossible(at)
         return min(at, self.latest)
 
     def impossible(self, at: float) -> WireError:
-        """Return the error for a time that cannot be."""
+        """Return the error for an impossible time."""
         return WireError(f"Something was recorded at {at}, which cannot be: its time is {self.latest} now.")
 
     def finish(self) -> None:
-        """Insist on everything having been taken."""
+        """Raise WireError unless everything has been read."""
         if self.position != self._end:
             raise WireError(f"A record has {self._end - self.position} bytes too many.")
 
 
 def number(value: float) -> bytes:
-    """Write a number. One beyond the largest is written as that."""
+    """Write a number, saturated at the largest one."""
     value = saturated(value)
     if isinstance(value, int):
         if -(1 << 63) <= value < 1 << 63:

@@ -1,4 +1,4 @@
-"""Reporters by name: checked as a whole, started together, stopped together."""
+"""Configurations of reporters: checked as a whole, started together, stopped together."""
 
 from __future__ import annotations
 

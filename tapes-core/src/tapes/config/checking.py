@@ -1,4 +1,4 @@
-"""Checking a whole configuration before anything of it is started."""
+"""The check of a whole configuration, before anything is started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tapes.plugins.loading import describe
 from tapes.registry import DEFAULT_REGISTRY, Registry
 
 if TYPE_CHECKING:
-    # Tools that freeze programs look for imports, and would leave out what core provides by name (plugins/core.py).
+    # For tools that freeze programs: they follow imports, and would miss what core provides by name (plugins/core.py).
     import tapes.encoding.json
     import tapes.reporting.http
     import tapes.reporting.stream  # noqa: F401
@@ -27,38 +27,38 @@ _KEYS = {
 
 
 class CheckedReporter(NamedTuple):
-    """A reporter that a configuration asks for: made, and not started."""
+    """A reporter of a configuration: made, but not started."""
 
     key: str
     type: str
     """The name by which it was looked up."""
     options: Mapping[str, object]
-    """As the configuration gives them."""
+    """The options as given in the configuration."""
     reporter: Reporter
 
 
 class Checked(NamedTuple):
-    """A configuration without faults, of which nothing has been started."""
+    """A configuration without faults. Nothing of it was started."""
 
     source: str
-    """How the configuration is called in messages."""
+    """The name of the configuration in messages."""
     registry: Registry
     max_tag_sets: int | None
     sigterm: bool
-    """Whether SIGTERM is to make the last reports, where nobody else handles it."""
+    """Whether SIGTERM makes the last reports, unless the program handles it."""
     blocked: Tuple[str, ...]
     """The plugins that it blocks."""
     reporters: Tuple[CheckedReporter, ...]
-    """In the order of the configuration."""
+    """The reporters, in the order of the configuration."""
 
 
 def check(config: ConfigSource = None, *, registry: Registry | None = None) -> Checked:
-    """Check a configuration as `tapes.configure` does, and start nothing.
+    """Check a configuration like `tapes.configure`, but start nothing.
 
-    The constructors of the reporters are called, because they know best what is wrong with a value. The plugins that
-    `plugins.block` names are blocked from here on. Safe to call from any thread.
+    It calls the constructors of the reporters, because these check their options best. The plugins listed in
+    `plugins.block` are blocked from then on. Safe to call from any thread.
 
-    Raises ConfigError that lists every fault.
+    Raises ConfigError, which lists every fault.
     """
     source = read(config)
     faults: List[str] = []
@@ -83,7 +83,7 @@ def check(config: ConfigSource = None, *, registry: Registry | None = None) -> C
 
 
 def block_plugins(source: Source, faults: List[str]) -> Tuple[str, ...]:
-    """Block the plugins that `source` names, and return their names. What is wrong with them is added to `faults`."""
+    """Block the plugins that `source` lists, and return their names. Faults are added to `faults`."""
     section = source.table.get("plugins", {})
     if not isinstance(section, Mapping):
         faults.append(f"plugins: {shown(section)} is not a table")
@@ -137,7 +137,7 @@ def _reporters(table: Mapping[str, object], registry: Registry, faults: List[str
 def _obstacles(reporter: CheckedReporter, earlier: Sequence[CheckedReporter]) -> Sequence[str]:
     try:
         return reporter.reporter.obstacles({f"reporters.{each.key}": each.reporter for each in earlier})
-    except Exception as error:  # noqa: BLE001 -- third parties raise what they like, and it is a fault to be listed
+    except Exception as error:  # noqa: BLE001 -- a foreign reporter may raise anything, which is listed as a fault
         return [f"{type(reporter.reporter).__name__}.obstacles() raised {describe(error)}"]
 
 
@@ -161,7 +161,7 @@ def _reporter(
         return None
     try:
         reporter = options.make(arguments, registry)
-    except Exception as error:  # noqa: BLE001 -- third parties raise what they like, and it is a fault to be listed
+    except Exception as error:  # noqa: BLE001 -- a foreign reporter may raise anything, which is listed as a fault
         reason = str(error) if isinstance(error, TapesError) else describe(error)
         faults.append(f"{path}: {cls.__name__} refuses its options: {reason}")
         return None

@@ -1,4 +1,4 @@
-"""Starting what a configuration asks for, and the handle by which it is stopped."""
+"""The start of a configuration's reporters, and the handle that stops them."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 
 class Configuration:
-    """What `configure` has started. A context manager that stops it. Safe to use from any thread."""
+    """The running reporters of a configuration. As a context manager it stops them. Safe to use from any thread."""
 
     def __init__(self, registry: Registry, reporters: Mapping[str, Reporter]) -> None:
         self.registry = registry
         """The registry that the reporters report on."""
         self.reporters: Mapping[str, Reporter] = MappingProxyType(dict(reporters))
-        """The reporters that run, by their keys in the config and in its order."""
+        """The running reporters, by their keys in the config, in its order."""
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Stop all reporters, each with a last report, within `timeout` seconds altogether (default 5).
+        """Stop all reporters, each with a last report, within `timeout` seconds in total (default 5).
 
-        They are stopped one after the other, and each may take its share of the time that is left: one whose other end
-        hangs leaves the others enough for theirs. One that raises is logged, and the others are stopped all the same.
-        Stopping twice does nothing.
+        They are stopped one after the other, and each may take an equal share of the remaining time, so that one whose
+        far end hangs leaves enough for the others. An error of one is logged, and the others are stopped all the same.
+        A second stop does nothing.
         """
         deadline = time.monotonic() + timeout
         for position, (key, reporter) in enumerate(self.reporters.items()):
@@ -59,13 +59,13 @@ class Configuration:
         return pages.asgi(self.registry, format)
 
     def __enter__(self) -> Configuration:
-        """Return itself: everything is running already."""
+        """Return itself. The reporters are already running."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop."""
+        """Stop all reporters."""
         self.stop()
 
     def __repr__(self) -> str:
@@ -76,19 +76,18 @@ def configure(config: ConfigSource = None, *, registry: Registry | None = None) 
     """Check a configuration, then start its reporters, and return the handle that stops them.
 
     `config` is a mapping, the path of a TOML file with the same tables (in a file named `pyproject.toml` they are under
-    `[tool.tapes]`), or None (the default) for the file that the environment variable `TAPES_CONFIG` names. `registry`
-    is what the reporters report on, by default the one behind `tapes.timer()` and the like. The keys of a config and
-    their units are in docs/configuration.md. Safe to call from any thread; a second call starts a second set of
-    reporters.
+    `[tool.tapes]`), or None (the default) for the file named by the environment variable `TAPES_CONFIG`. The reporters
+    report on `registry`, by default the one behind `tapes.timer()` and the like. The keys of a config and their units
+    are in docs/configuration.md. Safe to call from any thread; a second call starts a second set of reporters.
 
-    In the main thread it has SIGTERM make the last reports before it ends the process, where SIGTERM still has its
-    default action, unless the config says `sigterm = false`.
+    In the main thread it sets a handler for SIGTERM, which makes the last reports and then ends the process. It does so
+    only if SIGTERM has its default action, and not if the config says `sigterm = false`.
 
-    Raises ConfigError, with every fault of the configuration, before anything has been started. Raises ReporterError
-    if a reporter cannot be started (its port is in use), with the reason as `__cause__`; those that had been started by
-    then have been stopped.
+    Raises ConfigError, with every fault of the configuration, before anything is started. Raises ReporterError if a
+    reporter cannot be started, for example because its port is in use, with the reason as `__cause__`; the reporters
+    started before it are stopped.
     """
-    # Only who configures pays for the plugins and for what reads constructors.
+    # Imported here, so that only programs that configure pay for plugins and the inspection of constructors.
     from tapes.config.checking import check
     from tapes.process import termination
 

@@ -1,4 +1,4 @@
-"""The options of a reporter: what its constructor takes, as far as a config can give it."""
+"""The options of a reporter: the parameters of its constructor that a config can set."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Option(NamedTuple):
 
 
 class Options:
-    """The parameters of the constructor of one class: of a reporter, or of whatever else has a table in a config."""
+    """The parameters of one class's constructor: of a reporter, or of another class with a table in a config."""
 
     def __init__(self, cls: type) -> None:
         self._cls = cls
@@ -44,7 +44,7 @@ class Options:
         self._signature = _signature(cls)
         self._open = self._signature is None
         self.options: Dict[str, Option] = {}
-        """By name, in the order of the constructor."""
+        """The options by name, in the order of the constructor."""
         for name, parameter in (self._signature.parameters if self._signature else {}).items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 self._open = True
@@ -53,7 +53,7 @@ class Options:
                 self.options[name] = Option(name, annotation, parameter.default is parameter.empty)
 
     def check(self, given: Mapping[str, object], key: str) -> Tuple[Dict[str, object], List[str]]:
-        """Return what the constructor is to be called with, and every fault in `given`, the table at `key`."""
+        """Return the arguments for the constructor, and every fault in `given`, the table at `key`."""
         arguments: Dict[str, object] = {}
         faults: List[str] = []
         for name, value in given.items():
@@ -76,7 +76,7 @@ class Options:
         return arguments, faults
 
     def make(self, arguments: Mapping[str, object], registry: Registry) -> Reporter:
-        """Call the constructor, with `registry` if it takes one. Raises what the constructor raises."""
+        """Call the constructor, with `registry` if it takes one. Raises the errors of the constructor."""
         if self._signature is None:
             return self._construct(**arguments)
         given = dict(arguments)
@@ -92,13 +92,13 @@ class Options:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return a question to go on with after what is wrong with `name`, or nothing if none of `names` is like it."""
+    """Return a question to append to an error about `name`, or "" if none of `names` is similar."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f", did you mean {close[0]!r}?" if close else ""
 
 
 def shown(value: object) -> str:
-    """Write a value with its type, short enough for a line."""
+    """Return a value and its type as text, short enough for a line."""
     return f"{reprlib.repr(value)} ({type(value).__name__})"
 
 
@@ -111,7 +111,7 @@ def _signature(cls: type) -> inspect.Signature | None:
 
 
 class _UnionsSpelledOut(ast.NodeTransformer):
-    """Turns `a | b` into `Union[a, b]`, which Python 3.9 can evaluate as well."""
+    """Turns `a | b` into `Union[a, b]`, which Python 3.9 can evaluate, too."""
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
@@ -125,9 +125,9 @@ _UNION = "__Union"
 
 
 def _evaluate(annotation: object, cls: type) -> object:
-    """Return what an annotation means, or UNCHECKED if that cannot be known: it names what only type checkers import.
+    """Return an annotation, evaluated; UNCHECKED if that fails, as for names that only type checkers import.
 
-    One at a time, because `typing.get_type_hints` of a whole constructor fails with the first that cannot be evaluated.
+    Each annotation is evaluated separately: `typing.get_type_hints` of a whole constructor fails at the first bad one.
     """
     if annotation is inspect.Parameter.empty:
         return UNCHECKED
@@ -136,7 +136,7 @@ def _evaluate(annotation: object, cls: type) -> object:
             annotation = ast.unparse(_UnionsSpelledOut().visit(ast.parse(annotation, mode="eval")))
         holder = types.SimpleNamespace(__annotations__={"it": annotation})
         return typing.get_type_hints(holder, _globals(cls), {_UNION: typing.Union})["it"]
-    except Exception:  # noqa: BLE001 -- annotations may be any expression at all
+    except Exception:  # noqa: BLE001 -- an annotation may be any expression
         return UNCHECKED
 
 

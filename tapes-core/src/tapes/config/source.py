@@ -1,4 +1,4 @@
-"""Where a configuration comes from: a mapping, a TOML file, or the file that `TAPES_CONFIG` names."""
+"""Sources of a configuration: a mapping, a TOML file, or the file named by `TAPES_CONFIG`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Dict, Mapping, NamedTuple, Union
 from tapes.errors import ConfigError
 
 ConfigSource = Union[Mapping[str, object], str, "os.PathLike[str]", None]
-"""What `tapes.configure` takes."""
+"""The types that `tapes.configure` accepts."""
 
 VARIABLE = "TAPES_CONFIG"
-"""The environment variable that names the file where none is given."""
+"""The environment variable with the path of the file, if no other is given."""
 
 
 class Source(NamedTuple):
-    """A configuration as it was found, and how it is called in messages."""
+    """An unchecked configuration, and its name in messages."""
 
     name: str
     table: Mapping[str, object]
@@ -26,7 +26,7 @@ class Source(NamedTuple):
 def read(config: ConfigSource) -> Source:
     """Return the tables of `config`, unchecked.
 
-    Raises ConfigError for a file that cannot be read or is no TOML, and if there is nothing to read.
+    Raises ConfigError if a file cannot be read or is not TOML, and if there is nothing to read.
     """
     if isinstance(config, Mapping):
         return Source("The configuration", config)
@@ -69,7 +69,7 @@ def _parse(content: bytes, name: str) -> Dict[str, Any]:
             fault = "Python before 3.11 reads TOML with a library that is not installed: pip install tomli"
             raise ConfigError(name, [fault]) from error
     try:
-        table: Dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))  # editors of Windows begin with a mark
+        table: Dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))  # editors on Windows write a byte order mark
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(name, [f"line {line} is not UTF-8, which TOML always is: {error.reason}"]) from error

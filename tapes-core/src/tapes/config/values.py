@@ -1,4 +1,4 @@
-"""Whether a value fits an annotation, and how to say in words what would."""
+"""Checks of values against annotations, and descriptions of annotations in words."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Tuple, Union
 
 UNCHECKED = Any
-"""The annotation of what cannot be checked: any value fits."""
+"""The annotation of an option that cannot be checked: any value fits."""
 
 _PLAIN = (str, int, float, bool, list, dict, date, datetime, time, type(None))
-"""All that TOML can say, and None."""
+"""The types of TOML values, and None."""
 
 _UNIONS = (Union, getattr(types, "UnionType", Union))
 _STREAMS = (typing.IO, typing.TextIO, typing.BinaryIO, io.IOBase, io.TextIOBase, io.TextIOWrapper)
@@ -37,14 +37,13 @@ _WORDS = {
 
 
 class MismatchError(Exception):
-    """A value that does not fit."""
+    """Raised for a value that does not fit its annotation."""
 
 
 def fit(value: object, annotation: object) -> object:
-    """Return `value` as `annotation` wants it: seconds as a timedelta, a string as a path, a list as a tuple.
+    """Return `value`, converted to fit `annotation`: seconds to a timedelta, a string to a path, a list to a tuple.
 
-    A bool is not a number; an integer is one. Where the annotation says something that is not known here, any value
-    fits. Raises MismatchError.
+    A bool is not a number; an integer is. For an annotation of an unknown form any value fits. Raises MismatchError.
     """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     kind = annotation if origin is None else origin
@@ -64,11 +63,11 @@ def fit(value: object, annotation: object) -> object:
 
 
 def accepted(annotation: object) -> str:
-    """Say what fits `annotation`, like `a string or an integer`."""
+    """Return a description of `annotation`, like `a string or an integer`."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     kind = annotation if origin is None else origin
     if kind in _UNIONS:
-        # TOML has no null, None is said by leaving the option out. And a number of seconds is a number.
+        # Leave out None, since TOML has no null; and numbers next to timedelta, which is "a number of seconds".
         said = [
             each
             for each in arguments
@@ -101,7 +100,7 @@ def _require(fits: bool, value: object) -> object:
 
 
 def _fit_one_of(value: object, choices: Tuple[object, ...]) -> object:
-    # What fits as it is goes before what is made to fit: 10 stays 10 where a timedelta and a float are both taken.
+    # A choice that fits without conversion comes first: 10 stays 10 if both a timedelta and a float are accepted.
     fitting = []
     for choice in choices:
         try:
@@ -128,7 +127,7 @@ def _fit_class(value: object, kind: type) -> object:
         return tuple(value)
     try:
         fits = isinstance(value, kind)
-    except TypeError:  # a Protocol that is not checked at run time: an object may fit it, what TOML can say does not
+    except TypeError:  # a Protocol without run-time checks: assume that objects fit, but TOML values do not
         fits = not isinstance(value, _PLAIN)
     return _require(fits, value)
 

@@ -1,4 +1,4 @@
-"""Snapshots turned into what is sent: pure functions with no socket, clock or thread."""
+"""Encoders of snapshots: pure functions without sockets, clocks or threads."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 class Format(Protocol):
-    """A way to write a snapshot down. Plugins provide more through the hook `tapes_formats`.
+    """A format to encode snapshots in. Plugins provide more with the hook `tapes_formats`.
 
-    A format is made without arguments, has no state, and may be used by several threads.
+    A format is created without arguments, has no state, and may be used by several threads.
     """
 
     media_type: str
-    """The value of an HTTP Content-Type header."""
+    """The value of the HTTP header Content-Type."""
 
     def encode(self, snapshot: Snapshot) -> bytes:
-        """Write `snapshot` down."""
+        """Encode `snapshot`."""
         ...

@@ -1,4 +1,4 @@
-"""The tree of statistics as JSON: the format named `json`, and the lines of a log."""
+"""The tree of statistics as JSON: the format `json`, and the lines of a log."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 
 class JsonFormat:
-    """One JSON document a snapshot, on a single line, in ASCII.
+    """Encodes a snapshot as one JSON document, on a single line, in ASCII.
 
-    It is written series by series: one call of `json.dumps` for all of it would keep every other thread, an event loop
-    for instance, from running until it is done, which takes 130 ms for 10,000 timers.
+    It encodes series by series: one call of `json.dumps` for everything would keep other threads, like an event loop,
+    from running for 130 ms with 10,000 timers.
     """
 
     media_type = "application/json"
 
     def encode(self, snapshot: Snapshot) -> bytes:
-        """Write `snapshot` as `get_stats()` shows it."""
+        """Encode `snapshot` as the tree of `get_stats()`."""
         return _encoded(snapshot.readings)
 
 
 REPORT = "tapes.report"
-"""The key of a line's own facts. No metric can have it: there is no dot in a segment of a name."""
+"""The key of facts about the report itself. No metric collides with it, since segments contain no dot."""
 
 
 def encode_line(snapshot: Snapshot, *, host: str, pid: int) -> bytes:
-    """Write `snapshot` as one line of a log that several processes of several hosts write to.
+    """Encode `snapshot` as one line of a log that several processes of several hosts may share.
 
-    It is the tree that `get_stats()` shows, with the key `tapes.report` besides: the time in UTC, the host and the pid.
+    It is the tree of `get_stats()` with the additional key `tapes.report`: the time in UTC, the host and the pid.
     """
     taken_at = datetime.fromtimestamp(snapshot.taken_at, timezone.utc).isoformat(timespec="milliseconds")
     facts = {"time": taken_at.replace("+00:00", "Z"), "host": host, "pid": pid}
@@ -43,7 +43,7 @@ def encode_line(snapshot: Snapshot, *, host: str, pid: int) -> bytes:
 
 def _encoded(readings: Sequence[Reading], facts: Optional[Dict[str, Any]] = None) -> bytes:
     parts = _parts(readings, outline(readings), facts)
-    # To let go of all parts at once would keep every other thread from running.
+    # Join the parts in batches: to free all of them at once would keep every other thread from running.
     return b"".join(iter(lambda: "".join(islice(parts, _AT_ONCE)).encode("ascii"), b""))
 
 
@@ -53,7 +53,7 @@ _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 def _parts(readings: Sequence[Reading], root: Dict[str, Any], facts: Optional[Dict[str, Any]]) -> Iterator[str]:
-    """Yield the document in parts. Levels are kept in a list: a deep tree needs no deep stack."""
+    """Yield the document in parts. It keeps levels in a list, so a deep tree needs no deep stack."""
     levels = [iter(root.items())]
     separator = "{"
     if facts is not None:

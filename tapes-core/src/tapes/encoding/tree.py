@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from tapes.snapshot import Reading, Snapshot
 
 OWN = ""
-"""The key of a series whose node in an outline has children besides. No segment of a name is empty."""
+"""The key of a series whose node in an outline also has children. It differs from all segments, which are not empty."""
 
 
 class MetricStats(addict.Dict):  # type: ignore[misc]  # addict has no types
-    """The statistics of a metric, and what is below its name. What it does not have is an error, and no empty dict."""
+    """The statistics of a metric, and the nodes below its name. A missing key is an error, not an empty dict."""
 
     def __getattr__(self, key: str) -> Any:
         try:
@@ -40,13 +40,13 @@ def _unknown(stats: MetricStats, key: object) -> str:
     return f"There is no {quoted(key)} in the statistics of a metric that has {', '.join(known[:_MOST_NAMED])}{more}."
 
 
-_MOST_NAMED = 20  # names that an error lists: more than any kind has statistics
+_MOST_NAMED = 20  # the most names that an error lists, more than any kind has statistics
 
 
 def tree(snapshot: Snapshot) -> Any:
-    """Arrange the readings of `snapshot` as an `addict.Dict` tree along the segments of their names.
+    """Return the readings of `snapshot` as an `addict.Dict` tree, by the segments of their names.
 
-    A tagged series is the child `"k=v,k2=v2"` of its name's node. The nodes of metrics are `MetricStats`.
+    A tagged series is the child `"k=v,k2=v2"` of the node of its name. The nodes of metrics are `MetricStats`.
     """
     root = addict.Dict()
     for reading in snapshot.readings:
@@ -57,16 +57,16 @@ def tree(snapshot: Snapshot) -> Any:
                 child = addict.Dict()
                 dict.__setitem__(node, key, child)
             node = child
-        object.__setattr__(node, "__class__", MetricStats)  # it may be there already, above another metric
-        dict.update(node, reading.statistics)  # they are numbers, of which addict would look at each
+        object.__setattr__(node, "__class__", MetricStats)  # the node may exist already, above another metric
+        dict.update(node, reading.statistics)  # not addict's update, which would inspect each number
     return root
 
 
 def outline(readings: Sequence[Reading]) -> Dict[str, Any]:
-    """Return the same tree as plain dicts, in which the place of a series in `readings` stands for all below a node.
+    """Return the same tree as plain dicts, in which the index of a series in `readings` stands for its whole subtree.
 
-    So there is a dict for each node that several series share, and no other: of many thousands of new dicts CPython
-    would take notice, and look for garbage among all objects of the program.
+    So there are dicts only for nodes that several series share. Many thousands of new dicts would make CPython look for
+    garbage among all objects of the program.
     """
     root: Dict[str, Any] = {}
     for place, reading in enumerate(readings):
@@ -79,7 +79,7 @@ def outline(readings: Sequence[Reading]) -> Dict[str, Any]:
                 node[key] = place
                 break
             depth += 1
-            if not isinstance(child, dict):  # a series that has had the node for itself
+            if not isinstance(child, dict):  # the node belonged to a single series so far
                 below = path_of(readings[child])[depth:]
                 child = node[key] = {below[0] if below else OWN: child}
             node = child
@@ -87,7 +87,7 @@ def outline(readings: Sequence[Reading]) -> Dict[str, Any]:
 
 
 def path_of(reading: Reading) -> List[str]:
-    """Return the keys that lead to a series."""
+    """Return the path of keys to a series."""
     path = reading.name.split(".")
     if reading.tags:
         path.append(tag_label(reading.tags))

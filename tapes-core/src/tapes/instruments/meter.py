@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Meter(MeterBuffer, Instrument):
-    """Counts events and averages their rate. `mark(n=1)` records; the rates are events a second."""
+    """Counts events and averages their rate. `mark(n=1)` records; the rates are events per second."""
 
     __slots__ = ("__weakref__",)
 

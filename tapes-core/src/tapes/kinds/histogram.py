@@ -49,7 +49,7 @@ class HistogramKind(Kind):
         return merged(states)
 
     def write(self, state: HistogramState, known: Optional[HistogramState]) -> bytes:
-        """Write all slices, or those that have changed."""
+        """Write all slices or the changed ones."""
         flags, through, parts = slices.written(state, known)
         return _HEAD.pack(flags, through, len(parts)) + b"".join(parts)
 

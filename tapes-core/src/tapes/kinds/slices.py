@@ -97,7 +97,7 @@ def _has_lost_slices(state: HistogramState, known: HistogramState) -> bool:
 
 
 def _with_fewer_slices(state: HistogramState) -> HistogramState:
-    """Return the state with its oldest slices closed, as far as there are too many to write."""
+    """Return the state with its oldest slices closed, so that the rest can be written."""
     old, young = state.slices[:-_ALL_SLICES], state.slices[-_ALL_SLICES:]
     return HistogramState(union([state.closed, *[part.values for part in old]]), old[-1].start, young)
 

@@ -30,8 +30,8 @@ def wsgi(
     """Return a WSGI application that shows `registry`, by default the process-wide one.
 
     Without a `format` it has all routes: JSON at its root, and the routes of plugins. With the name of a format it
-    serves only that, at its root, so that it can be mounted at `/metrics`. With `allowed_hosts`, a request whose Host
-    is none of these names, nor an address or `localhost`, is refused with 403; by default the check is left to the
+    serves only that, at its root, so that it can be mounted at `/metrics`. With `allowed_hosts`, a request is refused
+    with 403 unless its Host is one of these names, an address or `localhost`; by default the check is left to the
     server. It works below any prefix, and in processes forked after it was made.
 
     Raises ReporterOptionError for an argument of the wrong type, and UnknownPluginError for an unknown format.

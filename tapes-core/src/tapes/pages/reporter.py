@@ -1,6 +1,6 @@
 """The base class of reporters that serve the statistics as pages."""
 
-# ruff: noqa: TC001 -- the annotations of constructors are evaluated, by tapes.config for one
+# ruff: noqa: TC001 -- the annotations of constructors are evaluated, for example by tapes.config
 
 from __future__ import annotations
 

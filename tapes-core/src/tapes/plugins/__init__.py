@@ -1,4 +1,4 @@
-"""Reporters, formats and routes by name, and the hooks by which other distributions provide them.
+"""Reporters, formats and routes by name, and the hooks with which other distributions provide them.
 
 Plugins are found by the entry-point group `tapes` and loaded when something is first looked up by name, or pages are
 served: importing `tapes` loads none, and not pluggy either.

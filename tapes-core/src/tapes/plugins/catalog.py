@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CORE = "tapes-core"
-"""The distribution whose plugin is always there, with or without metadata that is installed."""
+"""The distribution whose plugin is always there, even without installed metadata."""
 
 
 class Provided(NamedTuple):
-    """A reporter, a format or a route, by the name under which it is asked for."""
+    """A reporter, a format or a route that a plugin provides."""
 
     name: str
-    """Of a route it is its path."""
+    """The name to look it up by; for a route its path."""
     target: str
     """`"module:attribute"` of its class."""
     plugin: Plugin
@@ -35,18 +35,18 @@ class Installed(NamedTuple):
     """What the plugins of this process provide. Immutable."""
 
     plugins: Tuple[Plugin, ...]
-    """Core's first, the others by distribution and name; blocked and broken ones too."""
+    """All plugins, also blocked and broken ones: core's first, the others by distribution and name."""
     reporters: Mapping[str, Provided]
     formats: Mapping[str, Provided]
     routes: Mapping[str, Provided]
 
 
 class Catalog:
-    """Loads plugins once, remembers them, and keeps blocked ones out. Safe to use from any thread and after a fork."""
+    """Loads plugins once, caches them, and leaves out blocked ones. Safe to use from any thread and after a fork."""
 
     def __init__(self) -> None:
-        # A lock that another thread holds in the moment of a fork is never released in the child, so each process makes
-        # its own. `setdefault` is atomic.
+        # A lock that another thread holds during a fork is never released in the child, so each process makes its own.
+        # `setdefault` is atomic.
         self._locks: Dict[int, ContextManager[bool]] = {}
         self._loading_in: int | None = None
         self._blocked: Set[str] = set()
@@ -55,9 +55,9 @@ class Catalog:
         self._audience = Audience()
 
     def installed(self) -> Installed:
-        """Return what is installed, after loading it if this is the first time.
+        """Return what the plugins provide. The first call loads them.
 
-        Raises PluginError when a plugin calls it while it is being loaded.
+        Raises PluginError if a plugin calls it while plugins are being loaded.
         """
         installed = self._installed
         if installed is not None:
@@ -80,12 +80,12 @@ class Catalog:
                 for hook, implementation in loaded.observers
             )
             self._installed = installed
-        # Not under the lock: an observer is free to look up what it likes, and to wait for threads that do.
+        # Outside the lock: an observer may look up names, and may wait for threads that do.
         self._audience.catch_up()
         return installed
 
     def block(self, name: str) -> None:
-        """Keep plugins whose entry point is called `name` out for the rest of the process, loaded already or not."""
+        """Block plugins whose entry point is called `name`, loaded or not, for the rest of the process."""
         with self._lock():
             self._blocked.add(name)
             if self._installed is None:
@@ -107,7 +107,7 @@ class Catalog:
 
 
 def core_plugin() -> Found:
-    """Return the plugin of core, which is imported like the rest of it: it is there in a frozen program too."""
+    """Return the plugin of core. It is a plain import, so a frozen program has it too."""
     return Found("core", core.__name__, CORE, VERSION, lambda: core)
 
 

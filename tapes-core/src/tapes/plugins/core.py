@@ -1,4 +1,4 @@
-"""What tapes-core itself provides, by the hooks that everyone uses. It needs no entry point, and so no metadata."""
+"""The plugin of tapes-core itself, with the same hooks as any other. It needs no entry point, so no metadata."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def tapes_formats() -> Dict[str, str]:
 
 @hookimpl
 def tapes_routes() -> Dict[str, str]:
-    """Provide `/`: JSON, unless a page is asked to have another format there."""
+    """Provide `/`: JSON, unless a page has another format."""
     return {"/": "tapes.pages.route:FormatRoute"}

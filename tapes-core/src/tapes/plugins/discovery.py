@@ -1,4 +1,4 @@
-"""Finding the plugins that are installed, without importing any of them."""
+"""The search for installed plugins, without importing any of them."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _GROUP_HEADER = re.compile(rf"^\s*\[\s*{PROJECT}\s*\]", re.MULTILINE)
 
 
 class Found(NamedTuple):
-    """An entry point of the group `tapes`, or what stands in for one that cannot be read."""
+    """An entry point of the group `tapes`, or a placeholder for one that cannot be read."""
 
     name: str
     value: str
-    """What it refers to, `"module"` or `"module:attribute"`."""
+    """The object that it refers to: `"module"` or `"module:attribute"`."""
     distribution: str
     version: str
     load: Callable[[], object]
-    """Imports and returns the plugin. Raises whatever its module raises."""
+    """Imports and returns the plugin. Raises the errors of its module."""
 
 
 def find_plugins() -> List[Found]:
     """Return the plugins of all distributions on `sys.path`, sorted by distribution and then by name.
 
-    A distribution that is there twice (an editable install, a folder twice on the path) counts once: the first on the
-    path, which is also the one that is imported, and of two versions in one folder the newer. Metadata that cannot be
-    read stand for a plugin that cannot be loaded, with the reason.
+    A distribution that is found twice (an editable install, a folder twice on the path) counts once: the first on the
+    path, which is also the one that is imported, or the newer of two versions in one folder. Unreadable metadata count
+    as a plugin that cannot be loaded, with the reason.
     """
     _open_package()
     distributions: Dict[str, metadata.Distribution] = {}
@@ -54,12 +54,12 @@ def find_plugins() -> List[Found]:
 
 
 def canonical(distribution: str) -> str:
-    """Write the name of a distribution as PEP 503 compares it."""
+    """Return the name of a distribution, normalised as in PEP 503."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _open_package() -> None:
-    """Make the package of the entry points, which has no `__init__.py`, one of what archives have of it as well."""
+    """Extend the package of the entry points, which has no `__init__.py`, by its parts in archives."""
     package = types.ModuleType(_PACKAGE)
     package.__path__ = []
     add_archives(package.__path__, _PACKAGE)
@@ -71,8 +71,8 @@ def _open_package() -> None:
 
 
 def _distributions() -> Iterator[metadata.Distribution]:
-    """Return all distributions. A finder that raises is left out, with a warning."""
-    # What is no str is ignored by the import system too, and makes finders raise.
+    """Yield all distributions. A finder that raises is skipped, with a warning."""
+    # Entries that are not str make finders raise, and the import system ignores them too.
     entries: List[object] = [*sys.path]
     context = metadata.DistributionFinder.Context(path=[entry for entry in entries if isinstance(entry, str)])
     for finder in sys.meta_path:
@@ -81,30 +81,30 @@ def _distributions() -> Iterator[metadata.Distribution]:
             continue
         try:
             yield from find(context)
-        except Exception as error:  # noqa: BLE001 -- a finder of others may raise anything, and is not to hide the rest
+        except Exception as error:  # noqa: BLE001 -- a foreign finder may raise anything, and must not hide the rest
             logging.getLogger("tapes.plugins").warning(
                 "Plugins that only %r can find are left out: its find_distributions() raised %r.", finder, error
             )
 
 
 def _folder(distribution: metadata.Distribution) -> PurePath:
-    """Return where the metadata are, in an archive too."""
+    """Return the folder of the metadata, which may be in an archive."""
     return PurePath(str(getattr(distribution, "_path", "")))
 
 
 def _label(distribution: metadata.Distribution) -> Tuple[str, str]:
-    """Return name and version as the folder of the metadata says them, which costs no look into a file."""
+    """Return name and version from the name of the metadata folder, without reading a file."""
     path = _folder(distribution)
-    # In every egg it is called EGG-INFO.
+    # In an egg the folder is called EGG-INFO.
     stem = (path.parent.name if path.name == "EGG-INFO" else path.name).rpartition(".")[0]
     name, _, rest = stem.partition("-")
     return name, rest.partition("-")[0]
 
 
 def _key(distribution: metadata.Distribution) -> str:
-    """Return what is the same for two installations of one distribution alone."""
+    """Return a key that is the same for all installations of one distribution, and only for these."""
     label = _label(distribution)[0]
-    # pip renames to "~hop" what it is about to remove.
+    # pip renames a folder to "~hop" before it removes it.
     return canonical(label if label and not label.startswith("~") else _identity(distribution)[0])
 
 
@@ -119,7 +119,7 @@ def _release(distribution: metadata.Distribution) -> List[int]:
 def _identity(distribution: metadata.Distribution) -> Tuple[str, str]:
     try:
         name, version = distribution.metadata["Name"], distribution.metadata["Version"]
-    except Exception:  # noqa: BLE001 -- METADATA may be missing, or broken in any way: its folder has a name as well
+    except Exception:  # noqa: BLE001 -- METADATA may be missing or broken in any way: the folder's name will do
         name = version = ""
     label = _label(distribution)
     return name or label[0] or "an unnamed distribution", version or label[1] or "of unknown version"
@@ -128,7 +128,7 @@ def _identity(distribution: metadata.Distribution) -> Tuple[str, str]:
 def _plugins_of(distribution: metadata.Distribution) -> List[Found]:
     try:
         text = distribution.read_text(_ENTRY_POINTS)
-    except Exception as error:  # noqa: BLE001 -- the files of others may be broken in any way
+    except Exception as error:  # noqa: BLE001 -- foreign files may be broken in any way
         where = str(_folder(distribution) / _ENTRY_POINTS)
         return [Found(_ENTRY_POINTS, where, *_identity(distribution), functools.partial(_fail, error))]
     if text is None or not _GROUP_HEADER.search(text):
@@ -138,7 +138,7 @@ def _plugins_of(distribution: metadata.Distribution) -> List[Found]:
 
 
 def _points(text: str) -> List[metadata.EntryPoint]:
-    """Return the entry points of the group `tapes`. Lines of other groups may be odd in any way."""
+    """Return the entry points of the group `tapes`. Lines of other groups may be malformed."""
     values: Dict[str, str] = {}
     inside = False
     for line in map(str.strip, text.splitlines()):

@@ -1,7 +1,7 @@
 """The hooks of tapes: everything that a plugin can implement.
 
-An implementation is marked with `tapes.plugins.hookimpl`. It may leave out arguments that it has no use for, and it
-must not add any. Each implementation is called apart from all others: what it raises harms nobody else.
+An implementation is marked with `tapes.plugins.hookimpl`. It may leave out arguments that it does not need, but must
+not add any. Each implementation is called separately: its errors do not affect others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tapes.reporting import Reporter
 
 PROJECT = "tapes"
-"""The entry-point group of plugins, and what pluggy calls the project."""
+"""The entry-point group of plugins, and the name of the project for pluggy."""
 
 _hookspec = pluggy.HookspecMarker(PROJECT)
 
@@ -28,7 +28,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def tapes_reporters() -> Dict[str, str]:
     """Return the reporters that the plugin provides: name in a config -> `"module:attribute"` of its class.
 
-    Called once, when plugins are loaded. The module is imported when the reporter is asked for, and not before.
+    Called once, when plugins are loaded. The module is imported only when the reporter is looked up.
     """
     raise NotImplementedError
 
@@ -37,7 +37,7 @@ def tapes_reporters() -> Dict[str, str]:
 def tapes_formats() -> Dict[str, str]:
     """Return the formats that the plugin provides: name -> `"module:attribute"` of a `tapes.encoding.Format` class.
 
-    Called once, when plugins are loaded. The module is imported when the format is asked for, and not before.
+    Called once, when plugins are loaded. The module is imported only when the format is looked up.
     """
     raise NotImplementedError
 
@@ -46,26 +46,25 @@ def tapes_formats() -> Dict[str, str]:
 def tapes_routes() -> Dict[str, str]:
     """Return the routes that the plugin adds to pages: path -> `"module:attribute"` of a `tapes.pages.Route` class.
 
-    Called once, when plugins are loaded. The module is imported when the path is
-    asked for, and not before.
+    Called once, when plugins are loaded. The module is imported only when the path is requested.
     """
     raise NotImplementedError
 
 
 @_hookspec
 def tapes_metric_created(registry: Registry, metric: Instrument) -> None:
-    """Be told of each metric exactly once: those that exist when plugins are loaded, and each new one.
+    """Observe each metric exactly once: those that exist when plugins are loaded, and each new one.
 
-    Called by the thread that makes the metric, which waits. Not called for a metric that the implementation itself
-    makes while it is being called.
+    Called in the thread that makes the metric, which waits. Not called for a metric that the implementation itself
+    makes during a call.
     """
     raise NotImplementedError
 
 
 @_hookspec
 def tapes_report_failed(reporter: Reporter, error: BaseException, streak: int) -> None:
-    """Be told of each report that raised; `streak` is how many in a row have by now, 1 for the first.
+    """Observe each failed report. `streak` is the number of failed reports in a row, 1 for the first.
 
-    Called by the thread that reports, which waits.
+    Called in the thread that reports, which waits.
     """
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Loading one plugin: it is imported, registered and asked what it provides, and left out if any of that goes wrong."""
+"""The loading of one plugin: import it, register it, and call its hooks. If a step fails, the plugin is left out."""
 
 from __future__ import annotations
 
@@ -30,49 +30,49 @@ _SIGNATURES = {
 
 
 class Plugin(NamedTuple):
-    """A plugin that is installed."""
+    """An installed plugin."""
 
     name: str
-    """The name of its entry point, by which it can be blocked."""
+    """The name of its entry point, with which a config can block it."""
     distribution: str
     version: str
     status: str
     """`ok`, `blocked` (a config says so) or `broken` (left out, for `reason`)."""
     reason: str
-    """Why it is broken, or what of it is ignored; empty where there is nothing to say."""
+    """Why it is broken, or which of its names are ignored; else empty."""
 
     @property
     def origin(self) -> str:
-        """Its distribution and version, `shop-metrics 1.0`."""
+        """Its distribution and version, as in `shop-metrics 1.0`."""
         return f"{self.distribution} {self.version}"
 
 
 class Loaded(NamedTuple):
-    """A plugin and what it brought."""
+    """A plugin and what it provides."""
 
     plugin: Plugin
     reporters: Dict[str, str]
     formats: Dict[str, str]
     routes: Dict[str, str]
     observers: Tuple[Tuple[str, HookImpl], ...]
-    """Its implementations of hooks that are told of something, with the name of the hook."""
+    """Its implementations of observing hooks, each with the name of the hook."""
 
 
-class _Fault(Exception):  # noqa: N818 -- never seen outside of this module
+class _Fault(Exception):  # noqa: N818 -- never leaves this module
     """Why a plugin cannot be used, in a sentence without a full stop."""
 
 
 def new_manager() -> pluggy.PluginManager:
-    """Return a manager of pluggy that knows the hooks of tapes and no plugin."""
+    """Return a pluggy manager with the hooks of tapes, and without plugins."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     return manager
 
 
 def load_plugin(manager: pluggy.PluginManager, found: Found) -> Loaded:
-    """Load one plugin into `manager`. A broken one is logged as a warning and leaves nothing behind.
+    """Load one plugin into `manager`. A broken one is logged as a warning, and leaves nothing registered.
 
-    Only KeyboardInterrupt gets out of here, because it is meant for the program and not for the plugin.
+    Raises only KeyboardInterrupt, which is meant for the program.
     """
     if manager.is_blocked(found.name):
         return left_out(found, "blocked")
@@ -89,12 +89,12 @@ def load_plugin(manager: pluggy.PluginManager, found: Found) -> Loaded:
 
 
 def left_out(found: Found | Plugin, status: str, reason: str = "") -> Loaded:
-    """Return `found` as a plugin that brings nothing."""
+    """Return `found` as a plugin that provides nothing."""
     return Loaded(Plugin(found.name, found.distribution, found.version, status, reason), {}, {}, {}, ())
 
 
 def describe(error: BaseException) -> str:
-    """Write an error on one line, with its type."""
+    """Return an error as one line, with its type."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -120,7 +120,7 @@ def _load(manager: pluggy.PluginManager, found: Found) -> Loaded:
             tuple(sorted(implementations.items())),
         )
     except _Fault:
-        # pluggy 1.6 keeps the name of a plugin that it refused, and the implementations that it saw before the bad one.
+        # pluggy 1.6 keeps the name of a refused plugin, and its implementations before the bad one.
         if manager.get_plugin(name) is plugin:
             manager.unregister(name=name)
         raise
@@ -134,12 +134,12 @@ def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
         raise _Fault(f"{' '.join(str(error).split())}; the arguments are those of {takes}, or fewer") from None
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # pluggy reads every attribute of the plugin, which may run its code
+    except BaseException as error:  # pluggy reads all attributes of the plugin, which may run its code
         raise _Fault(f"registering {plugin!r} raised {describe(error)}") from error
 
 
 def _implementations(manager: pluggy.PluginManager, plugin: object) -> Dict[str, HookImpl]:
-    """Return the implementations of `plugin` by hook. Raises _Fault for one that could never be called."""
+    """Return the implementations of `plugin` by hook. Raises _Fault for one that can never be called."""
     implementations: Dict[str, HookImpl] = {}
     for caller in manager.get_hookcallers(plugin) or ():
         for implementation in caller.get_hookimpls():
@@ -164,9 +164,9 @@ def _meant(name: str) -> str:
 def _ask(
     hook: str, implementations: Dict[str, HookImpl], names: str = "names", form: re.Pattern[str] = _NAME
 ) -> Dict[str, str]:
-    """Take the implementation of a hook that says what a plugin provides, call it, and check the answer.
+    """Remove the implementation of a providing hook from `implementations`, call it, and return its checked result.
 
-    It is a dict whose keys are called `names` and have this `form`.
+    The result is a dict. Its keys have this `form`, and errors call them `names`.
     """
     implementation = implementations.pop(hook, None)
     if implementation is None:
@@ -175,7 +175,7 @@ def _ask(
         answer = implementation.function()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever a plugin does, the others work
+    except BaseException as error:  # a plugin must not affect the others
         raise _Fault(f"{hook}() raised {describe(error)}") from error
     faults: List[str] = []
     if not isinstance(answer, dict):

@@ -1,4 +1,4 @@
-"""Reporters, formats and routes by name."""
+"""Look-up of reporters, formats and routes by name."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ _OUR_REPORTERS = {
 }
 _OUR_FORMATS = {"prometheus": "tapes-prometheus"}
 _OUR_DRIVERS = {"tornado": ("tapes-tornado", "tapes.reporting.tornado.driver", "on_loop")}
-"""What drives a reporter that pushes instead of a thread, by what its name begins with: `tornado-NAME`."""
+"""Drivers of push reporters other than a thread, by the prefix of the reporter's name: `tornado-NAME`."""
 
 
 def installed() -> Installed:
-    """Return all plugins, reporters, formats and routes that are installed. Loads the plugins the first time.
+    """Return all installed plugins, reporters, formats and routes. The first call loads the plugins.
 
-    Nothing that a plugin merely names is imported. Safe to call from any thread.
+    It does not import the classes that plugins name. Safe to call from any thread.
     """
     return _CATALOG.installed()
 
 
 def block(name: str) -> None:
-    """Keep the plugin whose entry point is called `name` out of this process, for as long as it lives.
+    """Block the plugin whose entry point is called `name`, for the rest of the process.
 
-    A plugin that is blocked before the first lookup is not even imported; one that is loaded already loses its names,
-    and is told nothing more. A name that no plugin has is allowed. Safe to call from any thread.
+    A plugin blocked before the first look-up is not even imported. One that is already loaded loses its names, and its
+    hooks are no longer called. A name that no plugin has is allowed. Safe to call from any thread.
     """
     _CATALOG.block(name)
 
 
 def reporter_class(name: str) -> type[Reporter]:
-    """Return the class of the reporter `name`. Loads the plugins the first time. Safe to call from any thread.
+    """Return the class of the reporter `name`. The first call loads the plugins. Safe to call from any thread.
 
-    With tapes-tornado `tornado-NAME` is the reporter `NAME`, if that pushes, driven by an event loop of Tornado, unless
-    a plugin provides another reporter of that name.
+    With tapes-tornado, `tornado-NAME` is the push reporter `NAME`, driven by a Tornado event loop, unless a plugin
+    provides a reporter with that full name.
 
-    Raises UnknownPluginError if no plugin provides it, and PluginError if the plugin that does cannot be imported (the
-    library that it needs is not installed) or has something else in that place.
+    Raises UnknownPluginError if no plugin provides it. Raises PluginError if the class cannot be imported, for example
+    because a library is not installed, or is not a reporter.
     """
     from tapes.reporting import Reporter
 
@@ -87,10 +87,9 @@ def origin_of(name: str) -> str:
 
 
 def format_named(name: str) -> Format:
-    """Return the format `name`. Loads the plugins the first time. Safe to call from any thread.
+    """Return the format `name`. The first call loads the plugins. Safe to call from any thread.
 
-    Raises UnknownPluginError if no plugin provides it, and PluginError if the plugin that does cannot be imported or
-    has something else in that place.
+    Raises UnknownPluginError if no plugin provides it, and PluginError if it cannot be imported or is not a format.
     """
     provided = installed().formats.get(name)
     if provided is None:
@@ -105,10 +104,9 @@ def format_named(name: str) -> Format:
 
 
 def route_at(path: str) -> Route:
-    """Return the route that a plugin adds to pages at `path`. Loads the plugins the first time. Safe in any thread.
+    """Return the route that a plugin adds to pages at `path`. The first call loads the plugins. Safe in any thread.
 
-    Raises UnknownPluginError if no plugin does, and PluginError if the plugin that does cannot be imported or has
-    something else in that place.
+    Raises UnknownPluginError if no plugin does, and PluginError if it cannot be imported or is not a route.
     """
     provided = installed().routes.get(path)
     if provided is None:
@@ -130,7 +128,7 @@ def _is_there(distribution: str) -> bool:
 
 
 def _driven(driver: str, name: str) -> type[Reporter]:
-    """Return the reporter `name`, driven by something else than a thread. Raises PluginError if that cannot be."""
+    """Return the reporter `name`, driven by `driver` instead of a thread. Raises PluginError if that is impossible."""
     from tapes.reporting.push import PushReporter
 
     found = reporter_class(name)
@@ -157,10 +155,10 @@ def _driven(driver: str, name: str) -> type[Reporter]:
 
 
 def _made(kind: str, provided: Provided, ours: Mapping[str, str]) -> object:
-    """Make what a plugin provides a class of. Raises PluginError if that cannot be."""
+    """Make an object of the class that a plugin provides. Raises PluginError if that fails."""
     found = _resolve(kind, provided, ours)
     try:
-        return found()  # type: ignore[operator]  # anything may be there; what cannot be called raises TypeError
+        return found()  # type: ignore[operator]  # it may be anything; if it is not callable, this raises TypeError
     except Exception as error:
         raise PluginError(
             f"The {kind} {provided.name!r} of {provided.plugin.origin} cannot be made: {provided.target}() raised "
@@ -173,7 +171,7 @@ def _resolve(kind: str, provided: Provided, ours: Mapping[str, str]) -> object:
     try:
         return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
     except (Exception, SystemExit) as error:
-        # Of a distribution of ours it is known which extra brings the missing library.
+        # For our own distributions we know the extra that installs the missing library.
         requirement = ours.get(provided.name, "")
         if canonical(requirement.partition("[")[0]) != canonical(provided.plugin.distribution):
             requirement = provided.plugin.distribution
@@ -186,7 +184,7 @@ def _resolve(kind: str, provided: Provided, ours: Mapping[str, str]) -> object:
 def _unknown(kind: str, name: str, provided: Mapping[str, Provided], ours: Mapping[str, str]) -> UnknownPluginError:
     plugins = installed().plugins
     present = {canonical(plugin.distribution) for plugin in plugins}
-    # What is installed, but blocked or broken, is not to be installed again.
+    # Do not suggest to install what is already installed, but blocked or broken.
     missing = {
         known: requirement for known, requirement in ours.items() if requirement.partition("[")[0] not in present
     }
@@ -212,5 +210,5 @@ def _unknown(kind: str, name: str, provided: Mapping[str, Provided], ours: Mappi
 
 
 def _pip_install(requirement: str) -> str:
-    # Shells read brackets as a pattern.
+    # Quoted, because shells treat brackets as a pattern.
     return f"pip install '{requirement}'" if "[" in requirement else f"pip install {requirement}"

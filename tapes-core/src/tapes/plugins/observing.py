@@ -1,4 +1,4 @@
-"""Telling plugins what happens: each implementation apart from the others, and of each metric exactly once."""
+"""Calls of plugins' observing hooks: each implementation separately, and exactly once for each metric."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """One implementation of a hook: it never raises, and is not called by what it does itself. Thread-safe."""
+    """One implementation of a hook. It never raises, and its own actions do not call it again. Thread-safe."""
 
     def __init__(self, plugin: Plugin, hook: str, implementation: HookImpl) -> None:
         self.plugin = plugin
@@ -34,14 +34,14 @@ class Observer:
         self._here = threading.local()
 
     def tell(self, arguments: Mapping[str, object]) -> None:
-        """Call the implementation with those of the hook's arguments that it takes."""
-        # It may do itself what it is told of: an observer of new metrics that counts them in a metric of its own.
+        """Call the implementation with the arguments of the hook that it takes."""
+        # It may itself cause an event: an observer of new metrics may count them in its own metric.
         if getattr(self._here, "being_told", False):
             return
         self._here.being_told = True
         try:
             self._function(*[arguments[name] for name in self._argnames])
-        except (Exception, SystemExit) as error:  # noqa: BLE001 -- who records a metric is not to suffer from it
+        except (Exception, SystemExit) as error:  # noqa: BLE001 -- it must not affect code that makes a metric
             self._streak.failed(f"raised {describe(error)}; nothing else is affected by it.", error)
         else:
             self._streak.succeeded()
@@ -50,17 +50,18 @@ class Observer:
 
 
 class Audience:
-    """All observers of the loaded plugins, as two callables for `tapes.observers`."""
+    """All observers of the loaded plugins, as two callbacks for `tapes.observers`."""
 
     def __init__(self) -> None:
         self._observers: Tuple[Observer, ...] = ()
-        # A metric that is made while those that exist are announced is met on both ways. So whoever announces a metric
-        # puts it here first. What the maker of a metric announces later on is not met again and need not be kept.
+        # A metric that is made while `catch_up` announces the existing ones would be announced twice. So each
+        # announcement first enters the metric here. If the metric's maker announces it later, the entry is removed:
+        # no other announcement follows.
         self._announced: Dict[int, Tuple[Instrument]] = {}
         self._catching_up_in: int | None = None
 
     def admit(self, new: Iterable[Observer]) -> None:
-        """Tell these observers of all that happens from now on."""
+        """Call these observers from now on."""
         self._observers = tuple(new)
         self._catching_up_in = os.getpid()
         hooks = {observer.hook for observer in self._observers}
@@ -70,7 +71,7 @@ class Audience:
             observers.metric_created.append(self.metric_created)
 
     def catch_up(self) -> None:
-        """Tell them of all metrics that exist."""
+        """Announce all existing metrics to the observers."""
         try:
             if self.metric_created in observers.metric_created:
                 for registry in _live_registries():
@@ -81,18 +82,18 @@ class Audience:
             self._catching_up_in = None
 
     def dismiss(self, plugin_name: str) -> None:
-        """Tell the observers of a plugin nothing more."""
+        """Stop calling the observers of a plugin."""
         self._observers = tuple(observer for observer in self._observers if observer.plugin.name != plugin_name)
 
     def metric_created(self, registry: Registry, metric: Instrument) -> None:
         """Announce a new metric."""
-        # In a child that was forked in the middle of it, nobody is catching up.
+        # Compare the pid: in a child forked meanwhile, no thread is catching up.
         catching_up = self._catching_up_in == os.getpid()
         if self._is_first(metric) if catching_up else self._announced.pop(id(metric), None) is None:
             self._tell("tapes_metric_created", {"registry": registry, "metric": metric})
 
     def report_failed(self, reporter: Reporter, error: BaseException, streak: int) -> None:
-        """Announce a report that raised."""
+        """Announce a failed report."""
         self._tell("tapes_report_failed", {"reporter": reporter, "error": error, "streak": streak})
 
     def _tell(self, hook: str, arguments: Mapping[str, object]) -> None:
@@ -102,8 +103,8 @@ class Audience:
 
     def _is_first(self, metric: Instrument) -> bool:
         entry = (metric,)
-        # `setdefault` is atomic: of two threads that meet a metric at once, one alone gets its own entry back. The
-        # entry holds the metric, so that its id cannot become that of another.
+        # `setdefault` is atomic: of two threads with the same metric, only one gets its own entry back. The entry keeps
+        # the metric alive, so that its id is not reused.
         return self._announced.setdefault(id(metric), entry) is entry
 
 
@@ -111,5 +112,5 @@ def _live_registries() -> List[Registry]:
     while True:
         try:
             return [registry for registry in list(forking.registries) if isinstance(registry, Registry)]
-        except RuntimeError:  # noqa: PERF203 -- another thread made a registry in the middle of the copy
+        except RuntimeError:  # noqa: PERF203 -- another thread made a registry during the copy
             continue

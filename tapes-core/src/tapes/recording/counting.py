@@ -1,4 +1,4 @@
-"""Many values made into one distribution: the inner loop of tapes, in terms of loops that the interpreter has in C."""
+"""The distribution of many values: the inner loop of tapes, built from loops that the interpreter runs in C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as a number, and the exact Python number that it is."""
+"""Which values count as numbers, and their conversion to plain Python numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The buffer of kinds that have none of their own, as kinds of other distributions."""
+"""The buffer for kinds without their own buffer, like those of other distributions."""
 
 from __future__ import annotations
 

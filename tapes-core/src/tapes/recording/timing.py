@@ -193,10 +193,10 @@ def _oldest(entries: Dict[Any, _Entry]) -> Optional[_Entry]:
 
 
 def _linked(scope: Timing, entry: _Entry, before: Optional[_Link]) -> _Link:
-    """Return a new link in front of the links before it, without dead ones at times.
+    """Return a new link in front of `before`, and remove dead links if the chain has grown long.
 
     Entries that are left out of order leave dead links between living ones. Blocks that hand over to each other for
-    ever would leave ever more, so the chain is cleaned up when it has grown long.
+    ever would leave ever more.
     """
     before = _living(before)
     length = 1 if before is None else before[3] + 1

@@ -1,6 +1,6 @@
 """Reporters that report at intervals."""
 
-# ruff: noqa: TC001, TC003 -- the annotations of constructors are evaluated, by tapes.config for one
+# ruff: noqa: TC001, TC003 -- the annotations of constructors are evaluated, for example by tapes.config
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class ScheduledReporter(Reporter):
     ) -> None:
         """Report on `registry` (by default the process-wide one) every `interval`, a timedelta or seconds.
 
-        `clock` measures the intervals; by default it is that of the registry. Raises ReporterOptionError for an
-        interval below a microsecond, or not finite.
+        `clock` says when an interval has passed; by default it is that of the registry. Raises ReporterOptionError for
+        an interval below a microsecond, or not finite.
         """
         super().__init__(registry)
         self.interval: float = checked.seconds("interval", interval)

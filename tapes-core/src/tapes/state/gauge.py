@@ -46,7 +46,7 @@ class GaugeState:
         return self
 
     def numbers(self) -> Tuple[Any, ...]:
-        """Return the arguments that make the same state."""
+        """Return the state as a plain tuple: the arguments of the constructor."""
         return self.parts, self.sum, self.minimum, self.maximum, self.last, self.last_at
 
     def value(self, merge: str) -> Optional[float]:

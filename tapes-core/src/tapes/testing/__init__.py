@@ -1,7 +1,7 @@
-"""For the tests of programs that use tapes, and of reporters that others write.
+"""Tools to test programs that use tapes, and third-party reporters.
 
-`ManualClock`, `MemoryReporter` and `isolated_registry()` are for any test; `ReporterContract` checks the life of a
-reporter. Nothing here needs a test framework to be imported.
+`ManualClock`, `MemoryReporter` and `isolated_registry()` are for any test; `ReporterContract` checks the life cycle of
+a reporter. Importing this needs no test framework.
 """
 
 from __future__ import annotations

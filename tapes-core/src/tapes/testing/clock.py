@@ -1,4 +1,4 @@
-"""A clock that is turned by hand."""
+"""A clock that a test advances by hand."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tapes.errors import InvalidValueError
 if TYPE_CHECKING:
     from tapes.clock import Waitable
 
-_POLL = 0.002  # seconds of real time after which a waiting thread looks at the clock again
+_POLL = 0.002  # seconds of real time between two looks of a waiting thread at the clock
 
 
 class ManualClock:
-    """A clock that stands still until `advance()` is called. It can be given wherever a clock is taken.
+    """A clock that stands still until `advance()` is called. Pass it wherever a clock is accepted.
 
-    A test that turns it under a reporter waits with `settle()` until the reporter has done what was due:
+    After advancing it, a test waits with `settle()` until a reporter has done what was due:
 
         clock = ManualClock()
         reporter = MemoryReporter(10, Registry(clock=clock))
@@ -32,21 +32,21 @@ class ManualClock:
     """
 
     def __init__(self, start: float = 0.0) -> None:
-        """Let the clock stand at `start` seconds; both `monotonic()` and `time()` return what it shows."""
+        """Set the clock to `start` seconds, which both `monotonic()` and `time()` return."""
         self._now = float(start)
         self._lock = threading.RLock()
         self._waiting: Dict[object, float] = {}
 
     def monotonic(self) -> float:
-        """Return the seconds that the clock shows."""
+        """Return the time of the clock in seconds."""
         return self._now
 
     def time(self) -> float:
-        """Return the seconds that the clock shows."""
+        """Return the time of the clock in seconds."""
         return self._now
 
     def wait(self, wakeup: Waitable, timeout: float) -> bool:
-        """Block until `wakeup` is set or the clock has been advanced by `timeout` seconds; True if it was set."""
+        """Block until `wakeup` is set or the clock was advanced by `timeout` seconds. Return True if it was set."""
         ticket = object()
         with self._lock:
             deadline = self._now + timeout
@@ -60,23 +60,23 @@ class ManualClock:
                 self._waiting.pop(ticket, None)
 
     def advance(self, seconds: float) -> None:
-        """Turn the clock forward by `seconds`.
+        """Advance the clock by `seconds`.
 
-        Raises InvalidValueError (a ValueError) for a negative number: the clock does not go back.
+        Raises InvalidValueError (a ValueError) for a negative number.
         """
         if not seconds >= 0:
             raise InvalidValueError(f"A clock is advanced by 0 seconds or more, not by {seconds!r}.")
         with self._lock:
             self._now += seconds
             for ticket, deadline in list(self._waiting.items()):
-                if deadline <= self._now:  # no longer waiting, even if it has not noticed yet
+                if deadline <= self._now:  # its thread no longer waits, even if it has not noticed yet
                     del self._waiting[ticket]
 
     def settle(self, waiters: int = 1, timeout: float = 30.0) -> None:
-        """Block until at least `waiters` threads wait for a time that is still to come.
+        """Block until at least `waiters` threads wait for a future time of the clock.
 
-        That is when the threads that `advance()` has woken have done their work and wait again. Raises TimeoutError
-        after `timeout` seconds of real time.
+        By then the threads that `advance()` has woken have done their work and wait again. Raises TimeoutError after
+        `timeout` seconds of real time.
         """
         deadline = time.monotonic() + timeout
         while len(self._waiting) < waiters:

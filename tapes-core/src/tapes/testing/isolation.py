@@ -1,4 +1,4 @@
-"""A clean slate for one test."""
+"""An isolated registry for a test."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ AnyRegistry = TypeVar("AnyRegistry", bound=Registry)
 
 @contextmanager
 def isolated_registry(registry: Optional[AnyRegistry] = None) -> Iterator[Registry]:
-    """Isolate a test from what others have put into a registry, by default that of the process. Yields the registry.
+    """Isolate a test from earlier content of a registry, by default that of the process. Yields the registry.
 
-    Inside, every metric that exists starts from zero, those that modules have made at import time and hold on to
-    included. In the end all have their values back. Metrics that were made inside are not shown any more, but they are
-    not lost either: a module that was imported by the test goes on with its own. They are there again, at zero, when
-    they are asked for or recorded to. As a fixture of pytest:
+    Inside, all metrics start from zero, those that modules made at import time included. At the end all get their
+    values back. Metrics made inside become hidden, but are not lost: a module that the test imported may keep its own.
+    They are visible again, from zero, once they are asked for or recorded to. As a fixture of pytest:
 
         @pytest.fixture(autouse=True)
         def registry():
             with isolated_registry() as registry:
                 yield registry
 
-    For one thread: what others record meanwhile is on the slate, and is wiped off with it.
+    For one thread: what other threads record meanwhile counts inside, and is dropped at the end.
     """
     isolated: Registry = DEFAULT_REGISTRY if registry is None else registry
     with isolated.isolated():

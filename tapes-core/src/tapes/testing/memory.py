@@ -1,6 +1,6 @@
-"""A reporter that keeps what it reports."""
+"""A reporter that keeps its snapshots in memory."""
 
-# ruff: noqa: TC001, TC003 -- the annotations of constructors are evaluated, by tapes.config for one
+# ruff: noqa: TC001, TC003 -- the annotations of constructors are evaluated, for example by tapes.config
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tapes.snapshot import Snapshot
 
 
 class MemoryReporter(ScheduledReporter):
-    """Appends each snapshot to `snapshots`, to be looked at by a test. For ever: it is not for production."""
+    """Appends each snapshot to `snapshots`, for tests. It keeps all of them, so do not use it in production."""
 
     def __init__(
         self,
@@ -24,19 +24,19 @@ class MemoryReporter(ScheduledReporter):
         *,
         clock: Optional[Clock] = None,
     ) -> None:
-        """Keep what `registry` (by default the process-wide one) holds every `interval`, a timedelta or seconds.
+        """Take a snapshot of `registry` (by default the process-wide one) every `interval`, a timedelta or seconds.
 
-        Raises ReporterOptionError for a wrong interval.
+        Raises ReporterOptionError for an invalid interval.
         """
         super().__init__(interval, registry, clock=clock)
         self.snapshots: List[Snapshot] = []
-        """What has been reported, in order. Kept over starts and stops; may be cleared."""
+        """The snapshots, in order. Kept over starts and stops; a test may clear the list."""
 
     def report(self) -> None:
-        """Keep a snapshot."""
+        """Append a snapshot."""
         self.snapshots.append(self.registry.snapshot())
 
     @property
     def stats(self) -> List[Any]:
-        """What has been reported, in order, as the trees that `get_stats()` returns."""
+        """The snapshots, in order, as trees like those of `get_stats()`."""
         return [tree(snapshot) for snapshot in self.snapshots]

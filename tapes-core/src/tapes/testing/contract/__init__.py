@@ -1,4 +1,4 @@
-"""The life of every reporter, as a suite of tests that any reporter can be put through."""
+"""The contract of all reporters, as a suite of tests for any reporter."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["ReporterContract"]
 
 
 class ReporterContract(LifeContract, ScheduleContract, FailureContract, ForkContract):
-    """What every reporter promises. Derive a test class from it and say how to make one of yours:
+    """Tests of what every reporter promises. Derive a test class from it, and make your reporter there:
 
         class TestLampReporter(ReporterContract):
             def make_reporter(self, registry):
                 return LampReporter(self.interval, registry)
 
-    pytest runs the methods whose names begin with `test_`; any other runner may, each on an instance of its own. What a
-    reporter cannot show is skipped (`unittest.SkipTest`). The settings and the other methods to override, all of them
-    optional, are those of `tapes.testing.contract.bench.Bench`.
+    pytest runs the methods whose names begin with `test_`. Any other runner may do the same, each on a new instance.
+    Tests that do not apply to a reporter are skipped (`unittest.SkipTest`). `tapes.testing.contract.bench.Bench` has
+    the settings and the other methods to override, all optional.
     """

@@ -1,4 +1,4 @@
-"""What the tests of the contract know about the reporter that they test, and the tools that they share."""
+"""The settings for a tested reporter, and the tools that the tests of the contract share."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ if TYPE_CHECKING:
 
 
 class Bench:
-    """Override `make_reporter()`, and of the rest what is different for your reporter."""
+    """Override `make_reporter()`, and anything else that differs for your reporter."""
 
     scheduled = True
-    """Whether it reports by itself, as opposed to being asked for its reports."""
+    """Whether it reports by itself, and not on request."""
 
     interval = 10.0
     """Seconds between reports, for `make_reporter()` to use."""
 
     manual_time = True
-    """Whether its intervals are measured by the clock of its registry, which is a `ManualClock` here. With False they
+    """Whether its intervals are measured by the clock of its registry, which is a `ManualClock` here. If False, they
     pass in real time: choose a short interval."""
 
     threaded = True
-    """Whether it works in a thread of its own."""
+    """Whether it works in its own thread."""
 
     may_hang = True
-    """Whether a report may hang in a test. Where `pause()` makes the reports the test would hang as well: say False."""
+    """Whether a report may hang in a test. Set it to False if `pause()` makes the reports: the test would hang, too."""
 
     patience = 20.0
-    """Seconds of real time within which everything has to happen that is waited for. Generous: machines are busy."""
+    """The longest wait for any event, in seconds of real time. Generous, because machines are busy."""
 
     def make_reporter(self, registry: Optional[Registry]) -> Reporter:
-        """Make a reporter that has not been started, on `registry`, with `self.interval`."""
+        """Return a new reporter on `registry`, not started, with `self.interval`."""
         raise NotImplementedError(f"{type(self).__name__} says how to make a reporter: override make_reporter().")
 
     def make_faulty_reporter(self, registry: Registry) -> Reporter:
-        """Make one whose `start()` raises because of a fault of the user's own making, like an unwritable path."""
+        """Return a reporter whose `start()` raises because of a fault of the user, like an unwritable path."""
         raise SkipTest("There is no way to make a fault of the user's own.")
 
     def received(self) -> Optional[int]:
-        """Return how many reports have arrived at the far end since this test began. None if it cannot be told."""
+        """Return how many reports have arrived at the far end since this test began; None if that is unknown."""
         return None
 
     def scrape(self, reporter: Reporter) -> None:
-        """Ask a reporter that is not scheduled for a report. Raise nothing if it answers that it has none."""
+        """Request a report from a reporter that is not scheduled. Do not raise if it answers with an error."""
         raise SkipTest("There is no way to ask for a report.")
 
     def break_far_end(self) -> None:
@@ -59,32 +59,32 @@ class Bench:
         raise SkipTest("The far end cannot be broken.")
 
     def mend_far_end(self) -> None:
-        """Make up for `break_far_end()`."""
+        """Undo `break_far_end()`."""
         raise SkipTest("The far end cannot be mended.")
 
     def hang_far_end(self) -> None:
-        """Make the far end take and answer nothing, so that reports hang. Called before the reporter is made."""
+        """Make the far end accept and answer nothing, so that reports hang. Called before the reporter is made."""
         raise SkipTest("The far end cannot be made to hang.")
 
     def pause(self) -> None:
-        """Let a little time pass. A reporter that is driven by an event loop of the test's own runs it here."""
+        """Let a little time pass. Run the event loop here, if a loop of the test drives the reporter."""
         time.sleep(0.005)
 
     def start_beside(self, reporter: Any) -> None:
-        """Start a reporter again while a report hangs. If that holds up the event loop it needs another one."""
+        """Start a reporter again while a report hangs. If that report blocks the event loop, use another loop."""
         reporter.start()
 
     # The tools.
 
     def until(self, happened: Callable[[], bool], what: str) -> None:
-        """Wait until it has happened; fail if it does not."""
+        """Wait until `happened()` is true; fail after `patience` seconds. `what` describes it for the failure."""
         deadline = time.monotonic() + self.patience
         while not happened():
             assert time.monotonic() < deadline, f"Within {self.patience:g} s it has not happened that {what}."
             self.pause()
 
     def settle(self, clock: ManualClock) -> None:
-        """Wait until a scheduled reporter has done what was due and waits for the clock again."""
+        """Wait until a scheduled reporter has done what was due, and waits for the clock again."""
         try:
             clock.settle(timeout=self.patience)
         except TimeoutError:
@@ -92,7 +92,7 @@ class Bench:
 
     @contextmanager
     def reporter(self) -> Iterator[Tuple[Any, ManualClock]]:
-        """Make a reporter on a registry with a counter and a manual clock, and stop it in the end."""
+        """Make a reporter on a registry with a counter and a manual clock, and stop it at the end."""
         clock = ManualClock()
         registry = Registry(clock=clock)
         registry.counter("contract.events").increment(3)
@@ -108,7 +108,7 @@ class Bench:
             raise SkipTest("It does not report by itself.")
 
     def manual_only(self) -> None:
-        """Skip the test for a reporter whose time cannot be turned by hand."""
+        """Skip the test for a reporter whose clock cannot be advanced by hand."""
         self.scheduled_only()
         if not self.manual_time:
             raise SkipTest("Its intervals pass in real time.")
@@ -120,7 +120,7 @@ class Bench:
             raise SkipTest("The test would hang with its reports.")
 
     def first_report(self, reporter: Reporter) -> None:
-        """Wait for the report that comes with the start, or ask for one."""
+        """Wait for the report at the start, or request one."""
         if not self.scheduled:
             self.scrape(reporter)
         self.until(lambda: reporter.reports + reporter.failures >= 1, "the first report was made")
@@ -128,7 +128,7 @@ class Bench:
 
 @contextmanager
 def log_records() -> Iterator[List[logging.LogRecord]]:
-    """Collect what is logged by reporters at the level WARNING and above."""
+    """Collect the log records of reporters at level WARNING and above."""
     records: List[logging.LogRecord] = []
     logger = logging.getLogger("tapes.reporting")
     collector = _Collector(records)
@@ -167,5 +167,5 @@ class Hanging:
         return self._report()
 
     def release(self) -> None:
-        """Let it go on."""
+        """Let the report continue."""
         self._released.set()

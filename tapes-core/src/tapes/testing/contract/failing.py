@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class FailureContract(Bench):
-    """What holds when a report raises, hangs, or has nobody to go to."""
+    """Tests of reports that raise, hang, or cannot reach the far end."""
 
     def test_a_report_that_raises_does_not_end_the_reporting(self) -> None:
-        """A report that raises is counted, its error is kept, and the next report is made all the same."""
+        """A report that raises is counted, its error is kept, and the next report is made."""
         self._assert_survives(OSError("the far end has gone"))
 
     def test_not_even_a_system_exit_ends_the_reporting(self) -> None:
-        """SystemExit and other errors that are no Exception are failed reports like any other."""
+        """SystemExit and other errors that are not an Exception make failed reports like any other."""
         self._assert_survives(SystemExit(3))
 
     def test_failures_are_logged_once_a_streak(self) -> None:
-        """Of failures in a row only the first is logged, in one line; so is the first after a success."""
+        """Only the first failure in a row is logged, in one line; after a success, so is the next failure."""
         self.scheduled_only()
         with self.reporter() as (reporter, clock), log_records() as records:
             first = OSError("the far end has gone")
@@ -43,7 +43,7 @@ class FailureContract(Bench):
             assert not records[0].exc_info, "Trouble that is expected is logged with a traceback."
 
     def test_an_error_that_nobody_expects_is_logged_with_its_traceback(self) -> None:
-        """An error that is neither one of tapes nor of the system is a bug, and its traceback is logged."""
+        """An error that comes neither from tapes nor from the system is a bug: its traceback is logged."""
         self.scheduled_only()
         with self.reporter() as (reporter, clock), log_records() as records:
             error = ZeroDivisionError("a bug")
@@ -76,7 +76,7 @@ class FailureContract(Bench):
             assert mine == expected, f"Observers were told {mine}, not {expected}."
 
     def test_a_failing_observer_does_not_end_the_reporting(self) -> None:
-        """An observer that raises costs no report."""
+        """An observer that raises does not affect the reports."""
         self.scheduled_only()
 
         def observe(*args: Any) -> None:
@@ -138,7 +138,7 @@ class FailureContract(Bench):
                 reporter.report = traced
                 self.start_beside(reporter)
                 self.until(lambda: bool(threads), "a report was made after the second start")
-                closed.clear()  # the second start may have closed what the first had left open
+                closed.clear()  # the second start may have closed what the first left open
             finally:
                 hanging.release()
             thread = hanging.thread
@@ -150,7 +150,7 @@ class FailureContract(Bench):
             assert closed == [1], f"What the second start has opened was closed {len(closed)} times."
 
     def test_a_far_end_that_is_down_does_not_reach_the_caller(self) -> None:
-        """A far end that is down at the start makes failed reports, and good ones as soon as it is up."""
+        """Reports to a far end that is down at the start fail, and succeed as soon as it is up."""
         self.scheduled_only()
         self.break_far_end()
         with self.reporter() as (reporter, clock):
@@ -164,7 +164,7 @@ class FailureContract(Bench):
             self.until(lambda: reporter.reports > before, "it reported when the far end was back")
 
     def test_a_page_that_cannot_be_made_is_a_failure(self) -> None:
-        """A reporter that is asked for a report counts one that cannot be made, and answers the next."""
+        """A reporter that reports on request counts a page that cannot be made, and answers the next request."""
         if self.scheduled:
             return
         registry = _FaultyRegistry()

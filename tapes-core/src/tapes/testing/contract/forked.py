@@ -16,10 +16,10 @@ from tapes.testing.contract.bench import Bench
 
 
 class ForkContract(Bench):
-    """What holds in a child process, and in its parent."""
+    """Tests in a child process, and in its parent."""
 
     def test_a_forked_child_has_a_reporter_of_its_own(self) -> None:
-        """In a forked child a scheduled reporter runs again by itself, and any other has been stopped."""
+        """In a forked child a scheduled reporter runs again by itself; any other is stopped."""
         with self.reporter() as (reporter, clock):
             reporter.start()
             self.first_report(reporter)
@@ -87,7 +87,7 @@ class ForkContract(Bench):
 
 
 def _in_child(check: Callable[[], None], patience: float) -> None:
-    """Call `check` in a forked child, and fail if it does."""
+    """Call `check` in a forked child, and fail if it fails there."""
     if not hasattr(os, "fork"):
         raise SkipTest("There is no fork here.")
     reading, writing = os.pipe()
@@ -99,7 +99,7 @@ def _in_child(check: Callable[[], None], patience: float) -> None:
         try:
             check()
             failure = ""
-        except BaseException:  # noqa: BLE001 -- told to the parent
+        except BaseException:  # noqa: BLE001 -- the parent raises it
             failure = traceback.format_exc()
         finally:
             os.write(writing, failure.encode("utf-8", "replace")[:60000])

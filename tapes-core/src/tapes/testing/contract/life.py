@@ -15,10 +15,10 @@ from tapes.testing.contract.bench import Bench
 
 
 class LifeContract(Bench):
-    """What holds for every reporter."""
+    """Tests of the life cycle, for every reporter."""
 
     def test_it_runs_from_start_to_stop(self) -> None:
-        """A reporter is running after its start and not before, and not after its stop."""
+        """A reporter is running between its start and its stop, and at no other time."""
         with self.reporter() as (reporter, _):
             assert not reporter.running, "It is running before it has been started."
             reporter.start()
@@ -101,7 +101,7 @@ class LifeContract(Bench):
             self.until(lambda: not reporter.running, "it was stopped by the signal handler")
 
     def test_it_is_a_context_manager(self) -> None:
-        """`with reporter:` starts it and stops it, also when the block raises, and lets the error out."""
+        """`with reporter:` starts it and stops it, also when the block raises, and passes the error on."""
         with self.reporter() as (reporter, _):
             try:
                 with reporter as entered:
@@ -128,7 +128,7 @@ class LifeContract(Bench):
             assert stats == {"contract": {"events": {"value": 3}}}, f"The registry has become {stats!r}."
 
     def test_its_threads_are_named_daemons(self) -> None:
-        """Its threads are daemons whose names begin with `tapes-`, and none is left after the stop."""
+        """Its threads are daemons whose names begin with `tapes-`, and all have ended after the stop."""
         if not self.threaded:
             raise SkipTest("It has no thread.")
         before = set(threading.enumerate())
@@ -143,7 +143,7 @@ class LifeContract(Bench):
             self.until(lambda: not any(thread.is_alive() for thread in mine), "its threads ended after stop()")
 
     def test_reports_are_counted(self) -> None:
-        """`reports` counts what was made, and what arrives at the far end is as many; nothing has failed."""
+        """`reports` counts the reports made, as many arrive at the far end, and none has failed."""
         with self.reporter() as (reporter, _):
             assert (reporter.reports, reporter.failures, reporter.last_error) == (0, 0, None)
             reporter.start()
@@ -158,7 +158,7 @@ class LifeContract(Bench):
                 self.until(lambda: self.received() == expected, f"{expected} reports arrived")
 
     def test_a_fault_of_the_users_own_reaches_the_caller_of_start(self) -> None:
-        """A start that cannot succeed raises, and the reporter is not running and reports nothing."""
+        """A start that fails raises, and the reporter is not running and reports nothing."""
         reporter = self.make_faulty_reporter(Registry())
         raised = True
         with suppress(Exception):
@@ -171,7 +171,7 @@ class LifeContract(Bench):
         reporter.stop()
 
     def test_a_hanging_far_end_does_not_hold_up_a_stop(self) -> None:
-        """stop() returns within its deadline when the far end takes nothing and answers nothing."""
+        """stop() returns within its deadline when the far end accepts nothing and answers nothing."""
         self.hang_far_end()
         with self.reporter() as (reporter, _):
             reporter.start()

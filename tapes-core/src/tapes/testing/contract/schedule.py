@@ -1,4 +1,4 @@
-"""The contract of reporters that report by themselves: when."""
+"""The contract of scheduled reporters: the times of reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tapes.testing.contract.bench import Bench
 
 
 class ScheduleContract(Bench):
-    """What holds for every scheduled reporter."""
+    """Tests of the schedule, for every scheduled reporter."""
 
     def test_the_first_report_comes_with_the_start(self) -> None:
         """The first report is made at once, not after an interval."""
@@ -20,7 +20,7 @@ class ScheduleContract(Bench):
             assert reporter.reports == 1, f"{reporter.reports} reports were made at the start."
 
     def test_reports_go_on_at_every_interval(self) -> None:
-        """Another report is made whenever an interval has passed, and not before."""
+        """Another report is made each time an interval has passed, and not before."""
         self.scheduled_only()
         with self.reporter() as (reporter, clock):
             reporter.start()
@@ -37,17 +37,17 @@ class ScheduleContract(Bench):
                 assert reporter.reports == number, "No report was made when an interval had passed."
 
     def test_reports_do_not_drift(self) -> None:
-        """Reports that take a while do not put off the next ones: all come at whole intervals after the start."""
+        """Slow reports do not delay the next ones: all come at whole intervals after the start."""
         assert self._times(taking=0.25, advances=[0.75, 0.75, 0.75]) == [0, 1, 2, 3], "The reports have drifted."
 
     def test_missed_reports_are_left_out(self) -> None:
-        """After a report that took longer than the interval there is no burst: what was due meanwhile is left out."""
+        """After a report that took longer than the interval there is no burst: reports due meanwhile are skipped."""
         assert self._times(taking=2.5, advances=[0.5, 0.5]) == [0, 3, 6], (
             "Missed reports were made up for, or more lost."
         )
 
     def test_late_wake_ups_are_not_made_up_for(self) -> None:
-        """When several intervals pass at once, as on a machine that was asleep, one report is made and not several."""
+        """When several intervals pass at once, as on a machine that was asleep, only one report is made."""
         assert self._times(taking=0, advances=[3.5, 0.5]) == [0, 3.5, 4], "There was a burst, or a shift."
 
     def test_the_last_report_is_made_at_the_stop(self) -> None:
@@ -74,7 +74,7 @@ class ScheduleContract(Bench):
                 assert len(seen) > before, "stop() has made no report."
 
     def test_a_report_may_stop_its_reporter(self) -> None:
-        """stop() inside report() returns at once; one last report follows, and then the reporter has stopped."""
+        """stop() inside report() returns at once; one last report follows, and then the reporter is stopped."""
         self.scheduled_only()
         with self.reporter() as (reporter, _):
             seen: List[str] = []
@@ -92,7 +92,7 @@ class ScheduleContract(Bench):
             assert not reporter.running, "It is running although it has stopped itself."
 
     def _times(self, taking: float, advances: List[float]) -> List[float]:
-        """Return at which intervals reports began that take so many intervals each."""
+        """Return the times at which reports began. All numbers are in intervals; each report takes `taking`."""
         self.manual_only()
         with self.reporter() as (reporter, clock):
             times: List[float] = []
