@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, Callable, Optional
 
@@ -49,6 +50,7 @@ class Interruption:
 
         def _begin(self) -> None:
             monitoring = sys.monitoring
+            self._thread = get_ident()
             monitoring.use_tool_id(monitoring.DEBUGGER_ID, "interruptions")
             monitoring.register_callback(monitoring.DEBUGGER_ID, monitoring.events.INSTRUCTION, self._monitored)
             monitoring.set_events(monitoring.DEBUGGER_ID, monitoring.events.INSTRUCTION)
@@ -60,7 +62,8 @@ class Interruption:
                 monitoring.free_tool_id(monitoring.DEBUGGER_ID)
 
         def _monitored(self, code: CodeType, offset: int) -> None:
-            self._reached(code, f"instruction {offset // 2}")
+            if get_ident() == self._thread:  # all threads are monitored, also what another test has left
+                self._reached(code, f"instruction {offset // 2}")
 
     else:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import socket
@@ -49,6 +50,9 @@ mine.detach()
 """
 
 
+_dup2 = ctypes.PyDLL(None).dup2
+
+
 class Application:
     """Puts files and connections of its own where the descriptors of a reporter were, and sees what becomes of them."""
 
@@ -62,8 +66,15 @@ class Application:
     def takes(self, descriptors: Set[int]) -> None:
         """Take these over, as a program does that closes all descriptors and goes on with its own."""
         mine = {descriptor: self._make(descriptor) for descriptor in descriptors}
-        for descriptor, made in mine.items():
-            os.dup2(made, descriptor)
+        # All at once: no other thread is let in, and these calls keep the lock of the interpreter.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1000)
+        try:
+            for descriptor, made in mine.items():
+                assert _dup2(made, descriptor) == descriptor
+        finally:
+            sys.setswitchinterval(interval)
+        for descriptor in mine:
             self._taken[descriptor] = identity(descriptor)
         for made in mine.values():
             os.close(made)
