@@ -41,6 +41,18 @@ class Bench(NamedTuple):
         """Let the worker tell the aggregator what has changed. Return the types of the records."""
         return types_of(self.worker.tell(self.aggregator))
 
+    def cut_off(self, sent: int) -> List[bytes]:
+        """Let the worker tell it, of a flush, so many frames, after which none can be sent. Return these."""
+        taken: List[bytes] = []
+        flush = self.worker.publisher.flush(self.registry)
+        for frame in flush:
+            if len(taken) == sent:
+                flush.close()
+                break
+            taken.append(frame)
+        apply(self.aggregator, taken)
+        return taken
+
     def assert_same(self) -> None:
         """Check that the aggregator shows what the worker shows."""
         now = self.clock.monotonic()
@@ -290,14 +302,7 @@ def test_what_is_said_is_not_lost_with_a_flush_that_is_given_up(
     for n in range(3):
         bench.registry.histogram(f"metric{n}", description=f"Metric {n}.").update(n)
         bench.registry.histogram(f"metric{n}", {"k": "v"})
-    taken: List[bytes] = []
-    flush = bench.worker.publisher.flush(bench.registry)
-    for frame in flush:
-        if len(taken) == sent:
-            flush.close()
-            break
-        taken.append(frame)
-    apply(bench.aggregator, taken)
+    taken = bench.cut_off(sent)
     rest = bench.worker.tell(bench.aggregator)
 
     assert types_of(taken + rest).count("facts") == 3
@@ -398,15 +403,8 @@ def test_a_flush_that_is_given_up_loses_nothing(bench: Bench, monkeypatch: pytes
     for kind in KINDS:
         for number in range(3):
             record(bench.registry, kind, f"{kind}.{number}")
-    taken: List[bytes] = []
 
-    flush = bench.worker.publisher.flush(bench.registry)
-    for frame in flush:
-        if len(taken) == sent:
-            flush.close()
-            break
-        taken.append(frame)
-    apply(bench.aggregator, taken)
+    taken = bench.cut_off(sent)
     for kind in KINDS:
         record(bench.registry, kind, f"{kind}.{1}")
     rest = bench.worker.tell(bench.aggregator)

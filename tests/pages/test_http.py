@@ -15,6 +15,7 @@ from tapes import observers
 from tapes.errors import ReporterOptionError, UnknownPluginError
 from tapes.pages import renderings
 from tapes.pages.reporter import PageReporter
+from tapes.testing.contract.bench import Hanging
 from tests.conftest import RunScript, Until
 from tests.pages.serving import (
     EVERYTHING,
@@ -386,13 +387,7 @@ def test_an_answer_that_is_under_way_is_finished_at_a_stop(
     make: MakeReporter, registry: FaultyRegistry, until: Until
 ) -> None:
     """A client that is about to get its page gets it although the reporter is being stopped."""
-    release, waiting = threading.Event(), threading.Event()
-
-    def slow() -> int:
-        waiting.set()
-        release.wait(30)
-        return 1
-
+    slow = Hanging(lambda: 1, 6)
     registry.gauge("slow", slow)
     answers: List[int] = []
     reporter = make(0, registry)
@@ -400,7 +395,7 @@ def test_an_answer_that_is_under_way_is_finished_at_a_stop(
     port = reporter.port
     thread = threading.Thread(target=lambda: answers.append(fetch(port)), daemon=True)
     thread.start()
-    until(waiting.is_set)
+    until(slow.begun.is_set)
     idle = socket.create_connection(("127.0.0.1", port), 30)
     until(lambda: clients_of(reporter) == 2)
     stopper = threading.Thread(target=reporter.stop, daemon=True)
@@ -408,7 +403,7 @@ def test_an_answer_that_is_under_way_is_finished_at_a_stop(
     assert idle.recv(1) == b""
     idle.close()
 
-    release.set()
+    slow.release()
     thread.join(30)
     stopper.join(30)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tapes.pages import connections
 from tapes.pages.reporter import PageReporter
 from tapes.reporting.http import HTTPReporter
+from tapes.testing.contract.bench import Hanging
 from tests.conftest import PATIENCE, RunScript, Until
 from tests.pages.serving import (
     PAGE,
@@ -82,21 +83,15 @@ def test_a_client_that_is_being_answered_keeps_its_place(
     reporter: PageReporter, connect: Connect, until: Until
 ) -> None:
     """A client whose page is being made is not the one that has to go for a new one."""
-    release, waiting = threading.Event(), threading.Event()
-
-    def slow() -> int:
-        waiting.set()
-        release.wait(30)
-        return 1
-
+    slow = Hanging(lambda: 1, 6)
     reporter.registry.gauge("slow", slow)
     answered = connect()
     answered.sendall(b"GET / HTTP/1.1\r\n\r\n")
-    until(waiting.is_set)
+    until(slow.begun.is_set)
 
     others = [connect() for _ in range(connections.MAX_CONNECTIONS * 2)]
     assert everything(others[0]) == b""
-    release.set()
+    slow.release()
 
     assert answered.recv(15) == b"HTTP/1.1 200 OK"
 
@@ -310,16 +305,10 @@ def test_a_stop_does_not_wait_for_clients_that_stall(reporter: PageReporter, con
 
 def test_a_page_that_hangs_does_not_hold_up_a_stop(reporter: PageReporter, connect: Connect, until: Until) -> None:
     """stop() ends although a gauge never answers, and the port is free."""
-    release, waiting = threading.Event(), threading.Event()
-
-    def hang() -> int:
-        waiting.set()
-        release.wait(120)
-        return 1
-
-    reporter.registry.gauge("hanging", hang)
+    hanging = Hanging(lambda: 1, 24)
+    reporter.registry.gauge("hanging", hanging)
     connect().sendall(b"GET / HTTP/1.1\r\n\r\n")
-    until(waiting.is_set)
+    until(hanging.begun.is_set)
     port = reporter.port
 
     reporter.stop(0.2)
@@ -328,7 +317,7 @@ def test_a_page_that_hangs_does_not_hold_up_a_stop(reporter: PageReporter, conne
     until(lambda: reporter._listener is None)
     with HTTPReporter(port):
         pass
-    release.set()
+    hanging.release()
 
 
 OUT_OF_DESCRIPTORS = """

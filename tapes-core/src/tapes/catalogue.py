@@ -57,7 +57,10 @@ class Catalogue:
 
     def all_facts(self) -> Dict[str, Facts]:
         """Return the facts of all names that have some. Safe without `changing`."""
-        return {name: self.facts(name) for name in (*self.described, *self.described_aside)}
+        found = self.described.copy()
+        for name in list(self.described_aside):
+            found[name] = self.facts(name)
+        return found
 
     def says(self, name: str, facts: Facts) -> bool:
         """Return whether each fact in `facts` is already set for this name. Safe without `changing`."""

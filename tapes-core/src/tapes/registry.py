@@ -271,10 +271,13 @@ class Registry:
         tags: Any = metric.tags
         if isinstance(tags, tuple) and all(isinstance(each, tuple) and len(each) == 2 for each in tags):
             tags = dict(tags)
-        checked = check_tags(check_name(metric.name), tags)
-        if metric.tags != (canonical := canonical_tags(checked)):
-            metric.tags = canonical
-        return self._metric(type(metric), None, metric.name, checked, lambda *_: metric)
+
+        def place(_: str, canonical: Tags, __: object) -> Kind:
+            if metric.tags != canonical and canonical is not OVERFLOW:
+                metric.tags = canonical
+            return metric
+
+        return self._metric(type(metric), None, metric.name, tags, place)
 
     def discard(self, metrics: Iterable[Instrument]) -> None:
         """Remove these metric objects, as far as they are in the registry."""

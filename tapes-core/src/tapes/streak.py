@@ -1,6 +1,12 @@
-"""One log line per streak: the first failure in a row is logged, and so is the recovery."""
+"""One log line per streak: the first failure in a row is logged, and so is the recovery. Or one line for ever."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from typing import Set
 
 
 class Streak:
@@ -38,3 +44,12 @@ class Streak:
             failures = "1 failure" if self.length == 1 else f"{self.length} failures"
             logging.getLogger(self._logger_name).info("%s works again after %s.", self._subject, failures)
             self.length = 0
+
+
+def log_once(said: Set[Any], what: Hashable, logger_name: str, message: str, *arguments: object) -> None:
+    """Log a warning unless `what` is in `said`, and put it there. Imports `logging` only to log, as a streak does."""
+    if what not in said:
+        said.add(what)
+        import logging
+
+        logging.getLogger(logger_name).warning(message, *arguments)

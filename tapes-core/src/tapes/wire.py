@@ -136,5 +136,9 @@ def number(value: float) -> bytes:
 
 def text(content: str) -> bytes:
     """Write a string."""
-    encoded = content.encode("utf-8", "surrogatepass")
-    return _U32.pack(len(encoded)) + encoded
+    return framed(content.encode("utf-8", "surrogatepass"))
+
+
+def framed(content: bytes) -> bytes:
+    """Write bytes, after their number."""
+    return _U32.pack(len(content)) + content

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 from tapes import portable
 from tapes.errors import InvalidTypeError, quoted
 from tapes.instruments.instrument import Instrument
-from tapes.instruments.producing import is_same
+from tapes.instruments.producing import Answers, is_same
 from tapes.kinds.gauge import GAUGE
 from tapes.process import forking
 from tapes.recording import GaugeBuffer, exact
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tapes.instruments.producing import Producer
     from tapes.naming import Tags
     from tapes.recording import Numbers
-    from tapes.streak import Streak
 
 _being_asked: ContextVar[Tuple[Gauge, ...]] = ContextVar("tapes_gauges_being_asked", default=())
 
@@ -34,7 +33,7 @@ class Gauge(GaugeBuffer, Instrument):
     number, the value is None, which is logged once for each streak.
     """
 
-    __slots__ = ("__weakref__", "_is_aside", "_settable", "_streak", "merge", "producer")
+    __slots__ = ("__weakref__", "_answers", "_is_aside", "_settable", "merge", "producer")
 
     kind = GAUGE
 
@@ -55,7 +54,7 @@ class Gauge(GaugeBuffer, Instrument):
         """How to combine the values of several processes: `sum`, `min`, `max`, `mean` or `last`."""
         self._settable = settable  # stays True when it gets a producer later: code that sets it must not start to fail
         self._is_aside = False
-        self._streak: Optional[Streak] = None
+        self._answers: Optional[Answers] = None
 
     def set(self, value: SupportsFloat) -> None:
         """Set the value of this gauge, any real number.
@@ -176,31 +175,13 @@ class Gauge(GaugeBuffer, Instrument):
         asked = _being_asked.get()
         if self in asked:
             return None  # its own producer reads this gauge, for example by get_stats()
+        if self._answers is None:
+            self._answers = Answers(f"The gauge {self.name!r}", "it is reported as null")
         token = _being_asked.set((*asked, self))
         try:
-            value = producer()
-        except Exception as error:  # noqa: BLE001  a failing producer must cost only its own value
-            problem = f"cannot be read, its producer {quoted(producer)} raised: it is reported as null."
-            self._failures().failed(problem, error)
-            return None
+            return self._answers.number(producer)
         finally:
             _being_asked.reset(token)
-        number = exact(value)
-        if number is None:
-            self._failures().failed(
-                f"cannot be read, its producer {quoted(producer)} returned {quoted(value)}, which is no finite number: "
-                "it is reported as null."
-            )
-        elif self._streak is not None:
-            self._streak.succeeded()
-        return number
-
-    def _failures(self) -> Streak:
-        if self._streak is None:
-            from tapes.streak import Streak
-
-            self._streak = Streak("tapes.registry", f"The gauge {self.name!r}")
-        return self._streak
 
     def _produced(self, what: str) -> InvalidTypeError:
         return InvalidTypeError(

@@ -34,6 +34,42 @@ def is_same(producer: Producer, other: object) -> bool:
     return producer is other
 
 
+class Answers:
+    """The numbers that the producer of a metric returns. Where it returns none, one log line a streak says so."""
+
+    __slots__ = ("_least", "_streak", "_subject", "_then")
+
+    def __init__(self, subject: str, then: str, *, least: Optional[int] = None) -> None:
+        """Accept finite numbers from `least` on. The log names the `subject`, and what happens `then`."""
+        self._subject = subject
+        self._then = then
+        self._least = least
+        self._streak: Optional[Streak] = None
+
+    def number(self, producer: Producer) -> Optional[float]:
+        """Ask a producer; None if it fails."""
+        try:
+            value = producer()
+        except Exception as error:  # noqa: BLE001  a failing producer must cost only its own value
+            self._failed(f"its producer {quoted(producer)} raised", error)
+            return None
+        number, least = exact(value), self._least
+        if number is None or (least is not None and number < least):
+            numbers = "no finite number" if least is None else f"no finite number from {least}"
+            self._failed(f"its producer {quoted(producer)} returned {quoted(value)}, which is {numbers}")
+            return None
+        if self._streak is not None:
+            self._streak.succeeded()
+        return number
+
+    def _failed(self, problem: str, error: Optional[Exception] = None) -> None:
+        if self._streak is None:
+            from tapes.streak import Streak
+
+            self._streak = Streak("tapes.registry", self._subject)
+        self._streak.failed(f"cannot be read, {problem}: {self._then}.", error)
+
+
 class Known:
     """What is known of a total at one moment, and what came to be known after it."""
 
@@ -144,7 +180,7 @@ class Growth:
     does a producer that fails: the next total has it all.
     """
 
-    __slots__ = ("_claims", "_counter", "_growth", "_has_ended", "_name", "_streak", "_teller", "producer", "total")
+    __slots__ = ("_answers", "_claims", "_counter", "_growth", "_has_ended", "_name", "_teller", "producer", "total")
 
     def __init__(
         self, name: str, producer: Producer, total: Optional[Total] = None, counter: Optional[object] = None
@@ -158,7 +194,7 @@ class Growth:
         self._claims: Dict[int, object] = {}  # of who is asking, by process
         self._growth: float = 0
         self._has_ended = False
-        self._streak: Optional[Streak] = None
+        self._answers = Answers(f"The counter {name!r}", "what it counts meanwhile is added later", least=0)
 
     def told_by(self, producer: Producer) -> Growth:
         """Return the growth so far of a total that another producer tells from now on.
@@ -222,7 +258,7 @@ class Growth:
             try:
                 if claims.setdefault(pid, claim) is claim:
                     began = next(_numbers)
-                    total = self._total()
+                    total = self._answers.number(self.producer)
                     if total is not None:
                         self._learn(total, began)
             finally:
@@ -241,34 +277,6 @@ class Growth:
         _, known = self.total.step(after)
         if known.owner is counter:
             self._growth = known.grown()
-
-    def _total(self) -> Optional[float]:
-        producer = self.producer
-        try:
-            value = producer()
-        except Exception as error:  # noqa: BLE001  a failing producer must cost only its own value
-            self._failures().failed(
-                f"cannot be read, its producer {quoted(producer)} raised: what it counts meanwhile is added later.",
-                error,
-            )
-            return None
-        total = exact(value)
-        if total is None or total < 0:
-            self._failures().failed(
-                f"cannot be read, its producer {quoted(producer)} returned {quoted(value)}, which is no finite number "
-                "from 0: what it counts meanwhile is added later."
-            )
-            return None
-        if self._streak is not None:
-            self._streak.succeeded()
-        return total
-
-    def _failures(self) -> Streak:
-        if self._streak is None:
-            from tapes.streak import Streak
-
-            self._streak = Streak("tapes.registry", f"The counter {self._name!r}")
-        return self._streak
 
 
 def _is_late(known: Known, counter: object, teller: int) -> bool:

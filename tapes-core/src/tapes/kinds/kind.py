@@ -32,7 +32,8 @@ second, and anything else."""
 Statistics = dict[str, Optional[Union[int, float]]]
 """The statistics of one series by key, in display order. None where there is no value."""
 
-_LONGEST = 64  # characters of the name of a kind
+LONGEST_NAME = 64
+"""How many characters the name of a kind may have. All are ASCII."""
 
 _known: Dict[str, Kind] = {}
 
@@ -75,7 +76,7 @@ class Kind(str):
         """
         if not is_name(name):
             raise InvalidNameError(
-                f"A kind of metrics is named by an ASCII identifier of at most {_LONGEST} characters, "
+                f"A kind of metrics is named by an ASCII identifier of at most {LONGEST_NAME} characters, "
                 f"and not {quoted(name)}."
             )
         there = _known.get(name)
@@ -170,7 +171,7 @@ class Kind(str):
 
 def is_name(name: str) -> bool:
     """Return whether a kind may have this name."""
-    return name.isascii() and name.isidentifier() and len(name) <= _LONGEST
+    return name.isascii() and name.isidentifier() and len(name) <= LONGEST_NAME
 
 
 def kind_named(name: str) -> Optional[Kind]:

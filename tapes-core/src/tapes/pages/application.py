@@ -13,6 +13,8 @@ from tapes.pages.message import METHODS, TEXT, Page, Request, Response, Wanted, 
 from tapes.pages.processes import PerProcess
 from tapes.pages.renderings import Renderings
 from tapes.pages.route import Undecided
+from tapes.reporting.reporter import LOGGER_NAME
+from tapes.streak import Streak
 
 if TYPE_CHECKING:
     from tapes.pages.route import Find
@@ -57,6 +59,25 @@ class Application:
         self._failed = failed
         self._admits = admits
         self._renderings = PerProcess(lambda: Renderings(self._make, name))
+
+    @classmethod
+    def with_log(
+        cls,
+        snapshot: Callable[[], Snapshot],
+        find: Find,
+        name: str,
+        subject: str,
+        *,
+        admits: Optional[Callable[[str], bool]] = None,
+    ) -> Application:
+        """Return an application that no reporter counts for: the log says as `subject` what fails, once a streak."""
+        streak = Streak(LOGGER_NAME, subject)
+        return cls(
+            *(snapshot, find, name),
+            made=streak.succeeded,
+            failed=lambda error: streak.failed(CANNOT_MAKE, error),
+            admits=admits,
+        )
 
     @property
     def renderings(self) -> Renderings:

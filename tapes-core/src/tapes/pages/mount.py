@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional, Sequence
 
-from tapes.pages.application import CANNOT_MAKE, Application
+from tapes.pages.application import Application
 from tapes.pages.formats import checked_format
-from tapes.pages.hosts import checked_hosts, is_ours
+from tapes.pages.hosts import checked_hosts, is_admitted
 from tapes.pages.plugin_routes import PluginRoutes
 from tapes.pages.route import FormatRoute, only
 from tapes.registry import DEFAULT_REGISTRY
 from tapes.reporting import checked
-from tapes.reporting.reporter import LOGGER_NAME
-from tapes.streak import Streak
 
 if TYPE_CHECKING:
     from tapes.pages.route import Find
@@ -33,12 +31,8 @@ def mounted(
     else:
         encoding = checked_format(format_name)
         find = only(FormatRoute(lambda: encoding))
-    streak = Streak(LOGGER_NAME, name if format_name is None else f"{name}(format={format_name!r})")
-    return Application(
-        shown.snapshot,
-        find,
-        name,
-        made=streak.succeeded,
-        failed=lambda error: streak.failed(CANNOT_MAKE, error),
-        admits=(lambda host: host in hosts or is_ours(host)) if hosts else None,
+    return Application.with_log(
+        *(shown.snapshot, find, name),
+        name if format_name is None else f"{name}(format={format_name!r})",
+        admits=(lambda host: is_admitted(host, hosts)) if hosts else None,
     )

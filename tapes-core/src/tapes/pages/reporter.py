@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Mapping, Optional, Sequence
 
 from tapes.pages.application import CANNOT_MAKE, Application
 from tapes.pages.formats import checked_format
-from tapes.pages.hosts import checked_hosts, is_ours
+from tapes.pages.hosts import checked_hosts, is_admitted
 from tapes.pages.plugin_routes import PluginRoutes
 from tapes.pages.route import FormatRoute
 from tapes.registry import Registry
@@ -101,7 +101,7 @@ class PageReporter(Reporter):
 
     def admits(self, host: str) -> bool:
         """Return True if a request with this Host is answered (DNS rebinding). `host` is empty without the header."""
-        return not self._is_private or host in self._allowed_hosts or is_ours(host)
+        return not self._is_private or is_admitted(host, self._allowed_hosts)
 
     def could_not_accept(self, error: BaseException) -> None:
         """Count a failed accept, for example for lack of descriptors, as a failed report. Raises nothing."""

@@ -70,15 +70,14 @@ class GenericBuffer(Buffer[Any]):
         try:
             return kind.folded(state, [record], until)
         except Exception as error:  # noqa: BLE001 -- it is logged
-            if kind not in _refusing:
-                _refusing.add(kind)
-                import logging  # here, since a program without trouble need not pay for it
+            from tapes.streak import log_once  # here, since a program without trouble need not pay for it
 
-                logging.getLogger("tapes.registry").warning(
-                    "%s was recorded to %r, which cannot be folded: %r. It is dropped, and so are other records of "
-                    "this kind of metrics that fail. All others count. Check a value with checked() before record().",
-                    *(quoted(record), self, error),
-                )
+            log_once(
+                *(_refusing, kind, "tapes.registry"),
+                "%s was recorded to %r, which cannot be folded: %r. It is dropped, and so are other records of this "
+                "kind of metrics that fail. All others count. Check a value with checked() before record().",
+                *(quoted(record), self, error),
+            )
             return state
 
 

@@ -20,7 +20,7 @@ from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.reporting import checked
 from tapes.reporting.run import Run
 from tapes.reporting.trouble import explained
-from tapes.streak import Streak
+from tapes.streak import Streak, log_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -346,8 +346,4 @@ _warned: Set[str] = set()
 def _warn_of_server() -> None:
     """Log each server setting that delays or loses reports, once per process."""
     for hindrance in servers.hindrances():
-        if hindrance not in _warned:
-            _warned.add(hindrance)
-            import logging
-
-            logging.getLogger(LOGGER_NAME).warning("%s", hindrance)
+        log_once(_warned, hindrance, LOGGER_NAME, "%s", hindrance)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set, Tuple, Union, overload
 
 from tapes.facts import NO_FACTS, Facts
+from tapes.streak import log_once
 from tapes.turns import Turns
 
 if TYPE_CHECKING:
@@ -123,22 +124,18 @@ _broken: Set[Tuple[str, str]] = set()
 
 
 def readings_of(metrics: Iterable[Origin], now: float, facts: Callable[[str], Facts]) -> Iterator[Reading]:
-    """Return the readings of metrics at `now`, one after the other. One that cannot be read is left out."""
-    readings = (_read(metric, now, facts) for metric in metrics)
-    return (reading for reading in readings if reading is not None)
-
-
-def _read(metric: Origin, now: float, facts: Callable[[str], Facts]) -> Optional[Reading]:
-    """Return the reading of a metric; None if it cannot be read, which is logged once for its kind."""
-    try:
-        return Reading.of(metric, now, facts(metric.name))
-    except Exception as error:  # noqa: BLE001 -- it is logged
-        _log_once(
-            "%r cannot be read: %r. It is left out, and so are others of its kind that fail. All other series are "
-            "reported.",
-            *(metric, metric.kind, error),
-        )
-        return None
+    """Yield the readings of metrics at `now`. One that cannot be read is left out, logged once for each kind."""
+    for metric in metrics:
+        try:
+            reading = Reading.of(metric, now, facts(metric.name))
+        except Exception as error:  # noqa: BLE001, PERF203 -- it is logged
+            _log_once(
+                "%r cannot be read: %r. It is left out, and so are others of its kind that fail. All other series are "
+                "reported.",
+                *(metric, metric.kind, error),
+            )
+        else:
+            yield reading
 
 
 def viewed(of: object, kind: Kind, state: Callable[[], Any], now: float, merge: str) -> Statistics:
@@ -155,11 +152,7 @@ def viewed(of: object, kind: Kind, state: Callable[[], Any], now: float, merge: 
 
 
 def _log_once(problem: str, of: object, kind: str, error: Exception) -> None:
-    if (problem, kind) not in _broken:
-        _broken.add((problem, kind))
-        import logging  # here, since a program without trouble need not pay for it
-
-        logging.getLogger("tapes.registry").warning(problem, of, error)
+    log_once(_broken, (problem, kind), "tapes.registry", problem, of, error)
 
 
 class Readings(Sequence[Reading]):

@@ -99,7 +99,6 @@ class RegistryAggregator:
         self._here = Here()
         self._child: Optional[ForkedProcess] = None
         self._service: Optional[Service] = None
-        self._serving = False
 
     @property
     def pid(self) -> Optional[int]:
@@ -120,7 +119,7 @@ class RegistryAggregator:
         Raises ReporterStateError if it is running, ReporterError if an aggregator of another program holds the address
         or the state file cannot be used, and any error that a reporter's `start()` raises.
         """
-        if self._serving or self.pid is not None:
+        if self._service is not None or self.pid is not None:
             raise ReporterStateError(f"{self!r} is running already: stop() it before you start it again.")
         for reporter in self.reporters:
             if reporter.running:
@@ -131,12 +130,8 @@ class RegistryAggregator:
             self._child = ForkedProcess(lambda ready, fate: self._serve(program, ready, fate))
             self._child.wait_until_ready()
             return
-        self._serving = True
-        try:
-            with self._here:
-                self._serve(program, lambda: None, self._here)
-        finally:
-            self._serving = False
+        with self._here:
+            self._serve(program, lambda: None, self._here)
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Let it take in what workers still send, report once more and end. Waits at most `timeout` seconds.

@@ -18,7 +18,7 @@ from tapes.errors import MetricError
 from tapes.kinds.kind import kind_named
 from tapes.name_tree import OVERFLOW
 from tapes.streak import Streak
-from tapes.wire import Reader
+from tapes.wire import Reader, framed
 
 if TYPE_CHECKING:
     from tapes.distributed.merging import Merged
@@ -106,13 +106,13 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
     worker_places: Dict[object, int] = {worker: place for place, worker in enumerate(workers)}
     places: Dict[object, int] = {merged: place for place, merged in enumerate(shared)}
     gone = registry.departed.to_remember(_GONE)
-    parts = [registry.identity, _U64.pack(generation), _framed((system or machine()).encode())]
+    parts = [registry.identity, _U64.pack(generation), framed((system or machine()).encode())]
     parts.append(_U32.pack(len(gone)))
     parts += [_GONE_WORKER.pack(identity, *position) for identity, position in gone]
     parts.append(_U32.pack(len(workers)))
     for worker in workers:
         parts.append(_WORKER.pack(worker.identity, *worker.known, worker.in_step, worker.settled))
-        parts.append(_framed(records.hello(worker.hello)))
+        parts.append(framed(records.hello(worker.hello)))
         parts.append(_U32.pack(len(worker.series)))
         for number, series in worker.series.items():
             target = series[0] if series else None
@@ -123,11 +123,11 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
     for merged in shared:
         parts.append(_series(merged, worker_places))
     for record, state, shares in foreign:
-        parts += [_framed(record), _framed(state), _U32.pack(len(shares))]
-        parts += [_PAIR.pack(who, number) + _framed(share) for who, number, share in shares]
+        parts += [framed(record), framed(state), _U32.pack(len(shares))]
+        parts += [_PAIR.pack(who, number) + framed(share) for who, number, share in shares]
     described = [records.facts(*said) for said in registry.all_facts().items() if not records.is_internal(said[0])]
     if described:
-        parts += [_U32.pack(len(described)), *map(_framed, described)]
+        parts += [_U32.pack(len(described)), *map(framed, described)]
     body = b"".join(parts)
     return _HEAD.pack(MAGIC, VERSION, crc32(body)) + body
 
@@ -136,19 +136,19 @@ def _series(merged: Merged, places: Dict[object, int]) -> bytes:
     """Encode a series. On an error encode an invalid one, which is left out when the file is read."""
     try:
         kind = merged.kind
-        parts = [_framed(records.series(Series(0, kind, merged.merge, merged.name, merged.tags)))]
+        parts = [framed(records.series(Series(0, kind, merged.merge, merged.name, merged.tags)))]
         if not kind.lasts:
-            return b"".join([*parts, _framed(b""), _U32.pack(0)])
+            return b"".join([*parts, framed(b""), _U32.pack(0)])
         state, told = merged.kept()
         shares = []
         for source, share in told:
             who, number = (source.worker, source.number) if isinstance(source, Part) else (source, _NOWHERE)
             if who in places:  # skips a retired worker whose state could not be merged
-                shares.append(_PAIR.pack(places[who], number) + _framed(kind.write(share, None)))
-        parts += [_framed(kind.write(state, None)), _U32.pack(len(shares)), *shares]
+                shares.append(_PAIR.pack(places[who], number) + framed(kind.write(share, None)))
+        parts += [framed(kind.write(state, None)), _U32.pack(len(shares)), *shares]
     except Exception as error:  # noqa: BLE001 -- it is logged
         _FAULTS.failed(f"cannot keep {merged!r}. It keeps all others.", error)
-        return _framed(bytes(5)) + _framed(b"") + _U32.pack(0)
+        return framed(bytes(5)) + framed(b"") + _U32.pack(0)
     return b"".join(parts)
 
 
@@ -321,10 +321,6 @@ def _target(worker: Worker, number: int, series: Tuple[Target, ...]) -> Tuple[Ta
     """Return the targets of the states with this number: a part of an overflow series, or `series`."""
     overflowed = worker.overflowed.get(number)
     return series if overflowed is None else (overflowed,)
-
-
-def _framed(content: bytes) -> bytes:
-    return _U32.pack(len(content)) + content
 
 
 def _block(reader: Reader) -> bytes:

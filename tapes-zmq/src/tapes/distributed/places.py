@@ -13,7 +13,7 @@ from tapes.distributed.workers import Overflowed
 from tapes.errors import MetricError
 from tapes.kinds.kind import kind_named
 from tapes.name_tree import OVERFLOW
-from tapes.streak import Streak
+from tapes.streak import Streak, log_once
 
 if TYPE_CHECKING:
     from tapes.distributed.figures import Figures
@@ -156,10 +156,10 @@ class Places:
                 f"drops series of its state that are of kinds which it does not know, as {kind!r}: it keeps "
                 f"{MOST_SERIES:,} of them and {MOST_BYTES:,} bytes at most."
             )
-        if kind not in self._unknown_kinds and len(self._unknown_kinds) < _UNKNOWN_KINDS:
-            self._unknown_kinds.add(kind)
+        if len(self._unknown_kinds) < _UNKNOWN_KINDS:
             stays = "" if is_kept is None else " What its state has of them stays there until then."
-            logging.getLogger(LOGGER_NAME).warning(
+            log_once(
+                *(self._unknown_kinds, kind, LOGGER_NAME),
                 "The aggregator leaves out all series of the kind %r, which it does not know, and counts everything "
                 "else: install the distribution that has the kind where the aggregator runs, and import it there.%s",
                 *(kind, stays),
@@ -171,13 +171,12 @@ class Places:
         That is what it went into, which goes on showing what it showed. If it showed nothing, the series is left out.
         """
         kind = targets[0].kind
-        if kind not in self._unread_kinds:
-            self._unread_kinds.add(kind)
-            logging.getLogger(LOGGER_NAME).warning(
-                "The aggregator cannot read what %s tells of %r: %r. It leaves out such states of the kind %r, and "
-                "counts everything else: install the same version of the distribution that has the kind on both sides.",
-                *(worker.name, targets[0], error, str(kind)),
-            )
+        log_once(
+            *(self._unread_kinds, kind, LOGGER_NAME),
+            "The aggregator cannot read what %s tells of %r: %r. It leaves out such states of the kind %r, and counts "
+            "everything else: install the same version of the distribution that has the kind on both sides.",
+            *(worker.name, targets[0], error, str(kind)),
+        )
         unused = [target for target in targets if target.is_unused()]
         if targets[0] in unused:
             self._figures.left_out.increment()

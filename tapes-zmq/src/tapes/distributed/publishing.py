@@ -16,6 +16,7 @@ from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.processes import machine, processes, started
 from tapes.distributed.records import Hello, Series, is_internal, states
 from tapes.facts import NO_FACTS
+from tapes.streak import log_once
 from tapes.turns import Turns
 
 if TYPE_CHECKING:
@@ -189,8 +190,11 @@ class Publisher:
         if self._next in there:
             start = metrics.index(self._next)
             metrics = metrics[start:] + metrics[:start]
+        described = self._described
         unsaid = {
-            name: facts for name, facts in registry.all_facts().items() if self._described.get(name, NO_FACTS) != facts
+            name: facts
+            for name, facts in registry.all_facts().items()
+            if (said := described.get(name, NO_FACTS)) is not facts and said != facts
         }
         turns = Turns()
         for metric in metrics:
@@ -198,7 +202,12 @@ class Publisher:
             try:
                 change = self._change(metric, now, unsaid)
             except Exception as error:  # noqa: BLE001 -- whatever it is, the others are told
-                self._log_once(metric, error)
+                log_once(
+                    *(self._untold, metric.kind, LOGGER_NAME),
+                    "%r cannot be told to the aggregator: %r. It is left out, and so are others of its kind that fail. "
+                    "All other series are told. Mend what makes this kind of metrics.",
+                    *(metric, error),
+                )
             else:
                 if change is not None:
                     yield change
@@ -232,18 +241,6 @@ class Publisher:
         if facts is not None:
             del unsaid[metric.name]
         return metric, [first, *others], numbers, facts
-
-    def _log_once(self, metric: Instrument, error: Exception) -> None:
-        """Log that a metric cannot be told, once for each kind."""
-        if metric.kind not in self._untold:
-            self._untold.add(metric.kind)
-            import logging
-
-            logging.getLogger(LOGGER_NAME).warning(
-                "%r cannot be told to the aggregator: %r. It is left out, and so are others of its kind that fail. All "
-                "other series are told. Mend what makes this kind of metrics.",
-                *(metric, error),
-            )
 
     def _state(self, metric: Instrument, numbers: Any) -> Any:
         """Return the state to send: without what was published under earlier identities."""

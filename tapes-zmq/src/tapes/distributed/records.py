@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, List, NamedTuple, Tuple
 from tapes.distributed.frames import FrameError, record
 from tapes.errors import MetricError
 from tapes.facts import MAX_DESCRIPTION_BYTES, MAX_UNIT_BYTES, NO_FACTS, Facts, check_facts
-from tapes.kinds.kind import BY_CODE, is_name, kind_named
+from tapes.kinds.kind import BY_CODE, LONGEST_NAME, is_name, kind_named
 from tapes.kinds.slices import PIECE
 from tapes.naming import MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_TAGS, MAX_VALUE_BYTES, check_name, check_series
 from tapes.state.gauge import MERGES
@@ -44,7 +44,6 @@ OVERFLOW_NAME = f"{RESERVED}overflow"
 _LABEL = 1024  # the most bytes of a string in a hello
 _PIDS = range(1 << 31)  # 0 if unknown
 _SELDOM = 1e9  # the longest interval, in seconds
-_KIND = 64  # the most bytes in the name of a kind
 
 _U32 = struct.Struct("<I")
 _HELLO = struct.Struct("<IQdB")
@@ -168,7 +167,7 @@ def _check_reserved(name: str, reader: Reader) -> None:
 
 def _read_kind(reader: Reader) -> str:
     """Read the name of a kind, which may be unknown here."""
-    name = reader.text(_KIND)
+    name = reader.text(LONGEST_NAME)
     if not is_name(name):
         raise FrameError(f"{name!r} is no name of a kind of metrics.")
     kind = kind_named(name)

@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import socket
 import time
-from typing import Dict, Iterable, Literal, Optional, Sequence, Tuple, Union
+from typing import Iterable, Literal, Optional, Sequence, Set, Tuple, Union
 
 from tapes.clock import SYSTEM_CLOCK
 from tapes.errors import ReporterOptionError, quoted
@@ -22,6 +21,7 @@ from tapes.reporting.statsd.lines import Names, counters, gauges, names
 from tapes.reporting.statsd.names import STYLES, safe_name
 from tapes.reporting.statsd.packer import pack
 from tapes.snapshot import Snapshot
+from tapes.streak import log_once
 
 _PROTOCOLS: Tuple[Protocol, ...] = ("udp", "tcp", "unix")
 _LARGEST_DATAGRAM = 65507
@@ -76,7 +76,7 @@ class StatsdSender:
         self._sleep = time.sleep
         self._unconfirmed = Changes()
         self._unconfirmed_by: Optional[Deliveries] = None
-        self._mentioned: Dict[str, None] = {}
+        self._mentioned: Set[str] = set()
 
     def open(self) -> None:
         """Start with a new connection, which the first report opens."""
@@ -154,9 +154,7 @@ class StatsdSender:
 
     def _mention_once(self, problem: str) -> None:
         kind = problem.partition(" ")[0]
-        if kind not in self._mentioned:
-            self._mentioned[kind] = None
-            logging.getLogger(LOGGER_NAME).warning("%s %s", self.context.reporter, problem)
+        log_once(self._mentioned, kind, LOGGER_NAME, "%s %s", self.context.reporter, problem)
 
 
 def _destination(protocol: object, host: object, port: object, path: object) -> Destination:

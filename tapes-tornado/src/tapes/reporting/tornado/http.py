@@ -14,7 +14,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from tapes.encoding import Format
-from tapes.pages.application import CANNOT_MAKE, Application
+from tapes.pages.application import Application
 from tapes.pages.formats import format_named
 from tapes.pages.message import METHODS, SERVER, TEXT, Fields, Request, Response, fields_of
 from tapes.pages.reporter import PageReporter
@@ -22,12 +22,10 @@ from tapes.pages.route import FormatRoute, only
 from tapes.pages.waiter import Waiter
 from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.reporting import checked
-from tapes.reporting.reporter import LOGGER_NAME
 from tapes.reporting.run import Run
 from tapes.reporting.tornado.loops import checked_loop, when_running
 from tapes.reporting.tornado.server import Server
 from tapes.snapshot import Snapshot
-from tapes.streak import Streak
 
 _PIECE = 65536  # the most bytes in one write: an application that compresses does so on the loop
 
@@ -137,13 +135,9 @@ class _Mounted:
         self._registry = ref(registry)  # weak, so as not to keep the registry alive
         self._name = format
         self._format: Optional[Format] = None
-        streak = Streak(LOGGER_NAME, f"MetricsHandler(format={format!r})")
-        self.application = Application(
-            self._snapshot,
-            only(FormatRoute(self._get_format)),
-            "MetricsHandler",
-            made=streak.succeeded,
-            failed=lambda error: streak.failed(CANNOT_MAKE, error),
+        self.application = Application.with_log(
+            *(self._snapshot, only(FormatRoute(self._get_format)), "MetricsHandler"),
+            f"MetricsHandler(format={format!r})",
         )
 
     def _snapshot(self) -> Snapshot:
