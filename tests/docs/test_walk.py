@@ -19,7 +19,7 @@ from tapes.testing import ManualClock
 from tests.docs.pages import blocks
 from tests.packaging.building import ROOT
 
-TURNS = {"statsd": 190, "page": 620}
+TURNS = {"statsd": 155, "page": 575}
 """How often at the most the walk comes back to a module that it has been in."""
 
 

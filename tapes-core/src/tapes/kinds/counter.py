@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 from tapes.kinds.kind import VALUE, Kind
 from tapes.state.counter import ZERO, CounterState
-from tapes.state.numbers import saturated, total
+from tapes.state.numbers import total
 from tapes.wire import WireError, number
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class CounterKind(Kind):
 
     def view(self, state: CounterState, now: float, merge: str = "sum") -> Statistics:
         """Return all additions minus all subtractions, as `value`."""
-        return {"value": saturated(state.value)}
+        return {"value": state.value}
 
     def is_empty(self, state: CounterState) -> bool:
         """Return whether additions and subtractions cancel out."""

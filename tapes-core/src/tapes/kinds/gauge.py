@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Optional
 
 from tapes.kinds.kind import VALUE, Kind
 from tapes.state.gauge import MERGES, UNSET, GaugeState
-from tapes.state.numbers import saturated
 from tapes.wire import EVER, WireError, number
 
 if TYPE_CHECKING:
@@ -35,8 +34,7 @@ class GaugeKind(Kind):
 
     def view(self, state: GaugeState, now: float, merge: str = "sum") -> Statistics:
         """Return the values of all processes, combined as `merge` says; None if there is none."""
-        value = state.value(merge)
-        return {"value": value if value is None else saturated(value)}
+        return {"value": state.value(merge)}
 
     def is_empty(self, state: GaugeState) -> bool:
         """Return whether there is no value. Zero counts as a value."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, List, Optional, Sequence
 from tapes.kinds import slices
 from tapes.kinds.kind import SUM, TOTAL, VALUE, Kind
 from tapes.state.histogram import NEVER, NONE, HistogramState, merged
-from tapes.state.numbers import saturated
 
 if TYPE_CHECKING:
     from tapes.kinds.kind import Statistics
@@ -38,7 +37,7 @@ class HistogramKind(Kind):
 
     def view(self, state: HistogramState, now: float, merge: str = "sum") -> Statistics:
         """Return count and sum since the start, and the distribution of the last five minutes before `now`."""
-        return {"count": saturated(state.count), "sum": saturated(state.sum), **_spread(state.window(now))}
+        return {"count": state.count, "sum": state.sum, **_spread(state.window(now))}
 
     def is_empty(self, state: HistogramState) -> bool:
         """Return whether there is no value."""

@@ -33,7 +33,7 @@ class MeterKind(Kind):
 
     def view(self, state: MeterState, now: float, merge: str = "sum") -> Statistics:
         """Return the count since the start, and the averages as of the last tick before `now`."""
-        return dict(zip(self.keys, map(saturated, (state.count, *state.advanced(tick_of(now)).rates))))
+        return dict(zip(self.keys, (state.count, *state.rates_at(now))))
 
     def is_empty(self, state: MeterState) -> bool:
         """Return whether there is no event."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, List, SupportsIndex, TypeVar
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.recording.exact import exact
-from tapes.state.rates import TICK, MeterState, of_numbers, started, tick_of
+from tapes.state.rates import TICK, MeterState, of_numbers, started, tick_of, with_events
 
 if TYPE_CHECKING:
     from tapes.recording.buffer import Numbers
@@ -84,8 +84,3 @@ class MeterBuffer(TickingBuffer[MeterState]):
 
     def _absorbed(self, numbers: Numbers, records: List[int], until: float, now: float) -> Numbers:
         return with_events(numbers, sum(records), now)
-
-
-def with_events(numbers: Numbers, events: int, now: float) -> Numbers:
-    """Return the numbers of a meter at `now`, after more events in its current tick."""
-    return of_numbers(numbers).marked(events).advanced(tick_of(now)).numbers()

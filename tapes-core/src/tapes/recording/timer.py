@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, List, SupportsFloat, Union
 
 from tapes.recording.exact import exact
 from tapes.recording.histogram import Memo, SlicedBuffer, with_values
-from tapes.recording.meter import TickingBuffer, with_events
+from tapes.recording.meter import TickingBuffer
 from tapes.recording.timing import SharedTiming, Timing
 from tapes.scope import without_parentheses
 from tapes.state.histogram import NOTHING_SETTLED, with_newest
-from tapes.state.rates import of_numbers, started
+from tapes.state.rates import of_numbers, started, with_events
 from tapes.state.timer import TimerState
 
 if TYPE_CHECKING:

@@ -103,6 +103,7 @@ class PushReporter(ScheduledReporter):
     def _set_up(self, sender: Sender) -> None:
         self._take(sender)
         self._opened: Optional[Sender] = None
+        self._described = ""
         self._has_inherited = False
 
     def _take(self, sender: Sender) -> None:
@@ -181,6 +182,7 @@ class PushReporter(ScheduledReporter):
 
     def _open(self, sender: Sender) -> bool:
         """Open a sender. Return False if another run has begun meanwhile."""
+        self._described = repr(self)
         self._introduce(sender)
         sender.open()
         if self._sender is sender:
@@ -191,7 +193,7 @@ class PushReporter(ScheduledReporter):
 
     def _introduce(self, sender: Any, notes: Optional[Dict[Hashable, Any]] = None, number: int = 0) -> None:
         if hasattr(sender, "context"):
-            sender.context = Context(repr(self), self.clock, {} if notes is None else notes, number)
+            sender.context = Context(self._described, self.clock, {} if notes is None else notes, number)
 
 
 class _Order:

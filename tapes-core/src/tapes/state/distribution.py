@@ -78,7 +78,7 @@ class Distribution:
         return Distribution(
             self.count + count,
             added(self.sum, total),
-            saturated(deviations),
+            min(deviations, LARGEST),
             min(self.minimum, minimum),
             max(self.maximum, maximum),
             buckets,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Sequence,
 
 from tapes.state.distribution import EMPTY, Distribution, union
 from tapes.state.distribution import unpacked as distribution
-from tapes.state.numbers import total
+from tapes.state.numbers import MOST, total
 
 if TYPE_CHECKING:
     from tapes.state.counts import Buckets
@@ -78,7 +78,7 @@ class HistogramState:
     @property
     def count(self) -> int:
         """The number of values since the start."""
-        return self.closed.count + sum([part.values.count for part in self.slices])
+        return min(self.closed.count + sum([part.values.count for part in self.slices]), MOST)
 
     @property
     def sum(self) -> float:

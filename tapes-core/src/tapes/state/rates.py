@@ -69,6 +69,10 @@ class MeterState:
         )
         return MeterState(self.count, tick, 0, (m1, m5, m15))
 
+    def rates_at(self, now: float) -> Rates:
+        """Return the averages as of the last tick before `now`."""
+        return self.advanced(tick_of(now)).rates
+
     def merge(self, other: MeterState) -> MeterState:
         """Return the state of a meter that saw the events of both."""
         first, second = self.advanced(other.tick), other.advanced(self.tick)
@@ -90,6 +94,11 @@ def of_numbers(numbers: Sequence[Any]) -> MeterState:
     """Return the state of these `numbers()`."""
     count, tick, current, m1, m5, m15 = numbers
     return MeterState(count, tick, current, (m1, m5, m15))
+
+
+def with_events(numbers: Sequence[Any], events: int, now: float) -> Tuple[Any, ...]:
+    """Return the numbers of a meter at `now`, after more events in its current tick."""
+    return of_numbers(numbers).marked(events).advanced(tick_of(now)).numbers()
 
 
 def started(time: float) -> MeterState:
