@@ -195,17 +195,16 @@ def test_an_aggregator_that_does_not_know_it_says_so_and_counts_the_rest(place: 
 
 
 PLUGIN = """
-import tests.kinds.peak
 from tapes.plugins import hookimpl
 
 @hookimpl
-def tapes_formats():
-    return {}
+def tapes_kinds():
+    return {"peak": "tests.kinds.peak:PEAK", "low": "tests.kinds.peak:LOW"}
 """
 
 
 def test_an_aggregator_knows_the_kinds_of_plugins(place: Place) -> None:
-    """Their modules are imported before the first reporter is made, and so is what they import."""
+    """Their modules are imported when the first series of the kind comes."""
     (place.folder / "peaks_plugin.py").write_text(PLUGIN)
     about = place.folder / "peaks-1.0.dist-info"
     about.mkdir()
