@@ -33,7 +33,7 @@ class InvalidNameError(MetricError, ValueError):
 
 
 class InvalidTagsError(MetricError, ValueError):
-    """Tags that are not a mapping of non-empty str to str, or too many or too long."""
+    """Tags that are not a mapping of non-empty str to str, or too many or too long, or that no series has."""
 
 
 class InvalidValueError(MetricError, ValueError):

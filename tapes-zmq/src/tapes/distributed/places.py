@@ -166,8 +166,8 @@ class Places:
             log_once(
                 *(self._unknown_kinds, kind, LOGGER_NAME),
                 "The aggregator leaves out all series of the kind %r, which it does not know, and counts everything "
-                "else: install the distribution that has the kind where the aggregator runs, and import it there, unless "
-                "it has a plugin that provides the kind.%s",
+                "else: install the distribution that has the kind where the aggregator runs, and import it there, "
+                "unless it has a plugin that provides the kind.%s",
                 *(kind, stays),
             )
 
