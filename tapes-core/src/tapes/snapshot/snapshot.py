@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set, Tuple, Union, overload
 
 from tapes.facts import NO_FACTS, Facts
+from tapes.foreign import has_to_pass
 from tapes.streak import log_once
 from tapes.turns import Turns
 
@@ -128,7 +129,9 @@ def readings_of(metrics: Iterable[Origin], now: float, facts: Callable[[str], Fa
     for metric in metrics:
         try:
             reading = Reading.of(metric, now, facts(metric.name))
-        except Exception as error:  # noqa: BLE001, PERF203 -- it is logged
+        except BaseException as error:  # noqa: PERF203 -- a kind may be that of others
+            if has_to_pass(error):
+                raise
             _log_once(
                 "%r cannot be read: %r. It is left out, and so are others of its kind that fail. All other series are "
                 "reported.",
@@ -142,7 +145,9 @@ def viewed(of: object, kind: Kind, state: Callable[[], Any], now: float, merge: 
     """Return the statistics of a state at `now`. On an error they are None for each key, logged once for each kind."""
     try:
         return kind.view(state(), now, merge)
-    except Exception as error:  # noqa: BLE001 -- it is logged
+    except BaseException as error:
+        if has_to_pass(error):
+            raise
         _log_once(
             "The statistics of %r cannot be computed: %r. They are reported as null, and so are those of others of its "
             "kind that fail. All other series are reported.",
@@ -151,7 +156,7 @@ def viewed(of: object, kind: Kind, state: Callable[[], Any], now: float, merge: 
         return dict.fromkeys(kind.keys)
 
 
-def _log_once(problem: str, of: object, kind: str, error: Exception) -> None:
+def _log_once(problem: str, of: object, kind: str, error: BaseException) -> None:
     log_once(_broken, (problem, kind), "tapes.registry", problem, of, error)
 
 
