@@ -304,6 +304,28 @@ def test_a_metric_that_cannot_be_read_takes_no_other_along(
     assert problem.startswith("<Peak 'queue'> cannot be read: ZeroDivisionError(")
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "high", [1]], ids=repr)
+def test_a_statistic_that_is_no_finite_number_costs_only_itself(
+    value: Any, registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is null in JSON and StatsD lines, in a rollup too, with one line in the log for its kind."""
+    monkeypatch.setattr("tapes.snapshot.snapshot._broken", set())
+    monkeypatch.setattr(PeakKind, "view", lambda *_: {"peak": value, "more": 2})
+    peak(registry)
+    peak(registry, tags=(("shop", "eu"),))
+    registry.counter("served").increment(2)
+    snapshot = registry.snapshot()
+
+    assert json.loads(JsonFormat().encode(snapshot)) == {
+        "queue": {"peak": None, "more": 2, "shop=eu": {"peak": None, "more": 2}},
+        "served": {"value": 2},
+    }
+    assert [reading.statistics for reading in registry.rollup("queue")] == [{"peak": None, "more": 2}]
+    list(chain.from_iterable(gauges(snapshot, names(snapshot, "", "name"))))
+    (problem,) = [record.getMessage() for record in caplog.records if "<Peak 'queue'>" in record.getMessage()]
+    assert f"are no finite numbers: {{'peak': {value!r}}}" in problem
+
+
 def test_kinds_have_names_that_can_be_written() -> None:
     """In frames and files, and in the names of overflow series."""
     for name in ("", "a kind", "größe", "k" * 65, "a.b"):
