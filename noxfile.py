@@ -188,7 +188,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def stubs(session: nox.Session) -> None:
-    """Write the stubs of reporters whose constructors are made of those of their senders: see tests/typing/stubs.py."""
+    """Write the stubs of classes whose constructors are made of those of others: see tests/typing/stubs.py."""
     install_wheels(session, "build")
     session.run("python", "-m", "tests.typing.stubs")
 

@@ -26,8 +26,19 @@ def tapes_reporters():
 """
 
 
+KINDS = (
+    "\n"
+    "KIND       DISTRIBUTION      STATUS\n"
+    f"counter    tapes-core {V}  ok\n"
+    f"gauge      tapes-core {V}  ok\n"
+    f"histogram  tapes-core {V}  ok\n"
+    f"meter      tapes-core {V}  ok\n"
+    f"timer      tapes-core {V}  ok\n"
+)
+
+
 def test_plugins_of_core(distributions: Distributions) -> None:
-    """With core alone its plugin, reporters, format and route are listed, and the exit status is 0."""
+    """With core alone its plugin, reporters, format, route and kinds are listed, and the exit status is 0."""
     done = distributions.run_module("tapes", "plugins")
 
     assert done == (
@@ -45,6 +56,7 @@ def test_plugins_of_core(distributions: Distributions) -> None:
             "\n"
             "ROUTE  DISTRIBUTION      STATUS\n"
             f"/      tapes-core {V}  ok\n"
+            f"{KINDS}"
         ),
         "",
     )
@@ -80,6 +92,7 @@ def test_plugins_with_faults(distributions: Distributions) -> None:
             "\n"
             "ROUTE  DISTRIBUTION      STATUS\n"
             f"/      tapes-core {V}  ok\n"
+            f"{KINDS}"
         ),
         "",
     )
@@ -165,7 +178,7 @@ def test_check_of_a_faulty_file(distributions: Distributions) -> None:
     ("arguments", "told"),
     [
         (["--help"], "usage: python -m tapes [-h] COMMAND ..."),
-        (["plugins", "--help"], "exit status: 0 if everything works, 1 if a plugin, a reporter, a format or a route"),
+        (["plugins", "--help"], "exit status: 0 if everything works, 1 if a plugin, or something that it provides,"),
         (["check", "--help"], "exit status: 0 if tapes.configure() would accept the configuration, 1 if not."),
     ],
 )

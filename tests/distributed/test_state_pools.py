@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from tapes.distributed.pools import StatePool
 from tapes.kinds.counter import COUNTER
@@ -12,6 +14,7 @@ from tapes.kinds.gauge import GAUGE
 from tapes.kinds.meter import METER, MeterKind
 from tapes.state.counter import CounterState
 from tapes.state.gauge import UNSET, single
+from tapes.state.numbers import added
 from tapes.state.rates import MeterState
 
 QUIET = (0.0, 0.0, 0.0)
@@ -81,3 +84,51 @@ def test_a_worker_that_cannot_be_merged_is_there_as_before(monkeypatch: pytest.M
 
     assert pool.sources() == [teller]
     assert pool.state(0.0).count == 5
+
+
+amounts = st.one_of(
+    st.integers(1, 999).map(lambda n: n / 10),
+    st.sampled_from([0.1, 0.7, 1e-9, 2.0**53, 1e300]),
+    st.integers(0, 1 << 70),
+    st.integers(0, 9),
+)
+steps = st.lists(
+    st.tuples(st.sampled_from(["count", "count", "leave", "restart"]), st.integers(0, 7), amounts), max_size=40
+)
+
+
+@settings(derandomize=True, deadline=None, database=None, max_examples=300)
+@given(steps)
+@example([("count", 0, 0.2), ("count", 1, 0.6), ("count", 2, 0.1), ("leave", 2, 0), ("leave", 1, 0), ("leave", 0, 0)])
+def test_totals_never_go_back(made: List[Tuple[str, int, float]]) -> None:
+    """Whatever workers count, come and leave, and however often the aggregator is started again."""
+    pool = StatePool(COUNTER)
+    counts = dict.fromkeys(range(8), 0.0)
+    shown = [0.0]
+    for what, worker, amount in made:
+        teller = Teller(str(worker))
+        if what == "count":
+            counts[worker] = added(counts[worker], amount)
+            pool.take(teller, CounterState(counts[worker], counts[worker]))
+        elif what == "leave":
+            pool.retire(teller)
+            counts[worker] = 0.0
+        else:
+            before, pool = pool, StatePool(COUNTER)
+            pool.restore(before.merged())
+            for source in before.sources():
+                pool.restore_share(source, before.share(source))
+        state = pool.state(1000.0)
+        shown.append(state.increments)
+        assert state.decrements == state.increments
+
+    assert shown == sorted(shown)
+
+
+def test_a_total_is_the_nearest_number_to_the_sum() -> None:
+    """Ten tenths are one, and whole numbers are exact."""
+    pool = StatePool(COUNTER)
+    for n in range(10):
+        pool.take(Teller(str(n)), CounterState(0.1, (1 << 60) + 1))
+
+    assert (pool.state(1000.0).increments, pool.state(1000.0).decrements) == (1.0, 10 * ((1 << 60) + 1))

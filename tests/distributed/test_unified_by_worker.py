@@ -10,6 +10,7 @@ import pytest
 from tapes.distributed import presence
 from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.processes import processes
+from tapes.errors import InvalidTagsError
 from tapes.testing import ManualClock
 from tests.distributed.simulated import ELSEWHERE, Asking, Simulated, apply, stats_of, told
 
@@ -248,3 +249,5 @@ def test_a_rollup_counts_no_worker_twice(bench: Bench) -> None:
     ]
     assert [reading.statistics["max"] for reading in bench.aggregator.rollup("time")] == [8]
     assert [reading.statistics["value"] for reading in bench.aggregator.rollup("orders", by=("worker",))] == [2]
+    with pytest.raises(InvalidTagsError, match="They have the tags 'route'"):
+        bench.aggregator.rollup("time", by=("worker",))

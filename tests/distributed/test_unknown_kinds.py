@@ -9,9 +9,11 @@ from zlib import crc32
 
 import pytest
 
-from tapes.distributed import foreign, frames, keeping
+from tapes import plugins
+from tapes.distributed import foreign, frames, keeping, known
 from tapes.kinds import kind as kinds
 from tapes.kinds.kind import VALUE, Kind
+from tapes.plugins import Provided, lookup
 from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
 from tapes.wire import number
@@ -102,7 +104,8 @@ def test_a_series_of_an_unknown_kind_is_left_out(caplog: pytest.LogCaptureFixtur
     (problem,) = problems(caplog)
     assert problem == (
         "The aggregator leaves out all series of the kind 'tide', which it does not know, and counts everything else: "
-        "install the distribution that has the kind where the aggregator runs, and import it there."
+        "install the distribution that has the kind where the aggregator runs, and import it there, unless it "
+        "has a plugin that provides the kind."
     )
 
 
@@ -459,7 +462,55 @@ def test_an_aggregator_that_does_not_know_a_kind_keeps_what_it_had_counted(
     assert told(aggregator)["bad_frames"] == 0
     lines = [problem for problem in problems(caplog) if "kind 'tally'" in problem]
     assert len(lines) == restarts
-    assert lines[0].endswith("and import it there. What its state has of them stays there until then.")
+    assert lines[0].endswith("has a plugin that provides the kind. What its state has of them stays there until then.")
+
+
+def test_a_kind_that_becomes_known_while_it_runs_counts_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What its state has of the kind, and what workers tell again, is for the next start."""
+    clock = ManualClock(1000.0)
+    workers = [Simulated(clock, pid) for pid in (1, 2)]
+    aggregator = Asking(clock, workers)
+    for worker in workers:
+        worker.registry.adopt(Tally("sold", (), clock.monotonic)).update(10)
+        worker.tell(aggregator)
+    shown = stats_of(aggregator)
+    with monkeypatch.context() as patch:
+        patch.delitem(kinds._known, "tally")
+        running = Asking(clock, workers)
+        keeping.fill(running, keeping.decode(keeping.encode(aggregator)))
+    for worker in workers:
+        worker.publisher.begin()
+        worker.tell(running)
+    meanwhile = stats_of(running)
+    restarted = Asking(clock, workers)
+    keeping.fill(restarted, keeping.decode(keeping.encode(running)))
+    kept_by_it = stats_of(restarted)
+    for worker in workers:
+        worker.publisher.begin()
+        worker.tell(restarted)
+
+    assert shown == kept_by_it == stats_of(restarted) == {"sold": {"top": 20}}
+    assert meanwhile == {}
+    assert len(problems(caplog)) == 1
+
+
+def test_a_kind_of_a_plugin_that_cannot_be_imported_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has the reason, once."""
+    monkeypatch.setattr(known, "_broken", set())
+    installed = plugins.installed()
+    provided = Provided("tide", "nowhere_at_all:TIDE", installed.plugins[0])
+    monkeypatch.setattr(plugins, "installed", lambda: installed._replace(kinds={"tide": provided}))
+    monkeypatch.setattr(lookup, "installed", plugins.installed)
+    aggregator = asking()
+    for session in (1, 2):
+        aggregator.apply(frame(WORKER, hello(), of_kind("tide", "sea"), state(b""), session=session))
+
+    assert stats_of(aggregator) == {}
+    assert ["importing nowhere_at_all:TIDE raised" in line for line in problems(caplog)] == [True, False]
 
 
 def test_what_is_kept_of_unknown_kinds_is_bounded(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 import logging
 import math
+import signal
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Callable, Iterator, List
@@ -96,17 +99,82 @@ def test_a_producer_whose_owner_is_broken(registry: Registry, caplog: pytest.Log
     assert len(caplog.records) == 1
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_what_ends_the_program_is_let_through(registry: Registry, error: type[BaseException]) -> None:
-    """An exception that is no Exception is not the gauge's to keep."""
+class Timeout(BaseException):
+    """What gevent raises at the end of a time limit is no Exception either."""
+
+
+class GreenletExit(BaseException):
+    """That by which gevent ends a greenlet."""
+
+
+MAKE = {
+    "gauge": lambda registry, producer: registry.gauge("g", producer),
+    "counter": lambda registry, producer: registry.counter("g", producer=producer),
+}
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, GreenletExit])
+def test_what_is_meant_for_the_program_is_let_through(
+    registry: Registry, error: type[BaseException], make: Callable[..., object]
+) -> None:
+    """Ctrl-C and the end of a task are not the metric's to keep."""
 
     def raising() -> float:
         raise error
 
-    registry.gauge("g", raising)
+    make(registry, raising)
 
     with pytest.raises(error):
         registry.get_stats()
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+@pytest.mark.parametrize("error", [SystemExit(3), Timeout()], ids=repr)
+def test_what_is_no_exception_costs_its_own_value(
+    registry: Registry, error: BaseException, make: Callable[..., object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With one log line a streak."""
+
+    def raising() -> float:
+        raise error
+
+    make(registry, raising)
+    registry.counter("served").increment()
+
+    assert [registry.get_stats().served.value for _ in range(2)] == [1, 1]
+    assert not value_of(registry)
+    assert len(caplog.records) == 1
+
+
+def _exit(*_: object) -> None:
+    raise SystemExit(4)
+
+
+class _Handler:
+    def __call__(self, *_: object) -> None:
+        raise Timeout
+
+
+@pytest.mark.parametrize(
+    ("handler", "error"), [(_exit, SystemExit), (functools.partial(_exit), SystemExit), (_Handler(), Timeout)]
+)
+def test_what_a_signal_handler_raises_is_let_through(
+    registry: Registry, handler: Callable[..., None], error: type[BaseException]
+) -> None:
+    """Although it comes out of the producer that is asked at that moment: the program means to end."""
+
+    def asked() -> float:
+        signal.raise_signal(signal.SIGTERM)
+        return 1.0
+
+    registry.gauge("g", asked)
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with pytest.raises(error):
+            registry.get_stats()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_streak_of_failures_is_logged_once(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:

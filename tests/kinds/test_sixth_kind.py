@@ -195,17 +195,16 @@ def test_an_aggregator_that_does_not_know_it_says_so_and_counts_the_rest(place: 
 
 
 PLUGIN = """
-import tests.kinds.peak
 from tapes.plugins import hookimpl
 
 @hookimpl
-def tapes_formats():
-    return {}
+def tapes_kinds():
+    return {"peak": "tests.kinds.peak:PEAK", "low": "tests.kinds.peak:LOW"}
 """
 
 
 def test_an_aggregator_knows_the_kinds_of_plugins(place: Place) -> None:
-    """Their modules are imported before the first reporter is made, and so is what they import."""
+    """Their modules are imported when the first series of the kind comes."""
     (place.folder / "peaks_plugin.py").write_text(PLUGIN)
     about = place.folder / "peaks-1.0.dist-info"
     about.mkdir()
@@ -303,6 +302,28 @@ def test_a_metric_that_cannot_be_read_takes_no_other_along(
     assert registry.rollup("queue") == []
     (problem,) = [record.getMessage() for record in caplog.records]
     assert problem.startswith("<Peak 'queue'> cannot be read: ZeroDivisionError(")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "high", [1]], ids=repr)
+def test_a_statistic_that_is_no_finite_number_costs_only_itself(
+    value: Any, registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is null in JSON and StatsD lines, in a rollup too, with one line in the log for its kind."""
+    monkeypatch.setattr("tapes.snapshot.snapshot._broken", set())
+    monkeypatch.setattr(PeakKind, "view", lambda *_: {"peak": value, "more": 2})
+    peak(registry)
+    peak(registry, tags=(("shop", "eu"),))
+    registry.counter("served").increment(2)
+    snapshot = registry.snapshot()
+
+    assert json.loads(JsonFormat().encode(snapshot)) == {
+        "queue": {"peak": None, "more": 2, "shop=eu": {"peak": None, "more": 2}},
+        "served": {"value": 2},
+    }
+    assert [reading.statistics for reading in registry.rollup("queue")] == [{"peak": None, "more": 2}]
+    list(chain.from_iterable(gauges(snapshot, names(snapshot, "", "name"))))
+    (problem,) = [record.getMessage() for record in caplog.records if "<Peak 'queue'>" in record.getMessage()]
+    assert f"are no finite numbers: {{'peak': {value!r}}}" in problem
 
 
 def test_kinds_have_names_that_can_be_written() -> None:

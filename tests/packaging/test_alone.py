@@ -83,6 +83,13 @@ def test_statsd_is_found_alone(statsd_python: Path) -> None:
 
         ROUTE  DISTRIBUTION      STATUS
         /      tapes-core {VERSION}  ok
+
+        KIND       DISTRIBUTION      STATUS
+        counter    tapes-core {VERSION}  ok
+        gauge      tapes-core {VERSION}  ok
+        histogram  tapes-core {VERSION}  ok
+        meter      tapes-core {VERSION}  ok
+        timer      tapes-core {VERSION}  ok
         """)
     assert (listed.returncode, listed.stderr) == (0, "")
 
@@ -109,6 +116,13 @@ def test_tornado_is_found_alone_and_says_what_is_missing(tornado_python: Path) -
 
         ROUTE  DISTRIBUTION      STATUS
         /      tapes-core {VERSION}  ok
+
+        KIND       DISTRIBUTION      STATUS
+        counter    tapes-core {VERSION}  ok
+        gauge      tapes-core {VERSION}  ok
+        histogram  tapes-core {VERSION}  ok
+        meter      tapes-core {VERSION}  ok
+        timer      tapes-core {VERSION}  ok
         """)
     assert len(broken) == 1
     assert broken[0].startswith(f"tornado-statsd  tapes-tornado {VERSION}  broken: ")

@@ -160,6 +160,7 @@ def test_who_wants_the_same_wants_one_page() -> None:
     ("route", "error"),
     [
         (Odd(KeyError("variant")), KeyError),
+        (Odd(SystemExit("variant")), SystemExit),
         (Odd([]), TypeError),
         (Odd(Fickle("de")), TypeError),
         (Odd(("de", Fickle("de"))), TypeError),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapes.errors import InvalidNameError, InvalidTypeError
+from tapes.errors import InvalidNameError, InvalidTagsError, InvalidTypeError
 from tapes.facts import Facts
 from tapes.kinds.histogram import HISTOGRAM
 from tapes.registry import Registry
@@ -43,6 +43,11 @@ def registry_of(kind: str, made: Sequence[Tuple[Dict[str, str], int, int]]) -> R
     return registry
 
 
+def there(by: Tuple[str, ...], made: Sequence[Tuple[Dict[str, str], int, int]]) -> Tuple[str, ...]:
+    """Return the tags that some series has."""
+    return tuple([key for key in by if any(key in tags for tags, _, _ in made)])
+
+
 def series(readings: Sequence[Reading]) -> List[Any]:
     """Return tags, kind, facts and statistics of readings."""
     return [(reading.tags, reading.kind, reading.facts, reading.statistics) for reading in readings]
@@ -65,9 +70,10 @@ def alike(one: Any, other: Any) -> bool:
 def test_by_all_tags_it_is_the_series(kind: str, made: List[Any]) -> None:
     """Each for itself, in the same order, whatever the order of the tags."""
     registry = registry_of(kind, made)
+    by = there(("route", "method"), made)
 
-    assert series(registry.rollup("a", by=("route", "method"))) == series(registry.snapshot().readings)
-    assert series(registry.rollup("a", by=["method", "route", "other"])) == series(registry.snapshot().readings)
+    assert series(registry.rollup("a", by=by)) == series(registry.snapshot().readings)
+    assert series(registry.rollup("a", by=by[::-1])) == series(registry.snapshot().readings)
 
 
 @pytest.mark.parametrize("kind", RECORD)
@@ -78,7 +84,7 @@ def test_the_groups_together_are_the_rollup_of_all(kind: str, by: Tuple[str, ...
     """Nothing is left out, and nothing is in two of them."""
     registry = registry_of(kind, made)
     now = registry.clock.monotonic()
-    groups = registry.rollup("a", by=by)
+    groups = registry.rollup("a", by=there(by, made))
 
     assert alike(series(rolled_up(groups, (), now)), series(registry.rollup("a")))
     assert len({group.tags for group in groups}) == len(groups)
@@ -93,7 +99,7 @@ def test_a_group_is_one_metric_that_has_seen_all(kind: str, by: Tuple[str, ...],
     made = [(tags, value, seconds // 4) for tags, value, seconds in made]
     fewer = [({key: tags[key] for key in tags if key in by}, value, seconds) for tags, value, seconds in made]
     wanted = series(registry_of(kind, fewer).snapshot().readings)
-    found = series(registry_of(kind, made).rollup("a", by=by))
+    found = series(registry_of(kind, made).rollup("a", by=there(by, made)))
 
     assert alike(found, wanted)
 
@@ -128,7 +134,6 @@ def test_combinations_of_tags(registry: Registry) -> None:
         ((), 10100),
     ]
     assert found("method") == {(("method", "POST"),): 1, (("method", "GET"),): 1110, (): 10000}
-    assert found("unheard of") == {(): 11111}
     assert [reading.facts for reading in registry.rollup("requests", ("route",))] == [Facts("", "requests")] * 3
 
 
@@ -171,7 +176,6 @@ def test_the_series_that_takes_the_rest_stays_by_itself() -> None:
         return {reading.tags: reading.statistics["value"] for reading in registry.rollup("a", by)}
 
     assert found("k") == {(("k", "v"),): 11, (("overflow", "true"),): 11100, (): 100000}
-    assert found("other") == {(): 100011, (("overflow", "true"),): 11100}
     assert found() == {(): 111111}
 
 
@@ -181,6 +185,63 @@ def test_a_name_that_is_not_there(registry: Registry) -> None:
 
     assert registry.rollup("a") == []
     assert registry.rollup("a.b", by=("k",)) == []
+
+
+def test_a_tag_that_is_not_there_is_an_error(registry: Registry) -> None:
+    """It names the tag, the metric and the tags that there are. One that some series have is fine."""
+    registry.counter("plain")
+    for tags in ({"route": "/"}, {"route": "/", "method": "GET"}):
+        registry.counter("requests", tags)
+
+    for name, by, message in (
+        (
+            "requests",
+            ("rout",),
+            "by 'rout': none of its series has it. They have the tags 'method', 'route'.",
+        ),
+        ("requests", ("a", "route", "b"), "by 'a', 'b': none"),
+        (
+            "plain",
+            ("route",),
+            "'plain' cannot be rolled up by 'route': none of its series has it. They have no tags.",
+        ),
+    ):
+        with pytest.raises(InvalidTagsError) as caught:
+            registry.rollup(name, by)
+        assert message in str(caught.value)
+    assert len(registry.rollup("requests", ("method",))) == 2
+
+
+def test_of_the_overflow_series_alone_no_tag_is_known() -> None:
+    """Its values may have had any."""
+    registry = Registry(clock=ManualClock(), max_tag_sets=1)
+    for route in ("/", "/cart"):
+        registry.counter("a", {"route": route}).increment()
+    registry.remove("a", {"route": "/"})
+
+    assert [reading.tags for reading in registry.rollup("a", ("route",))] == [(("overflow", "true"),)]
+
+
+def test_series_of_a_name_come_in_the_order_of_their_creation(registry: Registry) -> None:
+    """Also one without tags that came last, and those that an isolation has set aside."""
+    for tags in ({"n": "1"}, {"n": "0"}, {}):
+        registry.counter("a", tags).increment()
+    with registry.isolated():
+        inside = registry.counter("a", {"n": "2"})
+    before = registry.series("a")
+    inside.increment()
+
+    assert [metric.tags for metric in before] == [(("n", "1"),), (("n", "0"),), ()]
+    assert registry.series("a") == [*before, inside] == list(registry)
+
+
+def test_only_the_series_of_the_name_are_looked_at(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others there are."""
+    registry.counter("a", {"n": "1"}).increment()
+    registry.counter("b").increment()
+    monkeypatch.setattr(Registry, "__iter__", lambda _: 1 / 0)
+
+    assert [reading.statistics for reading in registry.rollup("a")] == [{"value": 1}]
 
 
 def test_producers_are_asked_once_and_others_not_at_all(registry: Registry) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import sys
 from fractions import Fraction
+from random import Random
 from typing import List, Union
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapes.state.numbers import LARGEST, added, saturated, total
+from tapes.state.numbers import LARGEST, MOST, added, least, precise, saturated, total
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=200)
 
@@ -78,3 +79,32 @@ def test_an_int_stays_exact_up_to_the_largest_number(value: int) -> None:
 def test_what_is_beyond_the_largest_number_is_that_number(value: float, shown: float) -> None:
     """An infinity and an int that no float can hold become the largest number of their sign."""
     assert saturated(value) == shown
+
+
+within = numbers.filter(lambda value: abs(value) <= MOST)
+
+
+@LAW
+@given(st.lists(within | st.integers(1, 99).map(lambda n: n / 10), min_size=1, max_size=8))
+def test_a_precise_sum_is_the_nearest_number(values: List[Union[int, float]]) -> None:
+    """To the exact sum, whole numbers alone exactly; and the least one from the sum on is next to it."""
+    found, up, wanted = precise(values), least(values), exact(values)
+
+    if all(isinstance(value, int) for value in values):
+        assert found == up == int(wanted)
+    elif sum(map(abs, map(Fraction, values))) < Fraction(LARGEST):
+        assert found == float(wanted)
+        assert wanted <= up <= math.nextafter(found, math.inf)
+    else:
+        assert abs(Fraction(found) - wanted) <= rounding(values)
+        assert abs(Fraction(up) - wanted) <= rounding(values)
+
+
+@LAW
+@given(st.lists(st.integers(1, 999).map(lambda n: n / 10), min_size=1, max_size=30), st.randoms())
+def test_a_precise_sum_does_not_depend_on_the_order(values: List[float], randomly: Random) -> None:
+    """Of its parts."""
+    shuffled = list(values)
+    randomly.shuffle(shuffled)
+
+    assert precise(shuffled) == precise(values)

@@ -373,6 +373,23 @@ def test_a_name_of_nothing_is_unknown(name: str, fault: str, tmp_path: Path, mon
         plugins.reporter_class(name)
 
 
+def test_it_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where tapes-tornado is installed, below the distribution of what is driven; what cannot be driven is not."""
+    tally.install(tmp_path, monkeypatch, memory="tapes.testing:MemoryReporter")
+    monkeypatch.delenv("TAPES_CONFIG", raising=False)
+    main(["plugins"])
+    listed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    plugins.block("tornado")
+    main(["plugins"])
+    without = capsys.readouterr().out
+
+    assert [line[1:] for line in listed if line[:1] == ["tornado-tally"]] == [
+        [*plugins.origin_of("tally").split(), "ok"]
+    ]
+    assert not [line for line in listed if line[:1] in (["tornado-memory"], ["tornado-tornado-stream"])]
+    assert "tornado-tally" not in without
+
+
 def test_a_plugin_that_is_blocked_drives_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without tapes-tornado there is no name that begins with `tornado-`."""
     tally.install(tmp_path, monkeypatch)

@@ -1,4 +1,4 @@
-"""What type checkers are told of reporters whose constructors are made of those of their senders.
+"""What type checkers are told of classes whose constructors are made of those of others.
 
 `python3 noxfile.py -s stubs` writes it beside the modules.
 """
@@ -20,6 +20,7 @@ STUBS: Dict[str, str] = {
     "tapes.reporting.statsd.reporter": "tapes-statsd",
     "tapes.reporting.tornado.stream": "tapes-tornado",
     "tapes.reporting.tornado.statsd": "tapes-tornado",
+    "tapes.distributed.registry": "tapes-zmq",
 }
 """The modules that have a stub, and the distributions that they belong to."""
 
@@ -39,6 +40,11 @@ def stub(module: str) -> str:
         if isinstance(each, type) and each.__module__ == module
     ]
     imports = [f"import {name}" for name in sorted(modules) if name != "builtins"]
+    imports += [
+        f"from {each.__module__} import {each.__name__} as {each.__name__}"
+        for each in (getattr(imported, name) for name in getattr(imported, "__all__", ()))
+        if each.__module__ != module
+    ]
     return "\n".join(
         ["# Written by `python3 noxfile.py -s stubs`, from what is beside it.", "", *imports, "", *classes, ""]
     )
@@ -75,7 +81,9 @@ def _type(annotation: Any, modules: Dict[str, None]) -> str:
 
 
 def _value(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        return f'"{value}"'
+    return repr(value) if value is None or isinstance(value, (bool, int, float)) else "..."
 
 
 def _name(thing: Any, modules: Dict[str, None]) -> str:

@@ -43,9 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser(
         "plugins",
         help="list what is installed, and what is broken and why",
-        description="List the installed plugins, and the reporters, formats and routes of pages that they provide.\n"
+        description="List the installed plugins, and the reporters, formats, routes and kinds that they provide.\n"
         "Each of these is imported, to see whether it has all that it needs.",
-        epilog="exit status: 0 if everything works, 1 if a plugin, a reporter, a format or a route is broken or\n"
+        epilog="exit status: 0 if everything works, 1 if a plugin, or something that it provides, is broken or\n"
         "ignored.\n"
         "A plugin that is blocked is not broken.",
         formatter_class=_FORMATTER,
@@ -111,17 +111,16 @@ def _plugins(options: argparse.Namespace) -> int:
             return 1
     installed = plugins.installed()
     rows = [(plugin.name, plugin.origin, _status(plugin)) for plugin in installed.plugins]
-    reporters = list(_usability(installed.reporters, plugins.reporter_class))
-    formats = list(_usability(installed.formats, plugins.format_named))
-    routes = list(_usability(installed.routes, plugins.route_at))
-    _write(_table([("PLUGIN", "DISTRIBUTION", "STATUS"), *rows]))
-    _write("")
-    _write(_table([("REPORTER", "DISTRIBUTION", "STATUS"), *reporters]))
-    _write("")
-    _write(_table([("FORMAT", "DISTRIBUTION", "STATUS"), *formats]))
-    _write("")
-    _write(_table([("ROUTE", "DISTRIBUTION", "STATUS"), *routes]))
-    return 0 if all(status in ("ok", "blocked") for _, _, status in [*rows, *reporters, *formats, *routes]) else 1
+    driven = [(name, plugins.origin_of(name), "ok") for name in plugins.driven_names()]
+    tables = {
+        "PLUGIN": rows,
+        "REPORTER": sorted([*_usability(installed.reporters, plugins.reporter_class), *driven]),
+        "FORMAT": list(_usability(installed.formats, plugins.format_named)),
+        "ROUTE": list(_usability(installed.routes, plugins.route_at)),
+        "KIND": list(_usability(installed.kinds, plugins.kind_named)),
+    }
+    _write("\n\n".join(_table([(what, "DISTRIBUTION", "STATUS"), *table]) for what, table in tables.items()))
+    return 0 if all(status in ("ok", "blocked") for table in tables.values() for _, _, status in table) else 1
 
 
 def _status(plugin: Plugin) -> str:

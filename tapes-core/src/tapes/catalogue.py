@@ -89,21 +89,28 @@ class Catalogue:
         """Return all metrics, those set aside last, in the order of their creation."""
         return [*self.series.values(), *self.aside.values()]
 
-    def shown(self, clock: Clock) -> List[Instrument]:
-        """Return the visible metrics. One set aside is visible after its first record."""
-        shown = list(self.series.values())
-        if self.aside:
+    def shown(self, clock: Clock, name: Optional[str] = None) -> List[Instrument]:
+        """Return the visible metrics, all or those of one name. One set aside is visible after its first record.
+
+        Those of one name cost no look at others.
+        """
+        if name is None:
+            shown, aside = list(self.series.values()), list(self.aside.values())
+        else:
+            with self.changing:
+                series = self.series_of(name)
+                shown = list(filter(None, map(self.series.get, series)))
+                aside = list(filter(None, map(self.aside.get, series)))
+        if aside:
             now = clock.monotonic()
-            shown += [
-                metric for metric in list(self.aside.values()) if not metric.is_at_zero(now) and self._fits(metric)
-            ]
+            shown += [metric for metric in aside if not metric.is_at_zero(now) and self._fits(metric)]
         return shown
 
     def series_of(self, name: str) -> List[Series]:
-        """Return the series of one name."""
+        """Return the series of one name, in the order of their creation, those set aside last."""
         place = self.names().at(name)
-        aside = [series for series in self.aside if series[0] == name]
-        return aside if place is None else [*((name, tags) for tags in place.series()), *aside]
+        tag_sets: List[Tags] = [] if place is None else list(place.labels.values())
+        return [(name, tags) for tags in tag_sets] + [series for series in list(self.aside) if series[0] == name]
 
     def __contains__(self, metric: Instrument) -> bool:
         series = metric.name, metric.tags

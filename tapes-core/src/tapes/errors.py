@@ -14,7 +14,7 @@ TapesError
 |   +-- ReporterOptionError (ValueError)   an invalid option
 +-- ConfigError (ValueError)               a configuration, with every fault found in it
 +-- PluginError
-    +-- UnknownPluginError (LookupError)   a reporter or a format that is not installed
+    +-- UnknownPluginError (LookupError)   a reporter, format, route or kind that is not installed
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class InvalidNameError(MetricError, ValueError):
 
 
 class InvalidTagsError(MetricError, ValueError):
-    """Tags that are not a mapping of non-empty str to str, or too many or too long."""
+    """Tags that are not a mapping of non-empty str to str, or too many or too long, or that no series has."""
 
 
 class InvalidValueError(MetricError, ValueError):
@@ -87,7 +87,7 @@ class PluginError(TapesError):
 
 
 class UnknownPluginError(PluginError, LookupError):
-    """A reporter or a format that no installed plugin provides."""
+    """A reporter, a format, a route or a kind that no installed plugin provides."""
 
 
 def quoted(value: object) -> str:

@@ -21,26 +21,19 @@ _OVERFLOW_LABEL = tag_label(OVERFLOW)
 class Place:
     """A node of the tree: the metric of that name, if there is one, and the segments below it."""
 
-    __slots__ = ("below", "kind", "labels", "plain")
+    __slots__ = ("below", "kind", "labels")
 
     def __init__(self) -> None:
         self.kind: Optional[Type[Instrument]] = None
         """The class of the metric of this name; None if there is none."""
-        self.plain = False
-        """True if the name has a series without tags."""
         self.labels: Dict[str, Tags] = {}
-        """The tags of its other series, by their labels."""
+        """The tags of its series, by their labels, in the order of their creation; empty for a series without."""
         self.below: Dict[str, Place] = {}
 
     @property
     def tag_sets(self) -> int:
         """How many tag sets the name has, not counting the overflow series."""
-        return len(self.labels) - (_OVERFLOW_LABEL in self.labels)
-
-    def series(self) -> List[Tags]:
-        """Return the tags of all series of the name."""
-        plain: List[Tags] = [()] if self.plain else []
-        return [*plain, *self.labels.values()]
+        return len(self.labels) - ("" in self.labels) - (_OVERFLOW_LABEL in self.labels)
 
 
 class NameTree:
@@ -74,10 +67,7 @@ class NameTree:
                 below = place.below[segment] = Place()
             place = below
         place.kind = kind
-        if tags:
-            place.labels[tag_label(tags)] = tags
-        else:
-            place.plain = True
+        place.labels[tag_label(tags)] = tags
 
     def remove(self, name: str, tags: Tags) -> None:
         """Remove a series, and all places that are then empty."""
@@ -89,11 +79,8 @@ class NameTree:
                 return
             path.append((place, segment))
             place = below
-        if tags:
-            place.labels.pop(tag_label(tags), None)
-        else:
-            place.plain = False
-        if not place.labels and not place.plain:
+        place.labels.pop(tag_label(tags), None)
+        if not place.labels:
             place.kind = None
         for above, segment in reversed(path):
             if place.kind is not None or place.below:

@@ -319,7 +319,7 @@ class Registry:
 
     def series(self, name: str) -> List[Instrument]:
         """Return the metrics of one name, one for each tag set, in the order of their creation."""
-        return [metric for metric in self if metric.name == name]
+        return self._catalogue.shown(self.clock, name)
 
     def rollup(self, name: str, by: Iterable[str] = ()) -> List[Reading]:
         """Merge the series of a name, into one for each combination of values of the tags `by`.
@@ -331,12 +331,15 @@ class Registry:
         A series without a tag of `by` belongs to a combination without that tag. The series tagged `overflow=true` may
         hold values of any combination, so it stays separate, unless `by` is empty.
 
-        Raises InvalidNameError for an invalid name, and InvalidTypeError unless `by` is an iterable of str.
+        Raises InvalidNameError for an invalid name, InvalidTypeError unless `by` is an iterable of str, and
+        InvalidTagsError for a tag that no series of the name has.
         """
-        from tapes.snapshot.rollup import checked_tags, rolled_up  # here, to keep it from programs that only record
+        from tapes.snapshot.rollup import check_present, checked_tags, rolled_up  # not for programs that only record
 
         keys, now = checked_tags(check_name(name), by), self.clock.monotonic()
-        return rolled_up(self.readings(self.series(name), now), keys, now)
+        series = self.series(name)
+        check_present(name, keys, [metric.tags for metric in series])
+        return rolled_up(self.readings(series, now), keys, now)
 
     def get_stats(self) -> Any:
         """Return the statistics of all metrics as an `addict.Dict` tree, by the segments of their names.

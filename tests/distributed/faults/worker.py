@@ -100,7 +100,6 @@ def told() -> Iterator[str]:
 def await_reports(registry: DistributedRegistry) -> None:
     """Wait for a report that began later, and until the thread of 0MQ has nothing more to hand to the system."""
     reporter = registry._publisher
-    assert reporter is not None
     enough = reporter.reports + 2
     until(lambda: reporter.reports >= enough, "it has reported")
     until(others_wait, "all of it is sent")

@@ -80,8 +80,7 @@ def await_introduction(registry: DistributedRegistry) -> None:
     """Wait until the aggregator has been told of this process, which it waits for from then on when it ends."""
 
     def is_introduced() -> bool:
-        publisher = registry._publisher
-        link = None if publisher is None else publisher._link
+        link = registry._publisher._link
         return link is not None and link.publisher.position[1] > 0
 
     until(is_introduced, "the aggregator knows of this process")

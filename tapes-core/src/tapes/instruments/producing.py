@@ -8,6 +8,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple, Union
 
 from tapes.errors import quoted
+from tapes.foreign import has_to_pass
 from tapes.recording import exact
 from tapes.state.numbers import added
 
@@ -50,7 +51,9 @@ class Answers:
         """Ask a producer; None if it fails."""
         try:
             value = producer()
-        except Exception as error:  # noqa: BLE001  a failing producer must cost only its own value
+        except BaseException as error:  # a failing producer must cost only its own value
+            if has_to_pass(error):
+                raise
             self._failed(f"its producer {quoted(producer)} raised", error)
             return None
         number, least = exact(value), self._least
@@ -62,7 +65,7 @@ class Answers:
             self._streak.succeeded()
         return number
 
-    def _failed(self, problem: str, error: Optional[Exception] = None) -> None:
+    def _failed(self, problem: str, error: Optional[BaseException] = None) -> None:
         if self._streak is None:
             from tapes.streak import Streak
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 from tapes.kinds.kind import VALUE, Kind
 from tapes.state.counter import ZERO, CounterState
-from tapes.state.numbers import total
+from tapes.state.numbers import least, precise
 from tapes.wire import WireError, number
 
 if TYPE_CHECKING:
@@ -42,8 +42,19 @@ class CounterKind(Kind):
         return state.increments, state.decrements
 
     def merge(self, states: Sequence[CounterState]) -> CounterState:
-        """Return one state of all `states`. Costs less than merging one after the other."""
-        return CounterState(total([each.increments for each in states]), total([each.decrements for each in states]))
+        """Return one state of all `states`. Costs less than merging one after the other.
+
+        Both sums are the floats nearest to the exact ones, so they do not depend on the order of the states.
+        """
+        return CounterState(
+            precise([each.increments for each in states]), precise([each.decrements for each in states])
+        )
+
+    def settled(self, settled: CounterState, state: CounterState) -> CounterState:
+        """Return both together, with sums that are rounded up: so what is shown never falls by a rounding error."""
+        return CounterState(
+            least([settled.increments, state.increments]), least([settled.decrements, state.decrements])
+        )
 
     def write(self, state: CounterState, known: Optional[CounterState]) -> bytes:
         """Write both sums."""

@@ -115,6 +115,10 @@ class Kind(str):
         """Return one state of all `states`, which must not be empty."""
         return reduce(_merged, states)
 
+    def settled(self, settled: Any, state: Any) -> Any:
+        """Return the state `settled`, of what is merged for good, together with one more state."""
+        return self.merge([settled, state])
+
     def less(self, state: Any, part: Any) -> Any:
         """Return the state of what has come since the state was `part`: both merged make `state` again."""
         return state.less(part)

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Callable, Hashable, Optional, Union
 
 from tapes.errors import quoted
+from tapes.foreign import has_to_pass
 from tapes.pages.hosts import host_of
 from tapes.pages.message import METHODS, TEXT, Page, Request, Response, Wanted, refusal, response_to
 from tapes.pages.processes import PerProcess
@@ -85,7 +86,7 @@ class Application:
         return self._renderings()
 
     def decide(self, request: Request) -> Union[Response, Wanted]:
-        """Return the response to a request, or the page that it wants. Raises nothing."""
+        """Return the response to a request, or the page that it wants. Raises only what has to pass."""
         method = request.method
         if self._admits is not None and not self._admits(host_of(request.headers.get("host", ""))):
             return refusal(method, HTTPStatus.FORBIDDEN)
@@ -96,7 +97,9 @@ class Application:
             if route is None:
                 return refusal(method, HTTPStatus.NOT_FOUND)
             wanted = Wanted(request.path, _plain(route.variant(request.headers)))
-        except Exception as error:  # noqa: BLE001 -- it is that of a plugin
+        except BaseException as error:  # it is that of a plugin
+            if has_to_pass(error):
+                raise
             self._fail(error)
             return refusal(method, HTTPStatus.INTERNAL_SERVER_ERROR)
         return wanted

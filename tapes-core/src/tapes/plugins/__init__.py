@@ -1,4 +1,4 @@
-"""Reporters, formats and routes by name, and the hooks with which other distributions provide them.
+"""Reporters, formats, routes and kinds by name, and the hooks with which other distributions provide them.
 
 Plugins are found by the entry-point group `tapes` and loaded when something is first looked up by name, or pages are
 served: importing `tapes` loads none, and not pluggy either.
@@ -9,16 +9,27 @@ from __future__ import annotations
 from tapes.plugins.catalog import Installed, Provided
 from tapes.plugins.hookspecs import hookimpl
 from tapes.plugins.loading import Plugin
-from tapes.plugins.lookup import block, format_named, installed, origin_of, reporter_class, route_at
+from tapes.plugins.lookup import (
+    block,
+    driven_names,
+    format_named,
+    installed,
+    kind_named,
+    origin_of,
+    reporter_class,
+    route_at,
+)
 
 __all__ = [
     "Installed",
     "Plugin",
     "Provided",
     "block",
+    "driven_names",
     "format_named",
     "hookimpl",
     "installed",
+    "kind_named",
     "origin_of",
     "reporter_class",
     "route_at",

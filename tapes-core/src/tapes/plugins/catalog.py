@@ -22,12 +22,12 @@ CORE = "tapes-core"
 
 
 class Provided(NamedTuple):
-    """A reporter, a format or a route that a plugin provides."""
+    """A reporter, a format, a route or a kind that a plugin provides."""
 
     name: str
     """The name to look it up by; for a route its path."""
     target: str
-    """`"module:attribute"` of its class."""
+    """`"module:attribute"` of its class; for a kind of the kind itself."""
     plugin: Plugin
 
 
@@ -39,6 +39,7 @@ class Installed(NamedTuple):
     reporters: Mapping[str, Provided]
     formats: Mapping[str, Provided]
     routes: Mapping[str, Provided]
+    kinds: Mapping[str, Provided]
 
 
 class Catalog:
@@ -116,11 +117,13 @@ def _claims(loaded: Tuple[Loaded, ...], *, warn: bool) -> Installed:
     reporters: Dict[str, Provided] = {}
     formats: Dict[str, Provided] = {}
     routes: Dict[str, Provided] = {}
+    kinds: Dict[str, Provided] = {}
     plugins: List[Plugin] = []
     for each in loaded:
         ignored = [*_claim("reporter", each.plugin, each.reporters, reporters)]
         ignored += _claim("format", each.plugin, each.formats, formats)
         ignored += _claim("route", each.plugin, each.routes, routes)
+        ignored += _claim("kind", each.plugin, each.kinds, kinds)
         if warn:
             for refusal in ignored:
                 logging.getLogger("tapes.plugins").warning(
@@ -129,13 +132,13 @@ def _claims(loaded: Tuple[Loaded, ...], *, warn: bool) -> Installed:
         reasons = [each.plugin.reason] if each.plugin.reason else []
         reasons += [f"{what} is ignored: {why}" for what, _, why in ignored]
         plugins.append(each.plugin._replace(reason="; ".join(reasons)))
-    return Installed(tuple(plugins), reporters, formats, routes)
+    return Installed(tuple(plugins), reporters, formats, routes, kinds)
 
 
 def _claim(
-    kind: str, plugin: Plugin, targets: Mapping[str, str], claimed: Dict[str, Provided]
+    what: str, plugin: Plugin, targets: Mapping[str, str], claimed: Dict[str, Provided]
 ) -> Iterator[Tuple[str, str, str]]:
     for name, target in targets.items():
         owner = claimed.setdefault(name, Provided(name, target, plugin)).plugin
         if owner is not plugin:
-            yield f"The {kind} {name!r}", plugin.origin, f"the name belongs to {owner.origin}"
+            yield f"The {what} {name!r}", plugin.origin, f"the name belongs to {owner.origin}"

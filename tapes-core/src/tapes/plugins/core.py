@@ -26,3 +26,9 @@ def tapes_formats() -> Dict[str, str]:
 def tapes_routes() -> Dict[str, str]:
     """Provide `/`: JSON, unless a page has another format."""
     return {"/": "tapes.pages.route:FormatRoute"}
+
+
+@hookimpl
+def tapes_kinds() -> Dict[str, str]:
+    """Provide the five kinds."""
+    return {kind: f"tapes.kinds.{kind}:{kind.upper()}" for kind in ("counter", "gauge", "histogram", "meter", "timer")}

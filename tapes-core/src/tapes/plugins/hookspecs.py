@@ -52,6 +52,16 @@ def tapes_routes() -> Dict[str, str]:
 
 
 @_hookspec
+def tapes_kinds() -> Dict[str, str]:
+    """Return the kinds of metrics that the plugin provides: name -> `"module:attribute"` of a `tapes.kinds.kind.Kind`.
+
+    Called once, when plugins are loaded. The module is imported only when the kind is looked up, as by an aggregator
+    that is sent a series of the kind.
+    """
+    raise NotImplementedError
+
+
+@_hookspec
 def tapes_metric_created(registry: Registry, metric: Instrument) -> None:
     """Observe each metric exactly once: those that exist when plugins are loaded, and each new one.
 

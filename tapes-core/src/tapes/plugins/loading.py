@@ -54,6 +54,7 @@ class Loaded(NamedTuple):
     reporters: Dict[str, str]
     formats: Dict[str, str]
     routes: Dict[str, str]
+    kinds: Dict[str, str]
     observers: Tuple[Tuple[str, HookImpl], ...]
     """Its implementations of observing hooks, each with the name of the hook."""
 
@@ -90,7 +91,7 @@ def load_plugin(manager: pluggy.PluginManager, found: Found) -> Loaded:
 
 def left_out(found: Found | Plugin, status: str, reason: str = "") -> Loaded:
     """Return `found` as a plugin that provides nothing."""
-    return Loaded(Plugin(found.name, found.distribution, found.version, status, reason), {}, {}, {}, ())
+    return Loaded(Plugin(found.name, found.distribution, found.version, status, reason), {}, {}, {}, {}, ())
 
 
 def describe(error: BaseException) -> str:
@@ -117,6 +118,7 @@ def _load(manager: pluggy.PluginManager, found: Found) -> Loaded:
             _ask("tapes_reporters", implementations),
             _ask("tapes_formats", implementations),
             _ask("tapes_routes", implementations, "paths", _PATH),
+            _ask("tapes_kinds", implementations),
             tuple(sorted(implementations.items())),
         )
     except _Fault:

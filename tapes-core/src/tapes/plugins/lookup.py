@@ -1,4 +1,4 @@
-"""Look-up of reporters, formats and routes by name."""
+"""Look-up of reporters, formats, routes and kinds by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import difflib
 import functools
 import importlib
 import sys
-from typing import TYPE_CHECKING, Mapping, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, List, Mapping, cast
 
 from tapes.errors import PluginError, UnknownPluginError, quoted
 from tapes.plugins.catalog import Catalog, Installed, Provided
@@ -15,6 +16,7 @@ from tapes.plugins.loading import describe
 
 if TYPE_CHECKING:
     from tapes.encoding import Format
+    from tapes.kinds.kind import Kind
     from tapes.pages.route import Route
     from tapes.reporting import Reporter
 
@@ -34,7 +36,7 @@ _OUR_DRIVERS = {"tornado": ("tapes-tornado", "tapes.reporting.tornado.driver", "
 
 
 def installed() -> Installed:
-    """Return all installed plugins, reporters, formats and routes. The first call loads the plugins.
+    """Return all installed plugins, reporters, formats, routes and kinds. The first call loads the plugins.
 
     It does not import the classes that plugins name. Safe to call from any thread.
     """
@@ -74,6 +76,19 @@ def reporter_class(name: str) -> type[Reporter]:
             f"and not a subclass of tapes.reporting.Reporter. Update {provided.plugin.distribution}."
         )
     return found
+
+
+def driven_names() -> List[str]:
+    """Return the names of the reporters that are others driven by an event loop, as `tornado-NAME`."""
+    names: List[str] = []
+    for driver, (distribution, _, _) in _OUR_DRIVERS.items():
+        for name in installed().reporters if _is_there(distribution) else ():
+            driven = f"{driver}-{name}"
+            if driven not in installed().reporters and name.partition("-")[0] not in _OUR_DRIVERS:
+                with suppress(PluginError):  # most are of no push reporter
+                    reporter_class(driven)
+                    names.append(driven)
+    return names
 
 
 def origin_of(name: str) -> str:
@@ -118,6 +133,25 @@ def route_at(path: str) -> Route:
             f"variant(headers) and page(snapshot, variant). Update {provided.plugin.distribution}."
         )
     return cast("Route", made)
+
+
+def kind_named(name: str) -> Kind:
+    """Return the kind of metrics `name`. The first call loads the plugins. Safe to call from any thread.
+
+    Raises UnknownPluginError if no plugin provides it, and PluginError if it cannot be imported or is not that kind.
+    """
+    from tapes.kinds.kind import Kind
+
+    provided = installed().kinds.get(name)
+    if provided is None:
+        raise _unknown("kind", name, installed().kinds, {})
+    found = _resolve("kind", provided, {})
+    if not isinstance(found, Kind) or found != name:
+        raise PluginError(
+            f"The kind {name!r} of {provided.plugin.origin} is {found!r} ({provided.target}), and not the "
+            f"tapes.kinds.kind.Kind of this name. Update {provided.plugin.distribution}."
+        )
+    return found
 
 
 def _is_there(distribution: str) -> bool:

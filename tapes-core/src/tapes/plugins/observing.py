@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from tapes import observers
+from tapes.foreign import has_to_pass
 from tapes.plugins.loading import describe
 from tapes.process import forking
 from tapes.registry import Registry
@@ -41,7 +42,9 @@ class Observer:
         self._here.being_told = True
         try:
             self._function(*[arguments[name] for name in self._argnames])
-        except (Exception, SystemExit) as error:  # noqa: BLE001 -- it must not affect code that makes a metric
+        except BaseException as error:  # it must not affect code that makes a metric
+            if has_to_pass(error):
+                raise
             self._streak.failed(f"raised {describe(error)}; nothing else is affected by it.", error)
         else:
             self._streak.succeeded()

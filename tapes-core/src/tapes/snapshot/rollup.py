@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, List
 
-from tapes.errors import InvalidTypeError, quoted
+from tapes.errors import InvalidTagsError, InvalidTypeError, quoted
 from tapes.kinds.kind import Kind, kind_named
 from tapes.naming import OVERFLOW
 from tapes.snapshot.snapshot import Reading, viewed
@@ -12,7 +12,7 @@ from tapes.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Tuple
+    from typing import Sequence, Tuple
 
     from tapes.naming import Tags
 
@@ -44,6 +44,25 @@ def checked_tags(name: str, by: object) -> Tuple[str, ...]:
             f"{quoted(by)} ({type(by).__name__}): put them into a tuple, () for one of all series."
         )
     return tuple([str.__str__(key) for key in keys])
+
+
+def check_present(name: str, by: Tuple[str, ...], tag_sets: Sequence[Tags]) -> None:
+    """Raise InvalidTagsError for a tag of `by` that no series of `name` has.
+
+    Without series nothing is known of the tags, nor with the overflow series alone.
+    """
+    known = [tags for tags in tag_sets if tags != OVERFLOW]
+    there = sorted({key for tags in known for key, _ in tags})
+    missing = [key for key in by if key not in there]
+    if known and missing:
+        tags = f"the tags {', '.join(map(quoted, there[:_MOST_NAMED]))}" if there else "no tags"
+        raise InvalidTagsError(
+            f"{quoted(name)} cannot be rolled up by {', '.join(map(quoted, missing))}: none of its series has it. "
+            f"They have {tags}."
+        )
+
+
+_MOST_NAMED = 20  # the most tags that an error lists
 
 
 def _items(by: object) -> List[object] | None:

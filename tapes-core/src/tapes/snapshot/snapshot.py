@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set, Tuple, Union, overload
 
+from tapes.errors import quoted
 from tapes.facts import NO_FACTS, Facts
+from tapes.foreign import has_to_pass
+from tapes.recording import exact
 from tapes.streak import log_once
 from tapes.turns import Turns
 
@@ -128,7 +131,9 @@ def readings_of(metrics: Iterable[Origin], now: float, facts: Callable[[str], Fa
     for metric in metrics:
         try:
             reading = Reading.of(metric, now, facts(metric.name))
-        except Exception as error:  # noqa: BLE001, PERF203 -- it is logged
+        except BaseException as error:  # noqa: PERF203 -- a kind may be that of others
+            if has_to_pass(error):
+                raise
             _log_once(
                 "%r cannot be read: %r. It is left out, and so are others of its kind that fail. All other series are "
                 "reported.",
@@ -139,10 +144,16 @@ def readings_of(metrics: Iterable[Origin], now: float, facts: Callable[[str], Fa
 
 
 def viewed(of: object, kind: Kind, state: Callable[[], Any], now: float, merge: str) -> Statistics:
-    """Return the statistics of a state at `now`. On an error they are None for each key, logged once for each kind."""
+    """Return the statistics of a state at `now`. On an error they are None for each key, logged once for each kind.
+
+    What a kind of others returns that is no finite number is None.
+    """
     try:
-        return kind.view(state(), now, merge)
-    except Exception as error:  # noqa: BLE001 -- it is logged
+        statistics = kind.view(state(), now, merge)
+        return statistics if kind.code is not None else _finite(of, kind, statistics)
+    except BaseException as error:
+        if has_to_pass(error):
+            raise
         _log_once(
             "The statistics of %r cannot be computed: %r. They are reported as null, and so are those of others of its "
             "kind that fail. All other series are reported.",
@@ -151,7 +162,19 @@ def viewed(of: object, kind: Kind, state: Callable[[], Any], now: float, merge: 
         return dict.fromkeys(kind.keys)
 
 
-def _log_once(problem: str, of: object, kind: str, error: Exception) -> None:
+def _finite(of: object, kind: Kind, statistics: Statistics) -> Statistics:
+    finite = {key: None if value is None else exact(value) for key, value in statistics.items()}
+    wrong = {key: statistics[key] for key, value in finite.items() if value is None and statistics[key] is not None}
+    if wrong:
+        _log_once(
+            "The statistics of %r are no finite numbers: %s. They are reported as null, and so are those of others of "
+            "its kind that are none. All other values are reported.",
+            *(of, kind, quoted(wrong)),
+        )
+    return finite
+
+
+def _log_once(problem: str, of: object, kind: str, error: object) -> None:
     log_once(_broken, (problem, kind), "tapes.registry", problem, of, error)
 
 

@@ -277,7 +277,7 @@ def _filled(
 ) -> Tuple[Target, ...]:
     """Restore one series into a registry, and return it; nothing if it cannot be restored."""
     new = kept.series
-    kind = kind_named(new.kind)
+    kind = None if kept.record else kind_named(new.kind)
     if kind is None:
         _keep_foreign(registry, kept, workers)
         return ()

@@ -60,6 +60,9 @@ class Places:
         self._own: Dict[Merged, Tuple[Worker, Merged]] = {}  # series of single workers: the worker, the shared series
         self._omissions = Streak(LOGGER_NAME, "The aggregator")
         self._unknown_kinds: Set[str] = set()
+        self._kept_kinds: Set[str] = set()
+        """Unknown kinds of which the state has series. They stay unknown until the next start, also if they become
+        known here: what workers tell of them again would count beside what the state has."""
         self._unread_kinds: Set[str] = set()  # of which a state could not be read, as was logged
         self._shared: Dict[str, Dict[Tags, Merged]] = {}  # by name and tags, without those that others overflow to
         self.count = 0
@@ -67,7 +70,7 @@ class Places:
 
     def targets(self, worker: Worker, new: Series) -> Tuple[Target, ...]:
         """Return the targets for the states of a series that a worker has named; empty if it is left out."""
-        if kind_named(new.kind) is None:
+        if new.kind in self._kept_kinds or kind_named(new.kind) is None:
             self._figures.left_out.increment()
             self.leave_out_kind(new.kind)
             return ()
@@ -151,6 +154,8 @@ class Places:
 
         `is_kept` says whether what a state file has of one stays in it, if it has one.
         """
+        if is_kept:
+            self._kept_kinds.add(kind)
         if is_kept is False:
             self._omissions.failed(
                 f"drops series of its state that are of kinds which it does not know, as {kind!r}: it keeps "
@@ -161,7 +166,8 @@ class Places:
             log_once(
                 *(self._unknown_kinds, kind, LOGGER_NAME),
                 "The aggregator leaves out all series of the kind %r, which it does not know, and counts everything "
-                "else: install the distribution that has the kind where the aggregator runs, and import it there.%s",
+                "else: install the distribution that has the kind where the aggregator runs, and import it there, "
+                "unless it has a plugin that provides the kind.%s",
                 *(kind, stays),
             )
 

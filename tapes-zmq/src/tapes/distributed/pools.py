@@ -109,7 +109,7 @@ class StatePool(Pool[Any, Any]):
     def retire(self, source: Source) -> None:
         told = self._told.get(source)
         if told is not None and self._kind.lasts:
-            self._gone = self._kind.merge([self._gone, self._kind.moved(told, source.shift, source.heard)])
+            self._gone = self._kind.settled(self._gone, self._kind.moved(told, source.shift, source.heard))
         self._told.pop(source, None)  # last: if that fails, it is there as before
 
     def state(self, now: float) -> Any:

@@ -1,4 +1,6 @@
-"""Records: states of metrics as bytes, and the descriptions of workers and series. Pure.
+"""Records: states of metrics as bytes, and the descriptions of workers and series.
+
+Pure, except that reading a series imports its kind, if a plugin provides it.
 
 `docs/wire.md` has every field. A record that cannot be read raises FrameError, and so do values that no recording can
 have produced. Everything that is written can be read.
@@ -10,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Any, List, NamedTuple, Tuple
 
 from tapes.distributed.frames import FrameError, record
+from tapes.distributed.known import known_kind
 from tapes.errors import MetricError
 from tapes.facts import MAX_DESCRIPTION_BYTES, MAX_UNIT_BYTES, NO_FACTS, Facts, check_facts
 from tapes.kinds.kind import BY_CODE, LONGEST_NAME, is_name, kind_named
@@ -123,7 +126,8 @@ def read_series(reader: Reader) -> Series:
     if (known is None and code != NAMED) or merge >= len(MERGES):
         raise FrameError(f"There is no kind {code} of metrics, or no way {merge} to merge gauges.")
     kind = _read_kind(reader) if known is None else known
-    known = kind_named(kind)
+    if known is None:
+        known = known_kind(kind)
     if known is not None and MERGES[merge] not in known.merges:
         raise FrameError(f"A {kind} is not merged by {MERGES[merge]!r}, as only gauges are.")
     name = reader.text(MAX_NAME_BYTES)

@@ -61,15 +61,16 @@ class ZmqReporter(ScheduledReporter):
         trust: Trust = None,
         clock: Optional[Clock] = None,
     ) -> None:
-        """Publish `registry` (default: the process-wide one) every `interval`, a timedelta or seconds (default 1).
+        """Publish `registry` (default: the process-wide one). `clock` is by default that of the registry.
 
-        `socket_addr` is `ipc://PATH` or `tcp://HOST:PORT`; a relative path is resolved against the working directory
-        now. For `tcp://`, `keys` is a folder with the keys of a worker and the public key of the aggregator, as made by
-        `python -m tapes.distributed keygen`. It is read again for each connection. `insecure=True` allows a connection
-        without keys, open to everybody. Nothing is published to the socket of a user other than this one and root,
-        unless `trust` is that user's name or number, or a list that contains it.
+        It is published every `interval`, a timedelta or seconds (default 1), to `socket_addr`, which is `ipc://PATH` or
+        `tcp://HOST:PORT`; a relative path is resolved against the working directory now. For `tcp://`, `keys` is a
+        folder with the keys of a worker and the public key of the aggregator, as made by `python -m tapes.distributed
+        keygen`. It is read again for each connection. `insecure=True` allows a connection without keys, open to
+        everybody. Nothing is published to the socket of a user other than this one and root, unless `trust` is that
+        user's name or number, or a list that contains it.
 
-        Raises ReporterOptionError for invalid options. `start()` raises ReporterStateError if another reporter of this
+        Raises ReporterOptionError for invalid options, and ReporterStateError at the start if another reporter of this
         process already publishes the same registry to the same aggregator.
         """
         super().__init__(interval, registry, clock=clock)
