@@ -1,4 +1,4 @@
-"""An HTTP server on a loop: it accepts clients, and ends."""
+"""Serves pages at one listening socket on a loop: begins when there is one, goes on with the next, and ends."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 import socket
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, List, Optional
 
 from tornado.ioloop import IOLoop
+from tornado.iostream import IOStream
 
 from tapes.errors import ReporterError
-from tapes.pages.connections import GRACE, MAX_CONNECTIONS, RETRY, first_to_go
-from tapes.reporting.tornado.client import Client
+from tapes.pages.connections import GRACE, RETRY
+from tapes.reporting.tornado.bounded import MAX_BUFFER, BoundedServer
 from tapes.reporting.tornado.loops import asyncio_loop, running_loop
 
 if TYPE_CHECKING:
@@ -37,14 +38,13 @@ class Server:
         failed: Callable[[BaseException], None],
     ) -> None:
         """Serve `application` at `listener`. `failed` is called with the error if a client cannot be accepted."""
-        self._application = application
+        self._server = BoundedServer(application)
         self._failed = failed
         # The thread that pops the socket closes it, or takes it to a loop. Popping is atomic, and needs no lock.
         self._unserved: List[OwnSocket] = [listener]
         self._served: List[OwnSocket] = []
         self._loop: Optional[IOLoop] = None
-        self._clients: Dict[Client, None] = {}
-        self._stopping = False
+        self._clients = self._server.clients
         self._ended: Optional[Callable[[], None]] = None
         self._unended = [True]  # the thread that pops it ends the server, in place of a loop that does not run
 
@@ -99,15 +99,16 @@ class Server:
 
     def close_inherited(self) -> None:
         """Close the descriptors in a forked child. Leave the loop alone, which the parent shares."""
-        for client in list(self._clients):
-            client.close_inherited()
+        for client in list(self._clients.values()):
+            client.close_descriptor()
         for listener in (*self._unserved, *self._served):
             listener.close()
 
     def _leave_loop(self, loop: IOLoop) -> None:
         """Give up the clients of a loop that does not run any more, and take the listening socket from it."""
-        for client in list(self._clients):
-            client.close()
+        for client in list(self._clients.values()):
+            client.forget()
+        self._clients.clear()
         with suppress(IndexError):  # it was stopped just now
             listener = self._served.pop()
             with suppress(Exception):  # the loop may be closed
@@ -125,16 +126,20 @@ class Server:
                 return
 
     def _shut_down(self, ended: Optional[Callable[[], None]] = None) -> None:
-        if self._stopping:
+        if self._server.stopping:
             return
-        self._stopping = True
+        self._server.stopping = True
         self._ended = ended
         self._close_listener()
-        for client in list(self._clients):
-            client.leave()
-        if self._clients:
+        for client in list(self._clients.values()):
+            if not client.answering:
+                client.close()
+        self._await_answers(time.monotonic() + GRACE)
+
+    def _await_answers(self, deadline: float) -> None:
+        if any(client.answering for client in list(self._clients.values())) and time.monotonic() < deadline:
             assert self._loop is not None  # it accepted them
-            self._loop.call_later(GRACE, self._close)
+            self._loop.call_later(_LOOK, self._await_answers, deadline)
         else:
             self._close()
 
@@ -142,13 +147,15 @@ class Server:
         """End the server in place of a loop that does not run."""
         with suppress(IndexError):  # another thread ends it
             self._unended.pop()
-            self._stopping = True
+            self._server.stopping = True
+            for client in list(self._clients.values()):
+                client.forget()
             self._close()
             ended()
 
     def _close(self) -> None:
         self._close_listener()
-        for client in list(self._clients):
+        for client in list(self._clients.values()):
             client.close()
         ended, self._ended = self._ended, None
         if ended is not None:
@@ -193,13 +200,9 @@ class Server:
             self._cannot_accept(error)
 
     def _add(self, client: socket.socket, address: Any) -> None:
-        assert self._loop is not None  # it has called this
-        while len(self._clients) >= MAX_CONNECTIONS:
-            first_to_go(list(self._clients)).close()
-        added = Client(self._loop, client, address, self._application, self._gone)
-        self._clients[added] = None
-        if self._stopping:  # a signal handler stopped it just now
-            added.close()
+        with suppress(OSError):  # a Unix socket has no such option
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._server.handle_stream(IOStream(client, max_buffer_size=MAX_BUFFER), address)
 
     def _cannot_accept(self, error: Exception) -> None:
         if not self._served:
@@ -225,17 +228,11 @@ class Server:
         if loop is not self._loop:
             return  # another loop has taken over
         self._is_there()
-        now = time.monotonic()
-        for client in list(self._clients):
-            if client.deadline <= now:
+        for client in list(self._clients.values()):
+            if client.is_overdue:
                 client.close()
         if self._served or self._clients:
             loop.call_later(_TICK, self._sweep, loop)
-
-    def _gone(self, client: Client) -> None:
-        self._clients.pop(client, None)
-        if self._stopping and not self._clients:
-            self._close()
 
 
 def _runs(loop: IOLoop) -> bool:
