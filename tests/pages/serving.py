@@ -142,7 +142,7 @@ def clients_of(reporter: PageReporter) -> int:
     if isinstance(reporter, HTTPReporter):
         return len(reporter._connections)
     assert isinstance(reporter, TornadoHTTPReporter)
-    return 0 if reporter._server is None else len(reporter._server)
+    return 0 if reporter._server is None else len(reporter._server.clients)
 
 
 def answering(reporter: PageReporter) -> int:
@@ -151,7 +151,7 @@ def answering(reporter: PageReporter) -> int:
     if isinstance(reporter, HTTPReporter):
         clients = list(reporter._connections._open)
     elif isinstance(reporter, TornadoHTTPReporter) and reporter._server is not None:
-        clients = list(reporter._server._clients.values())
+        clients = reporter._server.clients
     return sum(client.answering for client in clients)
 
 

@@ -7,7 +7,7 @@ import math
 import time
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Dict, Set
+from typing import TYPE_CHECKING, Any, Dict
 
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
@@ -32,79 +32,40 @@ MAX_BUFFER = 4 * 65536
 
 
 class Client:
-    """One connection. Tornado closes it if a request takes too long to arrive, and this if an answer does to leave."""
+    """One connection. Tornado closes it if a request takes too long to arrive, `Server` if an answer does to leave."""
 
     def __init__(self, stream: IOStream) -> None:
         self.stream = stream
-        """The connection of Tornado."""
-        self._begun = False  # an answer is being made or written
-        self._idle = False
-        self._deadline = math.inf
-        self._tasks: Set[asyncio.Task[Any]] = set()
         self.since = time.monotonic()
         """When it connected or became idle, or when its first request after that came."""
+        self.deadline = math.inf
+        """When the current answer must have been taken."""
+        self.begun = False
+        """Whether an answer is being made or written."""
+        self.idle = False
+        """Whether no request is there. Between requests that are sent ahead a client is not idle, and keeps its age."""
 
     @property
     def answering(self) -> bool:
         """Whether an answer is being made or sent."""
-        return self._begun or self.stream.writing()
+        return self.begun or self.stream.writing()
 
-    @property
-    def is_overdue(self) -> bool:
-        """Whether the answer takes too long."""
-        return self.answering and self._deadline <= time.monotonic()
-
-    def await_request(self) -> None:
-        """Note that the next request is read, by the current task."""
-        self._note_task()
-        self.stream.io_loop.add_callback(self._look)
-
-    def await_page(self) -> None:
-        """Note that a request has come, which the current task answers."""
-        self._note_task()
-        now = time.monotonic()
-        self._begun = True
-        self._deadline = now + connections.PAGE_TIMEOUT
-        if self._idle:
-            self._idle = False
-            self.since = now
-
-    def begin_answer(self) -> None:
-        """Note that an answer is sent from now on."""
-        self._deadline = time.monotonic() + connections.REQUEST_TIMEOUT
-
-    def end_answer(self) -> None:
-        """Note that the answer has been written. The client may yet have to take it."""
-        self._begun = False
+    def look(self) -> None:
+        """Note if no request is there."""
+        if self.stream.reading():
+            self.idle = True
+            self.since = time.monotonic()
 
     def close(self) -> None:
         """Close the connection, also if the loop has been closed."""
         with suppress(RuntimeError):  # the loop was closed, with everything on it
             self.stream.close()
-        self.close_descriptor()
+        self.close_inherited()
 
-    def close_descriptor(self) -> None:
-        """Close the socket without a word to its loop."""
+    def close_inherited(self) -> None:
+        """Close the descriptor without a word to the loop."""
         if self.stream.socket is not None:
             self.stream.socket.close()
-
-    def forget(self) -> None:
-        """Close the connection in place of a loop that will not run any more."""
-        for task in self._tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # as asyncio.gather() does
-        self.close()
-
-    def _note_task(self) -> None:
-        task = asyncio.current_task()
-        if task is not None and task not in self._tasks:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    def _look(self) -> None:
-        # A client that has sent requests ahead is not idle between them, and goes before one that sends one.
-        if self.stream.reading():
-            self._idle = True
-            self.since = time.monotonic()
 
 
 class BoundedServer(HTTPServer):
@@ -140,7 +101,7 @@ class BoundedServer(HTTPServer):
         """Read the next request of a client."""
         client = self.clients.get(server_conn.stream)
         if client is not None:
-            client.await_request()
+            client.stream.io_loop.add_callback(client.look)
         if self.stopping:
             server_conn.stream.close()
         return super().start_request(server_conn, request_conn)
@@ -150,6 +111,12 @@ class BoundedServer(HTTPServer):
         super().on_close(server_conn)
         server_conn.stream.close()
         self.clients.pop(server_conn.stream, None)
+
+    def close_clients(self) -> None:
+        """Close all connections, also in place of a loop that has been closed."""
+        for client in list(self.clients.values()):
+            client.close()
+        self.clients.clear()
 
 
 class _Handler(PageHandler):
@@ -161,16 +128,19 @@ class _Handler(PageHandler):
         self._client = clients.get(stream) or Client(stream)
 
     def prepare(self) -> None:
-        self._client.await_page()
+        client, now = self._client, time.monotonic()
+        client.since = now if client.idle else client.since
+        client.begun, client.idle = True, False
+        client.deadline = now + connections.PAGE_TIMEOUT
 
     def on_finish(self) -> None:
-        self._client.end_answer()
+        self._client.begun = False
 
     def _path(self) -> str:
         return path_and_query(str(self.request.uri))[0]
 
     def _begin(self, response: Response) -> None:
-        self._client.begin_answer()
+        self._client.deadline = time.monotonic() + connections.REQUEST_TIMEOUT
         super()._begin(response)
 
     async def _answer(self) -> None:
