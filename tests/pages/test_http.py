@@ -222,6 +222,7 @@ def test_the_access_log_is_for_debugging(
 ) -> None:
     """Requests are logged by tapes.reporting at DEBUG, and nothing is written anywhere else."""
     ask(reporter.port, "GET", "/quiet")
+    until(lambda: not clients_of(reporter))  # a request may be logged after its answer
     caplog.set_level(logging.DEBUG, "tapes.reporting")
 
     ask(reporter.port, "GET", "/loud")

@@ -12,9 +12,10 @@ from typing import Any, Iterator
 import pytest
 
 from tapes.errors import ReporterOptionError
+from tapes.pages import connections
 from tapes.pages.connections import MAX_CONNECTIONS
 from tapes.pages.reporter import PageReporter
-from tests.conftest import Until
+from tests.conftest import PATIENCE, Until
 from tests.pages.serving import (
     GET,
     LAST,
@@ -206,6 +207,7 @@ def test_pages_that_are_taken_slowly_are_not_kept_without_end(
     """When large pages wait to be taken by slow clients, those with the oldest go before another is made."""
     large: Any = type("Large", (), {"media_type": "text/plain", "encode": lambda self, snapshot: b"x" * 20_000_000})()
     monkeypatch.setattr(reporter, "_format", large)
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", PATIENCE)
     slow = []
     for _ in range(6):
         slow.append(connect())
