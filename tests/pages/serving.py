@@ -8,13 +8,14 @@ import re
 import socket
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from tapes import pages
+from tapes.pages.connections import Waiting
 from tapes.pages.reporter import PageReporter
 from tapes.registry import Registry
 from tapes.reporting.http import HTTPReporter
@@ -27,6 +28,10 @@ from tests.tornado.conftest import LoopThread
 
 PAGE = b'{"orders":{"value":3}}'
 """The page of a `FaultyRegistry` that is new."""
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+LAST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 REPORTERS = ("HTTPReporter", "TornadoHTTPReporter")
 """What serves the page at a port of its own."""
@@ -137,15 +142,17 @@ def clients_of(reporter: PageReporter) -> int:
     if isinstance(reporter, HTTPReporter):
         return len(reporter._connections)
     assert isinstance(reporter, TornadoHTTPReporter)
-    return 0 if reporter._server is None else len(reporter._server)
+    return 0 if reporter._server is None else len(reporter._server.clients)
 
 
 def answering(reporter: PageReporter) -> int:
     """Return how many of its clients have sent a request and wait for the answer."""
+    clients: Iterable[Waiting] = ()
     if isinstance(reporter, HTTPReporter):
-        return sum(client.answering for client in list(reporter._connections._open))
-    assert isinstance(reporter, TornadoHTTPReporter)
-    return 0 if reporter._server is None else sum(client.answering for client in list(reporter._server._clients))
+        clients = list(reporter._connections._open)
+    elif isinstance(reporter, TornadoHTTPReporter) and reporter._server is not None:
+        clients = reporter._server.clients
+    return sum(client.answering for client in clients)
 
 
 def ask(

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
@@ -16,14 +17,14 @@ import tapes
 from tapes.errors import ReporterOptionError
 from tapes.pages import connections
 from tapes.registry import Registry
-from tapes.reporting.tornado import server
+from tapes.reporting.tornado import serving
 from tapes.reporting.tornado.http import MetricsHandler, TornadoHTTPReporter
 from tests.conftest import RunScript, Until
 from tests.pages.serving import PAGE, FaultyRegistry, application, ask, everything, fetch
 from tests.servers.processes import free_port
 from tests.tornado.conftest import LoopThread
 
-REQUEST = b"GET / HTTP/1.1\r\n\r\n"
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Counting(TornadoHTTPReporter):
@@ -375,7 +376,7 @@ def test_a_signal_handler_stops_it(run_script: RunScript) -> None:
             signal.signal(signal.SIGTERM, lambda number, frame: reporter.stop())
             port = reporter.port
             reading, writing = await asyncio.open_connection("127.0.0.1", port)
-            writing.write(b"GET / HTTP/1.1\\r\\n\\r\\n")
+            writing.write(b"GET / HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
             print(await reading.readline())
             os.kill(os.getpid(), signal.SIGTERM)
             rest = await reading.read()
@@ -403,7 +404,7 @@ def test_a_program_may_end_without_a_stop(run_script: RunScript) -> None:
             reporter = TornadoHTTPReporter(0, Registry())
             reporter.start()
             client.connect(("127.0.0.1", reporter.port))
-            client.sendall(b"GET / HTTP/1.1\\r\\n\\r\\n")
+            client.sendall(b"GET / HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
             while not reporter.reports:
                 await asyncio.sleep(0.01)
 
@@ -499,6 +500,24 @@ def test_a_child_closes_what_it_inherits_and_the_parent_serves_on(run_script: Ru
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [b"GET /%s HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nX: %s\r\n", b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n%s"],
+)
+def test_what_is_too_large_ends_the_connection(
+    reporter: Counting, registry: FaultyRegistry, capfd: Any, request_: bytes
+) -> None:
+    """Of a client that sends more than a request may have no more is read, and nothing is printed."""
+    with connect(reporter.port) as client:
+        with suppress(ConnectionError):
+            client.sendall(request_ % (b"x" * 100_000))
+        answer = everything(client)
+
+    assert answer in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert (fetch(reporter.port), registry.snapshots) == (200, 1)
+    assert capfd.readouterr() == ("", "")
+
+
 # What the loop is spared.
 
 
@@ -575,7 +594,7 @@ def test_a_producer_that_blocks_does_not_block_the_loop(
 
 def test_the_time_of_clients_is_looked_at_again_and_again(reporter: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client whose time is not up at the first look is let go at a later one."""
-    monkeypatch.setattr(server, "_TICK", 0.02)
+    monkeypatch.setattr(serving, "_TICK", 0.02)
     monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.3)
 
     with connect(reporter.port) as client:
@@ -612,6 +631,7 @@ def test_requests_that_are_sent_ahead_do_not_hold_the_loop(
     loop_thread: LoopThread,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
+    until: Until,
 ) -> None:
     """Between the requests of one client the loop comes to other things, however many it has sent at once."""
     turns = [0]
@@ -625,10 +645,13 @@ def test_requests_that_are_sent_ahead_do_not_hold_the_loop(
             loop_thread.io_loop.add_callback(turn)
 
     loop_thread.io_loop.add_callback(turn)
-    with connect(reporter.port, b"GET /x HTTP/1.1\r\n\r\n" * 199 + b"GET /x HTTP/1.0\r\n\r\n") as client:
+    with connect(
+        reporter.port, b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 199 + b"GET /x HTTP/1.0\r\n\r\n"
+    ) as client:
         answers = everything(client)
 
     assert answers.count(b"HTTP/1.1 404") == 200
+    until(lambda: len(turns_of_requests) == 200)  # a request is logged after its answer
     assert len(set(turns_of_requests)) == 200
 
 
@@ -651,7 +674,7 @@ def reluctant(loop_thread: LoopThread, monkeypatch: pytest.MonkeyPatch) -> List[
 def test_a_client_that_the_loop_cannot_take_is_turned_away(
     registry: FaultyRegistry, loop_thread: LoopThread, reluctant: List[object]
 ) -> None:
-    """When the system is out of what it takes to wait for a client, that is a failure, and the next is let in."""
+    """When the system is out of what it takes to wait for a client, it is let go, and the next is let in."""
     reluctant.append("not the socket that listens")
     with Counting(0, registry, io_loop=loop_thread.io_loop) as reporter:
         loop_thread.call(lambda: None)
@@ -661,7 +684,7 @@ def test_a_client_that_the_loop_cannot_take_is_turned_away(
             assert everything(client) == b""
 
         assert fetch(reporter.port) == 200
-        assert (reporter.failures, reporter.reports) == (1, 1)
+        assert (reporter.running, reporter.reports) == (True, 1)
 
 
 def test_a_loop_that_cannot_take_it_is_asked_again(

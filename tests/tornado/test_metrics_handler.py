@@ -250,7 +250,7 @@ def test_pages_that_are_taken_slowly_are_not_kept_without_end(
     registry: FaultyRegistry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When large pages wait to be taken by slow clients, those with the oldest go before another is made."""
-    monkeypatch.setattr("tapes.reporting.tornado.http.format_named", lambda name: Large())
+    monkeypatch.setattr("tapes.reporting.tornado.handler.format_named", lambda name: Large())
     handlers = [("/metrics", MetricsHandler, {"registry": registry, "format": "large"})]
     slow: List[socket.socket] = []
 

@@ -49,8 +49,10 @@ RETRY = 0.1
 class Waiting(Protocol):
     """The part of a client that decides which one is disconnected."""
 
-    answering: bool
-    """True while it gets a response."""
+    @property
+    def answering(self) -> bool:
+        """True while it gets a response."""
+
     since: float
     """Start of its pending request, else of its connection or idle time."""
 

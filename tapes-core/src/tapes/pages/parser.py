@@ -162,7 +162,7 @@ def _received(lines: List[bytes]) -> Received:
     # Bodies are not read, and must not be taken for the next request. An unknown method may have one, too.
     closes = closes or has_body or method.decode() not in METHODS
     connection = "close" if closes else "keep-alive" if is_old else ""
-    path, query = _path_and_query(target.decode("latin-1"))
+    path, query = path_and_query(target.decode("latin-1"))
     texts = {name.decode("latin-1"): _text(headers, name) for name in headers}
     request = Request(method.decode(), path, query, texts)
     return Received(request, lines[0].decode("latin-1"), connection)
@@ -180,7 +180,8 @@ def _text(headers: Dict[bytes, List[bytes]], name: bytes) -> str:
     return b",".join(headers.get(name, ())).decode("latin-1")
 
 
-def _path_and_query(target: str) -> Tuple[str, str]:
+def path_and_query(target: str) -> Tuple[str, str]:
+    """Return the path and the query of the target of a request, which may have a host before it."""
     if target.startswith("/"):
         path, _, query = target.partition("?")
         return path, query

@@ -1,4 +1,4 @@
-"""An HTTP server on a loop: it accepts clients, and ends."""
+"""Serves pages at one listening socket on a loop: begins when there is one, goes on with the next, and ends."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 import socket
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, List, Optional
 
 from tornado.ioloop import IOLoop
+from tornado.iostream import IOStream
 
 from tapes.errors import ReporterError
-from tapes.pages.connections import GRACE, MAX_CONNECTIONS, RETRY, first_to_go
-from tapes.reporting.tornado.client import Client
+from tapes.pages.connections import GRACE, RETRY
+from tapes.reporting.tornado.bounded import MAX_BUFFER, BoundedServer, Client
 from tapes.reporting.tornado.loops import asyncio_loop, running_loop
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tapes.reporting.wakeup import Wakeup
 
 _TICK = 1.0  # seconds between two checks of the deadlines of clients, and of the listening socket
-_LOOK = 0.05  # seconds between two checks that the loop that has to end the server still runs
+_LOOK = 0.05  # seconds between two checks of what a stop waits for: answers, or the end of the loop
 
 
 class Server:
@@ -37,26 +38,65 @@ class Server:
         failed: Callable[[BaseException], None],
     ) -> None:
         """Serve `application` at `listener`. `failed` is called with the error if a client cannot be accepted."""
-        self._application = application
+        self._server = BoundedServer(application)
         self._failed = failed
         # The thread that pops the socket closes it, or takes it to a loop. Popping is atomic, and needs no lock.
         self._unserved: List[OwnSocket] = [listener]
         self._served: List[OwnSocket] = []
         self._loop: Optional[IOLoop] = None
-        self._clients: Dict[Client, None] = {}
-        self._stopping = False
-        self._ended: Optional[Callable[[], None]] = None
         self._unended = [True]  # the thread that pops it ends the server, in place of a loop that does not run
 
-    def __len__(self) -> int:
-        """Return how many clients there are."""
-        return len(self._clients)
+    @property
+    def clients(self) -> List[Client]:
+        """The clients that are connected."""
+        return list(self._server.clients.values())
 
     def begin(self, loop: IOLoop) -> None:
         """Accept clients. Called on the thread of the running loop, and again on that of the next one if it ends."""
-        if self._loop is not None and self._loop is not loop:
-            self._leave_loop(self._loop)
-        self._loop = loop
+        if self._loop is not loop:
+            if self._loop is not None:
+                self._leave_loop(self._loop)
+            self._loop = loop
+            loop.call_later(_TICK, self._sweep, loop)
+        self._listen(loop)
+
+    def stop(self, ended: Callable[[], None], done: Wakeup, timeout: float) -> bool:
+        """Stop, call `ended`, which sets `done`, and return whether that was within `timeout` seconds.
+
+        On the thread of the loop it leaves current answers to the loop, which finishes them after this returns. From
+        another thread it waits a second for them. If the loop does not run they are given up.
+        """
+        with suppress(IndexError):
+            self._unserved.pop().close()
+            ended()
+        loop = self._loop
+        if loop is None:
+            return done.wait(timeout)
+        if running_loop() is asyncio_loop(loop):
+            self._shut_down(ended)
+            ended()
+            return True
+        loop.add_callback(self._shut_down, ended)
+        deadline, pause = time.monotonic() + timeout, 0.0
+        while not done.wait(pause):
+            if not asyncio_loop(loop).is_running():
+                self._end(ended)
+            pause = min(_LOOK, deadline - time.monotonic())
+            if pause <= 0:
+                self._abandon(loop)
+                break
+        return done.wait(0)
+
+    def close_inherited(self) -> None:
+        """Close the descriptors in a forked child. Leave the loop alone, which the parent shares."""
+        for client in self.clients:
+            client.close_inherited()
+        for listener in (*self._unserved, *self._served):
+            listener.close()
+
+    def _listen(self, loop: IOLoop) -> None:
+        if loop is not self._loop:
+            return  # another loop has taken over
         try:
             listener = self._unserved.pop()
         except IndexError:
@@ -67,91 +107,47 @@ class Server:
         try:
             loop.add_handler(listener, self._accept, IOLoop.READ)
         except OSError as error:  # the system lacks a resource
-            self._unserved.append(listener)
-            self._failed(error)
-            loop.call_later(RETRY, self.begin, loop)
+            self._pause(loop, listener, error)
         else:
             self._served.append(listener)
-            loop.call_later(_TICK, self._sweep, loop)
 
-    def stop(self, ended: Callable[[], None], done: Wakeup, timeout: float) -> bool:
-        """Stop, call `ended`, which sets `done`, and return whether that was within `timeout` seconds.
-
-        On the thread of the loop it leaves current answers to the loop, which finishes them after this returns. From
-        another thread it waits a second for them. If the loop does not run they are given up.
-        """
-        if self._unserved:
-            with suppress(IndexError):
-                self._unserved.pop().close()
-                ended()
-        loop = self._loop
-        if loop is None:
-            return done.wait(timeout)
-        if not _runs(loop):
-            self._end(ended)
-        elif running_loop() is asyncio_loop(loop):
-            self._shut_down()
-            ended()
-            return True
-        else:
-            self._stop_from_afar(loop, ended, done, timeout)
-        return done.wait(timeout)
-
-    def close_inherited(self) -> None:
-        """Close the descriptors in a forked child. Leave the loop alone, which the parent shares."""
-        for client in list(self._clients):
-            client.close_inherited()
-        for listener in (*self._unserved, *self._served):
-            listener.close()
+    def _pause(self, loop: IOLoop, listener: OwnSocket, error: Exception) -> None:
+        self._unserved.append(listener)
+        self._failed(error)
+        loop.call_later(RETRY, self._listen, loop)
 
     def _leave_loop(self, loop: IOLoop) -> None:
         """Give up the clients of a loop that does not run any more, and take the listening socket from it."""
-        for client in list(self._clients):
-            client.close()
+        self._server.close_clients()
         with suppress(IndexError):  # it was stopped just now
             listener = self._served.pop()
             with suppress(Exception):  # the loop may be closed
                 loop.remove_handler(listener)
             self._unserved.append(listener)
 
-    def _stop_from_afar(self, loop: IOLoop, ended: Callable[[], None], done: Wakeup, timeout: float) -> None:
-        loop.add_callback(self._shut_down, ended)
-        deadline = time.monotonic() + timeout
-        while not done.wait(max(0.0, min(_LOOK, deadline - time.monotonic()))):
-            if not _runs(loop):
-                self._end(ended)
-            elif time.monotonic() >= deadline:
-                self._abandon(loop)
-                return
-
-    def _shut_down(self, ended: Optional[Callable[[], None]] = None) -> None:
-        if self._stopping:
-            return
-        self._stopping = True
-        self._ended = ended
+    def _shut_down(self, ended: Callable[[], None]) -> None:
+        self._server.stopping = True
         self._close_listener()
-        for client in list(self._clients):
-            client.leave()
-        if self._clients:
+        for client in self.clients:
+            if not client.answering:
+                client.close()
+        self._await_answers(ended, time.monotonic() + GRACE)
+
+    def _await_answers(self, ended: Callable[[], None], deadline: float) -> None:
+        if any(client.answering for client in self.clients) and time.monotonic() < deadline:
             assert self._loop is not None  # it accepted them
-            self._loop.call_later(GRACE, self._close)
+            self._loop.call_later(_LOOK, self._await_answers, ended, deadline)
         else:
-            self._close()
+            self._server.close_clients()
+            ended()
 
     def _end(self, ended: Callable[[], None]) -> None:
         """End the server in place of a loop that does not run."""
         with suppress(IndexError):  # another thread ends it
             self._unended.pop()
-            self._stopping = True
-            self._close()
-            ended()
-
-    def _close(self) -> None:
-        self._close_listener()
-        for client in list(self._clients):
-            client.close()
-        ended, self._ended = self._ended, None
-        if ended is not None:
+            self._server.stopping = True
+            self._close_listener()
+            self._server.close_clients()
             ended()
 
     def _close_listener(self) -> None:
@@ -184,34 +180,13 @@ class Server:
         except (BlockingIOError, InterruptedError, ConnectionError):
             return  # the client left before it was accepted
         except OSError as error:
-            self._cannot_accept(error)
+            assert self._loop is not None  # it has called this
+            with suppress(IndexError):  # it was stopped
+                self._served.pop()
+                self._loop.remove_handler(listener)
+                self._pause(self._loop, listener, error)
             return
-        try:
-            self._add(client, address)
-        except Exception as error:  # noqa: BLE001 -- whatever the loop raises
-            client.close()
-            self._cannot_accept(error)
-
-    def _add(self, client: socket.socket, address: Any) -> None:
-        assert self._loop is not None  # it has called this
-        while len(self._clients) >= MAX_CONNECTIONS:
-            first_to_go(list(self._clients)).close()
-        added = Client(self._loop, client, address, self._application, self._gone)
-        self._clients[added] = None
-        if self._stopping:  # a signal handler stopped it just now
-            added.close()
-
-    def _cannot_accept(self, error: Exception) -> None:
-        if not self._served:
-            return  # it was stopped
-        self._failed(error)
-        assert self._loop is not None  # it has called this
-        self._loop.update_handler(self._served[0], 0)
-        self._loop.call_later(RETRY, self._accept_again)
-
-    def _accept_again(self) -> None:
-        if self._is_there() and self._served and self._loop is not None:
-            self._loop.update_handler(self._served[0], IOLoop.READ)
+        self._server.handle_stream(IOStream(client, max_buffer_size=MAX_BUFFER), address)
 
     def _is_there(self) -> bool:
         """Return False, and stop listening, if the program has closed the listening socket."""
@@ -222,21 +197,11 @@ class Server:
         return False
 
     def _sweep(self, loop: IOLoop) -> None:
-        if loop is not self._loop:
-            return  # another loop has taken over
+        """Check the deadlines of answers and the listening socket, again and again."""
+        if loop is not self._loop or (self._server.stopping and not self.clients):
+            return
         self._is_there()
-        now = time.monotonic()
-        for client in list(self._clients):
-            if client.deadline <= now:
+        for client in self.clients:
+            if client.answering and client.deadline <= time.monotonic():
                 client.close()
-        if self._served or self._clients:
-            loop.call_later(_TICK, self._sweep, loop)
-
-    def _gone(self, client: Client) -> None:
-        self._clients.pop(client, None)
-        if self._stopping and not self._clients:
-            self._close()
-
-
-def _runs(loop: IOLoop) -> bool:
-    return asyncio_loop(loop).is_running()
+        loop.call_later(_TICK, self._sweep, loop)
