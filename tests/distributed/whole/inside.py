@@ -11,21 +11,22 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, Tuple
 
 from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.distributed.reporter import ZmqReporter
+from tapes.instruments.counter import Counter
 from tapes.registry import Registry
 from tapes.reporting import ScheduledReporter
 from tapes.reporting.stream import ThreadedStreamReporter
 from tests.distributed.patience import be_patient
-from tests.servers import processes
+from tests.servers import processes as servers
 from tests.servers.processes import idle, is_there, others_wait
 
 FOLDER = Path(os.environ["PLACE"])
 ADDRESS = f"ipc://{FOLDER}/a"
 HOUR = 3600.0
-PATIENCE = 4 * processes.PATIENCE  # more than tests have, so that they say what has not happened
+PATIENCE = 4 * servers.PATIENCE  # more than tests have, so that they say what has not happened
 
 be_patient()
 logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -34,6 +35,20 @@ logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.std
 def worker_registry(address: str = ADDRESS, interval: float = 0.1, **options: Any) -> DistributedRegistry:
     """Make the registry of a worker that publishes often."""
     return DistributedRegistry(address, interval=interval, **options)
+
+
+def counting(address: str = ADDRESS, **options: Any) -> Tuple[DistributedRegistry, Counter]:
+    """Make the registry of a worker, and its counter `served`."""
+    registry = worker_registry(address, **options)
+    return registry, registry.counter("served")
+
+
+def count(number: int, address: str = ADDRESS) -> None:
+    """Be a worker that serves so many, and leaves."""
+    registry, served = counting(address)
+    served.increment(number)
+    registry.connect()
+    registry.close()
 
 
 def aggregator(*reporters: Any, address: str = ADDRESS, **options: Any) -> RegistryAggregator:
@@ -55,6 +70,17 @@ def forked(work: Callable[[], object]) -> int:
     return pid
 
 
+def processes(method: str, work: Callable[..., object], *arguments: object) -> List[Optional[int]]:
+    """Start a process of multiprocessing with each argument, wait for all, and return their exit statuses."""
+    context: Any = multiprocessing.get_context(method)
+    started = [context.Process(target=work, args=(argument,)) for argument in arguments]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    return [process.exitcode for process in started]
+
+
 def join(*pids: int) -> None:
     """Wait for processes. Each has to end with status 0."""
     statuses = [os.waitpid(pid, 0)[1] for pid in pids]
@@ -63,7 +89,7 @@ def join(*pids: int) -> None:
 
 def until(happened: Callable[[], object], what: str = "it is so") -> None:
     """Wait until something is true."""
-    processes.until(happened, what, PATIENCE)
+    servers.until(happened, what, PATIENCE)
 
 
 def note(name: str) -> None:
@@ -114,6 +140,8 @@ __all__ = [
     "aggregator",
     "atexit",
     "await_introduction",
+    "count",
+    "counting",
     "forked",
     "idle",
     "is_there",
@@ -124,6 +152,7 @@ __all__ = [
     "noted",
     "os",
     "others_wait",
+    "processes",
     "publishers",
     "say",
     "signal",

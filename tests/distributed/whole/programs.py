@@ -11,10 +11,12 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Type
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Type
 
+from tapes.distributed.registry import RegistryAggregator
 from tests.distributed.patience import patient
 from tests.distributed.servers.serving import Group, accepts
 from tests.servers.processes import PATIENCE, awaited, until
@@ -160,6 +162,32 @@ class Place:
         """Return the reports in a file of the folder."""
         return Reports(self.folder / name)
 
+    def check(
+        self,
+        program: Program,
+        *,
+        seen: Optional[Figures] = None,
+        last: Optional[Figures] = None,
+        said: Optional[Sequence[str]] = (),
+        status: int = 0,
+    ) -> None:
+        """Check that a program ends with this status, has written these lines, and that its last report shows `last`.
+
+        With `seen` it is a program that waits for that note. It is given when a report shows these figures. What it has
+        written may be anything if `said` is None.
+        """
+        if seen is not None:
+            assert self.report().await_last(seen) == seen, program.said()
+            self.note("seen")
+        ended = program.ended()
+        assert (ended, program.lines()) == (status, program.lines() if said is None else list(said))
+        if last is not None:
+            assert self.report().last(*last) == last
+
+    def is_tidy(self) -> bool:
+        """Whether an aggregator has left neither its socket nor its lock."""
+        return not [name for name in ("a", "a.lock") if (self.folder / name).exists()]
+
     def note(self, name: str) -> None:
         """Say something to the programs, which wait for it with `noted`."""
         (self.folder / name).touch()
@@ -173,6 +201,20 @@ class Place:
         file = self.folder / "pid"
         until(lambda: file.exists() and file.read_text(), "it has been started")
         return int(file.read_text())
+
+
+@contextlib.contextmanager
+def running_here(aggregator: RegistryAggregator) -> Iterator[None]:
+    """Run an aggregator in a thread of this process, which has to end when it is stopped."""
+    thread = threading.Thread(target=aggregator.start, args=(False,))
+    thread.start()
+    until(lambda: all(reporter.running for reporter in aggregator.reporters), "it works")
+    try:
+        yield
+    finally:
+        aggregator.stop()
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
 
 
 def listens(address: str) -> bool:

@@ -111,10 +111,8 @@ join(*children)
 """)
     place.await_note("all.work")
     os.killpg(program.pid, signal.SIGTERM)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 33}
+    place.check(program, last={"served.value": 33})
 
 
 def test_workers_that_go_on_hold_it_up_for_a_moment_only(place: Place) -> None:
@@ -193,10 +191,8 @@ def test_a_thread_that_ends_is_no_parent_that_ends(place: Place) -> None:
     before = len(place.report().documents())
     until(lambda: len(place.report().documents()) > before, "it reports")
     place.note("seen")
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True", "None"])
-    assert place.report().last("served.value") == {"served.value": 11}
+    place.check(program, last={"served.value": 11}, said=["True", "None"])
 
 
 def test_a_parent_that_is_held_still_keeps_its_aggregator(place: Place) -> None:
@@ -280,12 +276,8 @@ def test_ctrl_c_that_its_parent_survives_does_not_end_it(place: Place) -> None:
             registry.close()
         print(time.monotonic() - began < 25)  # no grace as after a signal that ends all
     """)
-    seen = place.report().await_last({"served.value": 3})
-    place.note("seen")
-    status = program.ended()
 
-    assert seen == {"served.value": 3}
-    assert (status, program.lines()) == (0, ["True", "True"])
+    place.check(program, seen={"served.value": 3}, said=["True", "True"])
 
 
 def test_ignored_signals_stay_ignored(place: Place) -> None:
@@ -304,7 +296,5 @@ def test_ignored_signals_stay_ignored(place: Place) -> None:
             registry.close()
             print(aggregating.pid is not None)
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True"])
-    assert place.report().last("served.value") == {"served.value": 3}
+    place.check(program, last={"served.value": 3}, said=["True"])

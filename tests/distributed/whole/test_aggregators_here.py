@@ -176,10 +176,8 @@ def test_a_process_may_be_worker_and_aggregator(place: Place) -> None:
         aggregating.stop()
         thread.join()
     """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 23}
+    place.check(program, last={"served.value": 23})
 
 
 def test_an_exit_while_it_runs_in_a_thread(place: Place) -> None:
@@ -195,10 +193,8 @@ def test_an_exit_while_it_runs_in_a_thread(place: Place) -> None:
     """)
     place.report("live").await_last({"served.value": 3})
     place.note("seen")
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 3}
+    place.check(program, last={"served.value": 3})
 
 
 @pytest.mark.parametrize("before", [(700, 10, 10), (50_000, 5, 1000), (0, 10, 10)])

@@ -144,9 +144,8 @@ def test_signal_handlers_of_the_parent_are_not_called_in_it(place: Place) -> Non
         woken = os.read(reading, 4096)
         print(set(woken) == {signal.SIGUSR1, signal.SIGCHLD, signal.SIGALRM})
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True"] * 3)
+    place.check(program, said=["True"] * 3)
 
 
 def test_signals_that_the_parent_blocks_end_it_all_the_same(place: Place) -> None:
@@ -163,9 +162,8 @@ def test_signals_that_the_parent_blocks_end_it_all_the_same(place: Place) -> Non
         os.kill(aggregating.pid, signal.SIGTERM)
         until(lambda: aggregating.pid is None)
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True", "True"])
+    place.check(program, said=["True", "True"])
 
 
 def test_it_is_started_while_an_event_loop_runs(place: Place) -> None:
@@ -269,10 +267,8 @@ def test_it_is_started_by_a_thread_while_others_run(place: Place) -> None:
         for thread in threads:
             thread.join()
     """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 3}
+    place.check(program, last={"served.value": 3})
 
 
 def test_it_holds_no_socket_of_the_parent_open_after_that(place: Place) -> None:
@@ -315,9 +311,8 @@ def test_no_zombie_is_left_whatever_the_parent_does_about_its_children(place: Pl
         until(lambda: aggregating.pid is None)
         print(open(f"/proc/self/task/{{os.getpid()}}/children").read() == "")
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True None", "True None", "True"])
+    place.check(program, said=["True None", "True None", "True"])
 
 
 def test_a_server_that_waits_for_its_children_may_take_its_status(place: Place) -> None:
@@ -341,10 +336,8 @@ def test_a_server_that_waits_for_its_children_may_take_its_status(place: Place) 
         print(aggregating.pid)
         aggregating.stop()
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True", "True", "None"])
-    assert place.report().last("served.value") == {"served.value": 3}
+    place.check(program, last={"served.value": 3}, said=["True", "True", "None"])
 
 
 def test_it_does_not_use_the_context_of_the_parent(place: Place) -> None:
@@ -368,12 +361,8 @@ def test_it_does_not_use_the_context_of_the_parent(place: Place) -> None:
         print(pull.recv())
         context.destroy(0)
     """)
-    seen = place.report().await_last({"served.value": 3})
-    place.note("seen")
-    status = program.ended()
 
-    assert seen == {"served.value": 3}
-    assert (status, program.lines()) == (0, ["b'hello'", "b'again'"])
+    place.check(program, seen={"served.value": 3}, said=["b'hello'", "b'again'"])
 
 
 def test_a_worker_is_no_worker_of_what_its_parent_has_buffered(place: Place) -> None:
@@ -387,10 +376,8 @@ def test_a_worker_is_no_worker_of_what_its_parent_has_buffered(place: Place) -> 
             join(*[forked(lambda: served.increment()) for _ in range(3)])
             registry.close()
     """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 103}
+    place.check(program, last={"served.value": 103})
 
 
 def test_what_it_logs_goes_where_its_parent_logs(place: Place) -> None:

@@ -33,7 +33,5 @@ def test_workers_that_have_given_up_their_rights_are_counted(place: Place, optio
         with aggregator({options}):
             join(forked(work), forked(work))
     """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 10}
+    place.check(program, last={"served.value": 10})

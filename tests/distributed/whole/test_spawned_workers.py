@@ -60,10 +60,8 @@ def test_a_pool_of_spawned_workers_that_are_recycled(place: Place) -> None:
                     pool.close()
                     pool.join()
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["28"])
-    assert place.report().last("served.value") == {"served.value": 28}
+    place.check(program, last={"served.value": 28}, said=["28"])
 
 
 @methods
@@ -91,10 +89,8 @@ def test_connect_at_import_connects_each(place: Place, method: str) -> None:
         """,
         method,
     )
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["[0, 0, 0]"])
-    assert place.report().last("served.value") == {"served.value": 321}
+    place.check(program, last={"served.value": 321}, said=["[0, 0, 0]"])
 
 
 @methods

@@ -373,9 +373,8 @@ def test_stop_of_a_forked_process_is_none_of_its_children_s_business(place: Plac
             print(aggregating.pid == pid)
             os.kill(pid, 0)
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, [*["None"] * 4, "True"])
+    place.check(program, said=[*["None"] * 4, "True"])
 
 
 def test_a_child_may_run_another_one(place: Place) -> None:
@@ -447,9 +446,8 @@ def test_ctrl_c_while_it_starts_leaves_nothing(place: Place) -> None:
         print(aggregating.pid is not None)
         aggregating.stop()
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["interrupted None", "set()", "True"])
+    place.check(program, said=["interrupted None", "set()", "True"])
 
 
 @pytest.mark.parametrize("wanted", [1, "x", None, [1], [HTTPReporter(1), None], HTTPReporter])

@@ -207,10 +207,8 @@ def test_the_default_address_is_a_file_of_the_working_directory(place: Place) ->
             registry.counter("served").increment(5)
             registry.close()
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["['tapes_metrics.ipc', 'tapes_metrics.ipc.lock']"])
-    assert place.report().last("served.value") == {"served.value": 5}
+    place.check(program, last={"served.value": 5}, said=["['tapes_metrics.ipc', 'tapes_metrics.ipc.lock']"])
 
 
 def test_a_path_that_is_too_long_is_said_at_once(place: Place) -> None:
@@ -242,6 +240,5 @@ def test_a_relative_path_of_a_state_is_that_of_the_moment(place: Place) -> None:
         print(sorted(path.name for path in FOLDER.rglob("relative.state")))
         print((FOLDER / "relative.state").exists())
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["['relative.state']", "True"])
+    place.check(program, said=["['relative.state']", "True"])

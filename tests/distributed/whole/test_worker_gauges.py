@@ -40,13 +40,8 @@ def test_settable_gauges_are_combined_as_they_declare(place: Place) -> None:
     """)
     expected = {"stock.sum.value": 12, "stock.min.value": -1, "stock.max.value": 9, "stock.mean.value": 4}
     expected["stock.last.value"] = 9
-    seen = place.report().await_last(expected)
-    place.note("seen")
-    status = program.ended()
 
-    assert seen == expected
-    assert (status, program.said()) == (0, "")
-    assert place.report().last(*expected) == dict.fromkeys(expected)
+    place.check(program, seen=expected, last=dict.fromkeys(expected))
 
 
 def test_producers_run_in_their_workers(place: Place) -> None:
