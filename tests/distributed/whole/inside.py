@@ -1,4 +1,5 @@
 """What every program of these tests begins with: `from tests.distributed.whole.inside import *`."""
+# ruff: noqa: F401  what is imported here is for programs
 
 from __future__ import annotations
 
@@ -113,6 +114,22 @@ def await_introduction(registry: DistributedRegistry) -> None:
     until(is_introduced, "the aggregator knows of this process")
 
 
+def begin(registry: DistributedRegistry, served: Counter) -> None:
+    """Be a worker that has counted one, and that the aggregator knows."""
+    registry.connect()
+    served.increment(1)
+    await_introduction(registry)
+    note(f"works{os.getpid()}")
+
+
+def fork_workers(work: Callable[[], object], number: int = 3) -> List[int]:
+    """Fork processes that `begin`, and return their numbers when all of them have."""
+    pids = [forked(work) for _ in range(number)]
+    for pid in pids:
+        noted(f"works{pid}")
+    return pids
+
+
 def say(what: object) -> None:
     """Write a line in one piece, so that it stands by itself when several processes write to the same file."""
     os.write(1, f"{what}\n".encode())
@@ -121,45 +138,3 @@ def say(what: object) -> None:
 def publishers() -> List[str]:
     """Return the threads of this process that publish."""
     return [thread.name for thread in threading.enumerate() if thread.name == "tapes-ZmqReporter"]
-
-
-__all__ = [
-    "ADDRESS",
-    "FOLDER",
-    "HOUR",
-    "Any",
-    "DistributedRegistry",
-    "List",
-    "Optional",
-    "Path",
-    "Registry",
-    "RegistryAggregator",
-    "ScheduledReporter",
-    "ThreadedStreamReporter",
-    "ZmqReporter",
-    "aggregator",
-    "atexit",
-    "await_introduction",
-    "count",
-    "counting",
-    "forked",
-    "idle",
-    "is_there",
-    "join",
-    "logging",
-    "multiprocessing",
-    "note",
-    "noted",
-    "os",
-    "others_wait",
-    "processes",
-    "publishers",
-    "say",
-    "signal",
-    "stream",
-    "sys",
-    "threading",
-    "time",
-    "until",
-    "worker_registry",
-]

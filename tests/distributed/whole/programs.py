@@ -13,8 +13,7 @@ import tempfile
 import textwrap
 import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Type
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from tapes.distributed.registry import RegistryAggregator
 from tests.distributed.patience import patient
@@ -104,12 +103,7 @@ class Place:
         self._stack.enter_context(patient())
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End all programs and remove the folder."""
         self._stack.close()
 
@@ -147,10 +141,6 @@ class Place:
         path.write_text(textwrap.dedent(config))
         return [sys.executable, "-m", "tests.distributed.patience", "--config", str(path)]
 
-    def module(self, *arguments: str, **environment: str) -> Program:
-        """Start `python -m tapes.distributed`."""
-        return self.command([sys.executable, "-m", "tapes.distributed", *arguments], environment)
-
     def command(self, command: Sequence[str], environment: Mapping[str, str]) -> Program:
         """Start any command."""
         log = self.folder / f"log{len(list(self.folder.glob('log*')))}"
@@ -177,12 +167,17 @@ class Place:
         written may be anything if `said` is None.
         """
         if seen is not None:
-            assert self.report().await_last(seen) == seen, program.said()
-            self.note("seen")
+            self.expect(seen, "seen", program)
         ended = program.ended()
         assert (ended, program.lines()) == (status, program.lines() if said is None else list(said))
         if last is not None:
             assert self.report().last(*last) == last
+
+    def expect(self, figures: Figures, note: str = "", program: Optional[Program] = None) -> None:
+        """Check that a report shows these figures in time, and give the programs this note then."""
+        assert self.report().await_last(figures) == figures, "" if program is None else program.said()
+        if note:
+            self.note(note)
 
     def is_tidy(self) -> bool:
         """Whether an aggregator has left neither its socket nor its lock."""

@@ -495,26 +495,6 @@ def test_children_of_children_are_workers_too(place: Place) -> None:
     place.check(program, seen={"served.value": 221, WORKERS: 5}, last={"served.value": 221})
 
 
-def test_connect_before_there_is_an_aggregator(place: Place) -> None:
-    """Workers may come first: the aggregator is told what they have counted before it was there."""
-    program = place.run("""
-        registry, served = counting()
-
-        def work():
-            registry.connect()
-            served.increment(10)
-            noted("seen")
-
-        children = [forked(work) for _ in range(3)]
-        time.sleep(0.5)
-        with aggregator():
-            noted("seen")
-            join(*children)
-    """)
-
-    place.check(program, seen={"served.value": 30}, last={"served.value": 30})
-
-
 @pytest.mark.parametrize("end", ["registry.close()", "pass"], ids=["closes", "exits"])
 def test_without_an_aggregator_the_exit_is_prompt_and_one_line_is_logged(place: Place, end: str) -> None:
     """A worker whose aggregator was never there says what may be lost, once, and exits within its deadline."""
