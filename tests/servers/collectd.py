@@ -8,8 +8,7 @@ import re
 import socket
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Dict, List, Optional, Type
+from typing import Dict, List, Optional
 
 from tests.servers.installed import collectd_command
 from tests.servers.processes import PATIENCE, ServerProcess, free_port, send_datagram, until
@@ -70,12 +69,7 @@ class Collectd:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End it and remove its folder."""
         self._stack.close()
 

@@ -8,8 +8,7 @@ import random
 import socket
 import subprocess
 from pathlib import Path
-from types import TracebackType
-from typing import List, Optional, Type
+from typing import List
 
 from tests.servers.installed import ip_command, missing
 from tests.servers.processes import until
@@ -57,12 +56,7 @@ class OtherMachine:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Remove the network."""
         self._stack.close()
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -89,6 +90,11 @@ class ServerProcess:
     def said(self) -> str:
         """Return what it has written."""
         return self.log.read_text(errors="replace")
+
+
+def environment(**more: str) -> Dict[str, str]:
+    """Return the environment in which a process finds what the tests do, and what more there is."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry), **more}
 
 
 def ports_of(lane: str) -> List[int]:

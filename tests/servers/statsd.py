@@ -11,8 +11,7 @@ import tempfile
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Dict, List, Literal, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, List, Literal, Mapping, Optional, Sequence, Tuple
 
 from tests.servers.installed import statsd_command
 from tests.servers.processes import PATIENCE, ServerProcess, free_port, send_datagram, until
@@ -74,12 +73,7 @@ class StatsD:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End it and remove its folder."""
         self._stack.close()
 

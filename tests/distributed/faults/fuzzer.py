@@ -57,7 +57,7 @@ class Fuzz:
             "of several parts": lambda: [self._frame, self._bytes(50), b""],
             "large": lambda: [bytes(LARGEST - 1)],
         }
-        self._weights = [10 if name == "large" else 500 for name in self.kinds]
+        self._weights = [20 if name == "large" else 500 for name in self.kinds]
 
     def names(self, number: int) -> List[str]:
         """Choose so many kinds."""

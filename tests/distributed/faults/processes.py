@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 from tests.distributed.faults.events import Picture, values, wrong_spreads
 from tests.distributed.patience import HASTY
 from tests.distributed.servers.serving import accepts
-from tests.servers.processes import PATIENCE, ServerProcess, awaited, free_port, until
+from tests.servers.processes import PATIENCE, ServerProcess, awaited, environment, free_port, until
 
 ATTEMPTS = 5  # at a start, each with another port
 SOON = 0.1
@@ -150,7 +150,7 @@ class Worker:
                 stderr=output,
                 text=True,
                 bufsize=1,
-                env={**environment(), **(HASTY if hasty else {})},
+                env=environment(**(HASTY if hasty else {})),
             )
         self._hear()
 
@@ -235,6 +235,17 @@ class Site:
         self._stack.callback(aggregator.end)
         return aggregator
 
+    def started(self, *, state: Optional[Path] = None, address: str = "", within: Sequence[str] = ()) -> Aggregator:
+        """Return an aggregator that runs."""
+        aggregator = self.aggregator(state=state, address=address, within=within)
+        aggregator.start()
+        return aggregator
+
+    def check(self, aggregator: Aggregator) -> None:
+        """Check that it shows in time all that the workers have recorded that there have been."""
+        shown = aggregator.await_picture(self.recorded)
+        assert shown == self.recorded, f"{shown} is shown of {self.recorded}."
+
     def worker(self, address: str, *, interval: float = SOON, width: int = 0, hasty: bool = False) -> Worker:
         """Start another worker."""
         log = self.folder / "workers.log"
@@ -303,11 +314,6 @@ class Watcher(threading.Thread):
         """Stop."""
         self._stopping.set()
         self.join(PATIENCE)
-
-
-def environment() -> Dict[str, str]:
-    """Return the environment in which the processes of tests find what the tests do."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
 
 
 def stats_at(port: int) -> Dict[str, Any]:

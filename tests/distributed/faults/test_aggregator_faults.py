@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import stat
 import time
 
 import pytest
@@ -43,17 +41,15 @@ def test_an_aggregator_that_comes_late_is_told_everything(site: Site) -> None:
         watcher.await_more()
         for worker in site.workers:
             worker.pause()
-    seen = aggregator.await_picture(site.recorded)
+    site.check(aggregator)
 
-    assert seen == site.recorded
     assert site.wrong_spreads(aggregator.stats()) == []
     assert watcher.went_down() == []
 
 
 def test_an_aggregator_that_is_killed_and_restarted_is_told_everything_again(site: Site) -> None:
     """Killed in the middle, twice, it shows what live workers have counted, and no page shows less than one before."""
-    aggregator = site.aggregator()
-    aggregator.start()
+    aggregator = site.started()
     for interval in (0.1, 0.1, 1.0, 1.0):
         site.worker(aggregator.address, interval=interval).begin()
     with Watcher(aggregator) as watcher:
@@ -65,23 +61,23 @@ def test_an_aggregator_that_is_killed_and_restarted_is_told_everything_again(sit
         watcher.await_more()
         for worker in site.workers:
             worker.pause()
-        seen = aggregator.await_picture(site.recorded)
+        site.check(aggregator)
 
-    assert seen == site.recorded
     assert site.wrong_spreads(aggregator.stats()) == []
     assert watcher.went_down() == []
 
 
-def test_a_restart_shows_nothing_less_when_workers_publish_seldom(site: Site) -> None:
-    """However long the intervals of workers are, the first page after a quick restart has all that was shown before."""
-    aggregator = site.aggregator()
-    aggregator.start()
-    for place in range(3):
-        site.worker(aggregator.address, interval=4.0)
-        site.workers[place].record(100)
-    assert aggregator.await_picture(site.recorded) == site.recorded
+@pytest.mark.parametrize(("end", "interval"), [("kill", 4.0), ("stop", 0.1)])
+def test_the_first_page_after_a_restart_has_everything(site: Site, end: str, interval: float) -> None:
+    """All that workers have counted that live, however long their intervals are and however the first one has ended."""
+    aggregator = site.started()
+    for _ in range(3):
+        site.worker(aggregator.address, interval=interval).record(100)
+    site.check(aggregator)
 
-    aggregator.kill()
+    getattr(aggregator, end)()
+    for worker in site.workers:
+        worker.record(100)
     aggregator.start()
 
     assert aggregator.picture() == site.recorded
@@ -107,34 +103,17 @@ def test_a_forked_aggregator_that_is_killed_can_be_started_again(site: Site) -> 
     assert shown == Picture.after([(0, 200)])
 
 
-def test_an_aggregator_that_is_restarted_in_good_order_is_told_everything_again(site: Site) -> None:
-    """The first page after a restart by SIGTERM has all that workers have counted that live."""
-    aggregator = site.aggregator()
-    aggregator.start()
-    for _ in range(3):
-        site.worker(aggregator.address).record(100)
-    assert aggregator.await_picture(site.recorded) == site.recorded
-
-    aggregator.process.stop()
-    for worker in site.workers:
-        worker.record(100)
-    aggregator.start()
-
-    assert aggregator.picture() == site.recorded
-
-
 def test_with_a_state_the_totals_of_workers_that_are_gone_outlive_kills(site: Site) -> None:
     """Killed twice, after workers have exited and were killed, an aggregator with a state has all they counted."""
     state = site.folder / "state"
-    aggregator = site.aggregator(state=state)
-    aggregator.start()
+    aggregator = site.started(state=state)
     stays = site.worker(aggregator.address)
     with Watcher(aggregator) as watcher:
         for _ in range(2):
             leaves, dies = site.worker(aggregator.address), site.worker(aggregator.address)
             leaves.record(300)
             dies.record(500)
-            assert aggregator.await_picture(site.recorded) == site.recorded
+            site.check(aggregator)
             stays.begin()
             dies.kill()
             await_writing(state)
@@ -144,7 +123,7 @@ def test_with_a_state_the_totals_of_workers_that_are_gone_outlive_kills(site: Si
             aggregator.start()
             watcher.await_more()
             stays.pause()
-            assert aggregator.await_picture(site.recorded) == site.recorded
+            site.check(aggregator)
 
     assert site.wrong_spreads(aggregator.stats()) == []
     assert watcher.went_down() == []
@@ -153,11 +132,10 @@ def test_with_a_state_the_totals_of_workers_that_are_gone_outlive_kills(site: Si
 
 def test_what_was_shown_of_a_worker_is_shown_again_though_both_are_killed(site: Site) -> None:
     """The worker first and the aggregator at once, long before its state is written anew: no page goes back."""
-    aggregator = site.aggregator(state=site.folder / "state")
-    aggregator.start()
+    aggregator = site.started(state=site.folder / "state")
     worker = site.worker(aggregator.address)
     worker.record(100)
-    assert aggregator.await_picture(site.recorded) == site.recorded
+    site.check(aggregator)
     worker.kill()
     aggregator.kill()
     aggregator.start()
@@ -165,17 +143,15 @@ def test_what_was_shown_of_a_worker_is_shown_again_though_both_are_killed(site: 
     assert aggregator.picture() == site.recorded
 
 
-@pytest.mark.parametrize("address", ["ipc", "tcp"])
-def test_an_aggregator_that_is_held_still_for_long_loses_nothing(site: Site, address: str) -> None:
-    """Held still for 8 s, it then knows what workers have counted that lived on, came, or ended in the meantime.
+@pytest.mark.parametrize(("address", "stall"), [("ipc", 4.0), ("tcp", STALL)])
+def test_an_aggregator_that_is_held_still_for_long_loses_nothing(site: Site, address: str, stall: float) -> None:
+    """Held still for seconds, it then knows what workers have counted that lived on, came, or ended in the meantime.
 
-    What ended had sent many frames by then, which wait in the system.
-
-    None of them waits for it, and what waits to be sent is bounded.
+    What ended had sent many frames by then, which wait in the system. Nobody waits for it, and what is to be sent is
+    bounded.
     """
-    aggregator = site.aggregator(address=f"tcp://127.0.0.1:{free_port()}" if address == "tcp" else "")
-    aggregator.start()
-    stays, wide = (site.worker(aggregator.address, width=width) for width in (0, 2000))
+    aggregator = site.started(address=f"tcp://127.0.0.1:{free_port()}" if address == "tcp" else "")
+    stays, wide = (site.worker(aggregator.address, width=width) for width in (0, 500))
     leaves = site.worker(aggregator.address, interval=SELDOM, hasty=True)
     stays.begin()
     wide.begin()
@@ -187,19 +163,18 @@ def test_an_aggregator_that_is_held_still_for_long_loses_nothing(site: Site, add
         aggregator.process.pause()
         held = time.monotonic()
         site.worker(aggregator.address).record(123)
-        while time.monotonic() < held + STALL / 2:
+        while time.monotonic() < held + stall / 2:
             leaves.record(7)
             time.sleep(SELDOM)
         status = leaves.leave()
-        time.sleep(max(held + STALL - time.monotonic(), 0))
+        time.sleep(max(held + stall - time.monotonic(), 0))
         grown = resident(wide.pid) - before
         aggregator.process.resume()
         watcher.await_more()
         stays.pause()
         wide.pause()
-        seen = aggregator.await_picture(site.recorded)
+        site.check(aggregator)
 
-    assert seen == site.recorded
     assert site.wrong_spreads(aggregator.stats()) == []
     assert watcher.went_down() == []
     assert status == 0
@@ -209,11 +184,10 @@ def test_an_aggregator_that_is_held_still_for_long_loses_nothing(site: Site, add
 
 def test_what_workers_had_published_to_a_stalled_aggregator_before_they_died_counts(site: Site) -> None:
     """Held still until workers that have published are dead, it takes that in before it gives them up."""
-    aggregator = site.aggregator()
-    aggregator.start()
+    aggregator = site.started()
     for _ in range(3):
         site.worker(aggregator.address).record(50)
-    assert aggregator.await_picture(site.recorded) == site.recorded
+    site.check(aggregator)
     aggregator.process.pause()
     for worker in site.workers:
         worker.record(77)
@@ -225,84 +199,3 @@ def test_what_workers_had_published_to_a_stalled_aggregator_before_they_died_cou
 
     assert aggregator.await_own("workers", 0) == 0
     assert aggregator.picture() == site.recorded
-
-
-@pytest.mark.parametrize("keeps", [False, True], ids=["", "with-a-state"])
-def test_a_second_aggregator_at_an_address_is_refused(site: Site, keeps: bool) -> None:
-    """It says who is there, and the first one goes on undisturbed, with the workers that it has and those that come."""
-    aggregator = site.aggregator(state=site.folder / "state" if keeps else None)
-    aggregator.start()
-    worker = site.worker(aggregator.address)
-    worker.record(10)
-    assert aggregator.await_picture(site.recorded) == site.recorded
-    file, log = aggregator.socket.stat(), aggregator.said()
-
-    refusals = [aggregator.refusal() for _ in range(2)]
-    worker.record(10)
-    site.worker(aggregator.address).record(10)
-
-    assert aggregator.await_picture(site.recorded) == site.recorded
-    for refusal in refusals:
-        assert refusal.startswith(f"There is an aggregator (process {aggregator.process.pid}) at {aggregator.address}")
-        assert len(refusal.splitlines()) == 1
-    assert os.path.samestat(aggregator.socket.stat(), file)
-    assert aggregator.said() == log
-
-
-def test_a_second_aggregator_at_a_port_is_refused(site: Site) -> None:
-    """It says that the port is in use, and the first one goes on undisturbed."""
-    aggregator = site.aggregator(address=f"tcp://127.0.0.1:{free_port()}")
-    aggregator.start()
-    worker = site.worker(aggregator.address)
-    worker.record(10)
-
-    refusal = aggregator.refusal()
-    worker.record(10)
-
-    assert aggregator.await_picture(site.recorded) == site.recorded
-    assert aggregator.address in refusal
-    assert "in use" in refusal
-    assert len(refusal.splitlines()) == 1
-
-
-def test_what_a_killed_aggregator_leaves_behind_is_in_nobodys_way(site: Site) -> None:
-    """The next one takes the place of the socket and the lock of one that was killed, for its user alone."""
-    aggregator = site.aggregator()
-    aggregator.start()
-    worker = site.worker(aggregator.address)
-    worker.record(10)
-    assert aggregator.await_picture(site.recorded) == site.recorded
-
-    aggregator.kill()
-    left = sorted(path.name for path in site.folder.glob("a*") if path.suffix != ".toml")
-    aggregator.start()
-    worker.record(10)
-
-    assert aggregator.await_picture(site.recorded) == site.recorded
-    assert left == ["a", "a.lock"]
-    assert stat.S_IMODE(aggregator.socket.stat().st_mode) == 0o600
-
-
-def test_a_socket_that_another_program_has_left_is_in_nobodys_way(site: Site) -> None:
-    """A socket at which nobody listens is replaced, also where there is no lock beside it."""
-    aggregator = site.aggregator()
-    with socket.socket(socket.AF_UNIX) as other:
-        other.bind(str(aggregator.socket))
-
-    aggregator.start()
-    site.worker(aggregator.address).record(10)
-
-    assert aggregator.await_picture(site.recorded) == site.recorded
-
-
-def test_a_file_in_the_place_of_the_socket_is_left_alone(site: Site) -> None:
-    """An aggregator that would have to remove a file that is no socket says so, and does not."""
-    aggregator = site.aggregator()
-    aggregator.socket.write_text("precious")
-
-    refusal = aggregator.refusal()
-
-    assert refusal == (
-        f"{str(aggregator.socket)!r} is a file, and no socket: give another socket_addr, or remove it.\n"
-    )
-    assert aggregator.socket.read_text() == "precious"

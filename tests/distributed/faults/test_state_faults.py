@@ -76,39 +76,28 @@ def kept(site: Site, content: bytes) -> Path:
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_state_that_is_damaged_is_refused(site: Site, kept: Path, damage: str) -> None:
-    """The aggregator says which file it is and what to do, and leaves it as it is."""
+    """The error says which file it is and what to do, and the file is left as it is."""
     damaged = DAMAGE[damage](kept.read_bytes())
     kept.write_bytes(damaged)
 
-    refusal = site.aggregator(state=kept).refusal()
+    with pytest.raises(ReporterError, match=rf"^state_path: {kept} cannot be used: .+ Move it away to begin "):
+        RegistryAggregator(MemoryReporter(1), f"ipc://{site.folder}/a", state_path=kept).start(fork=False)
 
-    assert re.fullmatch(rf"state_path: {kept} cannot be used: .+ Move it away to begin .+\n", refusal)
     assert kept.read_bytes() == damaged
 
 
 def test_a_state_that_was_repaired_is_used(site: Site, kept: Path) -> None:
-    """A start that was refused is in nobody's way."""
+    """A start that was refused says why in one line, and is in nobody's way."""
     whole = kept.read_bytes()
     aggregator = site.aggregator(state=kept)
     kept.write_bytes(flipped(whole))
-    aggregator.refusal()
+    refusal = aggregator.refusal()
     kept.write_bytes(whole)
 
     aggregator.start()
 
+    assert re.fullmatch(rf"state_path: {kept} cannot be used: It is damaged.+ Move it away to begin .+\n", refusal)
     assert aggregator.picture() == RECORDED
-
-
-def test_a_damaged_state_is_refused_in_the_program_that_starts_it(site: Site, kept: Path) -> None:
-    """`start()` raises, of both kinds."""
-    kept.write_bytes(flipped(kept.read_bytes()))
-    aggregator = RegistryAggregator(MemoryReporter(1), f"ipc://{site.folder}/a", state_path=kept)
-
-    for fork in (True, False):
-        with pytest.raises(ReporterError, match=r"cannot be used: It is damaged.* Move it away"):
-            aggregator.start(fork)
-
-    assert aggregator.pid is None
 
 
 def test_a_state_that_can_never_be_written_is_refused(site: Site) -> None:
@@ -131,8 +120,7 @@ def test_a_state_whose_folder_is_gone_for_a_while_costs_no_totals(site: Site) ->
     """While it cannot be written that is one line in the log; when it can be again it has everything."""
     folder, away = site.folder / "here", site.folder / "away"
     folder.mkdir()
-    aggregator = site.aggregator(state=folder / "state")
-    aggregator.start()
+    aggregator = site.started(state=folder / "state")
     fail_for_a_while(site, aggregator, folder / "state", lambda: folder.rename(away), lambda: away.rename(folder))
 
 
@@ -147,8 +135,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_totals(site: Site) -> None:
     tried = subprocess.run([*within, "true"], capture_output=True, text=True, timeout=PATIENCE, check=False)
     if tried.returncode:
         missing(f"no disk can be made: {tried.stderr}")
-    aggregator = site.aggregator(state=disk / "state", within=within)
-    aggregator.start()
+    aggregator = site.started(state=disk / "state", within=within)
     seen = Path(f"/proc/{aggregator.process.pid}/root/{disk}")  # by the process that has it
     filler = seen / "filler"
 
@@ -166,17 +153,17 @@ def fail_for_a_while(
     stays, leaves, dies = (site.worker(aggregator.address) for _ in range(3))
     for worker in site.workers:
         worker.record(100)
-    assert aggregator.await_picture(site.recorded) == site.recorded
+    site.check(aggregator)
     begin()
     leaves.record(50)
     status = leaves.leave()
     dies.record(50)
-    assert aggregator.await_picture(site.recorded) == site.recorded
+    site.check(aggregator)
     dies.kill()
     until(lambda: COMPLAINT in aggregator.said(), "it complains")
     assert aggregator.await_own("workers", 1) == 1
     stays.record(50)
-    assert aggregator.await_picture(site.recorded) == site.recorded
+    site.check(aggregator)
     log = aggregator.said()
     end()
     await_writing(state)

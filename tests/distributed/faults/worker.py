@@ -8,15 +8,13 @@ It reads one command a line and answers each with how many events it has recorde
     publish     wait until all that has been recorded is published, and in the hands of the system
     end         return from the program
     raise       let an exception end it
-    abandon     end at once, with nothing done that belongs to an exit
 
-SIGTERM makes it exit as a program does that handles it. When it ends, other than at once, it tells how many there were.
+SIGTERM makes it exit as a program does that handles it. When it ends it tells how many there were.
 WIDTH is how many further histograms it has. Each has a new value ten times a second, while it records on and on.
 """
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import sys
@@ -113,8 +111,6 @@ def obey(registry: DistributedRegistry, recorder: Recorder) -> None:
             return
         if command == "raise":
             raise RuntimeError("The worker was told to fail.")
-        if command == "abandon":
-            os._exit(3)
         if command == "record":
             recorder.record(int(argument))
         else:

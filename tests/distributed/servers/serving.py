@@ -15,15 +15,16 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Callable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, ContextManager, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from tests.distributed.servers.totals import LastReport, Page, Picture, Scraper, Totals, fetch
+from tests.servers import processes
 from tests.servers.installed import missing
 from tests.servers.processes import PATIENCE, ServerProcess, free_port, until
 
 ATTEMPTS = 5  # at a start, each with other ports
 CLIENTS = 4
-REQUESTS = 200
+REQUESTS = 60
 PROCESSES = 2  # that a server has at a time
 
 COMPLAINTS = ["Traceback", "called connect", "has confirmed its last report"]
@@ -61,8 +62,7 @@ class Group(ServerProcess):
 
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         """Start `command`, with this in its environment besides."""
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        super().__init__(command, log, environment={**os.environ, "PYTHONPATH": path, **environment}, leads_group=True)
+        super().__init__(command, log, environment=processes.environment(**environment), leads_group=True)
         # It reads until it is told that all is over, or until the tests have ended and cannot tell.
         self._guard = subprocess.Popen(
             ["sh", "-c", f"read -r line || kill -KILL -{self.pid}"],
@@ -116,16 +116,25 @@ class Group(ServerProcess):
 class Site:
     """A server with the aggregator that its workers publish to."""
 
-    def __init__(self, server: Group, ask: Ask, page: Page, last: Picture, *, end: Callable[[], None]) -> None:
+    def __init__(
+        self, server: Group, ask: Ask, page: Page, last: Picture, *, end: Callable[[], None], interval: float
+    ) -> None:
         """Take what was started. `last` is where the totals are when the server has ended."""
         self._server = server
         self._ask = ask
         self._page = page
         self._last = last
         self._end_server = end
+        self._interval = interval
 
-    def serve_and_watch(self) -> Course:
-        """Ask for a while and wait until the aggregator has it all. Ask on, with scrapes in between. End the server."""
+    def serve(self) -> Course:
+        """Ask for a while, with scrapes in between, and end the server at once.
+
+        Before that wait until the aggregator has it all, if workers publish while they serve.
+        """
+        return self._serve_and_end() if self._interval == AT_THE_END else self._serve_and_watch()
+
+    def _serve_and_watch(self) -> Course:
         answered = self._ask(REQUESTS, lambda: True)
         faults = self._wrong(answered)
         with Scraper(self._page) as scraper:
@@ -133,8 +142,7 @@ class Site:
         faults += self._wrong(answered)
         return self._end(answered, faults + scraper.went_down())
 
-    def serve_and_end(self) -> Course:
-        """Ask for a while, with scrapes in between. End the server at once."""
+    def _serve_and_end(self) -> Course:
         with Scraper(self._page) as scraper:
             answered = self._ask(2 * REQUESTS, scraper.enough)
         return self._end(answered, scraper.went_down())
@@ -208,7 +216,17 @@ def serving(
             page or Page(other),
             page or LastReport(report),
             end=end,
+            interval=interval,
         )
+
+
+def check_counts(served: ContextManager[Site]) -> None:
+    """Check that the aggregator has counted what a server has answered, and that no scrape shows less than another."""
+    with served as site:
+        course = site.serve()
+
+    assert course.faults == [], course
+    assert course.total == course.answered, course
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Iterator, List
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests.distributed.servers.serving import (
     PROCESSES,
     WHILE_SERVING,
     Command,
+    check_counts,
     needs,
     serving,
 )
@@ -21,7 +22,7 @@ from tests.servers.processes import until
 from tests.servers.redis import running_redis
 
 BATCH = 40  # tasks that are sent when all are done and it is not enough
-RECYCLED_AFTER = 25  # tasks
+RECYCLED_AFTER = 15  # tasks
 RECYCLED = 2 * PROCESSES  # of those that have done tasks in the end, the first two are gone at least
 
 
@@ -73,34 +74,16 @@ def broker() -> Iterator[str]:
 def celery(*options: str) -> Command:
     """Return the command."""
     command = [sys.executable, "-m", "celery", "--app", "tests.distributed.servers.celery_app", "worker"]
-    command += [
-        "--pool",
-        "prefork",
-        "--concurrency",
-        "2",
-        "--without-gossip",
-        "--without-mingle",
-        "--without-heartbeat",
-    ]
+    command += ["--pool=prefork", "--concurrency=2", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     return lambda _: [*command, *options]
 
 
-def test_celery_is_counted_while_it_works(broker: str, tmp_path: Path) -> None:
-    """The total is exact in the middle and at the end, and no scrape shows less than one before it."""
-    tasks = Tasks(broker, tmp_path / "done", PROCESSES)
-    with serving(celery(), WHILE_SERVING, asking=tasks.ask, environment=tasks.environment) as site:
-        course = site.serve_and_watch()
-
-    assert course.faults == []
-    assert course.total == course.answered
-
-
-def test_celery_processes_that_are_recycled_leave_all_that_they_have_counted(broker: str, tmp_path: Path) -> None:
-    """Processes end after some tasks and publish only then, and nothing is missing."""
-    tasks = Tasks(broker, tmp_path / "done", RECYCLED)
-    command = celery("--max-tasks-per-child", str(RECYCLED_AFTER))
-    with serving(command, AT_THE_END, asking=tasks.ask, environment=tasks.environment) as site:
-        course = site.serve_and_end()
-
-    assert course.faults == []
-    assert course.total == course.answered
+@pytest.mark.parametrize(
+    ("interval", "processes", "options"),
+    [(WHILE_SERVING, PROCESSES, []), (AT_THE_END, RECYCLED, ["--max-tasks-per-child", str(RECYCLED_AFTER)])],
+    ids=["while-it-works", "recycled"],
+)
+def test_celery_is_counted(broker: str, tmp_path: Path, interval: float, processes: int, options: List[str]) -> None:
+    """The total is exact while it works, and when processes have ended after some tasks, and publish only then."""
+    tasks = Tasks(broker, tmp_path / "done", processes)
+    check_counts(serving(celery(*options), interval, asking=tasks.ask, environment=tasks.environment))

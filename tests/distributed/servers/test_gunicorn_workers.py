@@ -20,6 +20,7 @@ from tests.distributed.servers.serving import (
     address,
     ask,
     both,
+    check_counts,
     listening,
     needs,
     script,
@@ -30,7 +31,7 @@ from tests.servers.processes import until
 
 SETTINGS = "python:tests.distributed.servers.gunicorn_settings"
 APPLICATION = "tests.distributed.servers.wsgi_app:application"
-RECYCLED_AFTER = 50  # requests
+RECYCLED_AFTER = 25  # requests
 RECYCLED = 2 * PROCESSES  # of those that have answered in the end, the first two are gone at least
 
 WORKERS = ["sync", "gthread", "gevent"]
@@ -62,32 +63,20 @@ def test_gunicorn_is_counted_while_it_serves(worker: str, preload: bool) -> None
 
     Where the application is preloaded it forks the aggregator, and connects before the workers are forked.
     """
-    with serving(gunicorn(worker, preload), WHILE_SERVING, forks_aggregator=preload) as site:
-        course = site.serve_and_watch()
-
-    assert course.faults == []
-    assert course.total == course.answered
+    check_counts(serving(gunicorn(worker, preload), WHILE_SERVING, forks_aggregator=preload))
 
 
 @pytest.mark.parametrize(("worker", "preload"), [(worker, not preload) for worker, preload in zip(WORKERS, PRELOADS)])
 def test_gunicorn_workers_that_are_recycled_leave_all_that_they_have_counted(worker: str, preload: bool) -> None:
     """Workers end in the middle of the load and publish only then, and nothing is missing."""
     command = gunicorn(worker, preload, "--max-requests", str(RECYCLED_AFTER))
-    with serving(command, AT_THE_END, forks_aggregator=preload, processes=RECYCLED, settled=settled) as site:
-        course = site.serve_and_end()
-
-    assert course.faults == []
-    assert course.total == course.answered
+    check_counts(serving(command, AT_THE_END, forks_aggregator=preload, processes=RECYCLED, settled=settled))
 
 
 @pytest.mark.parametrize("worker", WORKERS)
 def test_gunicorn_connects_in_a_hook(worker: str) -> None:
     """With a preloaded application, `post_fork` may as well be where each worker connects."""
-    with serving(gunicorn(worker, True), WHILE_SERVING, environment={"CONNECT": "later"}) as site:
-        course = site.serve_and_watch()
-
-    assert course.faults == []
-    assert course.total == course.answered
+    check_counts(serving(gunicorn(worker, True), WHILE_SERVING, environment={"CONNECT": "later"}))
 
 
 @pytest.mark.parametrize(
@@ -95,12 +84,8 @@ def test_gunicorn_connects_in_a_hook(worker: str) -> None:
 )
 def test_gunicorn_that_gevent_has_patched_before_all_else(interval: float, forks_aggregator: bool) -> None:
     """Nothing is missing where gevent has replaced threads and sockets before tapes is imported and forked."""
-    command = gunicorn("gevent", True)
-    with serving(command, interval, forks_aggregator=forks_aggregator, environment={"PATCH": "early"}) as site:
-        course = site.serve_and_watch() if interval == WHILE_SERVING else site.serve_and_end()
-
-    assert course.faults == []
-    assert course.total == course.answered
+    early = {"PATCH": "early"}
+    check_counts(serving(gunicorn("gevent", True), interval, forks_aggregator=forks_aggregator, environment=early))
 
 
 def test_gunicorn_is_upgraded_without_a_pause(tmp_path: Path) -> None:

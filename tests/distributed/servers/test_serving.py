@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,9 +11,9 @@ from typing import Iterator, List
 
 import pytest
 
-from tests.distributed.servers.serving import Course, Group, Site, both, needs, script
+from tests.distributed.servers.serving import AT_THE_END, Course, Group, Site, both, needs, script
 from tests.distributed.servers.totals import LastReport, Page, Totals
-from tests.servers.processes import is_there, until
+from tests.servers.processes import environment, is_there, until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,7 +34,7 @@ def test_a_group_ends_with_the_tests_that_are_killed(tmp_path: Path) -> None:
     tests = subprocess.run(
         [sys.executable, "-c", STARTER, str(tmp_path / "log")],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -102,14 +101,14 @@ def test_what_is_wrong_with_totals_is_found(
     shown: List[int], answered: int, faults: List[str], group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The course says what the total was and should have been, and which scrape went down."""
-    monkeypatch.setattr("tests.distributed.servers.totals.PATIENCE", 0.1)
+    monkeypatch.setattr("tests.servers.processes.PATIENCE", 0.1)
     page = Sequel(*shown)
 
     def ask(requests: int, enough: object) -> int:
         until(enough, "it is enough")  # type: ignore[arg-type]
         return answered
 
-    course = Site(group, ask, page, page, end=group.end).serve_and_end()
+    course = Site(group, ask, page, page, end=group.end, interval=AT_THE_END).serve()
 
     assert course == Course(both(answered), both(shown[-1]), faults)
 

@@ -7,7 +7,7 @@ from typing import List
 
 import pytest
 
-from tests.distributed.servers.serving import AT_THE_END, WHILE_SERVING, serving
+from tests.distributed.servers.serving import AT_THE_END, WHILE_SERVING, check_counts, serving
 
 
 def tornado(port: int) -> List[str]:
@@ -15,23 +15,14 @@ def tornado(port: int) -> List[str]:
     return [sys.executable, "-m", "tests.distributed.servers.tornado_app", str(port)]
 
 
-def test_tornado_is_counted_while_it_serves() -> None:
-    """The total is exact in the middle and at the end, and no scrape shows less than one before it.
+@pytest.mark.parametrize(
+    ("interval", "forks_aggregator"),
+    [(WHILE_SERVING, True), (AT_THE_END, False), (AT_THE_END, True)],
+    ids=["while-serving", "at-the-end-aggregator-apart", "at-the-end-aggregator-forked"],
+)
+def test_tornado_is_counted(interval: float, forks_aggregator: bool) -> None:
+    """The total is exact while it serves, and when it has ended, with workers that publish only then.
 
-    The application forks the aggregator, then the workers, and each of them connects.
+    The application forks the aggregator, which is told to end with all others, or it is apart.
     """
-    with serving(tornado, WHILE_SERVING, forks_aggregator=True, end_everyone=True) as site:
-        course = site.serve_and_watch()
-
-    assert course.faults == []
-    assert course.total == course.answered
-
-
-@pytest.mark.parametrize("forks_aggregator", [False, True], ids=["aggregator-apart", "aggregator-forked"])
-def test_tornado_workers_leave_all_that_they_have_counted(forks_aggregator: bool) -> None:
-    """Workers publish only when they end. Nothing is missing, also where the aggregator is told to end with them."""
-    with serving(tornado, AT_THE_END, forks_aggregator=forks_aggregator, end_everyone=True) as site:
-        course = site.serve_and_end()
-
-    assert course.faults == []
-    assert course.total == course.answered
+    check_counts(serving(tornado, interval, forks_aggregator=forks_aggregator, end_everyone=True))

@@ -7,14 +7,22 @@ from typing import List
 
 import pytest
 
-from tests.distributed.servers.serving import AT_THE_END, PROCESSES, WHILE_SERVING, Command, script, serving
+from tests.distributed.servers.serving import (
+    AT_THE_END,
+    PROCESSES,
+    WHILE_SERVING,
+    Command,
+    check_counts,
+    script,
+    serving,
+)
 
 APPLICATION = "tests.distributed.servers.wsgi_app:application"
 
 GRACEFULLY = ["--hook-master-start", "unix_signal:15 gracefully_kill_them_all"]
 """What SIGTERM does. With --die-on-term a worker that has not yet closed a connection does nothing more at its exit."""
 
-RECYCLED_AFTER = 100  # requests
+RECYCLED_AFTER = 40  # requests
 RECYCLED = 2 * PROCESSES  # of those that have answered in the end, the first two are gone at least
 RESTLESSLY = 0.002
 """An interval in which a thread that publishes has no time to rest."""
@@ -27,9 +35,9 @@ ACCEPTING = "This worker accepts requests."
 """What a worker says when it listens to signals and to clients."""
 
 
-def named(options: List[str]) -> str:
-    """Return a name for the test."""
-    return " ".join(options) or "by-default"
+def named(value: object) -> str:
+    """Return a name for the test, by its options and what else there is."""
+    return (" ".join(value) or "by-default") if isinstance(value, list) else str(value)
 
 
 def uwsgi(options: List[str]) -> Command:
@@ -54,44 +62,27 @@ def settled(said: str) -> bool:
     return left == replaced and said.splitlines().count(ACCEPTING) == PROCESSES + replaced
 
 
-@pytest.mark.parametrize("options", [*WAYS, ["--enable-threads"]], ids=named)
-def test_uwsgi_is_counted_while_it_serves(options: List[str]) -> None:
-    """The total is exact in the middle and at the end, and no scrape shows less than one before it."""
-    with serving(uwsgi([*options, *GRACEFULLY]), WHILE_SERVING) as site:
-        course = site.serve_and_watch()
-
-    assert course.faults == []
-    assert course.total == course.answered
-
-
-@pytest.mark.parametrize("options", [[], ["--lazy-apps"], ["--enable-threads"]], ids=named)
-def test_uwsgi_workers_leave_all_that_they_have_counted(options: List[str]) -> None:
-    """Workers publish only when they end, and nothing is missing."""
-    with serving(uwsgi([*options, *GRACEFULLY]), AT_THE_END) as site:
-        course = site.serve_and_end()
-
-    assert course.faults == []
-    assert course.total == course.answered
+@pytest.mark.parametrize(
+    ("options", "interval"),
+    [
+        *[(options, WHILE_SERVING) for options in [*WAYS, ["--enable-threads"]]],
+        *[(options, AT_THE_END) for options in ([], ["--lazy-apps"], ["--enable-threads"])],
+    ],
+    ids=named,
+)
+def test_uwsgi_is_counted(options: List[str], interval: float) -> None:
+    """The total is exact while it serves, and when it has ended, with workers that publish only then."""
+    check_counts(serving(uwsgi([*options, *GRACEFULLY]), interval))
 
 
-@pytest.mark.parametrize("options", WAYS, ids=named)
-def test_uwsgi_workers_that_are_recycled_leave_all_that_they_have_counted(options: List[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "connect"), [*[(options, "at-import") for options in WAYS], ([], "postfork")], ids=named
+)
+def test_uwsgi_workers_that_are_recycled_are_counted(options: List[str], connect: str) -> None:
     """Workers end in the middle of the load and nothing is missing, and those that replace them all serve.
 
     A worker hangs that is forked while another thread of the master runs Python code, but for uWSGI's fork hooks.
+    `uwsgidecorators.postfork` may as well be where each worker connects, also those that replace others.
     """
-    with serving(recycling(options), RESTLESSLY, processes=RECYCLED, settled=settled) as site:
-        course = site.serve_and_watch()
-
-    assert course.faults == []
-    assert course.total == course.answered
-
-
-def test_uwsgi_connects_in_a_hook() -> None:
-    """`uwsgidecorators.postfork` may as well be where each worker connects, also those that replace others."""
-    hook = {"CONNECT": "postfork"}
-    with serving(recycling([]), RESTLESSLY, processes=RECYCLED, environment=hook, settled=settled) as site:
-        course = site.serve_and_watch()
-
-    assert course.faults == []
-    assert course.total == course.answered
+    hook = {"CONNECT": connect}
+    check_counts(serving(recycling(options), RESTLESSLY, processes=RECYCLED, environment=hook, settled=settled))

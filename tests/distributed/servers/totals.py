@@ -7,8 +7,7 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Dict, List, NamedTuple, Optional, Type
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from tests.servers.processes import PATIENCE, awaited
 
@@ -108,12 +107,7 @@ class Scraper(threading.Thread):
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop."""
         self._stopping.set()
         self.join(PATIENCE)

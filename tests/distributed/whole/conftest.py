@@ -6,7 +6,9 @@ from typing import Iterator
 
 import pytest
 
-from tests.distributed.whole.programs import Place
+pytest.register_assert_rewrite("tests.distributed.whole.programs")
+
+from tests.distributed.whole.programs import Place  # noqa: E402  its assertions show what they compare from here on
 
 
 @pytest.fixture

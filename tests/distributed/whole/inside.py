@@ -1,4 +1,5 @@
 """What every program of these tests begins with: `from tests.distributed.whole.inside import *`."""
+# ruff: noqa: F401  what is imported here is for programs
 
 from __future__ import annotations
 
@@ -11,21 +12,22 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, Tuple
 
 from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.distributed.reporter import ZmqReporter
+from tapes.instruments.counter import Counter
 from tapes.registry import Registry
 from tapes.reporting import ScheduledReporter
 from tapes.reporting.stream import ThreadedStreamReporter
 from tests.distributed.patience import be_patient
-from tests.servers import processes
+from tests.servers import processes as servers
 from tests.servers.processes import idle, is_there, others_wait
 
 FOLDER = Path(os.environ["PLACE"])
 ADDRESS = f"ipc://{FOLDER}/a"
 HOUR = 3600.0
-PATIENCE = 4 * processes.PATIENCE  # more than tests have, so that they say what has not happened
+PATIENCE = 4 * servers.PATIENCE  # more than tests have, so that they say what has not happened
 
 be_patient()
 logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -34,6 +36,20 @@ logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.std
 def worker_registry(address: str = ADDRESS, interval: float = 0.1, **options: Any) -> DistributedRegistry:
     """Make the registry of a worker that publishes often."""
     return DistributedRegistry(address, interval=interval, **options)
+
+
+def counting(address: str = ADDRESS, **options: Any) -> Tuple[DistributedRegistry, Counter]:
+    """Make the registry of a worker, and its counter `served`."""
+    registry = worker_registry(address, **options)
+    return registry, registry.counter("served")
+
+
+def count(number: int, address: str = ADDRESS) -> None:
+    """Be a worker that serves so many, and leaves."""
+    registry, served = counting(address)
+    served.increment(number)
+    registry.connect()
+    registry.close()
 
 
 def aggregator(*reporters: Any, address: str = ADDRESS, **options: Any) -> RegistryAggregator:
@@ -55,6 +71,17 @@ def forked(work: Callable[[], object]) -> int:
     return pid
 
 
+def processes(method: str, work: Callable[..., object], *arguments: object) -> List[Optional[int]]:
+    """Start a process of multiprocessing with each argument, wait for all, and return their exit statuses."""
+    context: Any = multiprocessing.get_context(method)
+    started = [context.Process(target=work, args=(argument,)) for argument in arguments]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    return [process.exitcode for process in started]
+
+
 def join(*pids: int) -> None:
     """Wait for processes. Each has to end with status 0."""
     statuses = [os.waitpid(pid, 0)[1] for pid in pids]
@@ -63,7 +90,7 @@ def join(*pids: int) -> None:
 
 def until(happened: Callable[[], object], what: str = "it is so") -> None:
     """Wait until something is true."""
-    processes.until(happened, what, PATIENCE)
+    servers.until(happened, what, PATIENCE)
 
 
 def note(name: str) -> None:
@@ -86,6 +113,22 @@ def await_introduction(registry: DistributedRegistry) -> None:
     until(is_introduced, "the aggregator knows of this process")
 
 
+def begin(registry: DistributedRegistry, served: Counter) -> None:
+    """Be a worker that has counted one, and that the aggregator knows."""
+    registry.connect()
+    served.increment(1)
+    await_introduction(registry)
+    note(f"works{os.getpid()}")
+
+
+def fork_workers(work: Callable[[], object], number: int = 3) -> List[int]:
+    """Fork processes that `begin`, and return their numbers when all of them have."""
+    pids = [forked(work) for _ in range(number)]
+    for pid in pids:
+        noted(f"works{pid}")
+    return pids
+
+
 def say(what: object) -> None:
     """Write a line in one piece, so that it stands by itself when several processes write to the same file."""
     os.write(1, f"{what}\n".encode())
@@ -94,42 +137,3 @@ def say(what: object) -> None:
 def publishers() -> List[str]:
     """Return the threads of this process that publish."""
     return [thread.name for thread in threading.enumerate() if thread.name == "tapes-ZmqReporter"]
-
-
-__all__ = [
-    "ADDRESS",
-    "FOLDER",
-    "HOUR",
-    "Any",
-    "DistributedRegistry",
-    "List",
-    "Optional",
-    "Path",
-    "Registry",
-    "RegistryAggregator",
-    "ScheduledReporter",
-    "ThreadedStreamReporter",
-    "ZmqReporter",
-    "aggregator",
-    "atexit",
-    "await_introduction",
-    "forked",
-    "idle",
-    "is_there",
-    "join",
-    "logging",
-    "multiprocessing",
-    "note",
-    "noted",
-    "os",
-    "others_wait",
-    "publishers",
-    "say",
-    "signal",
-    "stream",
-    "sys",
-    "threading",
-    "time",
-    "until",
-    "worker_registry",
-]

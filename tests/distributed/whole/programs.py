@@ -11,10 +11,11 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Type
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
+from tapes.distributed.registry import RegistryAggregator
 from tests.distributed.patience import patient
 from tests.distributed.servers.serving import Group, accepts
 from tests.servers.processes import PATIENCE, awaited, until
@@ -102,12 +103,7 @@ class Place:
         self._stack.enter_context(patient())
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End all programs and remove the folder."""
         self._stack.close()
 
@@ -145,10 +141,6 @@ class Place:
         path.write_text(textwrap.dedent(config))
         return [sys.executable, "-m", "tests.distributed.patience", "--config", str(path)]
 
-    def module(self, *arguments: str, **environment: str) -> Program:
-        """Start `python -m tapes.distributed`."""
-        return self.command([sys.executable, "-m", "tapes.distributed", *arguments], environment)
-
     def command(self, command: Sequence[str], environment: Mapping[str, str]) -> Program:
         """Start any command."""
         log = self.folder / f"log{len(list(self.folder.glob('log*')))}"
@@ -159,6 +151,37 @@ class Place:
     def report(self, name: str = "report") -> Reports:
         """Return the reports in a file of the folder."""
         return Reports(self.folder / name)
+
+    def check(
+        self,
+        program: Program,
+        *,
+        seen: Optional[Figures] = None,
+        last: Optional[Figures] = None,
+        said: Optional[Sequence[str]] = (),
+        status: int = 0,
+    ) -> None:
+        """Check that a program ends with this status, has written these lines, and that its last report shows `last`.
+
+        With `seen` it is a program that waits for that note. It is given when a report shows these figures. What it has
+        written may be anything if `said` is None.
+        """
+        if seen is not None:
+            self.expect(seen, "seen", program)
+        ended = program.ended()
+        assert (ended, program.lines()) == (status, program.lines() if said is None else list(said))
+        if last is not None:
+            assert self.report().last(*last) == last
+
+    def expect(self, figures: Figures, note: str = "", program: Optional[Program] = None) -> None:
+        """Check that a report shows these figures in time, and give the programs this note then."""
+        assert self.report().await_last(figures) == figures, "" if program is None else program.said()
+        if note:
+            self.note(note)
+
+    def is_tidy(self) -> bool:
+        """Whether an aggregator has left neither its socket nor its lock."""
+        return not [name for name in ("a", "a.lock") if (self.folder / name).exists()]
 
     def note(self, name: str) -> None:
         """Say something to the programs, which wait for it with `noted`."""
@@ -173,6 +196,20 @@ class Place:
         file = self.folder / "pid"
         until(lambda: file.exists() and file.read_text(), "it has been started")
         return int(file.read_text())
+
+
+@contextlib.contextmanager
+def running_here(aggregator: RegistryAggregator) -> Iterator[None]:
+    """Run an aggregator in a thread of this process, which has to end when it is stopped."""
+    thread = threading.Thread(target=aggregator.start, args=(False,))
+    thread.start()
+    until(lambda: all(reporter.running for reporter in aggregator.reporters), "it works")
+    try:
+        yield
+    finally:
+        aggregator.stop()
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
 
 
 def listens(address: str) -> bool:

@@ -14,8 +14,7 @@ from tests.servers.processes import is_there, until
 
 # The number of the aggregator's process is left in a file: it is to be looked for when its parent is gone.
 PARENT = """
-registry = worker_registry()
-served = registry.counter("served")
+registry, served = counting()
 
 def work():
     registry.connect()
@@ -37,11 +36,16 @@ fates.PARTING = fates.ORPHANED = 0.3  # where no signal has gone to the workers 
 
 
 @pytest.mark.parametrize(
-    "end",
-    ["sys.exit()", "os._exit(0)", "os.kill(os.getpid(), signal.SIGTERM)", "os.kill(os.getpid(), signal.SIGKILL)"],
+    ("end", "status"),
+    [
+        ("sys.exit()", 0),
+        ("os._exit(0)", 0),
+        ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+    ],
     ids=["exit", "_exit", "SIGTERM", "SIGKILL"],
 )
-def test_it_leaves_with_its_parent(place: Place, end: str) -> None:
+def test_it_leaves_with_its_parent(place: Place, end: str, status: int) -> None:
     """Its last report has what workers told that ended before; its socket and its lock are gone with it."""
     program = place.run(f"""{PARENT}
 children = [forked(work) for _ in range(3)]
@@ -49,42 +53,32 @@ note("seen")
 join(*children)
 {end}
 """)
-    program.ended()
 
+    place.check(program, last={"served.value": 33}, status=status)
     assert not is_there(place.pid())
-    assert place.report().last("served.value") == {"served.value": 33}
     assert len(place.report().documents()) == 2, "the first report and the last"
-    assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
-    assert program.said() == ""
+    assert place.is_tidy()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_the_last_words_of_workers_are_in_its_last_report(place: Place, number: signal.Signals) -> None:
+def test_the_last_words_of_workers_are_in_its_last_report(place: Place) -> None:
     """Workers that see that their parent is gone, and exit, are waited for."""
     program = place.run(f"""{PARENT}
 def work_on():
     parent = os.getppid()
-    registry.connect()
-    served.increment(1)
-    await_introduction(registry)
-    note(f"works{{os.getpid()}}")
+    begin(registry, served)
     until(lambda: os.getppid() != parent)
     served.increment(10)
 
-registry = worker_registry(interval=HOUR)
-served = registry.counter("served")
-for pid in [forked(work_on) for _ in range(3)]:
-    noted(f"works{{pid}}")
+registry, served = counting(interval=HOUR)
+fork_workers(work_on)
 note("all.work")
 idle()
 """)
     place.await_note("all.work")
-    program.signal(number)
-    program.ended()
+    program.signal(signal.SIGKILL)
 
+    place.check(program, last={"served.value": 33}, status=-signal.SIGKILL)
     assert not is_there(place.pid())
-    assert place.report().last("served.value") == {"served.value": 33}
-    assert program.said() == ""
 
 
 def test_a_supervisor_that_ends_all_of_a_group_loses_nothing(place: Place) -> None:
@@ -94,27 +88,20 @@ ending = []
 signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
 
 def work_on():
-    registry.connect()
-    served.increment(1)
-    await_introduction(registry)
-    note(f"works{{os.getpid()}}")
+    begin(registry, served)
     until(lambda: ending)
     time.sleep(1)
     served.increment(10)
 
-children = [forked(work_on) for _ in range(3)]
-for pid in children:
-    noted(f"works{{pid}}")
+children = fork_workers(work_on)
 note("all.work")
 until(lambda: ending)
 join(*children)
 """)
     place.await_note("all.work")
     os.killpg(program.pid, signal.SIGTERM)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 33}
+    place.check(program, last={"served.value": 33})
 
 
 def test_workers_that_go_on_hold_it_up_for_a_moment_only(place: Place) -> None:
@@ -122,14 +109,10 @@ def test_workers_that_go_on_hold_it_up_for_a_moment_only(place: Place) -> None:
     program = place.run(
         f"""{PARENT}
 def work_on():
-    registry.connect()
-    served.increment(1)
-    await_introduction(registry)
-    note(f"works{{os.getpid()}}")
+    begin(registry, served)
     noted("end")
 
-for pid in [forked(work_on) for _ in range(3)]:
-    noted(f"works{{pid}}")
+fork_workers(work_on)
 note("all.work")
 idle()
 """,
@@ -162,25 +145,22 @@ def test_a_parent_that_is_killed_while_it_starts(place: Place) -> None:
         threading.Thread(target=lambda: (until((FOLDER / "a").exists), os.kill(os.getpid(), signal.SIGKILL))).start()
         aggregator(state_path=FOLDER / "state").start()
     """)
-    status = program.ended()
 
-    assert status == -signal.SIGKILL
-    assert program.said() == ""
-    assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
+    place.check(program, status=-signal.SIGKILL)
+    assert place.is_tidy()
 
 
 def test_a_thread_that_ends_is_no_parent_that_ends(place: Place) -> None:
     """Started by a thread that is over since, it goes on for as long as the process does."""
     program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         aggregating = aggregator()
         thread = threading.Thread(target=aggregating.start)
         thread.start()
         thread.join()
         registry.connect()
         served.increment(1)
-        time.sleep(1.5)
+        time.sleep(0.7)  # longer than it takes to notice the end of a parent
         note("later")
         noted("seen")
         served.increment(10)
@@ -193,10 +173,8 @@ def test_a_thread_that_ends_is_no_parent_that_ends(place: Place) -> None:
     before = len(place.report().documents())
     until(lambda: len(place.report().documents()) > before, "it reports")
     place.note("seen")
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True", "None"])
-    assert place.report().last("served.value") == {"served.value": 11}
+    place.check(program, last={"served.value": 11}, said=["True", "None"])
 
 
 def test_a_parent_that_is_held_still_keeps_its_aggregator(place: Place) -> None:
@@ -214,18 +192,14 @@ pid = forked(work_on)
 noted("seen")
 join(pid)
 """)
-    place.report().await_last({"served.value": 1})
+    place.expect({"served.value": 1})
     program.pause()
     place.note("stopped")
-    seen = place.report().await_last({"served.value": 11})
-    there = is_there(place.pid())
-    program.resume()
-    place.note("seen")
-    status = program.ended()
 
-    assert there
-    assert seen == {"served.value": 11}
-    assert (status, program.said()) == (0, "")
+    place.expect({"served.value": 11})
+    assert is_there(place.pid())
+    program.resume()
+    place.check(program, seen={"served.value": 11})
 
 
 def test_sigterm_ends_it_alone(place: Place) -> None:
@@ -252,20 +226,14 @@ def test_sigterm_ends_it_alone(place: Place) -> None:
         aggregating.stop()
     """)
     place.await_note("ended")
-    last = place.report().last("served.value")
-    place.note("seen")
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True"])
-    assert last == {"served.value": 25}
-    assert place.report().last("served.value") == {"served.value": 25}
+    place.check(program, seen={"served.value": 25}, last={"served.value": 25}, said=["True"])
 
 
 def test_ctrl_c_that_its_parent_survives_does_not_end_it(place: Place) -> None:
     """A program that handles SIGINT and goes on, like a prompt, keeps its aggregator, which has got it, too."""
     program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         signal.signal(signal.SIGINT, lambda *_: note("interrupted"))
         registry.connect()
         with aggregator() as aggregating:
@@ -280,12 +248,8 @@ def test_ctrl_c_that_its_parent_survives_does_not_end_it(place: Place) -> None:
             registry.close()
         print(time.monotonic() - began < 25)  # no grace as after a signal that ends all
     """)
-    seen = place.report().await_last({"served.value": 3})
-    place.note("seen")
-    status = program.ended()
 
-    assert seen == {"served.value": 3}
-    assert (status, program.lines()) == (0, ["True", "True"])
+    place.check(program, seen={"served.value": 3}, said=["True", "True"])
 
 
 def test_ignored_signals_stay_ignored(place: Place) -> None:
@@ -293,8 +257,7 @@ def test_ignored_signals_stay_ignored(place: Place) -> None:
     program = place.run("""
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         registry.connect()
         with aggregator() as aggregating:
             for number in (signal.SIGINT, signal.SIGHUP):
@@ -304,7 +267,5 @@ def test_ignored_signals_stay_ignored(place: Place) -> None:
             registry.close()
             print(aggregating.pid is not None)
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True"])
-    assert place.report().last("served.value") == {"served.value": 3}
+    place.check(program, last={"served.value": 3}, said=["True"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import signal
-import threading
 from typing import Tuple
 
 import pytest
@@ -12,12 +11,11 @@ import pytest
 from tapes.distributed.registry import DistributedRegistry, RegistryAggregator
 from tapes.reporting.stream import ThreadedStreamReporter
 from tapes.reporting.tornado.stream import TornadoStreamReporter
-from tests.distributed.whole.programs import Place
-from tests.servers.processes import PATIENCE, until
+from tests.distributed.whole.programs import Place, running_here
+from tests.servers.processes import until
 
 WORKERS = """
-registry = worker_registry()
-served = registry.counter("served")
+registry, served = counting()
 
 def work():
     registry.connect()
@@ -29,8 +27,9 @@ join(*[forked(work) for _ in range(3)])
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("kind", ["ThreadedStreamReporter", "TornadoStreamReporter"])
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGTERM, "ThreadedStreamReporter"), (signal.SIGINT, "TornadoStreamReporter")]
+)
 def test_a_signal_ends_it_in_the_main_thread(place: Place, number: signal.Signals, kind: str) -> None:
     """`start()` returns after a last report, and the handlers that were there before are back."""
     program = place.run(f"""
@@ -52,13 +51,11 @@ def test_a_signal_ends_it_in_the_main_thread(place: Place, number: signal.Signal
     workers = place.run(WORKERS)
     seen = place.report("live").await_last({"served.value": 3})
     place.note("seen")
-    statuses = [workers.ended()]
-    program.signal(number)
-    statuses.append(program.ended())
 
     assert seen == {"served.value": 3}
-    assert (statuses, program.lines(), workers.said()) == ([0, 0], ["True", "False", "mine"], "")
-    assert place.report().last("served.value") == {"served.value": 33}
+    place.check(workers)
+    program.signal(number)
+    place.check(program, last={"served.value": 33}, said=["True", "False", "mine"])
 
 
 @pytest.mark.parametrize("stopped", ["main thread", "another thread"])
@@ -86,13 +83,11 @@ def test_stop_from_another_thread_ends_it(place: Place, stopped: str) -> None:
     workers = place.run(WORKERS)
     seen = place.report("live").await_last({"served.value": 3})
     place.note("seen")
-    statuses = [workers.ended()]
-    place.note("stop")
-    statuses.append(program.ended())
 
     assert seen == {"served.value": 3}
-    assert (statuses, program.said(), workers.said()) == ([0, 0], "", "")
-    assert place.report().last("served.value") == {"served.value": 33}
+    place.check(workers)
+    place.note("stop")
+    place.check(program, last={"served.value": 33})
 
 
 @pytest.mark.parametrize("kind", [ThreadedStreamReporter, TornadoStreamReporter])
@@ -101,24 +96,19 @@ def test_its_registry_can_be_read_in_this_process(
 ) -> None:
     """While it runs and after that; the reporters are those of the unified registry."""
     aggregator = RegistryAggregator(kind(3600, path=place.report().path), place.address)
-    thread = threading.Thread(target=aggregator.start, args=(False,))
-    thread.start()
-    registry = DistributedRegistry(place.address, interval=0.05)
-    registry.counter("served", {"kind": "page"}).increment(3)
-    registry.connect()
-    until(lambda: aggregator.registry.get_stats().get("served") == {"kind=page": {"value": 3}}, "it is told")
-    names = {reading.name for reading in aggregator.registry.snapshot().readings}
-    pid = aggregator.pid
-    registry.counter("served", {"kind": "page"}).increment(4)
-    registry.close()
-    aggregator.stop()
-    thread.join(PATIENCE)
-    after = aggregator.registry.get_stats().served
+    with running_here(aggregator):
+        registry = DistributedRegistry(place.address, interval=0.05)
+        registry.counter("served", {"kind": "page"}).increment(3)
+        registry.connect()
+        until(lambda: aggregator.registry.get_stats().get("served") == {"kind=page": {"value": 3}}, "it is told")
+        names = {reading.name for reading in aggregator.registry.snapshot().readings}
+        pid = aggregator.pid
+        registry.counter("served", {"kind": "page"}).increment(4)
+        registry.close()
 
-    assert not thread.is_alive()
     assert "tapes.aggregator.workers" in names
     assert pid is None
-    assert after == {"kind=page": {"value": 7}}
+    assert aggregator.registry.get_stats().served == {"kind=page": {"value": 7}}
     assert place.report().last("served.kind=page.value") == {"served.kind=page.value": 7}
 
 
@@ -131,13 +121,10 @@ def test_it_can_be_started_again_here(place: Place) -> None:
 
     totals = []
     for _ in range(2):
-        thread = threading.Thread(target=aggregator.start, args=(False,))
         served.increment(5)
-        thread.start()
         expected = registry.get_stats().served.value
-        until(lambda: aggregator.registry.get_stats().get("served", {}).get("value") == expected, "it is told")  # noqa: B023
-        aggregator.stop()
-        thread.join(PATIENCE)
+        with running_here(aggregator):
+            until(lambda: aggregator.registry.get_stats().get("served", {}).get("value") == expected, "it is told")  # noqa: B023
         totals.append(place.report().last("served.value"))
     registry.close(1)
 
@@ -149,15 +136,10 @@ def test_stop_before_start_is_no_stop_of_the_next(place: Place) -> None:
     aggregator = RegistryAggregator(ThreadedStreamReporter(3600, path=place.report().path), place.address)
     aggregator.stop()
 
-    thread = threading.Thread(target=aggregator.start, args=(False,))
-    thread.start()
-    until(place.report().documents, "it works")
-    alive = thread.is_alive()
-    aggregator.stop()
-    thread.join(PATIENCE)
+    with running_here(aggregator):
+        until(place.report().documents, "it works")
 
-    assert alive
-    assert not thread.is_alive()
+    assert len(place.report().documents()) == 2, "the first report and the last"
 
 
 def test_a_process_may_be_worker_and_aggregator(place: Place) -> None:
@@ -176,10 +158,8 @@ def test_a_process_may_be_worker_and_aggregator(place: Place) -> None:
         aggregating.stop()
         thread.join()
     """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 23}
+    place.check(program, last={"served.value": 23})
 
 
 def test_an_exit_while_it_runs_in_a_thread(place: Place) -> None:
@@ -195,10 +175,8 @@ def test_an_exit_while_it_runs_in_a_thread(place: Place) -> None:
     """)
     place.report("live").await_last({"served.value": 3})
     place.note("seen")
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 3}
+    place.check(program, last={"served.value": 3})
 
 
 @pytest.mark.parametrize("before", [(700, 10, 10), (50_000, 5, 1000), (0, 10, 10)])
@@ -208,12 +186,8 @@ def test_while_it_runs_garbage_is_looked_for_less_often(place: Place, before: Tu
     gc.set_threshold(*before)
     try:
         aggregator = RegistryAggregator(ThreadedStreamReporter(3600, path=place.report().path), place.address)
-        thread = threading.Thread(target=aggregator.start, args=(False,))
-        thread.start()
-        until(lambda: all(reporter.running for reporter in aggregator.reporters), "it works")
-        meanwhile = gc.get_threshold()
-        aggregator.stop()
-        thread.join(PATIENCE)
+        with running_here(aggregator):
+            meanwhile = gc.get_threshold()
         after = gc.get_threshold()
     finally:
         gc.set_threshold(*usual)

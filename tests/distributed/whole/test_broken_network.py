@@ -10,8 +10,7 @@ WORKER = """
 from tapes.distributed import connection, link
 
 connection._BEAT, connection._BEATEN, link._GRACE = 200, 1000, 1.0
-registry = worker_registry(sys.argv[1], insecure=True)
-served = registry.counter("served")
+registry, served = counting(sys.argv[1], insecure=True)
 registry.connect()
 served.increment(3)
 noted("hidden")

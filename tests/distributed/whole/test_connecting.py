@@ -12,71 +12,44 @@ from tests.servers.processes import until
 
 FORGOTTEN = "never called connect()"
 UNCONFIRMED = "has confirmed its last report"
-
-
-def test_where_nobody_was_only_that_is_said(place: Place) -> None:
-    """Whoever connects and closes without an aggregator is told once, and not that it has forgotten to connect."""
-    program = place.run("""
-        registry = worker_registry()
-        registry.counter("served").increment()
-        registry.connect()
-        registry.close()
-    """)
-    status = program.ended()
-
-    assert status == 0
-    assert [UNCONFIRMED in line for line in program.lines()] == [True]
+WORKERS = "tapes.aggregator.workers.value"
 
 
 def test_a_forgotten_connect_is_said_at_exit(place: Place) -> None:
     """A process that has recorded and never connected says so in one line of the log when it exits."""
     program = place.run("""
-        registry = worker_registry()
-        registry.counter("served").increment()
+        registry, served = counting()
+        served.increment()
         registry.timer("latency").update(1)
     """)
-    status = program.ended()
 
-    assert status == 0
+    place.check(program, said=None)
     (line,) = program.lines()
     assert line.startswith(f"WARNING tapes.distributed: What process {program.pid} has recorded")
     assert place.address in line
     assert FORGOTTEN in line
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        "join(*[forked(work) for _ in range(2)])",
-        "run('fork', work)",
-        "run('spawn', work)",
-        "run('forkserver', work)",
-    ],
-    ids=["os.fork", "fork", "spawn", "forkserver"],
-)
+@pytest.mark.parametrize("way", ["os.fork", "fork", "spawn", "forkserver"])
 def test_each_worker_that_has_forgotten_says_so(place: Place, way: str) -> None:
     """However a worker was made, it says itself that it has not connected; the parent has nothing to say."""
-    program = place.run(f"""
-        registry = worker_registry()
-        served = registry.counter("served")
+    program = place.run(
+        """
+        registry, served = counting()
 
-        def work():
-            served.increment()
-
-        def run(method, work):
-            context = multiprocessing.get_context(method)
-            processes = [context.Process(target=work) for _ in range(2)]
-            for process in processes:
-                process.start()
-            for process in processes:
-                process.join()
+        def serve(number):
+            served.increment(number)
 
         if __name__ == "__main__":
-            {way}
-    """)
-    status = program.ended()
+            if sys.argv[1] == "os.fork":
+                join(*[forked(lambda: serve(1)) for _ in range(2)])
+            else:
+                processes(sys.argv[1], serve, 1, 1)
+    """,
+        way,
+    )
 
-    assert status == 0
+    place.check(program, said=None)
     assert [FORGOTTEN in line for line in program.lines()] == [True, True]
     assert f"process {program.pid} " not in program.said()
 
@@ -84,29 +57,24 @@ def test_each_worker_that_has_forgotten_says_so(place: Place, way: str) -> None:
 def test_who_has_nothing_to_tell_is_not_told_anything(place: Place) -> None:
     """A registry that was never connected and in which nothing was counted is no reason for a word."""
     program = place.run("""
-        registry = worker_registry()
-        registry.counter("served")
+        registry, served = counting()
         registry.timer("latency")
         registry.gauge("memory", lambda: 1)
     """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
+    place.check(program)
 
 
 def test_who_has_nothing_to_tell_is_not_held_up_at_exit(place: Place) -> None:
     """A parent that has connected for its children, and counted nothing, exits without a word after its aggregator."""
     program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         registry.connect()
         with aggregator():
             join(*[forked(served.increment) for _ in range(2)])
     """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 2}
+    place.check(program, last={"served.value": 2})
 
 
 def test_an_aggregator_says_that_nobody_has_come(place: Place) -> None:
@@ -124,18 +92,15 @@ def test_an_aggregator_says_that_nobody_has_come(place: Place) -> None:
     """)
     until(lambda: "connect()" in program.said(), "it says so")
     place.note("enough")
-    status = program.ended()
 
-    assert status == 0
-    said = [line for line in program.lines() if "connect()" in line]
-    assert len(said) == 1, program.said()
+    place.check(program, said=None)
+    assert len([line for line in program.lines() if "connect()" in line]) == 1, program.said()
 
 
 def test_connect_twice_is_connect_once(place: Place) -> None:
     """Further calls, also from other threads at the same time, change nothing: one thread publishes one worker."""
     program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         with aggregator():
             gate = threading.Barrier(8)
 
@@ -156,80 +121,44 @@ def test_connect_twice_is_connect_once(place: Place) -> None:
             registry.close()
             print(publishers())
     """)
-    seen = place.report().await_last({"served.value": 7, "tapes.aggregator.workers.value": 1})
-    place.note("seen")
-    status = program.ended()
+    said = ["['tapes-ZmqReporter']", "[]"]
 
-    assert seen == {"served.value": 7, "tapes.aggregator.workers.value": 1}
-    assert (status, program.lines()) == (0, ["['tapes-ZmqReporter']", "[]"])
-    assert place.report().last("served.value") == {"served.value": 7}
+    place.check(program, seen={"served.value": 7, WORKERS: 1}, last={"served.value": 7}, said=said)
 
 
-def test_connect_before_the_fork_connects_parent_and_children(place: Place) -> None:
-    """Each child publishes by itself, as a worker of its own, and the parent goes on."""
-    program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+@pytest.mark.parametrize("again", ["", "registry.connect()"], ids=["once", "again-in-each"])
+def test_connect_before_the_fork_connects_parent_and_children(place: Place, again: str) -> None:
+    """Each child publishes by itself, as one worker of its own, also if it connects again, and the parent goes on."""
+    program = place.run(f"""
+        registry, served = counting()
 
         def work():
-            served.increment(10)
-            noted("seen")
-            served.increment(10)
-
-        with aggregator():
-            registry.connect()
-            served.increment(1)
-            children = [forked(work) for _ in range(3)]
-            served.increment(1)
-            noted("seen")
-            join(*children)
-            served.increment(1)
-            registry.close()
-    """)
-    seen = place.report().await_last({"served.value": 32, "tapes.aggregator.workers.value": 4})
-    place.note("seen")
-    status = program.ended()
-
-    assert seen == {"served.value": 32, "tapes.aggregator.workers.value": 4}
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 63}
-
-
-def test_connect_before_the_fork_and_in_the_child_again(place: Place) -> None:
-    """The second call is one too many, and does no harm: each process is one worker."""
-    program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
-
-        def work():
-            registry.connect()
+            {again}
             served.increment(10)
             say(publishers())
             noted("seen")
+            served.increment(10)
 
         with aggregator():
             registry.connect()
-            served.increment()
+            served.increment(1)
             children = [forked(work) for _ in range(3)]
-            registry.connect()
+            served.increment(1)
+            {again}
             noted("seen")
             join(*children)
+            served.increment(1)
             registry.close()
     """)
-    seen = place.report().await_last({"served.value": 31, "tapes.aggregator.workers.value": 4})
-    place.note("seen")
-    status = program.ended()
+    said = ["['tapes-ZmqReporter']"] * 3
 
-    assert seen == {"served.value": 31, "tapes.aggregator.workers.value": 4}
-    assert (status, program.lines()) == (0, ["['tapes-ZmqReporter']"] * 3)
-    assert place.report().last("served.value") == {"served.value": 31}
+    place.check(program, seen={"served.value": 32, WORKERS: 4}, last={"served.value": 63}, said=said)
 
 
 def test_an_aggregator_that_is_started_after_connect_publishes_nothing_itself(place: Place) -> None:
     """The process of the aggregator, forked from one that publishes, is no worker."""
     program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         registry.gauge("process", os.getpid, merge="max")
         registry.connect()
         served.increment(5)
@@ -237,20 +166,15 @@ def test_an_aggregator_that_is_started_after_connect_publishes_nothing_itself(pl
             noted("seen")
             registry.close()
     """)
-    expected = {"served.value": 5, "process.value": program.pid, "tapes.aggregator.workers.value": 1}
-    seen = place.report().await_last(expected)
-    place.note("seen")
-    status = program.ended()
 
-    assert seen == expected
-    assert (status, program.said()) == (0, "")
+    place.check(program, seen={"served.value": 5, "process.value": program.pid, WORKERS: 1})
 
 
 def test_close_and_connect_again_goes_on(place: Place) -> None:
     """What was told before `close()` is not counted twice, and what was counted between it and `connect()` is told."""
     program = place.run("""
-        registry = worker_registry()
-        served, latency = registry.counter("served"), registry.timer("latency")
+        registry, served = counting()
+        latency = registry.timer("latency")
 
         def serve(n):
             served.increment(n)
@@ -268,18 +192,14 @@ def test_close_and_connect_again_goes_on(place: Place) -> None:
             registry.connect()
             registry.close()
     """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    expected = {"served.value": 333, "latency.count": 333, "latency.sum": 166.5, "latency.max": 0.5}
-    assert place.report().last(*expected) == expected
+    place.check(program, last={"served.value": 333, "latency.count": 333, "latency.sum": 166.5, "latency.max": 0.5})
 
 
 def test_close_is_for_this_process_alone(place: Place) -> None:
     """A child that closes leaves the connection of its parent, and one whose parent has closed may connect."""
     program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
 
         def leave():
             served.increment(10)
@@ -297,29 +217,22 @@ def test_close_is_for_this_process_alone(place: Place) -> None:
             registry.close()
             join(*[forked(come) for _ in range(3)])
     """)
-    seen = place.report().await_last({"served.value": 130})
-    place.note("seen")
-    status = program.ended()
 
-    assert seen == {"served.value": 130}, program.said()
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 3130}
+    place.check(program, seen={"served.value": 130}, last={"served.value": 3130})
 
 
 def test_a_child_of_a_parent_that_has_closed_does_not_publish_and_says_so(place: Place) -> None:
     """Whoever has closed does not go on in a child by itself: what is counted there is missing, and that is logged."""
     program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         with aggregator():
             registry.connect()
             served.increment()
             registry.close()
             join(forked(lambda: (served.increment(10), say(publishers()))))
     """)
-    status = program.ended()
 
-    assert status == 0
+    place.check(program, said=None)
     assert program.lines()[0] == "[]"
     assert [FORGOTTEN in line or UNCONFIRMED in line for line in program.lines()[1:]] == [True]
 
@@ -335,10 +248,8 @@ def test_what_is_counted_after_close_is_said_at_exit(place: Place) -> None:
                 registry.close()
             told.counter("served").increment()
     """)
-    status = program.ended()
 
-    assert status == 0
-    assert place.report().last("served.value") == {"served.value": 2}
+    place.check(program, last={"served.value": 2}, said=None)
     assert len(program.lines()) == 1
 
 
@@ -356,14 +267,9 @@ def test_two_registries_of_one_process_are_both_seen(place: Place) -> None:
             first.close()
             second.close()
     """)
-    expected = {"served.value": 11, "stock.value": 11, "other.value": 5, "tapes.aggregator.workers.value": 2}
-    seen = place.report().await_last(expected)
-    place.note("seen")
-    status = program.ended()
+    counts = {"served.value": 11, "other.value": 5}
 
-    assert seen == expected
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value", "other.value") == {"served.value": 11, "other.value": 5}
+    place.check(program, seen={**counts, "stock.value": 11, WORKERS: 2}, last=counts)
 
 
 def test_the_same_registry_is_published_to_an_aggregator_once(place: Place) -> None:
@@ -371,38 +277,35 @@ def test_the_same_registry_is_published_to_an_aggregator_once(place: Place) -> N
     program = place.run("""
         from tapes.errors import ReporterStateError
 
-        registry = worker_registry()
-        registry.counter("served").increment(3)
+        def start_another(address):
+            try:
+                ZmqReporter(0.1, address, registry).start()
+            except ReporterStateError as error:
+                print(error)
+
+        registry, served = counting()
+        served.increment(3)
         other = ZmqReporter(0.1, f"ipc://{FOLDER}/b", registry)
         with aggregator(), aggregator(stream(name="other"), address=f"ipc://{FOLDER}/b"):
             registry.connect()
-            try:
-                ZmqReporter(0.1, ADDRESS, registry).start()
-            except ReporterStateError as error:
-                print(error)
+            start_another(ADDRESS)
             other.start()
-            try:
-                ZmqReporter(0.1, f"ipc://{FOLDER}/b", registry).start()
-            except ReporterStateError as error:
-                print(error)
+            start_another(f"ipc://{FOLDER}/b")
             noted("seen")
             registry.close()
             other.stop()
             with ZmqReporter(0.1, ADDRESS, registry):
-                registry.counter("served").increment()
+                served.increment()
     """)
-    seen = place.report("other").await_last({"served.value": 3})
-    place.note("seen")
-    status = program.ended()
-
-    assert status == 0
-    assert seen == {"served.value": 3}
-    assert place.report().last("served.value") == {"served.value": 4}
-    assert program.lines() == [
+    said = [
         f"The same registry is published to ipc://{place.folder}/{name} by ZmqReporter(interval=0.1, "
         f"socket_addr='ipc://{place.folder}/{name}') already: stop one of the two."
         for name in "ab"
     ]
+    seen = place.report("other").await_last({"served.value": 3})
+
+    place.check(program, seen={"served.value": 3}, last={"served.value": 4}, said=said)
+    assert seen == {"served.value": 3}
 
 
 def test_a_config_connects_the_process_wide_registry(place: Place) -> None:
@@ -419,34 +322,27 @@ def test_a_config_connects_the_process_wide_registry(place: Place) -> None:
                 noted("seen")
                 served.increment(100)
     """)
-    seen = place.report().await_last({"served.value": 31, "tapes.aggregator.workers.value": 1})
-    place.note("seen")
-    status = program.ended()
 
-    assert seen == {"served.value": 31, "tapes.aggregator.workers.value": 1}
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 131}
+    place.check(program, seen={"served.value": 31, WORKERS: 1}, last={"served.value": 131})
 
 
 def test_a_fork_while_threads_record_and_publish_loses_and_doubles_nothing(place: Place) -> None:
     """Ten forks of a process that records in four threads and publishes all the while: each event counts once."""
     program = place.run("""
         sys.setswitchinterval(1e-4)
-        registry = worker_registry(interval=0.01)
-        served, latency = registry.counter("served"), registry.timer("latency")
+        registry, served = counting(interval=0.01)
+        latency = registry.timer("latency")
         stopping = threading.Event()
         made = [0] * 4
 
         def record(number):
             while not stopping.is_set():
-                for _ in range(50):
-                    served.increment()
-                    latency.update(0.001)
+                serve(50)
                 made[number] += 50
                 time.sleep(0.0005)
 
-        def work():
-            for _ in range(1_000):
+        def serve(number):
+            for _ in range(number):
                 served.increment()
                 latency.update(0.001)
 
@@ -455,19 +351,17 @@ def test_a_fork_while_threads_record_and_publish_loses_and_doubles_nothing(place
             threads = [threading.Thread(target=record, args=(number,)) for number in range(4)]
             for thread in threads:
                 thread.start()
-            children = [forked(work) for _ in range(10)]
-            join(*children)
+            join(*[forked(lambda: serve(1_000)) for _ in range(10)])
             stopping.set()
             for thread in threads:
                 thread.join()
             registry.close()
         print(sum(made) + 10 * 1_000)
     """)
-    status = program.ended()
 
-    assert status == 0
-    (counted,) = program.lines()
-    expected = {"served.value": int(counted), "latency.count": int(counted), "tapes.aggregator.bad_frames.value": 0}
+    place.check(program, said=None)
+    (counted,) = map(int, program.lines())
+    expected = {"served.value": counted, "latency.count": counted, "tapes.aggregator.bad_frames.value": 0}
     assert place.report().last(*expected) == expected
 
 
@@ -502,13 +396,9 @@ def test_a_fork_in_the_middle_of_a_flush_leaves_it_to_the_parent(place: Place) -
             noted("seen")
     """
     program = place.run(script, options=["-W", "ignore:This process:DeprecationWarning"])  # of a fork, since 3.12
-    expected = {"served.value": 7, "stock.value": 5}
-    seen = place.report().await_last(expected)
-    place.note("seen")
-    status = program.ended()
+    said = ["False ReporterError('This connection is of the parent process.')"]
 
-    assert seen == expected
-    assert (status, program.lines()) == (0, ["False ReporterError('This connection is of the parent process.')"])
+    place.check(program, seen={"served.value": 7, "stock.value": 5}, said=said)
 
 
 @pytest.mark.parametrize(("interval", "children"), [("0.05", 3), ("HOUR", 1)], ids=["when-due", "when-asked"])
@@ -549,21 +439,15 @@ def test_a_fork_while_greenlets_publish_loses_and_doubles_nothing(place: Place, 
             noted("seen")
     """
     program = place.run(script, options=["-m", "gevent.monkey"])
-    expected = {"served.value": 1 + 10 * children}
-    seen = place.report().await_last(expected)
-    place.note("seen")
-    status = program.ended()
 
-    assert seen == expected
-    assert (status, program.said()) == (0, "")
+    place.check(program, seen={"served.value": 1 + 10 * children})
 
 
 @pytest.mark.parametrize("opened", [0, 40], ids=["closed", "used-again"])
 def test_a_program_that_closes_all_files_goes_on(place: Place, opened: int) -> None:
     """As a daemon does, 0MQ's among them: another connection is made, and nothing is lost or written elsewhere."""
     program = place.run(f"""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         if os.fork():
             with aggregator():
                 noted("seen")
@@ -580,19 +464,14 @@ def test_a_program_that_closes_all_files_goes_on(place: Place, opened: int) -> N
         served.increment(100)
         atexit.register(lambda: say(sum(os.fstat(file.fileno()).st_size for file in files)))
     """)
-    seen = place.report().await_last({"served.value": 11})
-    place.note("seen")
-    status = program.ended()
 
-    assert (seen, status, program.lines()) == ({"served.value": 11}, 0, ["0"])
-    assert place.report().last("served.value") == {"served.value": 111}
+    place.check(program, seen={"served.value": 11}, last={"served.value": 111}, said=["0"])
 
 
 def test_children_of_children_are_workers_too(place: Place) -> None:
     """Every generation counts its own, whichever of them has connected."""
     program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
 
         def grandchild():
             served.increment(100)
@@ -612,56 +491,24 @@ def test_children_of_children_are_workers_too(place: Place) -> None:
             join(*children)
             registry.close()
     """)
-    seen = place.report().await_last({"served.value": 221, "tapes.aggregator.workers.value": 5})
-    place.note("seen")
-    status = program.ended()
 
-    assert seen == {"served.value": 221, "tapes.aggregator.workers.value": 5}
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 221}
+    place.check(program, seen={"served.value": 221, WORKERS: 5}, last={"served.value": 221})
 
 
-def test_connect_before_there_is_an_aggregator(place: Place) -> None:
-    """Workers may come first: the aggregator is told what they have counted before it was there."""
-    program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
-
-        def work():
-            registry.connect()
-            served.increment(10)
-            noted("seen")
-
-        children = [forked(work) for _ in range(3)]
-        time.sleep(0.5)
-        with aggregator():
-            noted("seen")
-            join(*children)
-    """)
-    seen = place.report().await_last({"served.value": 30})
-    place.note("seen")
-    status = program.ended()
-
-    assert seen == {"served.value": 30}
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 30}
-
-
-def test_without_an_aggregator_the_exit_is_prompt_and_one_line_is_logged(place: Place) -> None:
+@pytest.mark.parametrize("end", ["registry.close()", "pass"], ids=["closes", "exits"])
+def test_without_an_aggregator_the_exit_is_prompt_and_one_line_is_logged(place: Place, end: str) -> None:
     """A worker whose aggregator was never there says what may be lost, once, and exits within its deadline."""
-    program = place.run("""
-        registry = worker_registry()
+    program = place.run(f"""
+        registry, served = counting()
         registry.connect()
-        registry.counter("served").increment()
+        served.increment()
         time.sleep(0.3)
-        began = time.monotonic()
-        atexit.register(lambda: (FOLDER / "began").write_text(str(time.monotonic())))
+        (FOLDER / "began").write_text(str(time.monotonic()))
+        {end}
     """)
-    status = program.ended()
-    took = time.monotonic() - float((place.folder / "began").read_text())
 
-    assert status == 0
-    assert took < 30
+    place.check(program, said=None)
+    assert time.monotonic() - float((place.folder / "began").read_text()) < 30
     (line,) = program.lines()
     assert line.startswith("WARNING tapes.distributed: ZmqReporter(")
     assert place.address in line
@@ -673,8 +520,7 @@ def test_what_is_counted_in_isolation_is_told_apart(place: Place) -> None:
     program = place.run("""
         from tapes.testing import isolated_registry
 
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         registry.gauge("memory", lambda: 1)
 
         def told():
@@ -693,9 +539,8 @@ def test_what_is_counted_in_isolation_is_told_apart(place: Place) -> None:
             served.increment(2)
             registry.close()
     """)
-    status = program.ended()
-    shown = [value for value in place.report().history("served.value") if value is not None]
 
-    assert (status, program.said()) == (0, "")
+    place.check(program)
+    shown = [value for value in place.report().history("served.value") if value is not None]
     assert shown == sorted(shown)
     assert shown[-1] == 43

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterator, Optional, Sequence, Union
 
 import pytest
 
 from tapes.distributed import keys
 from tapes.distributed.receiver import REASONS
-from tests.distributed.whole.programs import Place, Program
+from tests.distributed.whole.programs import Figures, Place, Program
 from tests.servers.network import OtherMachine
 from tests.servers.processes import free_port, until
 
@@ -33,13 +34,19 @@ class Hub:
         """Start it. The options are those of its table in the config."""
         self._place = place
         self.address = f"tcp://{machine.host}:{free_port()}"
-        self.report = place.report()
         config = place.config(options, address=self.address)
         self.process = place.command([*machine.inside, *place.configured(config)], {})
 
     def worker(self, folder: Union[str, Path], count: int) -> Program:
         """Start a worker on this machine, with the keys in a folder or, if that is empty, without any."""
         return self._place.run(WORKER, self.address, str(folder), str(count))
+
+    def check(self, workers: Sequence[Program], last: Figures, said: Optional[Sequence[str]] = ()) -> None:
+        """Check that workers, and then the aggregator, end well, what that has reported last, and what it has said."""
+        for worker in workers:
+            self._place.check(worker)
+        self.process.signal(signal.SIGTERM)
+        self._place.check(self.process, last=last, said=said)
 
 
 @pytest.fixture
@@ -77,15 +84,9 @@ def test_the_right_keys_come_in(place: Place, machine: OtherMachine, folder: Pat
     hub = Hub(place, machine, f'keys = "{folder}"')
     workers = [hub.worker(folder, 3), hub.worker(shop, 40)]
     expected = {"served.value": 43, WORKERS: 2, **{REFUSED.format(why): 0 for why in REASONS}}
-    seen = hub.report.await_last(expected)
-    place.note("seen")
-    statuses = [worker.ended() for worker in workers]
-    status = hub.process.terminated()
 
-    assert seen == expected
-    assert (statuses, [worker.said() for worker in workers]) == ([0, 0], ["", ""])
-    assert (status, hub.process.said()) == (0, "")
-    assert hub.report.last("served.value") == {"served.value": 43}
+    place.expect(expected, "seen")
+    hub.check(workers, {"served.value": 43})
 
 
 @pytest.mark.parametrize(
@@ -103,24 +104,19 @@ def test_no_other_comes_in(
     """It is logged and counted, nothing that it tells is, and it says itself that nobody has confirmed it."""
     hub = Hub(place, machine, f'keys = "{folder}"')
     friend = hub.worker(folder, 3)
-    hub.report.await_last({"served.value": 3})
+    place.expect({"served.value": 3})
     other = hub.worker(stranger and strangers / stranger, 40)
     until(lambda: "turned away" in hub.process.said(), "the aggregator has logged it")
     counted = REFUSED.format(why)
-    until(lambda: hub.report.last(counted)[counted], "it is counted")
-    seen = hub.report.last("served.value", WORKERS)
-    place.note("seen")
-    statuses = [friend.ended(), other.ended()]
-    status = hub.process.terminated()
+    until(lambda: place.report().last(counted)[counted], "it is counted")
 
-    assert seen == {"served.value": 3, WORKERS: 1}
-    assert (statuses, friend.said()) == ([0, 0], "")
+    place.expect({"served.value": 3, WORKERS: 1}, "seen")
+    place.check(other, said=None)
+    hub.check([friend], {"served.value": 3}, said=None)
     assert other.said().count("has confirmed its last report") == 1
     (line,) = hub.process.lines()
     assert f"The aggregator at {hub.address} has turned away" in line
     assert reason in line
-    assert status == 0
-    assert hub.report.last("served.value") == {"served.value": 3}
 
 
 def test_a_worker_with_keys_tells_nothing_to_an_aggregator_without(
@@ -130,15 +126,11 @@ def test_a_worker_with_keys_tells_nothing_to_an_aggregator_without(
     hub = Hub(place, machine, "insecure = true")
     worker = hub.worker(folder, 40)
     other = hub.worker("", 3)
-    seen = hub.report.await_last({"served.value": 3, WORKERS: 1})
-    place.note("seen")
-    statuses = [worker.ended(), other.ended()]
-    hub.process.terminated()
 
-    assert seen == {"served.value": 3, WORKERS: 1}
-    assert statuses == [0, 0]
+    place.expect({"served.value": 3, WORKERS: 1}, "seen")
+    place.check(worker, said=None)
+    hub.check([other], {"served.value": 3}, said=None)
     assert "has confirmed its last report" in worker.said()
-    assert hub.report.last("served.value") == {"served.value": 3}
 
 
 def test_workers_of_both_machines_are_one_picture(place: Place, machine: OtherMachine, folder: Path) -> None:
@@ -166,10 +158,6 @@ def test_workers_of_both_machines_are_one_picture(place: Place, machine: OtherMa
     path.write_text(next(place.folder.glob("program*.py")).read_text())
     there = place.command([*machine.inside, sys.executable, str(path), hub.address, str(folder)], {})
     expected = {"served.value": 4000, "latency.count": 4000, "latency.sum": 6000, "stock.value": 6, WORKERS: 4}
-    seen = hub.report.await_last(expected)
-    place.note("seen")
-    statuses = [here.ended(), there.ended(), hub.process.terminated()]
 
-    assert seen == expected
-    assert (statuses, here.said(), there.said(), hub.process.said()) == ([0, 0, 0], "", "", "")
-    assert hub.report.last("served.value", "latency.sum") == {"served.value": 6000, "latency.sum": 9000}
+    place.expect(expected, "seen")
+    hub.check([here, there], {"served.value": 6000, "latency.sum": 9000})

@@ -25,8 +25,7 @@ UnifiedRegistry.tidy = tidy_or_fail
 def test_a_forked_one_logs_why_it_ends_and_can_be_started_again(place: Place, options: str) -> None:
     """It reports what it has been told, its parent sees that it is gone, and the next one is told everything."""
     program = place.run(f"""{FAILING}
-registry = worker_registry()
-served = registry.counter("served")
+registry, served = counting()
 registry.connect()
 aggregating = aggregator({options})
 aggregating.start()
@@ -40,14 +39,10 @@ noted("seen")
 registry.close()
 aggregating.stop()
 """)
-    before = place.report().await_last({"served.value": 3})
-    place.note("fails")
-    after = place.report().await_last({"served.value": 7})
-    place.note("seen")
-    status = program.ended()
-    lines = program.lines()
 
-    assert (before, after, status) == ({"served.value": 3}, {"served.value": 7}, 0)
+    place.expect({"served.value": 3}, "fails")
+    place.check(program, seen={"served.value": 7}, said=None)
+    lines = program.lines()
     assert lines[0] == "ERROR tapes.distributed: The aggregator has ended."
     assert lines[1].startswith("Traceback")
     assert [line for line in lines[2:] if not line.startswith(" ")] == ["MemoryError: There is no room."]
@@ -70,12 +65,11 @@ aggregator({reporter}(HOUR, path=FOLDER / "report"), stream(name="live")).start(
     """)
     seen = place.report("live").await_last({"served.value": 3})
     place.note("fails")
-    status = program.ended()
-    place.note("ended")
-    worker.ended()
 
-    assert (seen, status) == ({"served.value": 3}, 1)
-    assert place.report().last("served.value") == {"served.value": 3}
+    assert seen == {"served.value": 3}
+    place.check(program, last={"served.value": 3}, said=None, status=1)
+    place.note("ended")
+    place.check(worker)
     assert program.lines()[-1] == "MemoryError: There is no room."
 
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
+from tapes.distributed.registry import RegistryAggregator
+from tapes.errors import TapesError
+from tapes.reporting.stream import ThreadedStreamReporter
 from tests.distributed.whole.programs import Place
+from tests.servers.processes import free_port
 
 
 def test_functions_registered_with_atexit_run_once(place: Place) -> None:
-    """In the parent alone; finalizers of multiprocessing, buffers of files and threads that are waited for likewise."""
-    program = place.run("""
+    """In the parent alone; finalizers of multiprocessing, buffers of files and threads that are waited for likewise.
+
+    Standard output to a file is buffered by the block: what was there before the fork is the parent's to write.
+    """
+    program = place.run(
+        """
         import weakref
         from multiprocessing import util
 
         file = open(FOLDER / "file", "w")
         file.write("buffered\\n")
-        print("printed")
+        sys.stdout.write("before ")
+        sys.stderr.write("error ")
         atexit.register(print, "atexit")
         util.Finalize(None, print, args=("finalizer",), exitpriority=1)
 
@@ -26,31 +37,15 @@ def test_functions_registered_with_atexit_run_once(place: Place) -> None:
         weakref.finalize(held, print, "weakref")
         threading.Thread(target=time.sleep, args=(1,)).start()
         with aggregator():
-            pass
-        aggregator().start()
-    """)
-    status = program.ended()
-
-    assert (status, sorted(program.lines())) == (0, ["atexit", "finalizer", "printed", "weakref"])
-    assert (place.folder / "file").read_text() == "buffered\n"
-
-
-def test_what_is_buffered_is_written_once(place: Place) -> None:
-    """Standard output to a file is buffered by the block: what was there before the fork is the parent's to write."""
-    program = place.run(
-        """
-        sys.stdout.write("before ")
-        sys.stderr.write("error ")
-        with aggregator():
             sys.stdout.write("inside ")
-        sys.stdout.write("after")
-    """,
+        aggregator().start()
+        """,
         PYTHONUNBUFFERED="",
     )
-    status = program.ended()
 
-    assert status == 0
-    assert sorted(program.said().split()) == ["after", "before", "error", "inside"]
+    place.check(program, said=None)
+    assert sorted(program.said().split()) == ["atexit", "before", "error", "finalizer", "inside", "weakref"]
+    assert (place.folder / "file").read_text() == "buffered\n"
 
 
 def test_reporters_of_the_parent_do_not_run_in_it(place: Place) -> None:
@@ -79,35 +74,18 @@ def test_reporters_of_the_parent_do_not_run_in_it(place: Place) -> None:
         for reporter in (telling, local, page):
             reporter.stop()
     """)
-    seen = place.report().await_last({"served.value": 1, "local.value": None})
-    place.note("seen")
-    status = program.ended()
 
-    assert seen == {"served.value": 1, "local.value": None}
-    assert (status, program.said()) == (0, "")
+    place.check(program, seen={"served.value": 1, "local.value": None})
     assert set((place.folder / "tellers").read_text().split()) == {str(program.pid)}
 
 
 def test_a_reporter_that_runs_cannot_be_given_to_it(place: Place) -> None:
     """It would report on two registries: the parent is told."""
-    program = place.run("""
-        from tapes.errors import ReporterStateError, TapesError
+    with ThreadedStreamReporter(3600, path=place.report().path) as reporter:
+        with pytest.raises(TapesError, match="running"):
+            RegistryAggregator(reporter, place.address).start()
 
-        reporter = stream()
-        reporter.start()
-        try:
-            with aggregator(reporter):
-                print("started")
-        except TapesError as error:
-            print(type(error).__name__, error)
-        print(reporter.running)
-        reporter.stop()
-    """)
-    status = program.ended()
-
-    assert status == 0
-    assert program.lines()[-1] == "True"
-    assert "running" in program.lines()[0], program.said()
+        assert reporter.running
 
 
 def test_signal_handlers_of_the_parent_are_not_called_in_it(place: Place) -> None:
@@ -144,9 +122,8 @@ def test_signal_handlers_of_the_parent_are_not_called_in_it(place: Place) -> Non
         woken = os.read(reading, 4096)
         print(set(woken) == {signal.SIGUSR1, signal.SIGCHLD, signal.SIGALRM})
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True"] * 3)
+    place.check(program, said=["True"] * 3)
 
 
 def test_signals_that_the_parent_blocks_end_it_all_the_same(place: Place) -> None:
@@ -163,9 +140,8 @@ def test_signals_that_the_parent_blocks_end_it_all_the_same(place: Place) -> Non
         os.kill(aggregating.pid, signal.SIGTERM)
         until(lambda: aggregating.pid is None)
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True", "True"])
+    place.check(program, said=["True", "True"])
 
 
 def test_it_is_started_while_an_event_loop_runs(place: Place) -> None:
@@ -191,12 +167,10 @@ def test_it_is_started_while_an_event_loop_runs(place: Place) -> None:
 
         asyncio.run(main())
     """)
-    seen = [place.report(name).await_last({"served.value": 1}) for name in ("report", "tornado")]
-    place.note("seen")
-    status = program.ended()
+    seen = place.report("tornado").await_last({"served.value": 1})
 
-    assert seen == [{"served.value": 1}, {"served.value": 1}]
-    assert (status, program.lines()) == (0, ["SIGTERM"])
+    place.check(program, seen={"served.value": 1}, said=["SIGTERM"])
+    assert seen == {"served.value": 1}
 
 
 @pytest.mark.parametrize(
@@ -222,11 +196,9 @@ def test_it_is_started_where_there_is_no_standard_output(place: Place, close: st
         note("done")
         os._exit(0)
     """)
-    status = program.ended()
 
-    assert status == 0
+    place.check(program, last={"served.value": 3}, said=None)
     assert (place.folder / "done").exists()
-    assert place.report().last("served.value") == {"served.value": 3}
 
 
 def test_it_is_started_by_a_thread_while_others_run(place: Place) -> None:
@@ -253,10 +225,9 @@ def test_it_is_started_by_a_thread_while_others_run(place: Place) -> None:
             thread.start()
 
         def run():
-            registry = worker_registry()
-            served = registry.counter("served")
+            registry, served = counting()
             registry.connect()
-            for number in range(3):
+            for _ in range(2):
                 with aggregator(stream(HOUR)):
                     served.increment()
             with aggregator(stream(HOUR)):
@@ -269,34 +240,24 @@ def test_it_is_started_by_a_thread_while_others_run(place: Place) -> None:
         for thread in threads:
             thread.join()
     """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 3}
+    place.check(program, last={"served.value": 2})
 
 
 def test_it_holds_no_socket_of_the_parent_open_after_that(place: Place) -> None:
     """The port of a server that listened before it was started is free as soon as the program has ended."""
-    program = place.run("""
+    port = free_port()  # nobody else is given it when it is free again
+    program = place.run(f"""
         import socket
 
-        from tests.servers.processes import free_port
-
-        port = free_port()  # nobody else is given it when it is free again
-        listener = socket.create_server(("127.0.0.1", port))
-        (FOLDER / "port").write_text(str(port))
+        listener = socket.create_server(("127.0.0.1", {port}))
         aggregator().start()
         os._exit(0)
     """)
-    program.ended()
-    port = int((place.folder / "port").read_text())
-    again = place.run(f"""
-        import socket
 
-        socket.socket().bind(("127.0.0.1", {port}))
-    """)
-
-    assert again.ended() == 0, again.said()
+    place.check(program)
+    with socket.socket() as again:
+        again.bind(("127.0.0.1", port))
 
 
 @pytest.mark.parametrize("action", ["signal.SIG_IGN", "signal.SIG_DFL", "lambda *_: os.waitpid(-1, os.WNOHANG)"])
@@ -315,16 +276,14 @@ def test_no_zombie_is_left_whatever_the_parent_does_about_its_children(place: Pl
         until(lambda: aggregating.pid is None)
         print(open(f"/proc/self/task/{{os.getpid()}}/children").read() == "")
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True None", "True None", "True"])
+    place.check(program, said=["True None", "True None", "True"])
 
 
 def test_a_server_that_waits_for_its_children_may_take_its_status(place: Place) -> None:
     """`os.wait()` of a server that supervises its workers gets the aggregator's number too, and nothing breaks."""
     program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
 
         def work():
             registry.connect()
@@ -341,10 +300,8 @@ def test_a_server_that_waits_for_its_children_may_take_its_status(place: Place) 
         print(aggregating.pid)
         aggregating.stop()
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["True", "True", "None"])
-    assert place.report().last("served.value") == {"served.value": 3}
+    place.check(program, last={"served.value": 3}, said=["True", "True", "None"])
 
 
 def test_it_does_not_use_the_context_of_the_parent(place: Place) -> None:
@@ -368,35 +325,13 @@ def test_it_does_not_use_the_context_of_the_parent(place: Place) -> None:
         print(pull.recv())
         context.destroy(0)
     """)
-    seen = place.report().await_last({"served.value": 3})
-    place.note("seen")
-    status = program.ended()
 
-    assert seen == {"served.value": 3}
-    assert (status, program.lines()) == (0, ["b'hello'", "b'again'"])
-
-
-def test_a_worker_is_no_worker_of_what_its_parent_has_buffered(place: Place) -> None:
-    """What a parent has recorded and not published before the aggregator is forked is counted once, by the parent."""
-    program = place.run("""
-        registry = worker_registry(interval=HOUR)
-        served = registry.counter("served")
-        served.increment(100)
-        with aggregator():
-            registry.connect()
-            join(*[forked(lambda: served.increment()) for _ in range(3)])
-            registry.close()
-    """)
-    status = program.ended()
-
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 103}
+    place.check(program, seen={"served.value": 3}, said=["b'hello'", "b'again'"])
 
 
 def test_what_it_logs_goes_where_its_parent_logs(place: Place) -> None:
     """The handlers of logging that the parent has set up serve the aggregator, too."""
     program = place.run("""
-        import socket as sockets
         import zmq
 
         logging.getLogger().addHandler(logging.FileHandler(FOLDER / "own.log"))
@@ -409,11 +344,7 @@ def test_what_it_logs_goes_where_its_parent_logs(place: Place) -> None:
             noted("seen")
             context.destroy(0)
     """)
-    seen = place.report().await_last({"tapes.aggregator.bad_frames.value": 1})
-    place.note("seen")
-    status = program.ended()
 
-    assert status == 0
-    assert seen == {"tapes.aggregator.bad_frames.value": 1}
+    place.check(program, seen={"tapes.aggregator.bad_frames.value": 1}, said=None)
     assert len((place.folder / "own.log").read_text().splitlines()) == 1
     assert len(program.lines()) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Dict
+from typing import Callable, Dict
 
 import pytest
 
@@ -77,59 +77,45 @@ class Chain:
         """Start one of them; again, if it has ended."""
         self.processes[level] = self.place.supervise(self._configs[level])
 
-    def await_all(self, figures: Figures) -> Dict[str, Figures]:
-        """Return what both show, once that is expected or has not become so in time."""
-        return {level: self.place.report(f"{level}.report").await_last(figures) for level in LEVELS}
+    def expect(self, figures: Figures, note: str = "") -> None:
+        """Check that both show these figures in time, and give the workers this note then."""
+        shown = {level: self.place.report(f"{level}.report").await_last(figures) for level in LEVELS}
+        assert shown == dict.fromkeys(LEVELS, figures)
+        if note:
+            self.place.note(note)
 
-    def end(self) -> None:
-        """End both, in order. Each has to end well."""
+    def end(self, last: Figures) -> None:
+        """End both, in order. Each has to end well, and to show these figures in its last report."""
         for level in LEVELS:
             assert self.processes[level].terminated() == 0, self.processes[level].said()
+        self.expect(last)
 
-    def went_down(self, level: str, name: str) -> bool:
-        """Whether a statistic has ever been less than before."""
-        values = [each or 0 for each in self.place.report(f"{level}.report").history(name)]
+    def went_down(self, name: str) -> bool:
+        """Whether a statistic of the site has ever been less than before."""
+        values = [each or 0 for each in self.place.report("site.report").history(name)]
         return any(later < earlier for earlier, later in zip(values, values[1:]))
 
 
-def both(figures: Figures) -> Dict[str, Figures]:
-    """Return the same figures for both."""
-    return dict.fromkeys(LEVELS, figures)
-
-
-ways = pytest.mark.parametrize("way", ["ipc", "tcp"])
-
-
-@ways
+@pytest.mark.parametrize("way", ["ipc", "tcp"])
 def test_both_have_all_that_was_counted(place: Place, way: str) -> None:
     """While workers count, when they have ended, and when everything has ended."""
     chain = Chain(place, way)
     workers = place.run(WORKERS, place.address, "seen")
-    seen = chain.await_all(expected(123))
-    place.note("seen")
-    status = workers.ended()
-    after = chain.await_all(expected(246, None))
-    chain.end()
-    last = chain.await_all(expected(246, None))
 
-    assert seen == both(expected(123))
-    assert after == both(expected(246, None))
-    assert last == both(expected(246, None))
-    assert (status, workers.said()) == (0, "")
+    chain.expect(expected(123), "seen")
+    place.check(workers)
+    chain.expect(expected(246, None))
+    chain.end(expected(246, None))
     assert [chain.processes[level].said() for level in LEVELS] == ["", ""]
 
 
-@ways
-def test_what_was_counted_last_goes_all_the_way(place: Place, way: str) -> None:
+def test_what_was_counted_last_goes_all_the_way(place: Place) -> None:
     """Workers that publish only when they exit, and a host that is ended right after them, lose nothing."""
-    chain = Chain(place, way)
+    chain = Chain(place, "tcp")
     workers = place.run(WORKERS.replace("sys.argv[1]", "sys.argv[1], 3600"), place.address)
-    status = workers.ended()
-    chain.end()
-    last = chain.await_all(expected(123, None))
 
-    assert last == both(expected(123, None))
-    assert (status, workers.said()) == (0, "")
+    place.check(workers)
+    chain.end(expected(123, None))
 
 
 def test_two_hosts_are_one_site(place: Place) -> None:
@@ -150,12 +136,11 @@ def test_two_hosts_are_one_site(place: Place) -> None:
     seen_by_one = host.await_last({**expected(123), "tapes.aggregator.workers.value": 3})
     place.note("seen")
     statuses = [each.ended() for each in workers]
-    statuses.append(second.terminated())
-    chain.end()
+    statuses += [process.terminated() for process in (second, *map(chain.processes.get, LEVELS)) if process]
 
     assert seen == everything
     assert seen_by_one == {**expected(123), "tapes.aggregator.workers.value": 3}
-    assert statuses == [0, 0, 0]
+    assert statuses == [0] * 5
     assert site.last(*expected(0)) == expected(492, None)
 
 
@@ -166,95 +151,70 @@ def test_a_site_that_is_killed_and_restarted(place: Place, way: str, kept: bool)
     Its first report waits for that, and so shows no less than the one before.
     """
     chain = Chain(place, way, kept=kept)
-    gone = place.run(WORKERS, place.address)
-    first = chain.await_all(expected(123, None))
-    gone.ended()
+    place.check(place.run(WORKERS, place.address))
+    chain.expect(expected(123, None))
     workers = place.run(WORKERS, place.address, "killed", "back")
-    second = chain.await_all(expected(246))
+    chain.expect(expected(246))
     chain.processes["site"].kill()
     place.note("killed")
-    third = {"host": place.report("host.report").await_last(expected(369))}
+    told = place.report("host.report").await_last(expected(369))
     chain.start("site")
-    fourth = chain.await_all(expected(369))
-    place.note("back")
-    workers.ended()
-    last = chain.await_all(expected(492, None))
-    chain.end()
 
-    assert [first, second] == [both(expected(123, None)), both(expected(246))]
-    assert third == {"host": expected(369)}
-    assert [fourth, last] == [both(expected(369)), both(expected(492, None))]
-    assert chain.await_all(expected(492, None)) == both(expected(492, None))
-    assert not chain.went_down("site", "served.value")
+    assert told == expected(369)
+    chain.expect(expected(369), "back")
+    place.check(workers)
+    chain.expect(expected(492, None))
+    chain.end(expected(492, None))
+    assert not chain.went_down("served.value")
 
 
-def test_a_host_that_is_killed_and_restarted_with_its_state(place: Place) -> None:
-    """It goes on as the same one for the site: nothing is missing there and nothing is counted twice."""
-    chain = Chain(place, "ipc", kept=True)
-    gone = place.run(WORKERS, place.address)
-    gone.ended()
-    first = chain.await_all(expected(123, None))
-    workers = place.run(WORKERS, place.address, "killed", "back")
-    second = chain.await_all(expected(246))
-    chain.processes["host"].kill()
-    place.note("killed")
+@pytest.mark.parametrize(
+    ("way", "kept", "end"),
+    [("ipc", True, Program.kill), ("ipc", True, Program.terminated), ("tcp", False, Program.kill)],
+    ids=["killed-with-state", "ended-with-state", "killed-without-state"],
+)
+def test_a_host_that_is_restarted(place: Place, way: str, kept: bool, end: Callable[[Program], object]) -> None:
+    """It goes on as the same one for the site, or is told again by those that live: all is counted once, at both.
+
+    Nothing that the site has shown is taken back. A host without its state is none that has workers that are gone.
+    """
+    chain = Chain(place, way, kept=kept)
+    before = 0
+    if kept:
+        place.check(place.run(WORKERS, place.address))
+        before = 123
+    workers = place.run(WORKERS, place.address, "ended", "back")
+    chain.expect(expected(before + 123))
+    end(chain.processes["host"])
+    place.note("ended")
     chain.start("host")
-    third = chain.await_all(expected(369))
-    place.note("back")
-    workers.ended()
-    last = chain.await_all(expected(492, None))
-    chain.end()
 
-    assert [first, second] == [both(expected(123, None)), both(expected(246))]
-    assert third == both(expected(369))
-    assert last == both(expected(492, None))
-    assert chain.await_all(expected(492, None)) == both(expected(492, None))
-    assert not chain.went_down("site", "served.value")
-
-
-def test_a_host_that_is_killed_and_restarted_without_state(place: Place) -> None:
-    """The workers that live tell it again, and the site counts them once; nothing that it has shown is taken back."""
-    chain = Chain(place, "tcp")
-    workers = place.run(WORKERS, place.address, "killed", "back")
-    first = chain.await_all(expected(123))
-    chain.processes["host"].kill()
-    place.note("killed")
-    chain.start("host")
-    second = chain.await_all(expected(246))
-    place.note("back")
-    workers.ended()
-    last = chain.await_all(expected(369, None))
-    chain.end()
-
-    assert first == both(expected(123))
-    assert second == both(expected(246))
-    assert last == both(expected(369, None))
-    assert not chain.went_down("site", "served.value")
+    chain.expect(expected(before + 246), "back")
+    place.check(workers)
+    chain.expect(expected(before + 369, None))
+    chain.end(expected(before + 369, None))
+    assert not chain.went_down("served.value")
 
 
 def test_a_host_that_has_forgotten_those_who_are_gone(place: Place) -> None:
     """Without a file of its state it does not know what they had counted; the site shows the same, nothing twice."""
     chain = Chain(place, "ipc")
-    gone = place.run(WORKERS, place.address)
-    gone.ended()
+    place.check(place.run(WORKERS, place.address))
     workers = place.run(WORKERS, place.address, "killed")
-    first = chain.await_all(expected(246))
+    chain.expect(expected(246))
     chain.processes["host"].kill()
     chain.start("host")
-    second = chain.await_all(expected(123))
-    place.note("killed")
-    workers.ended()
-    last = chain.await_all(expected(246, None))
-    chain.end()
 
-    assert [first, second, last] == [both(expected(246)), both(expected(123)), both(expected(246, None))]
+    chain.expect(expected(123), "killed")
+    place.check(workers)
+    chain.end(expected(246, None))
 
 
 def test_a_host_that_never_comes_back(place: Place) -> None:
     """What it has told the site stays; its gauges go when its lease is over, or at once if its process is gone."""
     chain = Chain(place, "ipc")
     workers = place.run(WORKERS, place.address, "end")
-    first = chain.await_all(expected(123))
+    chain.expect(expected(123))
     chain.processes["host"].kill()
     site = place.report("site.report")
     second = site.await_last(expected(123, None))
@@ -262,7 +222,6 @@ def test_a_host_that_never_comes_back(place: Place) -> None:
     workers.ended()
     chain.processes["site"].terminated()
 
-    assert first == both(expected(123))
     assert second == expected(123, None)
     assert site.last(*expected(0)) == expected(123, None)
 
@@ -294,22 +253,3 @@ with aggregator(ZmqReporter(0.1, f"ipc://{{FOLDER}}/site"), address=address):
     assert seen == {"served.value": 11, "tapes.aggregator.workers.value": 2}
     assert statuses == [0, 0], [container.said() for container in containers]
     assert place.report("site.report").last("served.value") == {"served.value": 11}
-
-
-def test_a_host_that_is_ended_and_started_again_with_its_state(place: Place) -> None:
-    """In good order it is the same as with SIGKILL: exact, at both."""
-    chain = Chain(place, "ipc", kept=True)
-    workers = place.run(WORKERS, place.address, "ended", "back")
-    first = chain.await_all(expected(123))
-    status = chain.processes["host"].terminated()
-    place.note("ended")
-    chain.start("host")
-    second = chain.await_all(expected(246))
-    place.note("back")
-    workers.ended()
-    last = chain.await_all(expected(369, None))
-    chain.end()
-
-    assert status == 0
-    assert [first, second, last] == [both(expected(123)), both(expected(246)), both(expected(369, None))]
-    assert not chain.went_down("site", "served.value")

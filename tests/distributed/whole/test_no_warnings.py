@@ -57,11 +57,7 @@ with socket.socket(type=socket.SOCK_DGRAM) as statsd, aggregator(stream(name="si
 """,
     "forked, for workers of multiprocessing": """
 with aggregator():
-    processes = [multiprocessing.get_context("fork").Process(target=work) for _ in range(3)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+    processes("fork", lambda number: work(), 1, 2, 3)
 """,
     "here": """
 aggregating = aggregator()

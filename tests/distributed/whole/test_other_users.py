@@ -19,8 +19,7 @@ def test_workers_that_have_given_up_their_rights_are_counted(place: Place, optio
     program = place.run(f"""
         import pwd  # where nobody may read the files of modules
 
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
 
         def work():
             os.setgroups([])
@@ -33,7 +32,5 @@ def test_workers_that_have_given_up_their_rights_are_counted(place: Place, optio
         with aggregator({options}):
             join(forked(work), forked(work))
     """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
-    assert place.report().last("served.value") == {"served.value": 10}
+    place.check(program, last={"served.value": 10})

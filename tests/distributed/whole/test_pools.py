@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 
 from tests.distributed.whole.programs import Place
 
 POOLED = """
-registry = worker_registry(interval=3600)
-served = registry.counter("served")
+registry, served = counting(interval=3600)
 
 def connect():
     registry.connect()
@@ -32,16 +33,45 @@ def test_what_the_processes_of_a_pool_count_is_counted(place: Place, method: str
     """Each makes a last report, although the pool is terminated at the end of its block."""
     program = place.run(POOLED, method)
 
-    assert program.ended() == 0
-    assert place.report().last("served.value") == {"served.value": 200}
+    place.check(program, last={"served.value": 200}, said=None)
+
+
+EXECUTOR = """
+with ProcessPoolExecutor(3, multiprocessing.get_context("fork"), initializer=registry.connect) as executor:
+    list(executor.map(work, range(20)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"), [(EXECUTOR, 20), ('processes("fork", fail, 1, 2, 3)', 3)], ids=["executor", "fails"]
+)
+def test_what_other_processes_count_is_counted(place: Place, way: str, expected: int) -> None:
+    """Those of an executor, and those that an exception ends, make a last report too."""
+    program = place.run(f"""
+from concurrent.futures import ProcessPoolExecutor
+
+registry, served = counting(interval=3600)
+
+def work(number):
+    served.increment()
+
+def fail(number):
+    registry.connect()
+    served.increment()
+    raise RuntimeError
+
+with aggregator():
+{textwrap.indent(way, "    ")}
+""")
+
+    place.check(program, last={"served.value": expected}, said=None)
 
 
 def test_a_pool_that_was_connected_before_its_fork_makes_last_reports(place: Place) -> None:
     """The processes publish by themselves, and tell their last when the pool terminates them."""
     program = place.run(
         """
-        registry = worker_registry(interval=3600)
-        served = registry.counter("served")
+        registry, served = counting(interval=3600)
 
         def work(number):
             served.increment()
@@ -54,8 +84,7 @@ def test_a_pool_that_was_connected_before_its_fork_makes_last_reports(place: Pla
         """
     )
 
-    assert program.ended() == 0
-    assert place.report().last("served.value") == {"served.value": 50}
+    place.check(program, last={"served.value": 50}, said=None)
 
 
 def test_a_process_that_is_stuck_outside_of_the_interpreter_can_be_terminated(place: Place) -> None:
@@ -66,8 +95,7 @@ def test_a_process_that_is_stuck_outside_of_the_interpreter_can_be_terminated(pl
         import tapes.process.ending, tapes.process.termination
         tapes.process.ending.EXIT_TIMEOUT = tapes.process.termination.EXIT_TIMEOUT = 1
 
-        registry = worker_registry(interval=3600)
-        served = registry.counter("served")
+        registry, served = counting(interval=3600)
         libc = ctypes.CDLL(None)
 
         def stuck():
@@ -90,6 +118,4 @@ def test_a_process_that_is_stuck_outside_of_the_interpreter_can_be_terminated(pl
         """
     )
 
-    assert program.ended() == 0
-    assert program.lines() == ["True"]
-    assert place.report().last("served.value") == {"served.value": 1}
+    place.check(program, last={"served.value": 1}, said=["True"])

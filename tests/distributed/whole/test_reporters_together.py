@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence
 
@@ -139,16 +140,6 @@ def outlet_of(name: str, place: Place, request: pytest.FixtureRequest) -> Outlet
     return file(place.report(name))
 
 
-def await_all(outlets: Outlets, figures: Figures) -> Dict[str, Figures]:
-    """Return what each of them shows, once that is what is expected, or has not become so in time."""
-    return {name: outlet.await_figures(figures) for name, outlet in outlets.items()}
-
-
-def of_all(outlets: Outlets, figures: Figures) -> Dict[str, Figures]:
-    """Return the same figures for each of them."""
-    return dict.fromkeys(outlets, figures)
-
-
 def last_words(outlets: Outlets, figures: Figures) -> Dict[str, Figures]:
     """Return what those show that outlive their aggregator, as pages do not, once that is what is expected.
 
@@ -163,45 +154,37 @@ def last_words(outlets: Outlets, figures: Figures) -> Dict[str, Figures]:
 
 
 TOGETHER: Dict[str, Sequence[str]] = {
-    **{name: [name] for name in NAMES},
     "all": NAMES,
     "all-without-tornado": [name for name in NAMES if not name.startswith("tornado")],
+    **{f"{name}-alone": [name] for name in ("tornado-http", "tornado-statsd")},
 }
 """The reporters of an aggregator, by what they are called here."""
 
 
+@pytest.mark.parametrize("supervised", [False, True], ids=["forked", "supervised"])
 @pytest.mark.parametrize("together", TOGETHER)
-def test_reporters_of_a_forked_aggregator(together: str, place: Place, request: pytest.FixtureRequest) -> None:
-    """Each shows the totals of all workers, while they work and, if it outlives the aggregator, when all is over."""
+def test_reporters_report_on_all_workers(
+    together: str, supervised: bool, place: Place, request: pytest.FixtureRequest
+) -> None:
+    """Each shows the totals of all workers, while they work and, if it outlives the aggregator, when all is over.
+
+    The aggregator is forked, or runs by `python -m tapes.distributed --config FILE` and ends well when it is told to.
+    """
     outlets = {name: outlet_of(name, place, request) for name in TOGETHER[together]}
-    program = place.run(FORKING, json.dumps({name: outlet.options for name, outlet in outlets.items()}))
-    seen = await_all(outlets, expected(600))
-    place.note("seen")
-    seen_again = await_all(outlets, expected(1200))
-    place.note("seen.again")
-    status = program.ended()
+    if supervised:
+        aggregator = place.supervise(config(outlets, place.address))
+        program = place.run(SUPERVISED)
+    else:
+        program = place.run(FORKING, json.dumps({name: outlet.options for name, outlet in outlets.items()}))
+    for figures, note in ((expected(600), "seen"), (expected(1200), "seen.again")):
+        assert {name: outlet.await_figures(figures) for name, outlet in outlets.items()} == dict.fromkeys(
+            outlets, figures
+        )
+        place.note(note)
+
+    place.check(program)
+    if supervised:
+        aggregator.signal(signal.SIGTERM)
+        place.check(aggregator)
     last = last_words(outlets, expected(1200, None))
-
-    assert seen == of_all(outlets, expected(600))
-    assert seen_again == of_all(outlets, expected(1200))
-    assert (status, program.said()) == (0, "")
-    assert last == dict.fromkeys(last, expected(1200, None))
-
-
-@pytest.mark.parametrize("together", ["http", "tornado-http", "all", "all-without-tornado"])
-def test_reporters_under_a_supervisor(together: str, place: Place, request: pytest.FixtureRequest) -> None:
-    """The same, by `python -m tapes.distributed --config FILE`, which ends well when it is told to."""
-    outlets = {name: outlet_of(name, place, request) for name in TOGETHER[together]}
-    supervised = place.supervise(config(outlets, place.address))
-    program = place.run(SUPERVISED)
-    seen = await_all(outlets, expected(600))
-    place.note("seen")
-    seen_again = await_all(outlets, expected(1200))
-    place.note("seen.again")
-    statuses = [program.ended(), supervised.terminated()]
-    last = last_words(outlets, expected(1200, None))
-
-    assert seen == of_all(outlets, expected(600))
-    assert seen_again == of_all(outlets, expected(1200))
-    assert (statuses, program.said(), supervised.said()) == ([0, 0], "", "")
     assert last == dict.fromkeys(last, expected(1200, None))

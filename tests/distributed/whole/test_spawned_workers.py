@@ -9,44 +9,34 @@ from tests.distributed.whole.programs import Place
 methods = pytest.mark.parametrize("method", ["spawn", "forkserver"])
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@methods
 def test_an_aggregator_that_every_import_starts_stands_by_in_workers(place: Place, method: str) -> None:
     """Started outside of `if __name__`, it says in the workers that there is one, and the first is not harmed."""
     program = place.run(
         """
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         aggregating = aggregator()
         aggregating.start()
 
         if __name__ == "__main__":
             registry.connect()
-            context = multiprocessing.get_context(sys.argv[1])
-            processes = [context.Process(target=print, args=("work",)) for _ in range(2)]
-            for process in processes:
-                process.start()
-            for process in processes:
-                process.join()
-            print([process.exitcode for process in processes])
+            print(processes(sys.argv[1], print, "work", "work"))
             served.increment(3)
             registry.close()
             aggregating.stop()
         """,
         method,
     )
-    status = program.ended()
 
-    assert status == 0
+    place.check(program, last={"served.value": 3}, said=None)
     assert "[0, 0]" in program.lines()
     assert f"at {place.address} already. This one stands by" in program.said()
-    assert place.report().last("served.value") == {"served.value": 3}
 
 
 def test_a_pool_of_spawned_workers_that_are_recycled(place: Place) -> None:
     """Workers that come and go by the number of their tasks lose nothing."""
     program = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
 
         def task(number):
             registry.connect()
@@ -60,10 +50,8 @@ def test_a_pool_of_spawned_workers_that_are_recycled(place: Place) -> None:
                     pool.close()
                     pool.join()
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["28"])
-    assert place.report().last("served.value") == {"served.value": 28}
+    place.check(program, last={"served.value": 28}, said=["28"])
 
 
 @methods
@@ -71,8 +59,7 @@ def test_connect_at_import_connects_each(place: Place, method: str) -> None:
     """A program that connects where it makes its registry connects each of its processes by that."""
     program = place.run(
         """
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         registry.connect()
 
         def work(number):
@@ -80,21 +67,13 @@ def test_connect_at_import_connects_each(place: Place, method: str) -> None:
 
         if __name__ == "__main__":
             with aggregator():
-                context = multiprocessing.get_context(sys.argv[1])
-                processes = [context.Process(target=work, args=(number,)) for number in (1, 20, 300)]
-                for process in processes:
-                    process.start()
-                for process in processes:
-                    process.join()
-                print([process.exitcode for process in processes])
+                print(processes(sys.argv[1], work, 1, 20, 300))
                 registry.close()
         """,
         method,
     )
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["[0, 0, 0]"])
-    assert place.report().last("served.value") == {"served.value": 321}
+    place.check(program, last={"served.value": 321}, said=["[0, 0, 0]"])
 
 
 @methods
@@ -108,15 +87,12 @@ def test_registries_are_not_sent_to_spawned_workers(place: Place, method: str) -
             registry.counter("served").increment()
 
         if __name__ == "__main__":
-            process = multiprocessing.get_context(sys.argv[1]).Process(target=work, args=(registry,))
             try:
-                process.start()
+                processes(sys.argv[1], work, registry)
             except (TypeError, AttributeError) as error:
                 print(type(error).__name__)
         """,
         method,
     )
-    status = program.ended()
 
-    assert status == 0
-    assert program.lines()[-1] == "NotPortableError"
+    place.check(program, said=["NotPortableError"])

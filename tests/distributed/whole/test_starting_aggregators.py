@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
 import socket
-import threading
 import time
-from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Set
+from functools import partial
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Set
 
 import pytest
 
@@ -19,8 +19,8 @@ from tapes.errors import ReporterError, ReporterStateError
 from tapes.reporting import ScheduledReporter
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.stream import ThreadedStreamReporter
-from tests.distributed.whole.programs import Place
-from tests.servers.processes import PATIENCE, free_port, is_there, until
+from tests.distributed.whole.programs import Place, running_here
+from tests.servers.processes import free_port, is_there, until
 
 HOUR = 3600.0
 
@@ -90,67 +90,95 @@ def test_start_returns_when_it_works(place: Place) -> None:
     assert place.report().last("served.value") == {"served.value": 3}
 
 
-@forks
-def test_a_port_that_is_in_use_is_raised(place: Place, fork: bool, started: List[RegistryAggregator]) -> None:
-    """The error is the one of the reporter; the address is free for an aggregator that can work."""
+class Obstacle(NamedTuple):
+    """Why an aggregator cannot start."""
+
+    options: Dict[str, Any]
+    """Of the aggregator."""
+    named: str
+    """What its error names."""
+
+
+@contextlib.contextmanager
+def port_in_use(place: Place) -> Iterator[Obstacle]:
+    """Take the port of a reporter, which is not the first of them."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        aggregator = RegistryAggregator([stream(place), HTTPReporter(port)], place.address)
-        before = children()
+        yield Obstacle({"reporter": [stream(place), HTTPReporter(port)]}, f"(?s)in use.*{port}|{port}.*in use")
 
-        with pytest.raises(OSError, match="in use") as caught:
-            aggregator.start(fork)
-        left, pid = [child for child in children() if child not in before], aggregator.pid
-    started.append(RegistryAggregator(stream(place), place.address))
-    started[0].start()
 
-    assert str(port) in str(caught.value)
-    assert str(caught.value).count("[Errno") == 1
-    assert (left, pid) == ([], None)
+@contextlib.contextmanager
+def missing_folder(place: Place, option: str) -> Iterator[Obstacle]:
+    """Choose a folder that is not there."""
+    missing = place.folder / "missing"
+    options: Dict[str, Dict[str, Any]] = {
+        "socket": {"socket_addr": f"ipc://{missing}/a"},
+        "state": {"state_path": missing / "state"},
+        "report": {"reporter": ThreadedStreamReporter(1, path=missing / "report")},
+    }
+    yield Obstacle(options[option], str(missing))
+    missing.mkdir()
+
+
+@contextlib.contextmanager
+def another_file(place: Place, name: str, content: bytes, reason: str) -> Iterator[Obstacle]:
+    """Put a file there, and see that it is left as it is for somebody to look at."""
+    path = place.folder / name
+    path.write_bytes(content)
+    yield Obstacle({"state_path": place.folder / "state"}, f"{path}{reason}")
+    assert path.read_bytes() == content
+    path.rename(place.folder / "moved away")
+
+
+@contextlib.contextmanager
+def folder_as_state(place: Place) -> Iterator[Obstacle]:
+    """Put a folder in the place of the state."""
+    path = place.folder / "state"
+    path.mkdir()
+    yield Obstacle({"state_path": path}, str(path))
+    path.rmdir()
+
+
+OBSTACLES: Dict[str, Callable[[Place], ContextManager[Obstacle]]] = {
+    "a port in use": port_in_use,
+    **{f"no folder for the {what}": partial(missing_folder, option=what) for what in ("socket", "state", "report")},
+    "a file as the socket": partial(another_file, name="a", content=b"precious", reason="' is a file, and no socket"),
+    "garbage as the state": partial(
+        another_file, name="state", content=b"no state at all, but long enough to be one", reason=" cannot be used"
+    ),
+    "a short state": partial(another_file, name="state", content=b"x", reason=" cannot be used"),
+    "a folder as the state": folder_as_state,
+}
 
 
 @forks
-def test_a_start_that_has_failed_can_be_tried_again(
-    place: Place, fork: bool, started: List[RegistryAggregator]
+@pytest.mark.parametrize("obstacle", OBSTACLES.values(), ids=OBSTACLES)
+def test_what_keeps_it_from_starting_is_raised(
+    place: Place,
+    fork: bool,
+    obstacle: Callable[[Place], ContextManager[Obstacle]],
+    started: List[RegistryAggregator],
+    earlier: List[int],
 ) -> None:
-    """When what was wrong has been put right the same aggregator starts."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        aggregator = RegistryAggregator(HTTPReporter(taken.getsockname()[1]), place.address)
-        with pytest.raises(OSError, match="in use"):
+    """The error names it, nothing is left over, and the same aggregator starts when it has been put right."""
+    with obstacle(place) as (options, named):
+        aggregator = RegistryAggregator(**{"reporter": stream(place), "socket_addr": place.address, **options})
+        with pytest.raises((OSError, ReporterError), match=named) as caught:
             aggregator.start(fork)
+        left, pid = set(children()) - set(earlier), aggregator.pid
     started.append(aggregator)
-
     aggregator.start()
 
+    assert str(caught.value).count("[Errno") <= 1
+    assert (left, pid) == (set(), None)
     assert aggregator.pid is not None
-
-
-def test_a_second_aggregator_in_this_very_process_is_refused(place: Place) -> None:
-    """Two threads cannot merge at one address; the message names it and the process."""
-    first = RegistryAggregator(stream(place), place.address)
-    thread = threading.Thread(target=first.start, args=(False,))
-    thread.start()
-    until(place.report().documents, "it works")
-
-    with pytest.raises(ReporterError) as caught:
-        RegistryAggregator(stream(place), place.address).start(fork=False)
-    first.stop()
-    thread.join(PATIENCE)
-
-    assert place.address in str(caught.value)
-    assert str(os.getpid()) in str(caught.value)
 
 
 @forks
 def test_a_second_aggregator_of_another_process_is_refused(place: Place, fork: bool) -> None:
     """Whoever runs it, and also for `tcp://`, where the port is taken."""
     tcp = f"tcp://127.0.0.1:{free_port()}"
-    others = [
-        place.supervise(place.config("insecure = true", address=address, report=name))
-        for name, address in (("ipc", place.address), ("tcp", tcp))
-    ]
-    for name in ("ipc", "tcp"):
-        until(place.report(name).documents, f"the one at {name} works")
+    others = [place.supervise(place.config("insecure = true", address=address)) for address in (place.address, tcp)]
 
     messages = []
     for address in (place.address, tcp):
@@ -166,94 +194,19 @@ def test_a_second_aggregator_of_another_process_is_refused(place: Place, fork: b
     assert list(place.folder.glob("a")) + list(place.folder.glob("a.*")) == []
 
 
-BAD_STATES: Dict[str, Callable[[Path], object]] = {
-    "garbage": lambda path: path.write_bytes(b"no state at all, but long enough to be one"),
-    "short": lambda path: path.write_bytes(b"x"),
-    "a folder": lambda path: path.mkdir(),
-    "a page": lambda path: path.write_text("<html></html>" * 100),
-}
-
-
-@forks
-@pytest.mark.parametrize("spoil", BAD_STATES.values(), ids=BAD_STATES)
-def test_a_bad_state_file_is_raised(
-    place: Place, fork: bool, spoil: Callable[[Path], object], started: List[RegistryAggregator]
-) -> None:
-    """It is named, and it is left as it is for somebody to look at; without it the aggregator starts."""
-    path = place.folder / "state"
-    spoil(path)
-    before = path.read_bytes() if path.is_file() else b""
-    aggregator = RegistryAggregator(stream(place), place.address, state_path=path)
-
-    with pytest.raises(ReporterError) as caught:
-        aggregator.start(fork)
-    after = path.read_bytes() if path.is_file() else b""
-    path.rename(place.folder / "moved away")
-    started.append(aggregator)
-    aggregator.start()
-
-    assert str(path) in str(caught.value)
-    assert before == after
-
-
-@forks
-def test_places_that_cannot_be_written_to_are_raised(place: Place, fork: bool, tmp_path: Path) -> None:
-    """A folder that is not there, for the socket, the state or a report, is named in the error."""
-    missing = place.folder / "missing"
-    kinds: List[Dict[str, Any]] = [
-        {"reporter": stream(place), "socket_addr": f"ipc://{missing}/a"},
-        {"reporter": stream(place), "socket_addr": place.address, "state_path": missing / "state"},
-        {"reporter": ThreadedStreamReporter(1, path=missing / "report"), "socket_addr": place.address},
-    ]
-
-    for kind in kinds:
-        with pytest.raises((OSError, ReporterError), match=str(missing)):
-            RegistryAggregator(**kind).start(fork)
-
-
-@forks
-def test_what_is_in_the_place_of_the_socket_is_left_alone(place: Place, fork: bool) -> None:
-    """A file that is no socket is not removed; the error names it."""
-    path = place.folder / "a"
-    path.write_text("precious")
-
-    with pytest.raises(ReporterError, match=str(path)):
-        RegistryAggregator(stream(place), place.address).start(fork)
-
-    assert path.read_text() == "precious"
-    assert sorted(file.name for file in place.folder.iterdir()) == ["a"]
-
-
-def test_starting_twice_is_an_error(place: Place, started: List[RegistryAggregator]) -> None:
+@pytest.mark.parametrize("running", [lambda aggregator: aggregator, running_here], ids=["forked", "here"])
+def test_starting_twice_is_an_error(place: Place, running: Callable[[Any], ContextManager[object]]) -> None:
     """The first start stands, however the second is made."""
     aggregator = RegistryAggregator(stream(place), place.address)
-    started.append(aggregator)
-    aggregator.start()
-    pid = aggregator.pid
+    with running(aggregator):
+        pid = aggregator.pid
 
-    for fork in (True, False):
-        with pytest.raises(ReporterStateError, match="running already"):
-            aggregator.start(fork)
+        for fork in (True, False):
+            with pytest.raises(ReporterStateError, match="running already"):
+                aggregator.start(fork)
 
-    assert aggregator.pid == pid
-    assert pid is not None
-    assert is_there(pid)
-
-
-def test_starting_twice_in_this_process_is_an_error(place: Place) -> None:
-    """The same holds for one that runs here."""
-    aggregator = RegistryAggregator(stream(place), place.address)
-    thread = threading.Thread(target=aggregator.start, args=(False,))
-    thread.start()
-    until(place.report().documents, "it works")
-
-    for fork in (True, False):
-        with pytest.raises(ReporterStateError, match="running already"):
-            aggregator.start(fork)
-    aggregator.stop()
-    thread.join(30)
-
-    assert not thread.is_alive()
+        assert aggregator.pid == pid
+        assert is_there(pid or os.getpid())
 
 
 def test_stopping_twice_or_without_a_start_does_nothing(place: Place, earlier: List[int]) -> None:
@@ -313,10 +266,8 @@ def test_stop_returns_in_time_when_a_reporter_hangs(
     assert took < 30
     assert not is_there(pid)
     assert set(children()) <= set(earlier)
-    assert [
-        record.getMessage().partition(" has not stopped within 0.5 s and was killed")[1] != ""
-        for record in caplog.records
-    ] == [True]
+    (message,) = caplog.messages
+    assert " has not stopped within 0.5 s and was killed" in message
     aggregator.start()  # although its socket and its lock were left behind
     aggregator.stop(timeout=0)
 
@@ -352,9 +303,8 @@ def test_stop_leaves_alone_what_has_taken_the_place_of_its_own_files(place: Plac
         stopping.stop()
         say(sum(os.fstat(file.fileno()).st_size for file in files))
     """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "0\n")
+    place.check(program, said=["0"])
     assert len(place.report().documents()) == 2, "the first report and the last"
 
 
@@ -373,9 +323,8 @@ def test_stop_of_a_forked_process_is_none_of_its_children_s_business(place: Plac
             print(aggregating.pid == pid)
             os.kill(pid, 0)
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, [*["None"] * 4, "True"])
+    place.check(program, said=[*["None"] * 4, "True"])
 
 
 def test_a_child_may_run_another_one(place: Place) -> None:
@@ -384,25 +333,18 @@ def test_a_child_may_run_another_one(place: Place) -> None:
         with aggregator() as aggregating:
             def child():
                 with aggregator(stream(name="other"), address=f"ipc://{FOLDER}/b"):
-                    registry = worker_registry(f"ipc://{FOLDER}/b")
-                    registry.connect()
-                    registry.counter("served").increment(2)
-                    registry.close()
+                    count(2, f"ipc://{FOLDER}/b")
                 with aggregator(stream(name="third")):
                     print(aggregating.pid)
 
             join(forked(child))
-            registry = worker_registry()
-            registry.connect()
-            registry.counter("served").increment(3)
-            registry.close()
+            count(3)
     """)
-    status = program.ended()
 
-    assert (status, program.lines()[1:]) == (0, ["None"])
+    place.check(program, last={"served.value": 3}, said=None)
+    assert program.lines()[1:] == ["None"]
     assert "stands by" in program.lines()[0]
     assert not place.report("third").path.exists()
-    assert place.report().last("served.value") == {"served.value": 3}
     assert place.report("other").last("served.value") == {"served.value": 2}
 
 
@@ -447,9 +389,8 @@ def test_ctrl_c_while_it_starts_leaves_nothing(place: Place) -> None:
         print(aggregating.pid is not None)
         aggregating.stop()
     """)
-    status = program.ended()
 
-    assert (status, program.lines()) == (0, ["interrupted None", "set()", "True"])
+    place.check(program, said=["interrupted None", "set()", "True"])
 
 
 @pytest.mark.parametrize("wanted", [1, "x", None, [1], [HTTPReporter(1), None], HTTPReporter])
@@ -457,20 +398,3 @@ def test_only_reporters_are_taken(wanted: Any, place: Place) -> None:
     """The message shows what was given instead."""
     with pytest.raises(ReporterError, match="is a reporter or a list of reporters, not "):
         RegistryAggregator(wanted, place.address)
-
-
-def test_a_stale_socket_and_lock_are_reclaimed(place: Place) -> None:
-    """What an aggregator that was killed has left behind is in nobody's way."""
-    first = RegistryAggregator(stream(place), place.address)
-    first.start()
-    assert first.pid is not None
-    os.kill(first.pid, signal.SIGKILL)
-    until(lambda: first.pid is None, "it has ended")
-    left = sorted(path.name for path in place.folder.iterdir())
-
-    with RegistryAggregator(stream(place), place.address) as second:
-        pid = second.pid
-
-    assert left == ["a", "a.lock", "report"]
-    assert pid is not None
-    assert sorted(path.name for path in place.folder.iterdir()) == ["report"]

@@ -12,18 +12,10 @@ from tests.servers.processes import free_port, is_there, until
 
 STANDS_BY = "There is an aggregator at {} already. This one stands by, and takes its place when that one leaves."
 
-COUNT = """
-from tapes.reporting.http import HTTPReporter
-
-def count(number):
-    registry = worker_registry()
-    registry.counter("served").increment(number)
-    registry.connect()
-    registry.close()
-"""
+HTTP = "from tapes.reporting.http import HTTPReporter"
 
 PARENT = f"""
-{COUNT}
+{HTTP}
 first = RegistryAggregator([stream(), HTTPReporter(int(sys.argv[1]))], sys.argv[2], **OPTIONS)
 first.start()
 (FOLDER / "pid").write_text(str(first.pid))
@@ -44,7 +36,7 @@ forked(stay)
 """
 
 CHILD = f"""
-{COUNT}
+{HTTP}
 with RegistryAggregator([stream(HOUR, name="second"), HTTPReporter(int(sys.argv[1]))], ADDRESS, **OPTIONS):
     join(forked(lambda: count(20)))
 """
@@ -64,11 +56,10 @@ def test_a_program_that_was_killed_can_be_started_again_at_once(place: Place, be
     os.kill(place.pid(), signal.SIGINT)  # from now on it waits long for workers that have got one, too
     killed.signal(signal.SIGKILL)
     again = place.run(f"OPTIONS = dict({after})\n{CHILD}", port)
-    status = again.ended()
-    place.note("seen")
-    killed.ended()
 
-    assert (status, again.said(), killed.said()) == (0, "", "")
+    place.check(again)
+    place.note("seen")
+    place.check(killed, status=-signal.SIGKILL)
     assert place.report("second").last("served.value") == {"served.value": 25}
 
 
@@ -103,31 +94,28 @@ idle()
 
 def test_a_second_import_stands_by(place: Place) -> None:
     """A program that starts its aggregator twice has one; the second takes over when the first is stopped."""
-    program = place.run(f"""{COUNT}
+    program = place.run("""
 first, second = aggregator(stream(name="first")), aggregator(stream(name="second"))
 first.start()
 join(forked(lambda: count(5)))
 second.start()
 join(forked(lambda: count(20)))
-print(len({{first.pid, second.pid, None}}), (FOLDER / "second").exists())
+print(len({first.pid, second.pid, None}), (FOLDER / "second").exists())
 first.stop()
 print(first.pid, second.pid is not None)
 join(forked(lambda: count(100)))
 second.stop()
 """)
-    status = program.ended()
+    said = [f"WARNING tapes.distributed: {STANDS_BY.format(place.address)}", "3 False", "None True"]
 
-    assert (status, program.lines()) == (
-        0,
-        [f"WARNING tapes.distributed: {STANDS_BY.format(place.address)}", "3 False", "None True"],
-    )
+    place.check(program, said=said)
     assert place.report("first").last("served.value") == {"served.value": 25}
     assert place.report("second").last("served.value") == {"served.value": 125}
 
 
 def test_a_program_that_executes_another_is_succeeded(place: Place) -> None:
     """Its old aggregator is still its child, and nobody else's to stop: the new one takes its place."""
-    program = place.run(f"""{COUNT}
+    program = place.run("""
 if len(sys.argv) == 1:
     first = aggregator(stream(name="first"))
     first.start()
@@ -138,9 +126,8 @@ with aggregator(stream(name="second")):
     join(forked(lambda: count(20)))
 os.waitpid(int((FOLDER / "pid").read_text()), 0)
 """)
-    status = program.ended()
 
-    assert (status, program.said()) == (0, "")
+    place.check(program)
     assert place.report("first").last("served.value") == {"served.value": 5}
     assert place.report("second").last("served.value") == {"served.value": 25}
 
@@ -150,7 +137,7 @@ def test_a_program_that_is_started_by_another_takes_over_from_it(place: Place) -
     port = str(free_port())
     script = place.folder / "child.py"
     script.write_text(f"""from tests.distributed.whole.inside import *
-{COUNT}
+{HTTP}
 with RegistryAggregator([stream(name="second"), HTTPReporter(int(sys.argv[1]))], ADDRESS):
     join(forked(lambda: count(20)))
     note("started")
@@ -192,8 +179,8 @@ def test_one_that_stands_by_ends_with_its_program(place: Place) -> None:
             until(lambda: not is_there(pid), "it ends")
             print(first.pid is not None)
     """)
-    status = program.ended()
 
-    assert (status, program.lines()[-1], len(program.lines())) == (0, "True", 2)
+    place.check(program, said=None)
+    assert (program.lines()[-1], len(program.lines())) == ("True", 2)
     assert not place.report("second").path.exists()
     assert not [path.name for path in place.folder.glob("a*")]

@@ -13,7 +13,7 @@ from typing import Iterator, List
 import pytest
 
 from tests.distributed.whole.programs import PREAMBLE, Place
-from tests.servers.processes import PATIENCE, until
+from tests.servers.processes import PATIENCE, environment, until
 
 CTRL_C = b"\x03"
 
@@ -49,7 +49,6 @@ class Terminal:
     def __init__(self, place: Place, command: List[str]) -> None:
         """Run a command in it."""
         self._ours, theirs = os.openpty()
-        path = os.pathsep.join(entry for entry in sys.path if entry)
         self._group = place.folder / "foreground"
         self._group.unlink(missing_ok=True)
         self._shell = subprocess.Popen(
@@ -57,7 +56,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env={**os.environ, "PYTHONPATH": path, "PLACE": str(place.folder)},
+            env=environment(PLACE=str(place.folder)),
         )
         os.close(theirs)
         self._written = b""
@@ -130,15 +129,11 @@ def terminals(place: Place) -> Iterator[Terminals]:
 
 
 PARENT = """
-registry = worker_registry(interval=HOUR)
-served = registry.counter("served")
+registry, served = counting(interval=HOUR)
 
 def work():
-    registry.connect()
-    served.increment(1)
-    await_introduction(registry)
     try:
-        note(f"works{os.getpid()}")
+        begin(registry, served)
         idle()
     except KeyboardInterrupt:
         served.increment(10)
@@ -147,18 +142,14 @@ def work():
 ENDS = {
     "waits for its workers": """
 RegistryAggregator(stream(HOUR), ADDRESS).start()
-children = [forked(work) for _ in range(3)]
-for pid in children:
-    noted(f"works{pid}")
+children = fork_workers(work)
 signal.signal(signal.SIGINT, lambda *_: None)
 note("all.work")
 join(*children)
 """,
     "stops the aggregator at once": """
 with RegistryAggregator(stream(HOUR), ADDRESS):
-    children = [forked(work) for _ in range(3)]
-    for pid in children:
-        noted(f"works{pid}")
+    fork_workers(work)
     try:
         note("all.work")
         idle()
@@ -167,9 +158,7 @@ with RegistryAggregator(stream(HOUR), ADDRESS):
 """,
     "exits at once": """
 RegistryAggregator(stream(HOUR), ADDRESS).start()
-children = [forked(work) for _ in range(3)]
-for pid in children:
-    noted(f"works{pid}")
+fork_workers(work)
 try:
     note("all.work")
     idle()
@@ -178,12 +167,8 @@ except KeyboardInterrupt:
 """,
     "is one of them": """
 RegistryAggregator(stream(HOUR), ADDRESS).start()
-children = [forked(work) for _ in range(2)]
-for pid in children:
-    noted(f"works{pid}")
-registry.connect()
-served.increment(1)
-await_introduction(registry)
+fork_workers(work, 2)
+begin(registry, served)
 try:
     note("all.work")
     idle()
@@ -194,9 +179,7 @@ except KeyboardInterrupt:
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 RegistryAggregator(stream(HOUR), ADDRESS).start()
 signal.signal(signal.SIGINT, signal.default_int_handler)
-children = [forked(work) for _ in range(3)]
-for pid in children:
-    noted(f"works{pid}")
+fork_workers(work)
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 note("all.work")
 idle()
@@ -204,10 +187,25 @@ idle()
 }
 
 
-@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+SLOW = """
+from tapes.distributed import fates
+
+fates.PARTING = fates.ORPHANED = 0.3  # where no signal has gone to the workers as well
+"""
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_ctrl_c_ends_parent_aggregator_and_workers(place: Place, terminals: Terminals, end: str) -> None:
-    """Whatever the parent does about it, the last report has what the workers counted last."""
-    terminal = terminals.run(PARENT + end)
+    """Whatever the parent does about it, the last report has what the workers counted last.
+
+    Requests that are still answered after Ctrl-C are waited for, also when the parent is gone by then.
+    """
+    script = PARENT + ENDS[end]
+    if end in ("waits for its workers", "exits at once", "dies of it"):
+        script = SLOW + script.replace(
+            "        served.increment(10)", "        time.sleep(1)\n        served.increment(10)"
+        )
+    terminal = terminals.run(script)
     place.await_note("all.work")
     terminal.press(CTRL_C)
     terminal.ended()
@@ -215,28 +213,7 @@ def test_ctrl_c_ends_parent_aggregator_and_workers(place: Place, terminals: Term
     assert terminal.shows() == "^C"
     assert place.report().last("served.value") == {"served.value": 33}
     assert len(place.report().documents()) == 2, "the first report and the last"
-    assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
-
-
-WITHOUT_A_SIGNAL = """
-from tapes.distributed import fates
-
-fates.PARTING = fates.ORPHANED = 0.3
-"""
-"""Lets an aggregator wait for workers for a moment only, where no signal has gone to them as well."""
-
-
-@pytest.mark.parametrize("end", ["waits for its workers", "exits at once", "dies of it"])
-def test_workers_that_take_their_time_after_ctrl_c_are_waited_for(place: Place, terminals: Terminals, end: str) -> None:
-    """Requests that are still answered after Ctrl-C are in the last report, also when the parent is gone by then."""
-    slow = PARENT.replace("        served.increment(10)", "        time.sleep(1)\n        served.increment(10)")
-    terminal = terminals.run(WITHOUT_A_SIGNAL + slow + ENDS[end])
-    place.await_note("all.work")
-    terminal.press(CTRL_C)
-    terminal.ended()
-
-    assert terminal.shows() == "^C"
-    assert place.report().last("served.value") == {"served.value": 33}
+    assert place.is_tidy()
 
 
 def test_ctrl_c_ends_a_server_of_tornado(place: Place, terminals: Terminals) -> None:
@@ -245,16 +222,13 @@ def test_ctrl_c_ends_a_server_of_tornado(place: Place, terminals: Terminals) -> 
 import tornado.httpserver, tornado.ioloop, tornado.web
 from tapes.reporting.http import HTTPReporter
 
-registry = worker_registry(interval=HOUR)
-served = registry.counter("served")
+registry, served = counting(interval=HOUR)
 try:
     RegistryAggregator([HTTPReporter(0), stream(HOUR)], ADDRESS).start()
     server = tornado.httpserver.HTTPServer(tornado.web.Application())
     server.bind(0, "127.0.0.1")
     server.start(2)
-    registry.connect()
-    served.increment(1)
-    await_introduction(registry)
+    begin(registry, served)
     tornado.ioloop.IOLoop.current().call_later(0, lambda: note(f"works{tornado.process.task_id()}"))
     tornado.ioloop.IOLoop.current().start()
 except KeyboardInterrupt:
@@ -296,18 +270,11 @@ def test_ctrl_c_twice_does_no_harm(place: Place, terminals: Terminals) -> None:
 
 def test_ctrl_c_ends_the_command_line(place: Place, terminals: Terminals) -> None:
     """`python -m tapes.distributed` in the foreground ends with status 0, a last report and nothing on the terminal."""
-    terminal = terminals.command(place.configured(place.config(interval=3600)))
-    until((place.folder / "a").exists, "workers can connect")
-    worker = place.run("""
-        registry = worker_registry()
-        registry.connect()
-        registry.counter("served").increment(7)
-    """)
-    statuses = [worker.ended()]
+    terminal = foreground(place, terminals)
     terminal.press(CTRL_C)
-    statuses.append(terminal.ended())
+    status = terminal.ended()
 
-    assert statuses == [0, 0]
+    assert status == 0
     assert terminal.shows() == "^C"
     assert place.report().last("served.value") == {"served.value": 7}
 
@@ -323,7 +290,7 @@ def test_ctrl_c_before_it_is_ready(place: Place, terminals: Terminals) -> None:
 
         assert status == 0
         assert terminal.shows() == "^C"
-        assert [name for name in ("a", "a.lock") if (place.folder / name).exists()] == []
+        assert place.is_tidy()
 
 
 def test_a_terminal_that_is_closed_ends_everything(place: Place, terminals: Terminals) -> None:
@@ -343,12 +310,7 @@ def foreground(place: Place, terminals: Terminals) -> Terminal:
     """Run the command line in the foreground, and return when it has counted something."""
     terminal = terminals.command(place.configured(place.config(interval=3600)))
     until(place.report().documents, "it works")
-    worker = place.run("""
-        registry = worker_registry()
-        registry.connect()
-        registry.counter("served").increment(7)
-    """)
-    assert worker.ended() == 0
+    place.check(place.run("count(7)"))
     return terminal
 
 

@@ -11,6 +11,7 @@ from tests.distributed.patience import HASTY
 from tests.distributed.whole.programs import Place, Program
 from tests.servers.processes import free_port, until
 
+WORKERS = "tapes.aggregator.workers.value"
 UNCONFIRMED = "has confirmed its last report"
 
 IN_TIME = 30.0
@@ -18,8 +19,7 @@ IN_TIME = 30.0
 
 # The time of the exit is noted when the program has nothing more to do.
 WORKER = """
-registry = worker_registry(*sys.argv[1:2], insecure=True)
-served = registry.counter("served")
+registry, served = counting(*sys.argv[1:2], insecure=True)
 registry.connect()
 served.increment(10)
 noted("gone")
@@ -48,7 +48,7 @@ def test_an_aggregator_that_is_gone_holds_up_no_exit(place: Place, way: str, end
     address = f"tcp://127.0.0.1:{free_port()}" if way == "tcp" else place.address
     supervised = supervise(place, address)
     worker = place.run(WORKER, address, **HASTY)
-    seen = place.report().await_last({"served.value": 10})
+    place.expect({"served.value": 10})
     if end == "SIGSTOP":
         supervised.pause()
     else:
@@ -57,7 +57,6 @@ def test_an_aggregator_that_is_gone_holds_up_no_exit(place: Place, way: str, end
     place.note("gone")
     took = exit_took(place, worker)
 
-    assert seen == {"served.value": 10}
     assert took < IN_TIME
     assert [UNCONFIRMED in line for line in worker.lines()] == [True]
 
@@ -80,7 +79,7 @@ def test_an_aggregator_that_takes_nothing_any_more_holds_up_no_exit(place: Place
     """,
         **HASTY,
     )
-    place.report().await_last({f"shop.{'x' * 200}.0.value": 1})
+    place.expect({f"shop.{'x' * 200}.0.value": 1})
     supervised.pause()
     place.note("gone")
     took = exit_took(place, worker)
@@ -90,30 +89,11 @@ def test_an_aggregator_that_takes_nothing_any_more_holds_up_no_exit(place: Place
     assert 1 <= len(worker.lines()) <= 2  # that nothing is read, and that nothing is confirmed or was given up
 
 
-def test_several_registries_share_the_deadline(place: Place) -> None:
-    """Ten registries without an aggregator do not take ten times as long."""
-    worker = place.run(
-        """
-        registries = [worker_registry() for _ in range(10)]
-        for registry in registries:
-            registry.counter("served").increment()
-            registry.connect()
-        atexit.register(lambda: (FOLDER / "exits").write_text(str(time.monotonic())))
-    """,
-        **HASTY,
-    )
-    took = exit_took(place, worker)
-
-    assert took < IN_TIME
-    assert [UNCONFIRMED in line for line in worker.lines()] == [True] * 10
-
-
 def test_close_returns_when_its_time_is_over(place: Place) -> None:
     """`close(timeout)` waits so long at most, and what has not been told can be told after another `connect()`."""
     supervised = supervise(place)
     worker = place.run("""
-        registry = worker_registry()
-        served = registry.counter("served")
+        registry, served = counting()
         registry.connect()
         served.increment(10)
         noted("paused")
@@ -128,19 +108,45 @@ def test_close_returns_when_its_time_is_over(place: Place) -> None:
         served.increment(100)
         registry.close()
     """)
-    place.report().await_last({"served.value": 10})
+    place.expect({"served.value": 10})
     supervised.pause()
     place.note("paused")
     place.await_note("closed")
     supervised.resume()
     place.note("resumed")
-    status = worker.ended()
-    last = place.report().await_last({"served.value": 111})
 
-    assert status == 0
+    place.check(worker, said=None)
     assert "True" in worker.lines()
     assert "has not stopped within 0.3 s" in worker.said()
-    assert last == {"served.value": 111}
+    place.expect({"served.value": 111})
+
+
+def test_a_worker_that_is_killed_loses_what_it_has_not_published(place: Place) -> None:
+    """What it has counted since it has published is missing, and nothing else."""
+    supervised = supervise(place)
+    worker = place.run("""
+        import contextlib
+
+        from tapes.errors import ReporterError
+
+        registry = Registry()
+        reporter = ZmqReporter(HOUR, ADDRESS, registry)
+        registry.counter("served").increment(1000)
+
+        def publish():
+            with contextlib.suppress(ReporterError):  # that there is no connection yet
+                reporter.report()
+            return (FOLDER / "seen").exists()
+
+        until(publish)
+        registry.counter("served").increment(7)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """)
+
+    place.check(worker, seen={"served.value": 1000, WORKERS: 1}, status=-signal.SIGKILL)
+    place.expect({"served.value": 1000, WORKERS: 0})
+    assert supervised.terminated() == 0
+    assert place.report().last("served.value") == {"served.value": 1000}
 
 
 def test_a_worker_that_ctrl_c_ends_loses_nothing(place: Place) -> None:
@@ -154,10 +160,9 @@ def test_a_worker_that_ctrl_c_ends_loses_nothing(place: Place) -> None:
         os.kill(os.getpid(), signal.SIGINT)
     """)
     worker.ended()
-    last = place.report().await_last({"served.value": 7, "latency.count": 1})
 
-    assert last == {"served.value": 7, "latency.count": 1}
     assert UNCONFIRMED not in worker.said()
+    place.expect({"served.value": 7, "latency.count": 1})
 
 
 @pytest.mark.parametrize("way", ["exit", "fork", "spawn"])
@@ -168,7 +173,7 @@ def test_a_worker_with_much_to_tell_at_its_end_loses_nothing(place: Place, way: 
         registry = worker_registry(interval=HOUR)
         names = [f"shop.{{'x' * 100}}.{{number}}" for number in range(3_000)]
 
-        def work():
+        def work(number):
             registry.connect()
             for name in names:
                 registry.counter(name).increment(1)
@@ -176,30 +181,24 @@ def test_a_worker_with_much_to_tell_at_its_end_loses_nothing(place: Place, way: 
             registry.connect()
             for name in names:
                 registry.counter(name).increment(2)
-            registry.counter("served").increment(7)
+            registry.counter("served").increment(number)
 
         if __name__ == "__main__":
             if {way!r} == "exit":
-                work()
+                work(7)
             else:
-                process = multiprocessing.get_context({way!r}).Process(target=work)
-                process.start()
-                process.join()
+                processes({way!r}, work, 7)
     """)
-    status = worker.ended()
-    expected = {"served.value": 7, **{f"shop.{'x' * 100}.{number}.value": 3 for number in (0, 1_500, 2_999)}}
-    last = place.report().await_last(expected)
 
-    assert (status, worker.said()) == (0, "")
-    assert last == expected
+    place.check(worker)
+    place.expect({"served.value": 7, **{f"shop.{'x' * 100}.{number}.value": 3 for number in (0, 1_500, 2_999)}})
 
 
 def test_a_worker_that_never_stops_recording_exits_all_the_same(place: Place) -> None:
     """Threads that record while the interpreter exits do not keep the last report from coming to its end."""
     supervise(place)
     worker = place.run("""
-        registry = worker_registry(interval=0.01)
-        served = registry.counter("served")
+        registry, served = counting(interval=0.01)
         registry.connect()
 
         def record():
