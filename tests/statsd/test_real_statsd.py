@@ -122,23 +122,6 @@ def test_numbers_keep_their_value(
     assert server.bad_lines() == 0
 
 
-def test_negative_gauges_arrive_as_themselves(
-    server: StatsD, protocol: Protocol, registry: Registry, make_reporter: MakeReporter
-) -> None:
-    """A gauge below zero is not taken for a decrement of what it was before, whatever that was."""
-    gauge = registry.gauge("balance")
-    reporter = make_reporter(protocol)
-    held = []
-
-    for value in (5, -3, -8.5, 0, -1, 4):
-        gauge.set(value)
-        reporter.report()
-        server.settle()
-        held.append(server.gauges())
-
-    assert held == [{"balance.value": value} for value in (5, -3, -8.5, 0, -1, 4)]
-
-
 def test_datadog_tags_are_read(server: StatsD, registry: Registry) -> None:
     """Tags in the style of DogStatsD are not part of the name, and StatsD reads them as its own."""
     registry.counter("orders", tags={"item": "book", "shop": "a b"}).increment(2)
@@ -152,18 +135,3 @@ def test_datadog_tags_are_read(server: StatsD, registry: Registry) -> None:
     assert server.totals() == {"eu.shop.orders.value;item=book;shop=a_0x20_b": 2}
     assert server.gauges() == {"eu.shop.stock.value;item=book": -4}
     assert server.bad_lines() == 0
-
-
-def test_what_the_management_port_shows_is_flushed(
-    server: StatsD, protocol: Protocol, registry: Registry, make_reporter: MakeReporter
-) -> None:
-    """What StatsD passes on at a flush is what it was told, once."""
-    registry.counter("orders").increment(3)
-    registry.gauge("stock").set(-0.25)
-
-    make_reporter(protocol).report()
-    server.settle()
-    server.flush()
-
-    assert server.flushed_totals() == {"orders.value": 3}
-    assert server.flushed_gauges() == {"stock.value": -0.25}

@@ -27,12 +27,6 @@ from tests.statsd.listeners import Datagrams, Stream, counted, sender_of
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    """Make a clock that is turned by hand."""
-    return ManualClock()
-
-
-@pytest.fixture
 def registry(clock: ManualClock) -> Registry:
     """Make a registry with one counter."""
     registry = Registry(clock=clock)
@@ -149,11 +143,14 @@ def test_a_host_is_found_by_its_name(statsd: Datagrams, make: Make) -> None:
     assert statsd.read() == ["hits.value:+3|c"]
 
 
-def test_a_restart_goes_on_where_it_was(registry: Registry, statsd: Datagrams) -> None:
+@pytest.mark.parametrize("anew", [False, True], ids=["the same reporter", "another one in its place"])
+def test_a_restart_goes_on_where_it_was(registry: Registry, statsd: Datagrams, anew: bool) -> None:
     """What was sent before a stop is not sent again after the next start, and nothing in between is lost."""
     reporter = StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry)
 
     for _ in range(3):
+        if anew:
+            reporter = StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry)
         with reporter:
             registry.counter("hits").increment()
         registry.counter("hits").increment(10)
@@ -161,15 +158,6 @@ def test_a_restart_goes_on_where_it_was(registry: Registry, statsd: Datagrams) -
     reporter.close()
 
     assert counted(statsd.read()) == {"hits.value": 36}
-
-
-def test_a_new_reporter_goes_on_where_the_old_one_was(registry: Registry, statsd: Datagrams) -> None:
-    """A reporter that takes the place of another, by a new configuration for instance, repeats nothing."""
-    for _ in range(3):
-        with StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry):
-            registry.counter("hits").increment()
-
-    assert counted(statsd.read()) == {"hits.value": 6}
 
 
 def test_several_reporters_to_the_same_place_share_the_changes(
@@ -209,18 +197,6 @@ def test_every_place_is_told_everything(make: Make, statsd: Datagrams) -> None:
         assert counted(other.read()) == {"hits.value": 3}
     finally:
         other.close()
-
-
-def test_a_removed_counter_begins_anew(make: Make, registry: Registry, statsd: Datagrams) -> None:
-    """A counter that is removed and made again is told whole."""
-    reporter = make(statsd.port)
-    reporter.report()
-    registry.remove("hits")
-    registry.counter("hits").increment(5)
-
-    reporter.report()
-
-    assert statsd.read() == ["hits.value:+3|c", "hits.value:+5|c"]
 
 
 def test_what_was_refused_is_sent_with_the_next_report(make: Make, registry: Registry, statsd: Datagrams) -> None:
@@ -311,28 +287,18 @@ def test_a_host_that_turns_out_to_be_unreachable_is_told_everything_again(
     assert sum(counted(statsd.read()).values()) == 203
 
 
-def test_all_addresses_of_a_host_are_tried(make: Make, statsd: Datagrams, addresses: Addresses) -> None:
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_all_addresses_of_a_host_are_tried(
+    make: Make, statsd: Datagrams, stream: Stream, addresses: Addresses, until: Until, protocol: str
+) -> None:
     """Where nobody listens at one address of a host the same report goes to another."""
     down = Datagrams()
     down.close()
-    addresses(("127.0.0.1", down.port), ("127.0.0.1", statsd.port))
+    addresses(("127.0.0.1", down.port), ("127.0.0.1", statsd.port if protocol == "udp" else stream.port))
 
-    make(8125, "statsd.example").report()
+    make(8125, "statsd.example", protocol=protocol).report()
 
-    assert statsd.read() == ["hits.value:+3|c"]
-
-
-def test_all_addresses_of_a_host_are_tried_for_a_stream(
-    make: Make, stream: Stream, addresses: Addresses, until: Until
-) -> None:
-    """The same over TCP, where the connection is refused."""
-    down = Datagrams()
-    down.close()
-    addresses(("127.0.0.1", down.port), ("127.0.0.1", stream.port))
-
-    make(8125, "statsd.example", protocol="tcp").report()
-
-    until(lambda: stream.lines == ["hits.value:+3|c"])
+    until(lambda: [*statsd.read(), *stream.lines] == ["hits.value:+3|c"])
 
 
 def test_ipv4_comes_before_ipv6(make: Make, statsd: Datagrams, addresses: Addresses) -> None:
@@ -365,11 +331,15 @@ def reported_in_vain(
     return reporter
 
 
+@pytest.mark.parametrize("stopped", [False, True])
 def test_a_refusal_that_comes_late_takes_the_report_back(
-    make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+    make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
-    """From another host a refusal comes after the report: the next one sends the same again."""
+    """From another host a refusal comes after the report: the next one sends the same again, by whatever reporter."""
     reporter = reported_in_vain(make, registry, statsd, monkeypatch)
+    if stopped:
+        reporter.close()
+        reporter = make(statsd.port)
     statsd.reopen()
 
     reporter.report()
@@ -392,19 +362,6 @@ def test_a_child_leaves_a_refusal_to_its_parent(
     statsd.reopen()
 
     reporter.report()
-
-    assert statsd.read() == ["hits.value:+4|c"]
-
-
-def test_a_refusal_that_comes_before_the_end_takes_the_last_report_back(
-    make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a reporter has sent in vain when it stopped is sent by the next one."""
-    reporter = reported_in_vain(make, registry, statsd, monkeypatch)
-    reporter.close()
-    statsd.reopen()
-
-    make(statsd.port).report()
 
     assert statsd.read() == ["hits.value:+4|c"]
 
@@ -433,13 +390,6 @@ def test_trouble_is_logged_once_a_streak(
     assert caplog.records[0].exc_info is None
     assert (reporter.failures, reporter.reports) == (5, 2)
     assert statsd.read() == ["hits.value:+3|c"]
-
-
-def test_a_stream_gets_every_change_once(registry: Registry, stream: Stream, until: Until) -> None:
-    """Over TCP lines end with a newline, over one connection."""
-    with StatsdReporter(10, "127.0.0.1", stream.port, registry=registry, protocol="tcp"):
-        registry.counter("hits").increment()
-    until(lambda: counted(stream.lines) == {"hits.value": 4})
 
 
 def test_a_stream_that_takes_everything_costs_no_waiting(
@@ -490,16 +440,6 @@ def test_a_report_gives_no_cause_to_look_through_everything(
             kept = 0
 
     assert kept < metrics * rounds / 2
-
-
-def test_a_unix_socket_gets_every_change_once(registry: Registry, tmp_path: Path, until: Until) -> None:
-    """The same over a unix socket at a path."""
-    stream = Stream(tmp_path / "statsd.sock")
-    with StatsdReporter(10, registry=registry, protocol="unix", path=tmp_path / "statsd.sock"):
-        registry.counter("hits").increment()
-
-    until(lambda: counted(stream.lines) == {"hits.value": 4})
-    stream.close()
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
@@ -570,24 +510,6 @@ def test_a_stream_that_takes_nothing_is_given_up_and_nothing_is_told_twice(
     assert 0 < before < size
     assert len(hanging.lines) == len(set(hanging.lines)) == size
     assert sum(counted(hanging.lines).values()) == sum(range(1, size + 1))
-
-
-def test_what_is_counted_in_isolation_is_told_once(registry: Registry, statsd: Datagrams, make: Make) -> None:
-    """A report inside tells what happened inside, and the next one outside what has come since the last one there."""
-    registry.clear()
-    hits = registry.counter("hits")
-    hits.increment(40)
-    reporter = make(statsd.port)
-    reporter.report()
-    with registry.isolated():
-        hits.increment()
-        reporter.report()
-        reporter.report()
-    reporter.report()
-    hits.increment(2)
-    reporter.report()
-
-    assert statsd.read() == ["hits.value:+40|c", "hits.value:+1|c", "hits.value:+2|c"]
 
 
 def test_a_snapshot_that_others_have_overtaken_is_not_sent(
@@ -783,36 +705,6 @@ def test_a_name_server_that_hangs_holds_nobody_up(
     release.set()
 
 
-def test_packets_hold_whole_lines_and_as_many_as_fit(make: Make, registry: Registry, statsd: Datagrams) -> None:
-    """No packet is larger than it may be, none has room for the first line of the next, and a pair is never parted."""
-    registry.clear()
-    for number in range(300):
-        registry.counter(f"counter.c{'c' * (number % 40)}.{number}").increment(number + 1)
-        registry.gauge(f"gauge.g{'g' * (number % 37)}.{number}").set(-number - 0.5)
-    lines = []
-
-    reporter = make(statsd.port, max_packet=200)
-    send = sender_of(reporter)._connection.send
-
-    def sent(data: bytes) -> int:
-        taken = send(data)
-        lines.extend(statsd.read())  # before its buffer is full
-        return taken
-
-    sender_of(reporter)._connection.send = sent  # type: ignore[method-assign]  # to look in between
-    reporter.report()
-
-    packets = statsd.packets
-    assert max(map(len, packets)) <= 200
-    for packet, following in zip(packets, packets[1:]):
-        first, _, second = following.partition("\n")
-        unit = f"{first}\n{second.partition(chr(10))[0]}" if first.endswith(":0|g") else first
-        assert len(packet) + 1 + len(unit) > 200
-    assert not any(packet.endswith(":0|g") for packet in packets)
-    assert len(lines) == len(set(lines)) == 900
-    assert sum(counted(lines).values()) == sum(range(1, 301))
-
-
 def test_a_line_that_fits_into_no_packet_is_left_out(
     make: Make, registry: Registry, statsd: Datagrams, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -828,37 +720,6 @@ def test_a_line_that_fits_into_no_packet_is_left_out(
     assert [record.getMessage().partition(")")[2] for record in caplog.records] == [
         f" leaves out what does not fit into max_packet=64, as does this line of 111 bytes: '{'c' * 80}'..."
     ]
-
-
-def test_on_a_stream_a_line_may_be_as_long_as_it_is(
-    make: Make, registry: Registry, stream: Stream, until: Until
-) -> None:
-    """A stream has no packets that a line could be too long for."""
-    registry.clear()
-    registry.counter("c", {"k": "v" * 4000}).increment()
-
-    make(stream.port, protocol="tcp").report()
-
-    until(lambda: stream.lines == [f"c.k_{'v' * 4000}.value:+1|c"])
-
-
-def test_a_stream_is_sent_in_packets_too(make: Make, registry: Registry, stream: Stream, until: Until) -> None:
-    """On a stream as well nothing larger than a packet is sent at a time, the newline at its end included."""
-    for number in range(100):
-        registry.counter("other", {"number": str(number)}).increment()
-    reporter = make(stream.port, protocol="tcp", max_packet=100)
-    send = sender_of(reporter)._connection.send
-    sizes: List[int] = []
-
-    def measured(data: bytes) -> int:
-        sizes.append(len(data))
-        return send(data)
-
-    sender_of(reporter)._connection.send = measured  # type: ignore[method-assign]  # to look in between
-    reporter.report()
-
-    assert 90 < max(sizes) <= 100
-    until(lambda: sum(counted(stream.lines).values()) == 103)
 
 
 def test_series_that_would_be_alike_are_logged_once(
@@ -931,26 +792,17 @@ def test_it_says_where_it_reports_to(options: Any, text: str) -> None:
     ("options", "message"),
     [
         ({"host": ""}, "host is the name or the address of a host, like 'localhost', not '' (str)."),
-        ({"host": None}, "host is the name or the address of a host, like 'localhost', not None (NoneType)."),
         ({"port": 0}, "port is an int from 1 to 65535, not 0 (int)."),
-        ({"port": "8125"}, "port is an int from 1 to 65535, not '8125' (str)."),
-        ({"port": True}, "port is an int from 1 to 65535, not True (bool)."),
-        ({"prefix": ""}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not '' (str)."),
-        ({"prefix": "a."}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 'a.' (str)."),
         (
             {"prefix": "a:b"},
             "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 'a:b' (str).",
         ),
-        ({"prefix": 7}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 7 (int)."),
         ({"protocol": "http"}, "protocol is 'udp', 'tcp' or 'unix', not 'http' (str)."),
         (
             {"protocol": "unix"},
             "protocol='unix' needs the path of the socket: give path='/run/statsd.sock' or the like.",
         ),
-        (
-            {"path": "/run/s"},
-            "path ('/run/s') is the socket of a StatsD and goes with protocol='unix', not with 'udp'.",
-        ),
+        ({"path": "/s"}, "path ('/s') is the socket of a StatsD and goes with protocol='unix', not with 'udp'."),
         (
             {"protocol": "unix", "path": "/" + "x" * 120},
             (
@@ -964,12 +816,7 @@ def test_it_says_where_it_reports_to(options: Any, text: str) -> None:
         ),
         ({"protocol": "unix", "path": 7}, "path is a str or a path object, not 7 (int)."),
         ({"tags": "graphite"}, "tags is 'name' or 'datadog', not 'graphite' (str)."),
-        ({"tags": []}, "tags is 'name' or 'datadog', not [] (list)."),
         ({"max_packet": 63}, "max_packet is how many bytes a packet may have, an int from 64 to 65507, not 63 (int)."),
-        (
-            {"max_packet": 1e3},
-            "max_packet is how many bytes a packet may have, an int from 64 to 65507, not 1000.0 (float).",
-        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: Any, message: str) -> None:
