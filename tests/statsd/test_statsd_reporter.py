@@ -11,9 +11,9 @@ import socket
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -559,97 +559,87 @@ def test_what_is_refused_in_isolation_is_taken_back_there(
     assert statsd.read() == []
 
 
-def test_a_report_in_which_an_isolation_begins_is_left_out(registry: Registry, statsd: Datagrams, make: Make) -> None:
-    """It has seen something of both sides. What it would have told comes with the next one."""
-    registry.clear()
-    registry.counter("hits").increment(40)
-    reporter = make(statsd.port)
-    with ExitStack() as stack:
-        registry.gauge("meanwhile", lambda: stack.enter_context(registry.isolated()) and 1)
-        reporter.report()
-        assert statsd.read() == []
-    registry.remove("meanwhile")
-    reporter.report()
+class NameServer:
+    """Says where a StatsD is, or fails, and notes when it is asked."""
 
-    assert statsd.read() == ["hits.value:+40|c"]
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.port = 0
+        self.fault: Optional[OSError] = None
+        self.asked: List[float] = []
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def __call__(self, host: str, port: int, **options: Any) -> Any:
+        """Look a host up."""
+        assert (host, port) == ("statsd.example", 8125)
+        self.asked.append(self._clock.monotonic())
+        self.answers.wait(PATIENCE)
+        if self.fault:
+            raise self.fault
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", self.port))]
+
+
+@pytest.fixture
+def names(clock: ManualClock, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch) -> NameServer:
+    """Have all hosts looked up here, and found where the StatsD is."""
+    server = NameServer(clock)
+    server.port = statsd.port
+    monkeypatch.setattr(socket, "getaddrinfo", server)
+    return server
 
 
 def test_the_host_is_looked_up_now_and_then(
-    make: Make, clock: ManualClock, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+    make: Make, clock: ManualClock, statsd: Datagrams, names: NameServer
 ) -> None:
     """A host is looked up once a minute, not at every report, and every ten seconds while reports fail."""
-    asked: List[float] = []
-    lookup = socket.getaddrinfo
-
-    def counted_lookup(*args: Any, **options: Any) -> Any:
-        asked.append(clock.monotonic())
-        return lookup(*args, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", counted_lookup)
-    reporter = make(statsd.port, "localhost", clock=clock)
+    reporter = make(host="statsd.example", clock=clock)
     reporter.registry.gauge("busy").set(1)
-    for _ in range(130):
-        reporter.report()
-        clock.advance(1)
-    well, asked[:] = list(asked), []
+
+    def asked_in(seconds: int) -> List[float]:
+        names.asked.clear()
+        for _ in range(seconds):
+            with suppress(ConnectionRefusedError):
+                reporter.report()
+            clock.advance(1)
+        return list(names.asked)
+
+    well = asked_in(130)
     statsd.close()
-    for _ in range(30):
-        with pytest.raises(ConnectionRefusedError):
-            reporter.report()
-        clock.advance(1)
-    ill, asked[:] = list(asked), []
+    ill = asked_in(30)
     statsd.reopen()
-    for _ in range(62):
-        reporter.report()
-        clock.advance(1)
 
     assert well == [0, 60, 120]
     assert ill == [131, 141, 151]
-    assert asked == [211]
+    assert asked_in(62) == [211]
 
 
 def test_a_host_that_moves_is_followed(
-    make: Make, registry: Registry, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    make: Make, registry: Registry, clock: ManualClock, statsd: Datagrams, names: NameServer
 ) -> None:
     """When a lookup gives another address, the reports go there."""
-    homes = [Datagrams(), Datagrams()]
-    at = [0]
+    new_home = Datagrams()
+    reporter = make(host="statsd.example", clock=clock)
+    reporter.report()
+    names.port = new_home.port
+    clock.advance(60)
+    registry.counter("hits").increment()
 
-    def lookup(host: str, port: int, **options: Any) -> Any:
-        assert (host, port) == ("statsd.example", 8125)
-        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", homes[at[0]].port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    reporter = make(8125, "statsd.example", clock=clock)
-    for _ in range(2):
-        reporter.report()
-        registry.counter("hits").increment()
-        at[0] = 1
-        clock.advance(60)
     reporter.report()
 
-    assert homes[0].read() == ["hits.value:+3|c"]
-    assert homes[1].read() == ["hits.value:+1|c", "hits.value:+1|c"]
-    for home in homes:
-        home.close()
+    assert (statsd.read(), new_home.read()) == (["hits.value:+3|c"], ["hits.value:+1|c"])
+    new_home.close()
 
 
 def test_a_host_that_cannot_be_found_is_no_fault_of_the_caller(
-    registry: Registry, clock: ManualClock, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, clock: ManualClock, statsd: Datagrams, names: NameServer
 ) -> None:
     """An unknown host makes failed reports that name it, and good ones when it is known."""
-    known: List[Tuple[Any, ...]] = []
-
-    def lookup(*args: Any, **options: Any) -> Any:
-        if not known:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return known
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    names.fault = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     with StatsdReporter(10, "statsd.example", 8125, registry=registry) as reporter:
         clock.settle()
         assert "'statsd.example' cannot be found: [Errno -2] Name or service not known" in str(reporter.last_error)
-        known.append((socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", statsd.port)))
+        names.fault = None
         clock.advance(10)
         clock.settle()
         assert (reporter.failures, reporter.reports) == (1, 1)
@@ -657,52 +647,40 @@ def test_a_host_that_cannot_be_found_is_no_fault_of_the_caller(
     assert statsd.read() == ["hits.value:+3|c"]
 
 
-def test_a_host_that_cannot_even_be_asked_for_is_a_failed_report(make: Make) -> None:
-    """A name that no name server could know is a failure like any other."""
-    with pytest.raises(OSError, match=r"cannot be found: .*label"):
-        make(8125, "a" * 64 + ".example").report()
-
-
 def test_an_address_that_was_known_is_kept_when_the_lookup_fails(
-    make: Make, registry: Registry, clock: ManualClock, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+    make: Make, registry: Registry, clock: ManualClock, statsd: Datagrams, names: NameServer
 ) -> None:
     """A name server that is down later on costs no report."""
-    reporter = make(statsd.port, "localhost", clock=clock)
+    reporter = make(host="statsd.example", clock=clock)
     reporter.report()
-
-    def fail(*args: Any, **options: Any) -> Any:
-        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-
-    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    names.fault = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
     clock.advance(1000)
     registry.counter("hits").increment()
+
     reporter.report()
 
     assert statsd.read() == ["hits.value:+3|c", "hits.value:+1|c"]
 
 
-def test_a_name_server_that_hangs_holds_nobody_up(
-    registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_server_that_hangs_holds_nobody_up(registry: Registry, names: NameServer, until: Until) -> None:
     """While a lookup hangs the application goes on, and stop() returns within its deadline."""
-    asked, release = threading.Event(), threading.Event()
-
-    def hang(*args: Any, **options: Any) -> Any:
-        asked.set()
-        release.wait(60)
-        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", statsd.port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    names.answers.clear()
     reporter = StatsdReporter(10, "statsd.example", registry=registry)
     reporter.start()
-    assert asked.wait(30)
+    until(lambda: names.asked)
     registry.counter("hits").increment()
     began = time.monotonic()
     reporter.stop(0.1)
 
     assert time.monotonic() - began < 20
     assert not reporter.running
-    release.set()
+    names.answers.set()
+
+
+def test_a_host_that_cannot_even_be_asked_for_is_a_failed_report(make: Make) -> None:
+    """A name that no name server could know is a failure like any other."""
+    with pytest.raises(OSError, match=r"cannot be found: .*label"):
+        make(8125, "a" * 64 + ".example").report()
 
 
 def test_a_line_that_fits_into_no_packet_is_left_out(
@@ -739,25 +717,6 @@ def test_series_that_would_be_alike_are_logged_once(
             "name one of them differently, or use tags='datadog'."
         )
     ]
-
-
-def test_a_child_sends_what_it_has_counted(registry: Registry, statsd: Datagrams) -> None:
-    """A forked child begins at zero with a socket of its own, and the parent goes on: the totals are those of both."""
-    counter = registry.counter("hits")
-    with StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry) as reporter:
-        for _ in range(3):
-            counter.increment(10)
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    counter.increment(1)
-                    reporter.stop()
-                finally:
-                    os._exit(0)
-            os.waitpid(pid, 0)
-            assert reporter.running
-
-    assert counted(statsd.read()) == {"hits.value": 36}
 
 
 def test_it_opens_nothing_before_its_first_report(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,22 +105,6 @@ def test_the_lookout_is_a_named_daemon(run: Run) -> None:
     assert not mine.is_alive()
 
 
-def test_a_loop_that_begins_to_run_later_is_found(run: Run, until: Until) -> None:
-    """asyncio.run() after the start of the reporter: its loop is found as soon as there is an IOLoop for it."""
-    seen: List[Any] = []
-    loops.when_running(None, run, seen.append, "Lamp")
-
-    async def main() -> IOLoop:
-        mine = IOLoop.current()
-        while not seen:
-            await asyncio.sleep(0.002)
-        return mine
-
-    mine = asyncio.run(asyncio.wait_for(main(), 30))
-
-    assert seen == [mine]
-
-
 def test_a_loop_of_the_main_thread_is_preferred(child_run: Run, loop_thread: LoopThread) -> None:
     """If several loops run, it is the one of the main thread."""
 
@@ -240,7 +224,7 @@ def test_a_parent_of_workers_is_not_told(
 
 
 def test_the_next_loop_is_followed_to(run: Run) -> None:
-    """When the loop that has begun has ended, the next one that runs begins, and so on."""
+    """A loop that runs later is found when there is an IOLoop for it; when it has ended, the next one, and so on."""
     seen: List[Any] = []
     loops.when_running(None, run, seen.append, "Lamp")
 
