@@ -68,38 +68,6 @@ def test_reporters_do_not_go_on_in_a_child_that_is_apart() -> None:
     assert alone(fork_apart_and_not) == ["0--", "0+-", "0+-", "3+-", "5+-"]
 
 
-def fork_in_two_threads() -> List[str]:
-    """Fork apart in one thread while another forks as usual. Return what the usual children have to say."""
-    from tapes.testing import MemoryReporter
-
-    registry = Registry()
-    registry.counter("orders").increment(5)
-    reporter = MemoryReporter(3600, registry)
-    reporter.start()
-    reading, writing = os.pipe()
-    stopping = threading.Event()
-
-    def fork_apart() -> None:
-        while not stopping.is_set():
-            fork_to(lambda: int(reporter.running), forking.fork_apart)
-
-    apart = threading.Thread(target=fork_apart)
-    apart.start()
-    for _ in range(30):
-        fork_to(lambda: tell(writing, registry, reporter))
-    stopping.set()
-    apart.join()
-    reporter.stop()
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        return pipe.read().split()
-
-
-def test_it_concerns_the_fork_of_one_thread() -> None:
-    """A fork as usual, in another thread and at the same time, makes a child as usual."""
-    assert alone(fork_in_two_threads) == ["0+"] * 30
-
-
 def test_it_is_told_by_the_thread(monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
     """While one thread is in the middle of such a fork, a fork in any other is one as usual."""
     begun, go_on = threading.Event(), threading.Event()

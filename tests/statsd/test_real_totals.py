@@ -32,24 +32,6 @@ def test_over_many_intervals(
     assert server.totals() == {"up.value": 820, "down.value": -40}
 
 
-def test_of_two_reporters_with_different_intervals(
-    server: StatsD, protocol: Protocol, registry: Registry, clock: ManualClock, make_reporter: MakeReporter
-) -> None:
-    """Two reporters on one registry to one StatsD send each change once between them."""
-    counter = registry.counter("orders")
-
-    with make_reporter(protocol, 10) as often, make_reporter(protocol, 25) as seldom:
-        for _ in range(20):
-            clock.settle(2)
-            counter.increment()
-            clock.advance(5)
-        clock.settle(2)
-    server.settle()
-
-    assert (often.reports, seldom.reports) == (12, 6)
-    assert server.totals() == {"orders.value": 20}
-
-
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_of_a_server_that_goes_and_comes_back(
     server: StatsD,
