@@ -218,6 +218,34 @@ def test_a_close_that_hangs_does_not_hold_up_a_stop(until: Until, caplog: pytest
     release.set()
 
 
+def test_a_late_report_of_a_hung_run_is_not_counted(until: Until) -> None:
+    """What a run that was left behind does after the next start is not in the next one's books."""
+    release, hung = threading.Event(), threading.Event()
+    reporter = MemoryReporter(10, Registry(clock=ManualClock()))
+    threads: List[threading.Thread] = []
+
+    def hang() -> None:
+        threads.append(threading.current_thread())
+        hung.set()
+        release.wait(60)
+
+    reporter.report = hang  # type: ignore[method-assign]  # to hang in it
+    reporter.start()
+    until(hung.is_set)
+    reporter.stop(0.01)
+    del reporter.report  # and not any more
+    reporter.start()
+    until(lambda: reporter.reports == 1)
+
+    release.set()
+    threads[0].join(30)
+
+    assert (reporter.reports, reporter.failures) == (1, 0)
+    assert reporter.running
+    reporter.stop()
+    assert reporter.reports == 2
+
+
 class Failing(ScheduledReporter):
     """Fails as it is told to."""
 
