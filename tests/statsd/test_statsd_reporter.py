@@ -50,29 +50,23 @@ def stream() -> Iterator[Stream]:
     listener.close()
 
 
-@pytest.fixture
-def made() -> Iterator[List[StatsdReporter]]:
-    """Close, in the end, the reporters that are only asked for single reports."""
-    reporters: List[StatsdReporter] = []
-    yield reporters
-    for reporter in reporters:
-        reporter.close()
-
-
 Make = Callable[..., StatsdReporter]
 
 
 @pytest.fixture
-def make(registry: Registry, made: List[StatsdReporter]) -> Make:
-    """Make a reporter whose reports are called for one by one."""
+def make(registry: Registry) -> Iterator[Make]:
+    """Make reporters whose reports are called for one by one, and close them in the end."""
+    made: List[StatsdReporter] = []
 
     def make(port: int = 8125, host: str = "127.0.0.1", **options: Any) -> StatsdReporter:
-        reporter = StatsdReporter(10, host, port, registry=options.pop("registry", registry), **options)
+        reporter = StatsdReporter(10, host, port, registry=registry, **options)
         made.append(reporter)
         reporter.open()
         return reporter
 
-    return make
+    yield make
+    for reporter in made:
+        reporter.close()
 
 
 Addresses = Callable[..., None]
