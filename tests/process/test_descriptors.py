@@ -14,7 +14,7 @@ import time
 from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Set
+from typing import Any, Dict, Iterator, List, Set, Union
 
 import pytest
 
@@ -30,6 +30,7 @@ from tapes.reporting.tornado.stream import TornadoStreamReporter
 from tests.conftest import PATIENCE, Until
 from tests.reporting.lines import statistics
 from tests.servers.processes import others_wait
+from tests.statsd.listeners import Datagrams, Stream
 from tests.tornado.conftest import LoopThread
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs a list of the open descriptors")
@@ -139,51 +140,23 @@ def application(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Appl
         yield made
 
 
-class Lines:
-    """A StatsD that keeps what it is sent."""
+def listening(protocol: str, folder: Path) -> Union[Datagrams, Stream]:
+    """Make a StatsD that keeps what it is sent."""
+    return Datagrams() if protocol == "udp" else Stream(folder / "statsd.sock" if protocol == "unix" else None)
 
-    def __init__(self, protocol: str, path: str) -> None:
-        self._is_stream = protocol != "udp"
-        family = socket.AF_UNIX if protocol == "unix" else socket.AF_INET
-        self._listener = socket.socket(family, socket.SOCK_STREAM if self._is_stream else socket.SOCK_DGRAM)
-        self._listener.bind(path if protocol == "unix" else ("127.0.0.1", 0))
-        self.address = self._listener.getsockname()
-        self.port = 8125 if protocol == "unix" else self.address[1]
-        self.received = b""
-        if self._is_stream:
-            self._listener.listen()
-        self._taking = threading.Lock()
-        self._closing = threading.Event()
-        self._threads = [threading.Thread(target=self._work, daemon=True)]
-        self._threads[0].start()
 
-    def clients(self) -> Set[int]:
-        """Return the descriptors of this process that are connected to it."""
-        return {descriptor for descriptor in open_descriptors() if address(descriptor, "getpeername") == self.address}
+def told(statsd: Union[Datagrams, Stream]) -> List[str]:
+    """Return the lines that a StatsD was sent until now."""
+    if isinstance(statsd, Stream):
+        return statsd.lines
+    statsd.read()
+    return "\n".join(statsd.packets).split("\n")
 
-    def close(self) -> None:
-        """Listen no more. Each thread closes what it reads, as the number may be that of something else at once."""
-        self._closing.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread that waits for it
-        for thread in self._threads:
-            thread.join(PATIENCE)
 
-    def _work(self) -> None:
-        with self._listener, suppress(OSError):
-            while not self._closing.is_set():
-                if self._is_stream:
-                    client, _ = self._listener.accept()
-                    self._threads.append(threading.Thread(target=self._read, args=(client,), daemon=True))
-                    self._threads[-1].start()
-                else:
-                    self.received += self._listener.recv(65536)
-
-    def _read(self, client: socket.socket) -> None:
-        with client, suppress(OSError):
-            while data := client.recv(65536):
-                with self._taking:  # several clients may be read at once
-                    self.received += data
+def clients(statsd: Union[Datagrams, Stream], options: Dict[str, Any]) -> Set[int]:
+    """Return the descriptors of this process that are connected to a StatsD."""
+    where = options.get("path", ("127.0.0.1", statsd.port))
+    return {descriptor for descriptor in open_descriptors() if address(descriptor, "getpeername") == where}
 
 
 def address(descriptor: int, which: str) -> object:
@@ -244,19 +217,19 @@ def test_a_statsd_is_connected_to_again_and_the_application_left_alone(
 ) -> None:
     """Changes go to StatsD over another connection, and those that it was told are not told again."""
     registry = Registry()
-    path = str(tmp_path / "statsd.sock")
-    options = {"path": path} if protocol == "unix" else {}
-    with closing(Lines(protocol, path)) as statsd:
+    options: Any = {"path": str(tmp_path / "statsd.sock")} if protocol == "unix" else {}
+    with closing(listening(protocol, tmp_path)) as statsd:
         reporter = STATSD[driver](0.02, "127.0.0.1", statsd.port, None, registry, protocol=protocol, **options)
         with reporter:
             registry.counter("first").increment()
-            until(lambda: b"first.value:+1|c" in statsd.received)
-            application.takes(statsd.clients())
+            until(lambda: "first.value:+1|c" in told(statsd))
+            application.takes(clients(statsd, options))
             registry.counter("second").increment(2)
-            until(lambda: b"second.value:+2|c" in statsd.received)
+            until(lambda: "second.value:+2|c" in told(statsd))
+        lines = told(statsd)
 
     application.is_untouched()
-    assert statsd.received.count(b"first.value:+1|c") == 1
+    assert lines.count("first.value:+1|c") == 1
     assert reporter.failures == 0
 
 
@@ -266,8 +239,7 @@ def test_what_was_taken_before_a_descriptor_is_lost_is_told_once(
 ) -> None:
     """The application takes over when a datagram is sent and looked after, or when a stream has taken half a packet."""
     registry = Registry()
-    path = str(tmp_path / "statsd.sock")
-    options: Any = {"path": path} if protocol == "unix" else {}
+    options: Any = {"path": str(tmp_path / "statsd.sock")} if protocol == "unix" else {}
     send, getsockopt = OwnSocket.send, OwnSocket.getsockopt
 
     def send_half_and_lose(connected: OwnSocket, data: bytes) -> int:
@@ -281,7 +253,7 @@ def test_what_was_taken_before_a_descriptor_is_lost_is_told_once(
         application.takes({connected.fileno()})
         return getsockopt(connected, *arguments)
 
-    with closing(Lines(protocol, path)) as statsd:
+    with closing(listening(protocol, tmp_path)) as statsd:
         with StatsdReporter(3600, "127.0.0.1", statsd.port, None, registry, protocol=protocol, **options) as reporter:
             until(lambda: reporter.reports)  # it reports once at its start
             for name in ("first", "second", "third"):
@@ -294,10 +266,11 @@ def test_what_was_taken_before_a_descriptor_is_lost_is_told_once(
                 with pytest.raises(OSError, match="has closed the descriptor"):
                     reporter.report()
             registry.counter("fourth").increment()
-        until(lambda: b"fourth.value:+1|c" in statsd.received)
+        until(lambda: "fourth.value:+1|c" in told(statsd))
+        lines = told(statsd)
 
     application.is_untouched()
-    assert [statsd.received.count(b"%s.value:+1|c" % name) for name in (b"first", b"second", b"third")] == [1, 1, 1]
+    assert [lines.count(f"{name}.value:+1|c") for name in ("first", "second", "third")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("driver", HTTP)

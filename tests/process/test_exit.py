@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import List, Optional
+
 import pytest
 
 from tests.conftest import RunScript
@@ -22,30 +24,67 @@ def first(reporter):
 """
 
 
-def test_a_reporter_that_is_still_running_reports_once_more(run_script: RunScript) -> None:
-    """A program that ends without a stop has its last numbers reported, whole intervals early."""
-    done = run_script(f"""{PREAMBLE}
+PROGRAMS = {
+    "without a stop": """
 reporter = ThreadedStreamReporter(3600)
 reporter.start()
 first(reporter)
 tapes.counter("orders").increment(7)
-""")
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert statistics(done.stdout) == [{}, {"orders": {"value": 7}}]
-
-
-def test_what_others_do_at_exit_is_in_the_last_report(run_script: RunScript) -> None:
-    """Functions that the program has registered with atexit come before the last report."""
-    done = run_script(f"""{PREAMBLE}
+""",
+    "counting at the exit": """
 import atexit
 reporter = ThreadedStreamReporter(3600)
 reporter.start()
 first(reporter)
 atexit.register(tapes.counter("orders").increment)
-""")
+""",
+    "in children of multiprocessing": """
+def child():
+    tapes.counter("orders").increment(1)
+    process = multiprocessing.get_context("fork").Process(target=grandchild)
+    process.start()
+    process.join()
 
-    assert statistics(done.stdout)[-1] == {"orders": {"value": 1}}
+def grandchild():
+    tapes.counter("orders").increment(10)
+
+reporter = ThreadedStreamReporter(3600)
+reporter.start()
+first(reporter)
+tapes.counter("orders").increment(2)
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join()
+""",
+    "started in such a child": """
+def work():
+    reporter = ThreadedStreamReporter(3600)
+    reporter.start()
+    first(reporter)
+    tapes.counter("orders").increment(5)
+
+process = multiprocessing.get_context("fork").Process(target=work)
+process.start()
+process.join()
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "values"),
+    [
+        ("without a stop", [None, 7]),
+        ("counting at the exit", [None, 1]),
+        ("in children of multiprocessing", [None, 10, 1, 2]),
+        ("started in such a child", [None, 5]),
+    ],
+)
+def test_what_is_still_running_reports_once_more(run_script: RunScript, how: str, values: List[Optional[int]]) -> None:
+    """Where a process ends without a stop its last numbers are reported, whole intervals early."""
+    done = run_script(PREAMBLE + PROGRAMS[how])
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [tree.get("orders", {}).get("value") for tree in statistics(done.stdout)] == values
 
 
 def test_reporters_that_hang_hold_up_the_exit_together_and_not_one_by_one(run_script: RunScript) -> None:
@@ -131,85 +170,18 @@ time.sleep(0.2)
     assert "has not stopped within" in done.stderr
 
 
-def test_a_child_of_multiprocessing_reports_once_more(run_script: RunScript) -> None:
-    """A forked child of multiprocessing, which runs no atexit functions, has its last numbers reported."""
-    done = run_script(f"""{PREAMBLE}
-def work():
-    tapes.counter("orders").increment(5)
-
-reporter = ThreadedStreamReporter(3600)
-reporter.start()
-first(reporter)
-tapes.counter("orders").increment(2)
-process = multiprocessing.get_context("fork").Process(target=work)
-process.start()
-process.join()
-""")
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert statistics(done.stdout) == [
-        {},
-        {"orders": {"value": 5}},
-        {"orders": {"value": 2}},
-    ]
-
-
-def test_a_grandchild_of_multiprocessing_reports_once_more(run_script: RunScript) -> None:
-    """The same holds for children of children."""
-    done = run_script(f"""{PREAMBLE}
-def child():
-    tapes.counter("orders").increment(1)
-    process = multiprocessing.get_context("fork").Process(target=grandchild)
-    process.start()
-    process.join()
-
-def grandchild():
-    tapes.counter("orders").increment(10)
-
-reporter = ThreadedStreamReporter(3600)
-reporter.start()
-first(reporter)
-process = multiprocessing.get_context("fork").Process(target=child)
-process.start()
-process.join()
-""")
-
-    assert (done.returncode, done.stderr) == (0, "")
-    values = [tree.get("orders", {}).get("value") for tree in statistics(done.stdout)]
-    assert values == [None, 10, 1, None]
-
-
-def test_a_reporter_started_in_a_child_of_multiprocessing_reports_once_more(run_script: RunScript) -> None:
-    """It makes no difference whether the reporter was started before the fork or after."""
-    done = run_script(f"""{PREAMBLE}
-def work():
-    reporter = ThreadedStreamReporter(3600)
-    reporter.start()
-    first(reporter)
-    tapes.counter("orders").increment(5)
-
-process = multiprocessing.get_context("fork").Process(target=work)
-process.start()
-process.join()
-""")
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert statistics(done.stdout) == [{}, {"orders": {"value": 5}}]
-
-
-@pytest.mark.parametrize("start", ["threading.Thread(target=work).start()", "_thread.start_new_thread(work, ())"])
 @pytest.mark.parametrize("began", ["before the fork", "after the fork"])
-def test_a_child_that_a_thread_has_forked_ends_with_that_thread(run_script: RunScript, start: str, began: str) -> None:
+def test_a_child_that_a_thread_has_forked_ends_with_that_thread(run_script: RunScript, began: str) -> None:
     """The threads of reporters do not keep such a child alive; it reports once more when its other threads are done."""
     done = run_script(f"""{PREAMBLE}
 import _thread
-ended = threading.Event()
+ended = threading.Semaphore(0)
 
 def work():
     pid = os.fork()
     if pid:
         print(os.waitpid(pid, 0)[1], file=sys.stderr)
-        ended.set()
+        ended.release()
         return
     if {began!r} == "after the fork":
         reporter.start()
@@ -225,13 +197,15 @@ reporter = ThreadedStreamReporter(3600)
 if {began!r} == "before the fork":
     reporter.start()
     first(reporter)
-{start}
-assert ended.wait(30)
+threading.Thread(target=work).start()
+assert ended.acquire(timeout=30)
+_thread.start_new_thread(work, ())
+assert ended.acquire(timeout=30)
 reporter.stop()
 """)
 
-    assert (done.returncode, done.stderr) == (0, "0\n")
-    assert {"orders": {"value": 5}} in statistics(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "0\n0\n")
+    assert statistics(done.stdout).count({"orders": {"value": 5}}) == 2
 
 
 def test_a_child_that_a_thread_has_forked_ends_although_a_report_hangs(run_script: RunScript) -> None:

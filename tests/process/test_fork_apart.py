@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import List
+from typing import Callable, List
 
 import pytest
 
@@ -23,6 +23,14 @@ def tell(writing: int, registry: Registry, *reporters: object) -> int:
     return 0
 
 
+def fork_to(act: Callable[[], int], fork: Callable[[], int] = os.fork) -> None:
+    """Do something in a child, and wait until it has been done."""
+    pid = fork()
+    if not pid:
+        in_child(act)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
 def fork_apart_and_not() -> List[str]:
     """Fork apart, then as usual, then apart and as usual from there. Return what the children have to say."""
     from tapes.testing import MemoryReporter
@@ -30,35 +38,24 @@ def fork_apart_and_not() -> List[str]:
     registry = Registry()
     orders = registry.counter("orders")
     orders.increment(5)
-    reporter = MemoryReporter(3600, registry)
+    reporter, stopped = MemoryReporter(3600, registry), MemoryReporter(3600, registry)
     reporter.start()
-    stopped = MemoryReporter(3600, registry)
     reading, writing = os.pipe()
 
-    pid = forking.fork_apart()
-    if not pid:
-        in_child(lambda: tell(writing, registry, reporter, stopped))
-    assert os.waitpid(pid, 0)[1] == 0
-    pid = os.fork()
-    if not pid:
-        in_child(lambda: tell(writing, registry, reporter, stopped))
-    assert os.waitpid(pid, 0)[1] == 0
+    def say() -> int:
+        return tell(writing, registry, reporter, stopped)
 
     def start_and_fork() -> int:
         reporter.start()
         orders.increment(3)
-        child = os.fork()
-        if not child:
-            in_child(lambda: tell(writing, registry, reporter, stopped))
-        assert os.waitpid(child, 0)[1] == 0
+        fork_to(say)
         assert not forking.is_apart()
-        return tell(writing, registry, reporter, stopped)
+        return say()
 
-    pid = forking.fork_apart()
-    if not pid:
-        in_child(start_and_fork)
-    assert os.waitpid(pid, 0)[1] == 0
-    tell(writing, registry, reporter, stopped)
+    fork_to(say, forking.fork_apart)
+    fork_to(say)
+    fork_to(start_and_fork, forking.fork_apart)
+    say()
     assert not forking.is_apart()
     reporter.stop()
     os.close(writing)
@@ -69,44 +66,6 @@ def fork_apart_and_not() -> List[str]:
 def test_reporters_do_not_go_on_in_a_child_that_is_apart() -> None:
     """Registries begin at zero there as in any child. What the child starts itself goes on in its own children."""
     assert alone(fork_apart_and_not) == ["0--", "0+-", "0+-", "3+-", "5+-"]
-
-
-def fork_in_two_threads() -> List[str]:
-    """Fork apart in one thread while another forks as usual. Return what the usual children have to say."""
-    from tapes.testing import MemoryReporter
-
-    registry = Registry()
-    registry.counter("orders").increment(5)
-    reporter = MemoryReporter(3600, registry)
-    reporter.start()
-    reading, writing = os.pipe()
-    stopping = threading.Event()
-
-    def fork_apart() -> None:
-        while not stopping.is_set():
-            child = forking.fork_apart()
-            if not child:
-                in_child(lambda: 1 if reporter.running else 0)
-            assert os.waitpid(child, 0)[1] == 0
-
-    apart = threading.Thread(target=fork_apart)
-    apart.start()
-    for _ in range(30):
-        pid = os.fork()
-        if not pid:
-            in_child(lambda: tell(writing, registry, reporter))
-        assert os.waitpid(pid, 0)[1] == 0
-    stopping.set()
-    apart.join()
-    reporter.stop()
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        return pipe.read().split()
-
-
-def test_it_concerns_the_fork_of_one_thread() -> None:
-    """A fork as usual, in another thread and at the same time, makes a child as usual."""
-    assert alone(fork_in_two_threads) == ["0+"] * 30
 
 
 def test_it_is_told_by_the_thread(monkeypatch: pytest.MonkeyPatch, until: Until) -> None:

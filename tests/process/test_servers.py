@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from types import ModuleType
 from typing import Any, Dict, List
@@ -19,11 +18,6 @@ def uwsgi(**attributes: Any) -> ModuleType:
     module = ModuleType("uwsgi")
     vars(module).update(attributes)
     return module
-
-
-def said(records: List[logging.LogRecord]) -> List[str]:
-    """Return the messages of the log."""
-    return [record.getMessage() for record in records]
 
 
 @pytest.mark.parametrize(
@@ -47,12 +41,11 @@ def test_settings_of_uwsgi_that_lose_reports_are_warned_of_once(
     monkeypatch.setitem(sys.modules, "uwsgi", uwsgi(**attributes))
     monkeypatch.setattr(reporter, "_warned", set())
     for _ in range(2):
-        memory = MemoryReporter(registry=Registry())
-        memory.start()
-        memory.stop()
+        with MemoryReporter(registry=Registry()) as memory:
+            pass
         assert memory.snapshots
 
-    messages = said(caplog.records)
+    messages = caplog.messages
     assert len(messages) == len(remedies)
     for message, remedy in zip(messages, remedies):
         assert remedy in message
@@ -61,6 +54,7 @@ def test_settings_of_uwsgi_that_lose_reports_are_warned_of_once(
 def test_outside_of_uwsgi_nothing_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """As nearly everywhere."""
     monkeypatch.setattr(reporter, "_warned", set())
-    MemoryReporter(registry=Registry()).start()
+    with MemoryReporter(registry=Registry()):
+        pass
 
-    assert said(caplog.records) == []
+    assert caplog.messages == []

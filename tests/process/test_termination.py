@@ -45,73 +45,45 @@ def orders(done: subprocess.CompletedProcess[str]) -> List[int]:
     return [tree["orders"]["value"] for tree in statistics(done.stdout)]
 
 
-def test_the_last_report_is_made_before_the_process_ends(run_script: RunScript) -> None:
-    """Where SIGTERM has its default action the process ends by it, as it would have, after a last report."""
-    done = run_script(f"""{PREAMBLE}
+TERMINATED = -signal.SIGTERM
+
+
+PROGRAMS = {
+    "by default": """
 first(configure())
 orders.increment(7)
 terminate()
 time.sleep(60)
-""")
-
-    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
-    assert orders(done) == [0, 7]
-
-
-def test_it_can_be_left_alone(run_script: RunScript) -> None:
-    """With sigterm = false the process ends at once, and what came after the last report is lost."""
-    done = run_script(f"""{PREAMBLE}
+""",
+    "with sigterm = false": """
 first(configure(sigterm=False))
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 orders.increment(7)
 terminate()
 time.sleep(60)
-""")
-
-    assert (done.returncode, orders(done)) == (-signal.SIGTERM, [0])
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_handler_of_the_program_is_the_one_that_counts(run_script: RunScript, when: str) -> None:
-    """One that was set before is left, and one that is set later takes the place."""
-    done = run_script(f"""{PREAMBLE}
-if {when!r} == "before":
-    signal.signal(signal.SIGTERM, lambda *_: print("mine", file=sys.stderr))
+""",
+    "with a handler that was set before": """
+signal.signal(signal.SIGTERM, lambda *_: print("mine", file=sys.stderr))
 first(configure())
-if {when!r} == "after":
-    signal.signal(signal.SIGTERM, lambda *_: print("mine", file=sys.stderr))
 terminate()
-""")
-
-    assert (done.returncode, done.stderr) == (0, "mine\n")
-
-
-def test_a_signal_that_is_ignored_stays_ignored(run_script: RunScript) -> None:
-    """A process that ignores SIGTERM goes on."""
-    done = run_script(f"""{PREAMBLE}
+""",
+    "with a handler that is set later": """
+first(configure())
+signal.signal(signal.SIGTERM, lambda *_: print("mine", file=sys.stderr))
+terminate()
+""",
+    "where it is ignored": """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 first(configure())
 terminate()
-""")
-
-    assert (done.returncode, orders(done)) == (0, [0, 0])
-
-
-def test_in_another_thread_nothing_is_handled(run_script: RunScript) -> None:
-    """No handler can be set from there, and configure() works all the same."""
-    done = run_script(f"""{PREAMBLE}
-thread = threading.Thread(target=configure)
+""",
+    "in another thread": """
+thread = threading.Thread(target=lambda: first(configure()))
 thread.start()
 thread.join()
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-""")
-
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_storm_of_signals_takes_no_report_away(run_script: RunScript) -> None:
-    """Signals that come while the last report is made change nothing."""
-    done = run_script(f"""{PREAMBLE}
+""",
+    "in a storm of signals": """
 class Slow(ScheduledReporter):
     def report(self):
         if orders_said:
@@ -129,54 +101,8 @@ orders_said.append(7)
 orders.increment(7)
 terminate(50)
 time.sleep(60)
-""")
-
-    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "slow\n")
-    assert orders(done) == [0, 7]
-
-
-def test_a_report_that_hangs_does_not_hold_up_the_end(run_script: RunScript) -> None:
-    """The process ends when the deadline has passed, with the reports that could be made."""
-    done = run_script(f"""{PREAMBLE}
-exit_within(5)
-
-class Hanging(ScheduledReporter):
-    def report(self):
-        time.sleep(600)
-
-Hanging(3600).start()
-first(configure())
-orders.increment(7)
-terminate()
-time.sleep(60)
-""")
-
-    assert (done.returncode, orders(done)) == (-signal.SIGTERM, [0, 7])
-    assert "has not stopped within" in done.stderr
-
-
-def test_a_signal_in_the_middle_of_recording_and_reading_loses_nothing(run_script: RunScript) -> None:
-    """Whatever the main thread is at, the last report holds all that was recorded before."""
-    done = run_script(f"""{PREAMBLE}
-configuration = configure()
-first(configuration)
-threading.Timer(0.2, terminate).start()
-latency = tapes.timer("latency")
-while True:
-    orders.increment()
-    latency.update(0.5)
-    tapes.get_stats()
-""")
-
-    last = statistics(done.stdout)[-1]
-    assert done.returncode == -signal.SIGTERM
-    assert last["orders"]["value"] - last["latency"]["count"] in (0, 1)
-    assert last["orders"]["value"] > 1
-
-
-def test_what_the_main_thread_holds_does_not_hold_up_the_end(run_script: RunScript) -> None:
-    """A report may wait for a lock that the main thread had when the signal came."""
-    done = run_script(f"""{PREAMBLE}
+""",
+    "with a lock held": """
 held = threading.Lock()
 
 class Locking(ScheduledReporter):
@@ -184,7 +110,7 @@ class Locking(ScheduledReporter):
         with held:
             print("reported", file=sys.stderr)
 
-configure()
+first(configure())
 reporter = Locking(3600)
 reporter.start()
 while not reporter.reports:
@@ -193,14 +119,8 @@ with held:
     terminate()
     time.sleep(0.1)
 time.sleep(60)
-""")
-
-    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "reported\nreported\n")
-
-
-def test_a_forked_child_makes_its_own_last_report(run_script: RunScript) -> None:
-    """A child inherits the handler, reports what it has counted itself, and the parent goes on."""
-    done = run_script(f"""{PREAMBLE}
+""",
+    "in a forked child": """
 first(configure())
 pid = os.fork()
 if not pid:
@@ -209,15 +129,8 @@ if not pid:
     time.sleep(60)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=sys.stderr)
 orders.increment(2)
-""")
-
-    assert (done.returncode, done.stderr) == (0, f"{-signal.SIGTERM}\n")
-    assert orders(done) == [0, 5, 2]
-
-
-def test_a_loop_that_handles_it_later_is_left_to_do_so(run_script: RunScript) -> None:
-    """asyncio's add_signal_handler() takes the place, and the program ends in its own way."""
-    done = run_script(f"""{PREAMBLE}
+""",
+    "with a handler of asyncio's": """
 import asyncio
 first(configure())
 
@@ -229,14 +142,8 @@ async def main():
     await stopping.wait()
 
 asyncio.run(main())
-""")
-
-    assert (done.returncode, orders(done)) == (0, [0, 7])
-
-
-def test_a_coroutine_makes_its_last_report_on_the_loop(run_script: RunScript) -> None:
-    """A loop in the main thread goes on until the coroutine that reports has ended, and the process ends then."""
-    done = run_script(f"""{PREAMBLE}
+""",
+    "with a coroutine": """
 import asyncio
 from tornado.ioloop import IOLoop
 from tapes.reporting.tornado import TornadoScheduledReporter
@@ -258,9 +165,72 @@ async def main():
 
 first(configure())
 asyncio.run(main())
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "returncode", "errors", "reports"),
+    [
+        ("by default", TERMINATED, "", [0, 7]),
+        ("with sigterm = false", TERMINATED, "", [0]),
+        ("with a handler that was set before", 0, "mine\n", [0, 0]),
+        ("with a handler that is set later", 0, "mine\n", [0, 0]),
+        ("where it is ignored", 0, "", [0, 0]),
+        ("in another thread", 0, "", [0, 0]),
+        ("in a storm of signals", TERMINATED, "slow\n", [0, 7]),
+        ("with a lock held", TERMINATED, "reported\nreported\n", [0, 0]),
+        ("in a forked child", 0, f"{TERMINATED}\n", [0, 5, 2]),
+        ("with a handler of asyncio's", 0, "", [0, 7]),
+        ("with a coroutine", TERMINATED, "reported 0\nreported 7\n", [0, 7]),
+    ],
+)
+def test_what_comes_of_a_process(
+    run_script: RunScript, how: str, returncode: int, errors: str, reports: List[int]
+) -> None:
+    """Where SIGTERM has its default action, a process ends by it after a last report; else it is left alone."""
+    done = run_script(PREAMBLE + PROGRAMS[how])
+
+    assert (done.returncode, done.stderr, orders(done)) == (returncode, errors, reports)
+
+
+def test_a_report_that_hangs_does_not_hold_up_the_end(run_script: RunScript) -> None:
+    """The process ends when the deadline has passed, with the reports that could be made."""
+    done = run_script(f"""{PREAMBLE}
+exit_within(5)
+
+class Hanging(ScheduledReporter):
+    def report(self):
+        time.sleep(600)
+
+Hanging(3600).start()
+first(configure())
+orders.increment(7)
+terminate()
+time.sleep(60)
 """)
 
-    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "reported 0\nreported 7\n")
+    assert (done.returncode, orders(done)) == (TERMINATED, [0, 7])
+    assert "has not stopped within" in done.stderr
+
+
+def test_a_signal_in_the_middle_of_recording_and_reading_loses_nothing(run_script: RunScript) -> None:
+    """Whatever the main thread is at, the last report holds all that was recorded before."""
+    done = run_script(f"""{PREAMBLE}
+configuration = configure()
+first(configuration)
+threading.Timer(0.2, terminate).start()
+latency = tapes.timer("latency")
+while True:
+    orders.increment()
+    latency.update(0.5)
+    tapes.get_stats()
+""")
+
+    last = statistics(done.stdout)[-1]
+    assert done.returncode == TERMINATED
+    assert last["orders"]["value"] - last["latency"]["count"] in (0, 1)
+    assert last["orders"]["value"] > 1
 
 
 @pytest.mark.skipif(
@@ -312,5 +282,5 @@ get_hub().loop.run_callback(terminate)
 time.sleep(60)
 """)
 
-    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+    assert (done.returncode, done.stderr) == (TERMINATED, "")
     assert orders(done) == [0, 7]

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import io
-import os
 import socket
-from pathlib import Path
-from typing import Optional
-
-import pytest
+from typing import Any, Optional
 
 from tapes.registry import Registry
 from tapes.reporting import Reporter
 from tapes.reporting.http import HTTPReporter
 from tapes.reporting.stream import ThreadedStreamReporter
 from tapes.testing import MemoryReporter, ReporterContract
-from tests.reporting import tally
+from tests.reporting import far_ends, tally
 
 
 class TestMemoryReporter(ReporterContract):
@@ -33,92 +27,24 @@ class TestMemoryReporter(ReporterContract):
         return len(self.made.snapshots)
 
 
-class Mendable(io.StringIO):
-    """A stream that can be broken and mended."""
+class Threaded(far_ends.FarEnd):
+    """Tests of a reporter of JSON lines that has a thread."""
 
-    broken = False
-
-    def write(self, text: str) -> int:
-        """Write, or not."""
-        if self.broken:
-            raise OSError("broken")
-        return super().write(text)
+    def writing(self, registry: Optional[Registry], **where: Any) -> Reporter:
+        """Make it."""
+        return ThreadedStreamReporter(self.interval, registry=registry, **where)
 
 
-class TestThreadedStreamReporter(ReporterContract):
+class TestThreadedStreamReporter(Threaded, far_ends.ToAStream):
     """To a stream."""
 
-    def setup_method(self) -> None:
-        """Make the stream that all reporters of a test write to."""
-        self.stream = Mendable()
 
-    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
-        """Write to the stream."""
-        return ThreadedStreamReporter(self.interval, self.stream, registry)
-
-    def make_faulty_reporter(self, registry: Registry) -> Reporter:
-        """Write to a folder that is not there."""
-        return ThreadedStreamReporter(self.interval, path="/there/is/no/such/folder/stats.json", registry=registry)
-
-    def received(self) -> Optional[int]:
-        """Count the lines."""
-        return self.stream.getvalue().count("\n")
-
-    def break_far_end(self) -> None:
-        """Break the stream."""
-        self.stream.broken = True
-
-    def mend_far_end(self) -> None:
-        """Mend it."""
-        self.stream.broken = False
+class TestThreadedStreamReporterToAFile(Threaded, far_ends.ToAFile):
+    """To a file."""
 
 
-class TestThreadedStreamReporterToAFile(ReporterContract):
-    """To a file that it opens and closes itself."""
-
-    @pytest.fixture(autouse=True)
-    def _file(self, tmp_path: Path) -> None:
-        self.path = tmp_path / "stats.json"
-
-    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
-        """Write to the file."""
-        return ThreadedStreamReporter(self.interval, path=self.path, registry=registry)
-
-    def make_faulty_reporter(self, registry: Registry) -> Reporter:
-        """Write to something that is a folder."""
-        self.path.mkdir()
-        return self.make_reporter(registry)
-
-    def received(self) -> Optional[int]:
-        """Count the lines."""
-        return self.path.read_text().count("\n")
-
-
-class TestThreadedStreamReporterToAPipe(ReporterContract):
-    """To somebody who reads, or not."""
-
-    def setup_method(self) -> None:
-        """Make the pipe."""
-        self.reading, self.writing = os.pipe()
-        self.stream = os.fdopen(self.writing, "w", encoding="ascii")
-
-    def teardown_method(self) -> None:
-        """Close it, which wakes a report that hangs."""
-        os.close(self.reading)
-        with contextlib.suppress(BrokenPipeError):
-            self.stream.close()
-
-    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
-        """Write to the pipe."""
-        return ThreadedStreamReporter(self.interval, self.stream, registry)
-
-    def hang_far_end(self) -> None:
-        """Fill the pipe."""
-        os.set_blocking(self.writing, False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                os.write(self.writing, b"x" * 4096)
-        os.set_blocking(self.writing, True)
+class TestThreadedStreamReporterToAPipe(Threaded, far_ends.ToAPipe):
+    """To a pipe."""
 
 
 class TestHTTPReporter(ReporterContract):

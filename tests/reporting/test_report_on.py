@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from datetime import timedelta
-from typing import List
+from typing import Optional
 
 import pytest
 
@@ -24,17 +24,6 @@ def registry_of(value: int) -> Registry:
     return registry
 
 
-def test_it_reports_on_the_other_one_from_then_on() -> None:
-    """Whatever registry it was made with."""
-    for made_with in (None, registry_of(1)):
-        reporter = MemoryReporter(timedelta(hours=1), made_with)
-        reporter.report_on(registry_of(2))
-        with reporter:
-            pass
-
-        assert [stats.metric.value for stats in reporter.stats] == [2, 2]
-
-
 def test_not_while_it_is_running(until: Until) -> None:
     """That is refused, naming it, and it goes on as it was; after its stop it is possible."""
     reporter = MemoryReporter(3600, registry_of(1))
@@ -50,18 +39,18 @@ def test_not_while_it_is_running(until: Until) -> None:
     assert [stats.metric.value for stats in reporter.stats] == [1, 1, 2, 2]
 
 
-def test_it_may_go_back_and_forth() -> None:
-    """Each start is on the registry that it was given last."""
+@pytest.mark.parametrize("made_with", [None, registry_of(1)], ids=["no registry", "another registry"])
+def test_it_reports_on_the_other_one_from_then_on(made_with: Optional[Registry]) -> None:
+    """Each start is on the registry that it was given last, whatever registry it was made with."""
     first, second = registry_of(1), registry_of(2)
-    reporter = MemoryReporter(3600, first)
+    reporter = MemoryReporter(timedelta(hours=1), made_with)
     for registry in (second, first, second):
         reporter.report_on(registry)
         with reporter:
             pass
         assert reporter.registry is registry
-    values: List[int] = [stats.metric.value for stats in reporter.stats]
 
-    assert values == [2, 2, 1, 1, 2, 2]
+    assert [stats.metric.value for stats in reporter.stats] == [2, 2, 1, 1, 2, 2]
 
 
 def test_a_stream() -> None:

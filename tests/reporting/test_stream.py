@@ -10,10 +10,9 @@ import os
 import select
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, Callable, List, TextIO
 
 import pytest
 
@@ -144,9 +143,16 @@ def test_a_stream_in_another_encoding_is_written_in_it(registry: Registry, tmp_p
     assert path.read_text(encoding="utf-16") == LINE * 2
 
 
-def test_a_closed_stream_is_a_failed_report(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [io.StringIO, lambda: open(os.devnull, "w", encoding="utf-8")],  # noqa: SIM115 -- closed on purpose
+    ids=["text", "file"],
+)
+def test_a_closed_stream_is_a_failed_report(
+    registry: Registry, caplog: pytest.LogCaptureFixture, make: Callable[[], TextIO]
+) -> None:
     """A stream that the program has closed makes failures, one line in the log, and no error in the program."""
-    stream = io.StringIO()
+    stream = make()
     stream.close()
     reporter = ThreadedStreamReporter(10, stream, registry)
 
@@ -156,18 +162,6 @@ def test_a_closed_stream_is_a_failed_report(registry: Registry, caplog: pytest.L
     assert (reporter.reports, reporter.failures) == (0, 2)
     assert isinstance(reporter.last_error, ValueError)
     assert len(caplog.records) == 1
-
-
-def test_a_file_that_was_closed_is_a_failed_report(registry: Registry, tmp_path: Path) -> None:
-    """The same holds for a real file."""
-    stream = open(tmp_path / "stats.json", "w", encoding="utf-8")  # noqa: SIM115 -- closed on purpose
-    stream.close()
-    reporter = ThreadedStreamReporter(10, stream, registry)
-
-    with reporter:
-        pass
-
-    assert (reporter.reports, reporter.failures) == (0, 2)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
@@ -368,32 +362,6 @@ def test_a_line_that_somebody_else_has_not_ended_is_not_gone_on_with(registry: R
     assert path.read_text() == f"{LINE}{LINE[:20]}\n{LINE}{LINE}"
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root, for a disk that is full")
-def test_a_disk_that_was_full_leaves_one_line_that_is_not_whole(registry: Registry, tmp_path: Path) -> None:
-    """The line that did not fit ends when there is space again; a file that was emptied begins with a whole line."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tapes", str(tmp_path)], check=True)
-    try:
-        path = tmp_path / "stats.json"
-        reporter = ThreadedStreamReporter(10, registry=registry, path=path)
-        reporter.open()
-        with pytest.raises(OSError, match="No space left"):
-            list(iter(reporter.report, "full"))
-        full = path.read_text()
-        os.truncate(path, len(full) - 200)
-        reporter.report()
-        gone_on = path.read_text()
-        os.truncate(path, 0)
-        reporter.report()
-        emptied = path.read_text()
-        reporter.close()
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
-
-    assert len(full) == 4096
-    assert gone_on == f"{full[:-200]}\n{LINE}"
-    assert emptied == LINE
-
-
 def test_a_folder_that_has_vanished_fails_reports_until_it_is_back(
     registry: Registry, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -411,35 +379,6 @@ def test_a_folder_that_has_vanished_fails_reports_until_it_is_back(
 
     reporter.close()
     assert (folder / "stats.json").read_text() == LINE
-
-
-def test_a_child_that_is_forked_while_the_folder_is_away_reports_when_it_is_back(
-    run_script: RunScript, tmp_path: Path
-) -> None:
-    """In a forked child nobody has made a mistake: reports fail there until the file can be opened."""
-    done = run_script(
-        """
-        import os, shutil, sys, time, tapes
-        from tapes.reporting.stream import ThreadedStreamReporter
-        folder = sys.argv[1]
-        os.mkdir(folder)
-        reporter = ThreadedStreamReporter(0.02, path=os.path.join(folder, "stats.json"))
-        reporter.start()
-        shutil.rmtree(folder)
-        if os.fork():
-            sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
-        deadline = time.monotonic() + 30
-        while not reporter.failures and time.monotonic() < deadline:
-            time.sleep(0.005)
-        os.mkdir(folder)
-        while not reporter.reports and time.monotonic() < deadline:
-            time.sleep(0.005)
-        os._exit(0 if reporter.failures and reporter.reports else 1)
-        """,
-        str(tmp_path / "logs"),
-    )
-
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_relative_path_is_that_of_the_folder_where_the_reporter_was_made(
@@ -502,29 +441,13 @@ def test_lines_of_several_processes_do_not_get_into_one_another(run_script: RunS
     assert sorted(pids.count(pid) for pid in set(pids)) == [8, 8, 8, 8]
 
 
-def test_a_path_that_cannot_be_written_reaches_the_caller_of_start(registry: Registry, tmp_path: Path) -> None:
-    """A file in a folder that does not exist is the user's own fault, and is raised by start() with its name."""
-    reporter = ThreadedStreamReporter(10, registry=registry, path=str(tmp_path / "none" / "stats.json"))
-
-    with pytest.raises(FileNotFoundError, match=r"none/stats\.json"):
-        reporter.start()
-
-    assert not reporter.running
-
-
 @pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"stream": io.StringIO(), "path": "x"}, "not both"),
-        ({"stream": "stats.json"}, "'stats.json'"),
-        ({"path": 7}, "7"),
-        ({"interval": 0}, "interval"),
-    ],
+    ("stream", "path", "named"), [(io.StringIO(), "x", "not both"), ("stats.json", None, "use path")]
 )
-def test_wrong_options_are_refused(options: Any, named: str) -> None:
+def test_wrong_options_are_refused(stream: Any, path: Any, named: str) -> None:
     """A stream and a path together, or something that is neither, is refused when the reporter is made."""
     with pytest.raises(ReporterOptionError, match=named):
-        ThreadedStreamReporter(**{"interval": 10, **options})
+        ThreadedStreamReporter(10, stream, path=path)
 
 
 def test_a_reporter_shows_what_it_writes_to(tmp_path: Path) -> None:

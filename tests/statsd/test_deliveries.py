@@ -81,19 +81,6 @@ def test_many_small_changes_leave_no_remainder(registry: Registry) -> None:
 
 
 def test_what_was_refused_is_told_again(registry: Registry) -> None:
-    """A change that was taken back is to be told again, with what came later."""
-    told = Deliveries()
-    registry.counter("a").increment(3)
-    refused = changes(told, registry)
-    deliver(told, registry)
-
-    told.take_back(refused)
-    registry.counter("a").increment(2)
-
-    assert deliver(told, registry) == [5]
-
-
-def test_what_was_refused_is_told_again_although_more_was_delivered_since(registry: Registry) -> None:
     """Another reporter may have gone on from there; what it has delivered stays delivered."""
     told = Deliveries()
     registry.counter("a").increment(3)

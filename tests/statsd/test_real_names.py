@@ -80,7 +80,7 @@ def fill(registry: Registry, wanted: List[Series]) -> int:
     return sum(made.values())
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(series, min_size=1, max_size=6))
 @example(LOOKALIKES)
 @example(TAGGED_LOOKALIKES)
@@ -112,7 +112,7 @@ def test_series_stay_apart_whatever_they_are_called(
     assert collectd.rejected() == []
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.lists(series, min_size=1, max_size=6))
 def test_datadog_tags_break_no_line(shared_server: StatsD, wanted: List[Series]) -> None:
     """Also with tags in the style of DogStatsD there is no line that StatsD cannot read."""

@@ -63,31 +63,6 @@ def test_what_is_refused_later_is_sent_again(
     assert server.totals() == {"orders.value": 8}
 
 
-def test_what_is_always_refused_later_is_never_lost(
-    machine: OtherMachine, server: StatsD, registry: Registry, clock: ManualClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Reports that are all refused after the reporter has gone on lose nothing, and are no more than a line each."""
-    caplog.set_level(logging.WARNING)
-    counter = registry.counter("orders")
-
-    with StatsdReporter(10, machine.host, server.port, registry=registry) as reporter:
-        for _ in range(4):
-            clock.settle()
-            machine.hide()
-            counter.increment(10)
-            clock.advance(10)
-            clock.settle()
-            machine.wait_for_refusals(server.port)
-        server.start()
-        clock.advance(10)
-        clock.settle()
-    server.settle()
-
-    assert reporter.reports + reporter.failures == 7
-    assert len(caplog.records) <= 1
-    assert server.totals() == {"orders.value": 40}
-
-
 def test_a_server_that_goes_and_comes_back_on_another_machine(
     machine: OtherMachine, server: StatsD, registry: Registry, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -112,20 +112,3 @@ def test_it_is_found_by_its_name(tmp_path: Path) -> None:
         lines: List[str] = statsd.read()
 
     assert lines == ["shop.hits.value:+1|c|#page:home"]
-
-
-def test_a_configuration_with_wrong_options_is_refused() -> None:
-    """Options that it does not know or cannot take are named with what it takes."""
-    import tapes
-
-    with pytest.raises(tapes.errors.ConfigError) as caught:
-        tapes.configure({"reporters": {"statsd": {"interval": 10, "prot": 1, "protocol": "http", "port": "8125"}}})
-
-    assert caught.value.faults == (
-        (
-            "reporters.statsd.prot: unknown option, did you mean 'port'?; StatsdReporter takes interval, host, port, "
-            "prefix, protocol, path, tags, max_packet"
-        ),
-        "reporters.statsd.protocol: 'http' (str) is not one of 'udp', 'tcp', 'unix'",
-        "reporters.statsd.port: '8125' (str) is not an integer",
-    )

@@ -11,9 +11,9 @@ import socket
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -24,12 +24,6 @@ from tapes.reporting.statsd.connection import LONGEST_PATH
 from tapes.testing import ManualClock
 from tests.conftest import PATIENCE, Until
 from tests.statsd.listeners import Datagrams, Stream, counted, sender_of
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """Make a clock that is turned by hand."""
-    return ManualClock()
 
 
 @pytest.fixture
@@ -56,29 +50,23 @@ def stream() -> Iterator[Stream]:
     listener.close()
 
 
-@pytest.fixture
-def made() -> Iterator[List[StatsdReporter]]:
-    """Close, in the end, the reporters that are only asked for single reports."""
-    reporters: List[StatsdReporter] = []
-    yield reporters
-    for reporter in reporters:
-        reporter.close()
-
-
 Make = Callable[..., StatsdReporter]
 
 
 @pytest.fixture
-def make(registry: Registry, made: List[StatsdReporter]) -> Make:
-    """Make a reporter whose reports are called for one by one."""
+def make(registry: Registry) -> Iterator[Make]:
+    """Make reporters whose reports are called for one by one, and close them in the end."""
+    made: List[StatsdReporter] = []
 
     def make(port: int = 8125, host: str = "127.0.0.1", **options: Any) -> StatsdReporter:
-        reporter = StatsdReporter(10, host, port, registry=options.pop("registry", registry), **options)
+        reporter = StatsdReporter(10, host, port, registry=registry, **options)
         made.append(reporter)
         reporter.open()
         return reporter
 
-    return make
+    yield make
+    for reporter in made:
+        reporter.close()
 
 
 Addresses = Callable[..., None]
@@ -149,11 +137,14 @@ def test_a_host_is_found_by_its_name(statsd: Datagrams, make: Make) -> None:
     assert statsd.read() == ["hits.value:+3|c"]
 
 
-def test_a_restart_goes_on_where_it_was(registry: Registry, statsd: Datagrams) -> None:
+@pytest.mark.parametrize("anew", [False, True], ids=["the same reporter", "another one in its place"])
+def test_a_restart_goes_on_where_it_was(registry: Registry, statsd: Datagrams, anew: bool) -> None:
     """What was sent before a stop is not sent again after the next start, and nothing in between is lost."""
     reporter = StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry)
 
     for _ in range(3):
+        if anew:
+            reporter = StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry)
         with reporter:
             registry.counter("hits").increment()
         registry.counter("hits").increment(10)
@@ -161,15 +152,6 @@ def test_a_restart_goes_on_where_it_was(registry: Registry, statsd: Datagrams) -
     reporter.close()
 
     assert counted(statsd.read()) == {"hits.value": 36}
-
-
-def test_a_new_reporter_goes_on_where_the_old_one_was(registry: Registry, statsd: Datagrams) -> None:
-    """A reporter that takes the place of another, by a new configuration for instance, repeats nothing."""
-    for _ in range(3):
-        with StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry):
-            registry.counter("hits").increment()
-
-    assert counted(statsd.read()) == {"hits.value": 6}
 
 
 def test_several_reporters_to_the_same_place_share_the_changes(
@@ -211,18 +193,6 @@ def test_every_place_is_told_everything(make: Make, statsd: Datagrams) -> None:
         other.close()
 
 
-def test_a_removed_counter_begins_anew(make: Make, registry: Registry, statsd: Datagrams) -> None:
-    """A counter that is removed and made again is told whole."""
-    reporter = make(statsd.port)
-    reporter.report()
-    registry.remove("hits")
-    registry.counter("hits").increment(5)
-
-    reporter.report()
-
-    assert statsd.read() == ["hits.value:+3|c", "hits.value:+5|c"]
-
-
 def test_what_was_refused_is_sent_with_the_next_report(make: Make, registry: Registry, statsd: Datagrams) -> None:
     """While nobody listens reports fail, and when somebody does everything comes at once."""
     reporter = make(statsd.port)
@@ -240,10 +210,12 @@ def test_what_was_refused_is_sent_with_the_next_report(make: Make, registry: Reg
     assert statsd.read() == ["hits.value:+3|c"]
 
 
-def test_nothing_is_told_twice_when_the_far_end_goes_down_in_the_middle(
-    make: Make, registry: Registry, statsd: Datagrams, addresses: Addresses
+@pytest.mark.parametrize("code", [errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNREFUSED])
+@pytest.mark.parametrize("told", ["by send", "afterwards"])
+def test_a_host_that_turns_out_to_be_unreachable_is_told_everything_again(
+    make: Make, registry: Registry, statsd: Datagrams, addresses: Addresses, code: int, told: str
 ) -> None:
-    """If one packet of a report is refused, the next report repeats all of it: what was taken has gone down too.
+    """That a host cannot be reached is known some packets later, so none of the report counts as delivered.
 
     The rest does not go to another address of the host either.
     """
@@ -251,37 +223,7 @@ def test_nothing_is_told_twice_when_the_far_end_goes_down_in_the_middle(
     addresses(("127.0.0.1", statsd.port), ("127.0.0.1", other.port))
     for number in range(200):
         registry.counter("other", {"number": str(number)}).increment()
-    reporter = make(8125, "statsd.example")
-    send = sender_of(reporter)._connection._send_datagram
-    sent: List[bytes] = []
-
-    def going_down(data: bytes) -> int:
-        if len(sent) == 2:
-            statsd.close()
-        sent.append(data)
-        return send(data)
-
-    sender_of(reporter)._connection._send_datagram = going_down  # type: ignore[method-assign]  # to act in between
-    with pytest.raises(ConnectionRefusedError):
-        reporter.report()
-    assert len(sent) == 3
-    assert other.read() == []
-    statsd.reopen()
-    reporter.report()
-
-    assert sum(counted(statsd.read()).values()) == 203
-    other.close()
-
-
-@pytest.mark.parametrize("code", [errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNREFUSED])
-@pytest.mark.parametrize("told", ["by send", "afterwards"])
-def test_a_host_that_turns_out_to_be_unreachable_is_told_everything_again(
-    make: Make, registry: Registry, statsd: Datagrams, code: int, told: str
-) -> None:
-    """That a host cannot be reached is known some packets later, so none of the report counts as delivered."""
-    for number in range(200):
-        registry.counter("other", {"number": str(number)}).increment()
-    reporter = make(statsd.port)
+    reporter = make(host="statsd.example")
     connection = sender_of(reporter)._connection
     connection.connect(0)
     real: Any = connection._socket
@@ -309,30 +251,22 @@ def test_a_host_that_turns_out_to_be_unreachable_is_told_everything_again(
 
     assert len(sent) == 3
     assert sum(counted(statsd.read()).values()) == 203
+    assert other.read() == []
+    other.close()
 
 
-def test_all_addresses_of_a_host_are_tried(make: Make, statsd: Datagrams, addresses: Addresses) -> None:
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_all_addresses_of_a_host_are_tried(
+    make: Make, statsd: Datagrams, stream: Stream, addresses: Addresses, until: Until, protocol: str
+) -> None:
     """Where nobody listens at one address of a host the same report goes to another."""
     down = Datagrams()
     down.close()
-    addresses(("127.0.0.1", down.port), ("127.0.0.1", statsd.port))
+    addresses(("127.0.0.1", down.port), ("127.0.0.1", statsd.port if protocol == "udp" else stream.port))
 
-    make(8125, "statsd.example").report()
+    make(8125, "statsd.example", protocol=protocol).report()
 
-    assert statsd.read() == ["hits.value:+3|c"]
-
-
-def test_all_addresses_of_a_host_are_tried_for_a_stream(
-    make: Make, stream: Stream, addresses: Addresses, until: Until
-) -> None:
-    """The same over TCP, where the connection is refused."""
-    down = Datagrams()
-    down.close()
-    addresses(("127.0.0.1", down.port), ("127.0.0.1", stream.port))
-
-    make(8125, "statsd.example", protocol="tcp").report()
-
-    until(lambda: stream.lines == ["hits.value:+3|c"])
+    until(lambda: [*statsd.read(), *stream.lines] == ["hits.value:+3|c"])
 
 
 def test_ipv4_comes_before_ipv6(make: Make, statsd: Datagrams, addresses: Addresses) -> None:
@@ -365,11 +299,15 @@ def reported_in_vain(
     return reporter
 
 
+@pytest.mark.parametrize("stopped", [False, True])
 def test_a_refusal_that_comes_late_takes_the_report_back(
-    make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+    make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
-    """From another host a refusal comes after the report: the next one sends the same again."""
+    """From another host a refusal comes after the report: the next one sends the same again, by whatever reporter."""
     reporter = reported_in_vain(make, registry, statsd, monkeypatch)
+    if stopped:
+        reporter.close()
+        reporter = make(statsd.port)
     statsd.reopen()
 
     reporter.report()
@@ -392,19 +330,6 @@ def test_a_child_leaves_a_refusal_to_its_parent(
     statsd.reopen()
 
     reporter.report()
-
-    assert statsd.read() == ["hits.value:+4|c"]
-
-
-def test_a_refusal_that_comes_before_the_end_takes_the_last_report_back(
-    make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a reporter has sent in vain when it stopped is sent by the next one."""
-    reporter = reported_in_vain(make, registry, statsd, monkeypatch)
-    reporter.close()
-    statsd.reopen()
-
-    make(statsd.port).report()
 
     assert statsd.read() == ["hits.value:+4|c"]
 
@@ -433,13 +358,6 @@ def test_trouble_is_logged_once_a_streak(
     assert caplog.records[0].exc_info is None
     assert (reporter.failures, reporter.reports) == (5, 2)
     assert statsd.read() == ["hits.value:+3|c"]
-
-
-def test_a_stream_gets_every_change_once(registry: Registry, stream: Stream, until: Until) -> None:
-    """Over TCP lines end with a newline, over one connection."""
-    with StatsdReporter(10, "127.0.0.1", stream.port, registry=registry, protocol="tcp"):
-        registry.counter("hits").increment()
-    until(lambda: counted(stream.lines) == {"hits.value": 4})
 
 
 def test_a_stream_that_takes_everything_costs_no_waiting(
@@ -490,16 +408,6 @@ def test_a_report_gives_no_cause_to_look_through_everything(
             kept = 0
 
     assert kept < metrics * rounds / 2
-
-
-def test_a_unix_socket_gets_every_change_once(registry: Registry, tmp_path: Path, until: Until) -> None:
-    """The same over a unix socket at a path."""
-    stream = Stream(tmp_path / "statsd.sock")
-    with StatsdReporter(10, registry=registry, protocol="unix", path=tmp_path / "statsd.sock"):
-        registry.counter("hits").increment()
-
-    until(lambda: counted(stream.lines) == {"hits.value": 4})
-    stream.close()
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
@@ -572,24 +480,6 @@ def test_a_stream_that_takes_nothing_is_given_up_and_nothing_is_told_twice(
     assert sum(counted(hanging.lines).values()) == sum(range(1, size + 1))
 
 
-def test_what_is_counted_in_isolation_is_told_once(registry: Registry, statsd: Datagrams, make: Make) -> None:
-    """A report inside tells what happened inside, and the next one outside what has come since the last one there."""
-    registry.clear()
-    hits = registry.counter("hits")
-    hits.increment(40)
-    reporter = make(statsd.port)
-    reporter.report()
-    with registry.isolated():
-        hits.increment()
-        reporter.report()
-        reporter.report()
-    reporter.report()
-    hits.increment(2)
-    reporter.report()
-
-    assert statsd.read() == ["hits.value:+40|c", "hits.value:+1|c", "hits.value:+2|c"]
-
-
 def test_a_snapshot_that_others_have_overtaken_is_not_sent(
     make: Make, registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -637,97 +527,87 @@ def test_what_is_refused_in_isolation_is_taken_back_there(
     assert statsd.read() == []
 
 
-def test_a_report_in_which_an_isolation_begins_is_left_out(registry: Registry, statsd: Datagrams, make: Make) -> None:
-    """It has seen something of both sides. What it would have told comes with the next one."""
-    registry.clear()
-    registry.counter("hits").increment(40)
-    reporter = make(statsd.port)
-    with ExitStack() as stack:
-        registry.gauge("meanwhile", lambda: stack.enter_context(registry.isolated()) and 1)
-        reporter.report()
-        assert statsd.read() == []
-    registry.remove("meanwhile")
-    reporter.report()
+class NameServer:
+    """Says where a StatsD is, or fails, and notes when it is asked."""
 
-    assert statsd.read() == ["hits.value:+40|c"]
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.port = 0
+        self.fault: Optional[OSError] = None
+        self.asked: List[float] = []
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def __call__(self, host: str, port: int, **options: Any) -> Any:
+        """Look a host up."""
+        assert (host, port) == ("statsd.example", 8125)
+        self.asked.append(self._clock.monotonic())
+        self.answers.wait(PATIENCE)
+        if self.fault:
+            raise self.fault
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", self.port))]
+
+
+@pytest.fixture
+def names(clock: ManualClock, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch) -> NameServer:
+    """Have all hosts looked up here, and found where the StatsD is."""
+    server = NameServer(clock)
+    server.port = statsd.port
+    monkeypatch.setattr(socket, "getaddrinfo", server)
+    return server
 
 
 def test_the_host_is_looked_up_now_and_then(
-    make: Make, clock: ManualClock, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+    make: Make, clock: ManualClock, statsd: Datagrams, names: NameServer
 ) -> None:
     """A host is looked up once a minute, not at every report, and every ten seconds while reports fail."""
-    asked: List[float] = []
-    lookup = socket.getaddrinfo
-
-    def counted_lookup(*args: Any, **options: Any) -> Any:
-        asked.append(clock.monotonic())
-        return lookup(*args, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", counted_lookup)
-    reporter = make(statsd.port, "localhost", clock=clock)
+    reporter = make(host="statsd.example", clock=clock)
     reporter.registry.gauge("busy").set(1)
-    for _ in range(130):
-        reporter.report()
-        clock.advance(1)
-    well, asked[:] = list(asked), []
+
+    def asked_in(seconds: int) -> List[float]:
+        names.asked.clear()
+        for _ in range(seconds):
+            with suppress(ConnectionRefusedError):
+                reporter.report()
+            clock.advance(1)
+        return list(names.asked)
+
+    well = asked_in(130)
     statsd.close()
-    for _ in range(30):
-        with pytest.raises(ConnectionRefusedError):
-            reporter.report()
-        clock.advance(1)
-    ill, asked[:] = list(asked), []
+    ill = asked_in(30)
     statsd.reopen()
-    for _ in range(62):
-        reporter.report()
-        clock.advance(1)
 
     assert well == [0, 60, 120]
     assert ill == [131, 141, 151]
-    assert asked == [211]
+    assert asked_in(62) == [211]
 
 
 def test_a_host_that_moves_is_followed(
-    make: Make, registry: Registry, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    make: Make, registry: Registry, clock: ManualClock, statsd: Datagrams, names: NameServer
 ) -> None:
     """When a lookup gives another address, the reports go there."""
-    homes = [Datagrams(), Datagrams()]
-    at = [0]
+    new_home = Datagrams()
+    reporter = make(host="statsd.example", clock=clock)
+    reporter.report()
+    names.port = new_home.port
+    clock.advance(60)
+    registry.counter("hits").increment()
 
-    def lookup(host: str, port: int, **options: Any) -> Any:
-        assert (host, port) == ("statsd.example", 8125)
-        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", homes[at[0]].port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    reporter = make(8125, "statsd.example", clock=clock)
-    for _ in range(2):
-        reporter.report()
-        registry.counter("hits").increment()
-        at[0] = 1
-        clock.advance(60)
     reporter.report()
 
-    assert homes[0].read() == ["hits.value:+3|c"]
-    assert homes[1].read() == ["hits.value:+1|c", "hits.value:+1|c"]
-    for home in homes:
-        home.close()
+    assert (statsd.read(), new_home.read()) == (["hits.value:+3|c"], ["hits.value:+1|c"])
+    new_home.close()
 
 
 def test_a_host_that_cannot_be_found_is_no_fault_of_the_caller(
-    registry: Registry, clock: ManualClock, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, clock: ManualClock, statsd: Datagrams, names: NameServer
 ) -> None:
     """An unknown host makes failed reports that name it, and good ones when it is known."""
-    known: List[Tuple[Any, ...]] = []
-
-    def lookup(*args: Any, **options: Any) -> Any:
-        if not known:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return known
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    names.fault = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     with StatsdReporter(10, "statsd.example", 8125, registry=registry) as reporter:
         clock.settle()
         assert "'statsd.example' cannot be found: [Errno -2] Name or service not known" in str(reporter.last_error)
-        known.append((socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", statsd.port)))
+        names.fault = None
         clock.advance(10)
         clock.settle()
         assert (reporter.failures, reporter.reports) == (1, 1)
@@ -735,82 +615,40 @@ def test_a_host_that_cannot_be_found_is_no_fault_of_the_caller(
     assert statsd.read() == ["hits.value:+3|c"]
 
 
-def test_a_host_that_cannot_even_be_asked_for_is_a_failed_report(make: Make) -> None:
-    """A name that no name server could know is a failure like any other."""
-    with pytest.raises(OSError, match=r"cannot be found: .*label"):
-        make(8125, "a" * 64 + ".example").report()
-
-
 def test_an_address_that_was_known_is_kept_when_the_lookup_fails(
-    make: Make, registry: Registry, clock: ManualClock, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
+    make: Make, registry: Registry, clock: ManualClock, statsd: Datagrams, names: NameServer
 ) -> None:
     """A name server that is down later on costs no report."""
-    reporter = make(statsd.port, "localhost", clock=clock)
+    reporter = make(host="statsd.example", clock=clock)
     reporter.report()
-
-    def fail(*args: Any, **options: Any) -> Any:
-        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-
-    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    names.fault = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
     clock.advance(1000)
     registry.counter("hits").increment()
+
     reporter.report()
 
     assert statsd.read() == ["hits.value:+3|c", "hits.value:+1|c"]
 
 
-def test_a_name_server_that_hangs_holds_nobody_up(
-    registry: Registry, statsd: Datagrams, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_server_that_hangs_holds_nobody_up(registry: Registry, names: NameServer, until: Until) -> None:
     """While a lookup hangs the application goes on, and stop() returns within its deadline."""
-    asked, release = threading.Event(), threading.Event()
-
-    def hang(*args: Any, **options: Any) -> Any:
-        asked.set()
-        release.wait(60)
-        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", statsd.port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    names.answers.clear()
     reporter = StatsdReporter(10, "statsd.example", registry=registry)
     reporter.start()
-    assert asked.wait(30)
+    until(lambda: names.asked)
     registry.counter("hits").increment()
     began = time.monotonic()
     reporter.stop(0.1)
 
     assert time.monotonic() - began < 20
     assert not reporter.running
-    release.set()
+    names.answers.set()
 
 
-def test_packets_hold_whole_lines_and_as_many_as_fit(make: Make, registry: Registry, statsd: Datagrams) -> None:
-    """No packet is larger than it may be, none has room for the first line of the next, and a pair is never parted."""
-    registry.clear()
-    for number in range(300):
-        registry.counter(f"counter.c{'c' * (number % 40)}.{number}").increment(number + 1)
-        registry.gauge(f"gauge.g{'g' * (number % 37)}.{number}").set(-number - 0.5)
-    lines = []
-
-    reporter = make(statsd.port, max_packet=200)
-    send = sender_of(reporter)._connection.send
-
-    def sent(data: bytes) -> int:
-        taken = send(data)
-        lines.extend(statsd.read())  # before its buffer is full
-        return taken
-
-    sender_of(reporter)._connection.send = sent  # type: ignore[method-assign]  # to look in between
-    reporter.report()
-
-    packets = statsd.packets
-    assert max(map(len, packets)) <= 200
-    for packet, following in zip(packets, packets[1:]):
-        first, _, second = following.partition("\n")
-        unit = f"{first}\n{second.partition(chr(10))[0]}" if first.endswith(":0|g") else first
-        assert len(packet) + 1 + len(unit) > 200
-    assert not any(packet.endswith(":0|g") for packet in packets)
-    assert len(lines) == len(set(lines)) == 900
-    assert sum(counted(lines).values()) == sum(range(1, 301))
+def test_a_host_that_cannot_even_be_asked_for_is_a_failed_report(make: Make) -> None:
+    """A name that no name server could know is a failure like any other."""
+    with pytest.raises(OSError, match=r"cannot be found: .*label"):
+        make(8125, "a" * 64 + ".example").report()
 
 
 def test_a_line_that_fits_into_no_packet_is_left_out(
@@ -830,37 +668,6 @@ def test_a_line_that_fits_into_no_packet_is_left_out(
     ]
 
 
-def test_on_a_stream_a_line_may_be_as_long_as_it_is(
-    make: Make, registry: Registry, stream: Stream, until: Until
-) -> None:
-    """A stream has no packets that a line could be too long for."""
-    registry.clear()
-    registry.counter("c", {"k": "v" * 4000}).increment()
-
-    make(stream.port, protocol="tcp").report()
-
-    until(lambda: stream.lines == [f"c.k_{'v' * 4000}.value:+1|c"])
-
-
-def test_a_stream_is_sent_in_packets_too(make: Make, registry: Registry, stream: Stream, until: Until) -> None:
-    """On a stream as well nothing larger than a packet is sent at a time, the newline at its end included."""
-    for number in range(100):
-        registry.counter("other", {"number": str(number)}).increment()
-    reporter = make(stream.port, protocol="tcp", max_packet=100)
-    send = sender_of(reporter)._connection.send
-    sizes: List[int] = []
-
-    def measured(data: bytes) -> int:
-        sizes.append(len(data))
-        return send(data)
-
-    sender_of(reporter)._connection.send = measured  # type: ignore[method-assign]  # to look in between
-    reporter.report()
-
-    assert 90 < max(sizes) <= 100
-    until(lambda: sum(counted(stream.lines).values()) == 103)
-
-
 def test_series_that_would_be_alike_are_logged_once(
     make: Make, registry: Registry, statsd: Datagrams, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -878,25 +685,6 @@ def test_series_that_would_be_alike_are_logged_once(
             "name one of them differently, or use tags='datadog'."
         )
     ]
-
-
-def test_a_child_sends_what_it_has_counted(registry: Registry, statsd: Datagrams) -> None:
-    """A forked child begins at zero with a socket of its own, and the parent goes on: the totals are those of both."""
-    counter = registry.counter("hits")
-    with StatsdReporter(10, "127.0.0.1", statsd.port, registry=registry) as reporter:
-        for _ in range(3):
-            counter.increment(10)
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    counter.increment(1)
-                    reporter.stop()
-                finally:
-                    os._exit(0)
-            os.waitpid(pid, 0)
-            assert reporter.running
-
-    assert counted(statsd.read()) == {"hits.value": 36}
 
 
 def test_it_opens_nothing_before_its_first_report(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -931,26 +719,17 @@ def test_it_says_where_it_reports_to(options: Any, text: str) -> None:
     ("options", "message"),
     [
         ({"host": ""}, "host is the name or the address of a host, like 'localhost', not '' (str)."),
-        ({"host": None}, "host is the name or the address of a host, like 'localhost', not None (NoneType)."),
         ({"port": 0}, "port is an int from 1 to 65535, not 0 (int)."),
-        ({"port": "8125"}, "port is an int from 1 to 65535, not '8125' (str)."),
-        ({"port": True}, "port is an int from 1 to 65535, not True (bool)."),
-        ({"prefix": ""}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not '' (str)."),
-        ({"prefix": "a."}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 'a.' (str)."),
         (
             {"prefix": "a:b"},
             "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 'a:b' (str).",
         ),
-        ({"prefix": 7}, "prefix is a dotted name of letters, digits, '_' and '-', like 'shop.web', not 7 (int)."),
         ({"protocol": "http"}, "protocol is 'udp', 'tcp' or 'unix', not 'http' (str)."),
         (
             {"protocol": "unix"},
             "protocol='unix' needs the path of the socket: give path='/run/statsd.sock' or the like.",
         ),
-        (
-            {"path": "/run/s"},
-            "path ('/run/s') is the socket of a StatsD and goes with protocol='unix', not with 'udp'.",
-        ),
+        ({"path": "/s"}, "path ('/s') is the socket of a StatsD and goes with protocol='unix', not with 'udp'."),
         (
             {"protocol": "unix", "path": "/" + "x" * 120},
             (
@@ -964,12 +743,7 @@ def test_it_says_where_it_reports_to(options: Any, text: str) -> None:
         ),
         ({"protocol": "unix", "path": 7}, "path is a str or a path object, not 7 (int)."),
         ({"tags": "graphite"}, "tags is 'name' or 'datadog', not 'graphite' (str)."),
-        ({"tags": []}, "tags is 'name' or 'datadog', not [] (list)."),
         ({"max_packet": 63}, "max_packet is how many bytes a packet may have, an int from 64 to 65507, not 63 (int)."),
-        (
-            {"max_packet": 1e3},
-            "max_packet is how many bytes a packet may have, an int from 64 to 65507, not 1000.0 (float).",
-        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: Any, message: str) -> None:

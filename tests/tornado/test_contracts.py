@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
 import os
-import socket
 import threading
-from pathlib import Path
 from typing import Any, List, Optional
 from unittest import SkipTest
 
-import pytest
 from tornado.ioloop import IOLoop
 
 from tapes.registry import Registry
@@ -22,8 +17,8 @@ from tapes.reporting.tornado.driver import LoopDriven
 from tapes.reporting.tornado.statsd import TornadoStatsdReporter
 from tapes.reporting.tornado.stream import TornadoStreamReporter
 from tapes.testing import ManualClock, ReporterContract
-from tests.reporting import tally
-from tests.servers.processes import free_port
+from tests.reporting import far_ends, tally
+from tests.statsd.listeners import Datagrams
 from tests.tornado.conftest import ClockedLoop, LoopThread
 
 
@@ -84,9 +79,8 @@ class OnAClockedLoop(ReporterContract):
 
     def loop_for(self, registry: Optional[Registry]) -> Optional[IOLoop]:
         """Run a loop by the clock of this registry. Return it if the reporter is to be given it."""
-        if registry is None:
-            return None
-        assert isinstance(registry.clock, ManualClock)
+        if registry is None or not isinstance(registry.clock, ManualClock):
+            return None  # its reporter never runs
         self.clock = registry.clock
         self.loops.append(LoopThread(ClockedLoop(self.clock)))
         self.pid = os.getpid()
@@ -162,12 +156,6 @@ class TestPlain(OnAClockedLoop):
         self.far_end.broken = False
 
 
-class TestPlainFound(TestPlain):
-    """A plain report, on a loop that has to be found."""
-
-    given = False
-
-
 class TestCoroutine(TestPlain):
     """A coroutine, on a loop that is given."""
 
@@ -224,126 +212,36 @@ class Apart(OnAClockedLoop):
         raise SkipTest("Shown by tests/tornado/test_driver.py.")
 
 
-class Mendable(io.StringIO):
-    """A stream that can be broken and mended."""
+class Writing(Apart, far_ends.FarEnd):
+    """Tests of a reporter of JSON lines."""
 
-    broken = False
-
-    def write(self, text: str) -> int:
-        """Write, or not."""
-        if self.broken:
-            raise OSError("broken")
-        return super().write(text)
-
-
-class TestTornadoStreamReporter(Apart):
-    """To a stream."""
-
-    def setup_method(self) -> None:
-        """Make the stream that all reporters of a test write to."""
-        super().setup_method()
-        self.stream = Mendable()
-
-    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
-        """Write to the stream."""
-        self.made = TornadoStreamReporter(self.interval, self.stream, registry, self.loop_for(registry))
+    def writing(self, registry: Optional[Registry], **where: Any) -> Reporter:
+        """Make it."""
+        self.made = TornadoStreamReporter(self.interval, registry=registry, io_loop=self.loop_for(registry), **where)
         return self.made
 
-    def make_faulty_reporter(self, registry: Registry) -> Reporter:
-        """Write to a folder that is not there."""
-        return TornadoStreamReporter(self.interval, path="/there/is/no/such/folder/stats.json", registry=registry)
 
-    def received(self) -> Optional[int]:
-        """Count the lines."""
-        return self.stream.getvalue().count("\n")
-
-    def break_far_end(self) -> None:
-        """Break the stream."""
-        self.stream.broken = True
-
-    def mend_far_end(self) -> None:
-        """Mend it."""
-        self.stream.broken = False
+class TestTornadoStreamReporter(Writing, far_ends.ToAStream):
+    """To a stream."""
 
 
-class TestTornadoStreamReporterFound(TestTornadoStreamReporter):
-    """To a stream, by a loop that has to be found."""
-
-    given = False
+class TestTornadoStreamReporterToAFile(Writing, far_ends.ToAFile):
+    """To a file."""
 
 
-class TestTornadoStreamReporterInThePauses(InThePauses):
+class TestTornadoStreamReporterToAPipe(Writing, far_ends.ToAPipe):
+    """To a pipe."""
+
+
+class TestTornadoStreamReporterInThePauses(InThePauses, far_ends.ToAStream):
     """To a stream, by a loop that begins to run after the start, and runs now and then."""
 
     may_hang = True  # its reports hang in its thread
     threaded = True
 
-    def setup_method(self) -> None:
-        """Make the stream."""
-        super().setup_method()
-        self.stream = io.StringIO()
-
-    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
-        """Write to the stream."""
-        return TornadoStreamReporter(self.interval, self.stream, registry)
-
-    def received(self) -> Optional[int]:
-        """Count the lines."""
-        return self.stream.getvalue().count("\n")
-
-
-class TestTornadoStreamReporterToAFile(Apart):
-    """To a file that it opens and closes itself."""
-
-    @pytest.fixture(autouse=True)
-    def _file(self, tmp_path: Path) -> None:
-        self.path = tmp_path / "stats.json"
-
-    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
-        """Write to the file."""
-        self.made = TornadoStreamReporter(
-            self.interval, registry=registry, path=self.path, io_loop=self.loop_for(registry)
-        )
-        return self.made
-
-    def make_faulty_reporter(self, registry: Registry) -> Reporter:
-        """Write to something that is a folder."""
-        self.path.mkdir()
-        return TornadoStreamReporter(self.interval, registry=registry, path=self.path)
-
-    def received(self) -> Optional[int]:
-        """Count the lines."""
-        return self.path.read_text().count("\n")
-
-
-class TestTornadoStreamReporterToAPipe(Apart):
-    """To somebody who reads, or not."""
-
-    def setup_method(self) -> None:
-        """Make the pipe."""
-        super().setup_method()
-        self.reading, self.writing = os.pipe()
-        self.stream = os.fdopen(self.writing, "w", encoding="ascii")
-
-    def teardown_method(self) -> None:
-        """Close it, which wakes a report that hangs."""
-        super().teardown_method()
-        os.close(self.reading)
-        with contextlib.suppress(BrokenPipeError):
-            self.stream.close()
-
-    def make_reporter(self, registry: Optional[Registry]) -> Reporter:
-        """Write to the pipe."""
-        self.made = TornadoStreamReporter(self.interval, self.stream, registry, self.loop_for(registry))
-        return self.made
-
-    def hang_far_end(self) -> None:
-        """Fill the pipe."""
-        os.set_blocking(self.writing, False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                os.write(self.writing, b"x" * 4096)
-        os.set_blocking(self.writing, True)
+    def writing(self, registry: Optional[Registry], **where: Any) -> Reporter:
+        """Make it."""
+        return TornadoStreamReporter(self.interval, registry=registry, **where)
 
 
 class TestTornadoStatsdReporter(Apart):
@@ -352,22 +250,19 @@ class TestTornadoStatsdReporter(Apart):
     def setup_method(self) -> None:
         """Listen."""
         super().setup_method()
-        self.statsd: Optional[socket.socket] = None
-        self.port = free_port()  # which nobody is given while it is closed
-        self.packets = 0
-        self.mend_far_end()
+        self.statsd = Datagrams()
 
     def teardown_method(self) -> None:
         """Listen no more."""
         super().teardown_method()
-        self.break_far_end()
+        self.statsd.close()
 
     def make_reporter(self, registry: Optional[Registry]) -> Reporter:
         """Send to it. What is sent each time is a gauge."""
         if registry is not None:
             registry.gauge("contract.level", tags={"thread": str(threading.get_ident())}).set(1)
         self.made = TornadoStatsdReporter(
-            self.interval, "127.0.0.1", self.port, registry=registry, io_loop=self.loop_for(registry)
+            self.interval, "127.0.0.1", self.statsd.port, registry=registry, io_loop=self.loop_for(registry)
         )
         return self.made
 
@@ -377,11 +272,8 @@ class TestTornadoStatsdReporter(Apart):
 
     def received(self) -> Optional[int]:
         """Count the packets."""
-        assert self.statsd is not None
-        with contextlib.suppress(BlockingIOError):
-            while self.statsd.recv(65536):
-                self.packets += 1
-        return self.packets
+        self.statsd.read()
+        return len(self.statsd.packets)
 
     def test_the_registry_is_left_as_it_is(self) -> None:
         """Skip it: there is a gauge besides what it expects."""
@@ -389,15 +281,11 @@ class TestTornadoStatsdReporter(Apart):
 
     def break_far_end(self) -> None:
         """Close its port, so that packets are refused."""
-        if self.statsd is not None:
-            self.statsd.close()
-        self.statsd = None
+        self.statsd.close()
 
     def mend_far_end(self) -> None:
         """Open it."""
-        self.statsd = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.statsd.bind(("127.0.0.1", self.port))
-        self.statsd.setblocking(False)
+        self.statsd.reopen()
 
 
 class TestAPushReporterOnALoop(tally.FarEnd, Apart):

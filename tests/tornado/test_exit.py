@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import List
+
 import pytest
 
 from tests.conftest import RunScript
@@ -13,159 +15,167 @@ from tapes import Registry
 from tapes.reporting.tornado import TornadoScheduledReporter
 from tapes.reporting.tornado.stream import TornadoStreamReporter
 
+def say(*words):
+    os.write(1, f"{' '.join(map(str, words))}\\n".encode())  # at once: threads say something as well
+
 class Plain(TornadoScheduledReporter):
     def report(self):
-        print("report", registry.get_stats().events.value, flush=True)
+        say("plain", "report", registry.get_stats().events.value)
+
+    def close(self):
+        say("plain", "closed")
 
 class Coroutine(TornadoScheduledReporter):
     async def report(self):
         await asyncio.sleep(0)
-        print("report", registry.get_stats().events.value, flush=True)
+        say("coroutine", "report", registry.get_stats().events.value)
+
+    def close(self):
+        say("coroutine", "closed")
 
 class Apart(TornadoStreamReporter):
     def __init__(self, interval, registry):
         super().__init__(interval, self, registry)
 
     def write(self, text):
-        print("report", registry.get_stats().events.value, flush=True)
+        say("apart", "report", registry.get_stats().events.value)
 
     def flush(self):
         pass
 
     def close(self):
         super().close()
-        print("closed", flush=True)
+        say("apart", "closed")
 
-def close(self):
-    print("closed", flush=True)
-
-Plain.close = Coroutine.close = close
 registry = Registry()
 events = registry.counter("events")
-reporter = {"plain": Plain, "coroutine": Coroutine, "apart": Apart}[sys.argv[1]](3600, registry)
+kinds = {"plain": Plain, "coroutine": Coroutine, "apart": Apart}
+reporters = [kinds[kind](3600, registry) for kind in sys.argv[1].split()]
+
+def start():
+    for reporter in reporters:
+        reporter.start()
 
 async def first():
     deadline = time.monotonic() + 60
-    while not reporter.reports:
+    while not all(reporter.reports for reporter in reporters):
         assert time.monotonic() < deadline, "it has not reported"
         await asyncio.sleep(0.002)
     events.increment(7)
 """
 
-KINDS = pytest.mark.parametrize("kind", ["plain", "coroutine", "apart"])
+KINDS = ["plain", "coroutine", "apart"]
 
-
-@KINDS
-def test_after_asyncio_run_has_ended(kind: str, run_script: RunScript) -> None:
-    """A program that ends with its loop, without a stop, has its last numbers reported."""
-    done = run_script(
-        PREAMBLE
-        + """
+PROGRAMS = {
+    "after asyncio.run() has ended": """
 async def main():
-    reporter.start()
+    start()
     await first()
 asyncio.run(main())
 """,
-        kind,
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["report 0", "report 7", "closed"]
-
-
-@KINDS
-def test_after_the_loop_was_stopped(kind: str, run_script: RunScript) -> None:
-    """The same holds for a loop that is stopped and never closed, and for one that waits for a report."""
-    done = run_script(
-        PREAMBLE
-        + """
+    "after the loop was stopped and not closed, while a coroutine waits": """
 async def main():
-    reporter.start()
+    start()
     await first()
-    if sys.argv[1] == "coroutine":
-        async def hang():
-            print("hangs", flush=True)
-            await asyncio.sleep(3600)
-        report, reporter.report = reporter.report, hang
-        reporter._drive.go_on()
-        await asyncio.sleep(0.01)
-        reporter.report = report
+    coroutine = reporters[1]
+    async def hang():
+        await asyncio.sleep(3600)
+    report, coroutine.report = coroutine.report, hang
+    coroutine._drive.go_on()
+    await asyncio.sleep(0.01)
+    coroutine.report = report
     loop.stop()
 loop = IOLoop.current()
 loop.add_callback(main)
 loop.start()
 """,
-        kind,
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert [line for line in done.stdout.splitlines() if line != "hangs"] == ["report 0", "report 7", "closed"]
-
-
-@KINDS
-def test_when_no_loop_has_ever_run(kind: str, run_script: RunScript) -> None:
-    """A program that never runs a loop makes one report, when it ends."""
-    done = run_script(
-        PREAMBLE
-        + """
-reporter.start()
-events.increment(7)
-""",
-        kind,
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["report 7", "closed"]
-
-
-@KINDS
-def test_just_after_a_stop_on_the_thread_of_the_loop(kind: str, run_script: RunScript) -> None:
-    """A stop in the last line of the program's main coroutine loses no report and makes none twice."""
-    done = run_script(
-        PREAMBLE
-        + """
+    "just after a stop on the thread of the loop": """
 async def main():
-    reporter.start()
+    start()
     await first()
-    reporter.stop()
+    for reporter in reporters:
+        reporter.stop()
 asyncio.run(main())
 """,
-        kind,
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["report 0", "report 7", "closed"]
-
-
-@KINDS
-def test_sigterm_that_stops_the_loop(kind: str, run_script: RunScript) -> None:
-    """A handler of asyncio's that ends the program: the last numbers are reported."""
-    done = run_script(
-        PREAMBLE
-        + """
+    "after a handler of asyncio's for SIGTERM has stopped the loop": """
 async def main():
     end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
-    reporter.start()
+    start()
     await first()
     os.kill(os.getpid(), signal.SIGTERM)
     await end.wait()
 asyncio.run(main())
 """,
-        kind,
+    "while a loop still runs in a thread": """
+async def main():
+    start()
+    await first()
+    ready.set()
+    await asyncio.sleep(3600)
+ready = threading.Event()
+threading.Thread(target=lambda: asyncio.run(main()), daemon=True).start()
+assert ready.wait(30)
+""",
+}
+
+
+def said_by(kind: str, output: str) -> List[str]:
+    """Return what the reporter of this kind has said, and whoever has no kind."""
+    lines = [line.split(" ", 1) if line.startswith(tuple(KINDS)) else (kind, line) for line in output.splitlines()]
+    return [said for speaker, said in lines if speaker == kind]
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_the_last_numbers_are_reported(program: str, run_script: RunScript) -> None:
+    """A program whose loop has run has its last numbers reported once, however it ends."""
+    done = run_script(PREAMBLE + program, " ".join(KINDS))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    for kind in KINDS:
+        assert said_by(kind, done.stdout) == ["report 0", "report 7", "closed"]
+
+
+def test_when_no_loop_has_ever_run(run_script: RunScript) -> None:
+    """A program that never runs a loop makes one report, when it ends."""
+    done = run_script(PREAMBLE + "start()\nevents.increment(7)\n", " ".join(KINDS))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    for kind in KINDS:
+        assert said_by(kind, done.stdout) == ["report 7", "closed"]
+
+
+def test_ctrl_c_ends_the_program_with_a_last_report(run_script: RunScript) -> None:
+    """KeyboardInterrupt out of the loop: the last numbers are reported before the program ends."""
+    done = run_script(
+        PREAMBLE
+        + """
+async def main():
+    start()
+    await first()
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.sleep(30)
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    say("interrupted")
+""",
+        " ".join(KINDS),
     )
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["report 0", "report 7", "closed"]
+    for kind in KINDS:
+        assert said_by(kind, done.stdout) == ["report 0", "interrupted", "report 7", "closed"]
 
 
-@KINDS
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stops", [True, False])
 def test_sigterm_in_the_middle_of_a_report(kind: str, stops: bool, run_script: RunScript) -> None:
     """A handler that calls sys.exit(), with a stop before it or without, ends the program, after one last report."""
     done = run_script(
         PREAMBLE
         + """
+(reporter,) = reporters
 def terminate(number, frame):
     events.increment(7)
     if sys.argv[2] == "True":
@@ -202,53 +212,8 @@ loop.start()
         str(stops),
     )
 
-    lines = done.stdout.splitlines()
+    said = said_by(kind, done.stdout)
     assert (done.returncode, done.stderr) == (5, "")
     if kind == "apart":
-        lines.pop(0)  # its thread finishes the report that was under way, with the old number or with the new one
-    assert lines == ["report 7", "closed"]
-
-
-@KINDS
-def test_ctrl_c_ends_the_program_with_a_last_report(kind: str, run_script: RunScript) -> None:
-    """KeyboardInterrupt out of the loop: the last numbers are reported before the program ends."""
-    done = run_script(
-        PREAMBLE
-        + """
-async def main():
-    reporter.start()
-    await first()
-    os.kill(os.getpid(), signal.SIGINT)
-    await asyncio.sleep(30)
-try:
-    asyncio.run(main())
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
-""",
-        kind,
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["report 0", "interrupted", "report 7", "closed"]
-
-
-@KINDS
-def test_a_loop_that_still_runs_in_a_thread_at_the_exit(kind: str, run_script: RunScript) -> None:
-    """A loop of a daemon thread makes the last report while the interpreter exits."""
-    done = run_script(
-        PREAMBLE
-        + """
-async def main():
-    reporter.start()
-    await first()
-    ready.set()
-    await asyncio.sleep(3600)
-ready = threading.Event()
-threading.Thread(target=lambda: asyncio.run(main()), daemon=True).start()
-assert ready.wait(30)
-""",
-        kind,
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["report 0", "report 7", "closed"]
+        said.pop(0)  # its thread finishes the report that was under way, with the old number or with the new one
+    assert said == ["report 7", "closed"]

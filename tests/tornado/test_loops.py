@@ -42,25 +42,27 @@ def _nothing_waits_afterwards(until: Until) -> Iterator[None]:
     until(lambda: lookouts() <= before)
 
 
+@pytest.fixture
+def seen() -> List[Any]:
+    """Note which loops begin."""
+    return []
+
+
 def lookouts() -> Set[threading.Thread]:
     """Return the lookouts that there are."""
     return {thread for thread in threading.enumerate() if thread.name.endswith("-lookout")}
 
 
-def test_a_loop_that_is_given_begins(run: Run, loop_thread: LoopThread, until: Until) -> None:
+def test_a_loop_that_is_given_begins(run: Run, seen: List[Any], loop_thread: LoopThread, until: Until) -> None:
     """It is called on the thread of the loop, with the loop."""
-    seen: List[Any] = []
-
     loops.when_running(loop_thread.io_loop, run, lambda loop: seen.append((loop, threading.current_thread())), "Lamp")
     until(lambda: seen)
 
     assert seen == [(loop_thread.io_loop, loop_thread.thread)]
 
 
-def test_a_loop_that_is_given_may_run_later(run: Run, io_loop: Any) -> None:
+def test_a_loop_that_is_given_may_run_later(run: Run, seen: List[Any], io_loop: Any) -> None:
     """Nothing happens before the loop runs."""
-    seen: List[Any] = []
-
     loops.when_running(io_loop, run, seen.append, "Lamp")
     assert seen == []
     io_loop.asyncio_loop.run_until_complete(asyncio.sleep(0))
@@ -68,9 +70,8 @@ def test_a_loop_that_is_given_may_run_later(run: Run, io_loop: Any) -> None:
     assert seen == [io_loop]
 
 
-def test_the_loop_that_runs_here_begins(run: Run, loop_thread: LoopThread) -> None:
+def test_the_loop_that_runs_here_begins(run: Run, seen: List[Any], loop_thread: LoopThread) -> None:
     """Inside of asyncio.run() it is that loop, although another one runs as well."""
-    seen: List[Any] = []
 
     async def main() -> IOLoop:
         loops.when_running(None, run, seen.append, "Lamp")
@@ -84,10 +85,8 @@ def test_the_loop_that_runs_here_begins(run: Run, loop_thread: LoopThread) -> No
     assert seen == [mine]
 
 
-def test_a_loop_that_runs_elsewhere_is_found(run: Run, loop_thread: LoopThread, until: Until) -> None:
+def test_a_loop_that_runs_elsewhere_is_found(run: Run, seen: List[Any], loop_thread: LoopThread, until: Until) -> None:
     """A thread without a loop has the loop of another thread begin."""
-    seen: List[Any] = []
-
     loops.when_running(None, run, lambda loop: seen.append((loop, threading.current_thread())), "Lamp")
     until(lambda: seen)
 
@@ -105,22 +104,6 @@ def test_the_lookout_is_a_named_daemon(run: Run) -> None:
     assert not mine.is_alive()
 
 
-def test_a_loop_that_begins_to_run_later_is_found(run: Run, until: Until) -> None:
-    """asyncio.run() after the start of the reporter: its loop is found as soon as there is an IOLoop for it."""
-    seen: List[Any] = []
-    loops.when_running(None, run, seen.append, "Lamp")
-
-    async def main() -> IOLoop:
-        mine = IOLoop.current()
-        while not seen:
-            await asyncio.sleep(0.002)
-        return mine
-
-    mine = asyncio.run(asyncio.wait_for(main(), 30))
-
-    assert seen == [mine]
-
-
 def test_a_loop_of_the_main_thread_is_preferred(child_run: Run, loop_thread: LoopThread) -> None:
     """If several loops run, it is the one of the main thread."""
 
@@ -131,9 +114,8 @@ def test_a_loop_of_the_main_thread_is_preferred(child_run: Run, loop_thread: Loo
     assert asyncio.run(main()) == [True, True]
 
 
-def test_a_run_that_is_stopping_does_not_begin(run: Run, io_loop: Any) -> None:
+def test_a_run_that_is_stopping_does_not_begin(run: Run, seen: List[Any], io_loop: Any) -> None:
     """A stop that comes before the loop runs takes the beginning back."""
-    seen: List[Any] = []
     loops.when_running(io_loop, run, seen.append, "Lamp")
 
     run.request_stop()
@@ -142,9 +124,8 @@ def test_a_run_that_is_stopping_does_not_begin(run: Run, io_loop: Any) -> None:
     assert seen == []
 
 
-def test_a_loop_that_stops_before_it_begins_is_not_waited_for(run: Run, until: Until) -> None:
+def test_a_loop_that_stops_before_it_begins_is_not_waited_for(run: Run, seen: List[Any], until: Until) -> None:
     """A loop that ends in the moment in which it is found leaves the reporter to the next one, which begins once."""
-    seen: List[Any] = []
     first = LoopThread()
     blocked, release = threading.Event(), threading.Event()
 
@@ -173,10 +154,10 @@ def test_a_loop_that_stops_before_it_begins_is_not_waited_for(run: Run, until: U
     second.close()
 
 
-def test_loops_of_the_parent_are_ignored_in_a_child(child_run: Run, loop_thread: LoopThread, until: Until) -> None:
+def test_loops_of_the_parent_are_ignored_in_a_child(
+    child_run: Run, seen: List[Any], loop_thread: LoopThread, until: Until
+) -> None:
     """What asyncio says of a loop that ran at the moment of the fork does not count, nor does one that was given."""
-    seen: List[Any] = []
-
     loops.when_running(loop_thread.io_loop, child_run, seen.append, "Lamp")
     other = LoopThread()
     until(lambda: seen)
@@ -239,9 +220,8 @@ def test_a_parent_of_workers_is_not_told(
     assert caplog.records == []
 
 
-def test_the_next_loop_is_followed_to(run: Run) -> None:
-    """When the loop that has begun has ended, the next one that runs begins, and so on."""
-    seen: List[Any] = []
+def test_the_next_loop_is_followed_to(run: Run, seen: List[Any]) -> None:
+    """A loop that runs later is found when there is an IOLoop for it; when it has ended, the next one, and so on."""
     loops.when_running(None, run, seen.append, "Lamp")
 
     async def main(number: int) -> IOLoop:
@@ -256,11 +236,16 @@ def test_the_next_loop_is_followed_to(run: Run) -> None:
 
 
 def test_a_loop_that_is_given_is_kept_to(
-    run: Run, io_loop: Any, loop_thread: LoopThread, until: Until, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    run: Run,
+    seen: List[Any],
+    io_loop: Any,
+    loop_thread: LoopThread,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
 ) -> None:
     """When it has ended no other one begins, and that is told."""
     monkeypatch.setattr(loops, "WARN_AFTER", 0.5)
-    seen: List[Any] = []
     loops.when_running(io_loop, run, seen.append, "Lamp")
     io_loop.asyncio_loop.run_until_complete(asyncio.sleep(0))
     io_loop.close()

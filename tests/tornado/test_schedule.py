@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Awaitable, Callable, List, Optional
+from typing import Any, Awaitable, Callable, Dict, List, Optional
 
 import pytest
 from tornado.ioloop import IOLoop
@@ -58,56 +58,36 @@ def reported(loop: LeapingLoop, reporter: Timed, seconds: float) -> List[float]:
     return times
 
 
-def test_reports_come_at_once_and_at_every_interval(leaping: LeapingLoop) -> None:
-    """The first report is made when the loop runs, the others at whole intervals after it."""
-    reporter = Timed(leaping, lambda: None)
-
-    times = reported(leaping, reporter, 35)
-
-    assert times == [0, 10, 20, 30]
-    assert (reporter.reports, reporter.failures) == (4, 0)
-    reporter.stop()
+DURING: Dict[str, Callable[[LeapingLoop, float], Optional[Awaitable[Any]]]] = {
+    "in no time": lambda loop, seconds: None,
+    "plain": lambda loop, seconds: loop.spend(seconds),
+    "coroutine": lambda loop, seconds: asyncio.sleep(seconds),
+    "future": lambda loop, seconds: asyncio.ensure_future(asyncio.sleep(seconds)),
+}
+"""What reports are that take so many seconds."""
 
 
-def test_plain_reports_that_take_a_while_do_not_put_off_the_next(leaping: LeapingLoop) -> None:
-    """However long a report keeps the loop, the next comes at a whole interval after the start."""
-    reporter = Timed(leaping, lambda: leaping.spend(2.5))
+@pytest.mark.parametrize(
+    ("what", "takes", "runs", "expected"),
+    [
+        ("in no time", 0, 35, [0, 10, 20, 30]),
+        ("plain", 2.5, 35, [0, 10, 20, 30]),
+        ("plain", 25, 70, [0, 30, 60]),
+        ("coroutine", 2.5, 35, [0, 10, 20, 30]),
+        ("coroutine", 25, 89, [0, 30, 60]),
+        ("future", 15, 39, [0, 20]),
+    ],
+)
+def test_reports_come_at_whole_intervals_after_the_start_and_never_overlap(
+    leaping: LeapingLoop, what: str, takes: float, runs: float, expected: List[float]
+) -> None:
+    """The first report comes at once. However long a report takes, the next is on time; what was due is left out."""
+    reporter = Timed(leaping, lambda: DURING[what](leaping, takes))
 
-    times = reported(leaping, reporter, 35)
+    times = reported(leaping, reporter, runs)
 
-    assert times == [0, 10, 20, 30]
-    reporter.stop()
-
-
-def test_plain_reports_that_take_longer_than_the_interval_leave_out_others(leaping: LeapingLoop) -> None:
-    """What was due while a report kept the loop is not made up for."""
-    reporter = Timed(leaping, lambda: leaping.spend(25))
-
-    times = reported(leaping, reporter, 70)
-
-    assert times == [0, 30, 60]
-    reporter.stop()
-
-
-def test_coroutines_do_not_put_off_the_next(leaping: LeapingLoop) -> None:
-    """The intervals are counted from the beginning of the reporting, not from the end of a report."""
-    reporter = Timed(leaping, lambda: asyncio.sleep(2.5))
-
-    times = reported(leaping, reporter, 35)
-
-    assert times == [0, 10, 20, 30]
-    assert reporter.most_under_way == 1
-    reporter.stop()
-
-
-def test_coroutines_never_overlap(leaping: LeapingLoop) -> None:
-    """While a coroutine is under way, the reports that are due are left out."""
-    reporter = Timed(leaping, lambda: asyncio.sleep(25))
-
-    times = reported(leaping, reporter, 89)
-
-    assert times == [0, 30, 60]
-    assert (reporter.most_under_way, reporter.reports) == (1, 3)
+    assert times == expected
+    assert (reporter.reports, reporter.failures, reporter.most_under_way) == (len(expected), 0, 1)
     reporter.stop()
 
 
@@ -224,16 +204,6 @@ def test_a_coroutine_that_is_cancelled_is_neither_a_report_nor_a_failure(
     assert reporter.begun == [0, 10]
     assert (reporter.reports, reporter.failures, caplog.records) == (1, 0, [])
     reporter.during = lambda: None
-    reporter.stop()
-
-
-def test_a_future_is_waited_for_too(leaping: LeapingLoop) -> None:
-    """Whatever can be awaited is a report under way until it is done."""
-    reporter = Timed(leaping, lambda: asyncio.ensure_future(asyncio.sleep(15)))
-
-    times = reported(leaping, reporter, 39)
-
-    assert (times, reporter.reports) == ([0, 20], 2)
     reporter.stop()
 
 

@@ -69,6 +69,12 @@ def _nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert [record.getMessage() for record in caplog.records] == []
 
 
+async def reported(reporter: Noting) -> None:
+    """Start a reporter, and wait until it has reported."""
+    reporter.start()
+    await happened(lambda: reporter.reports)
+
+
 # By another thread, while the loop runs.
 
 
@@ -151,35 +157,24 @@ def test_a_loop_that_stops_meanwhile_leaves_the_last_report_to_who_waits(loop_th
 # On the thread of the loop.
 
 
-def test_a_plain_report_is_made_right_there() -> None:
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_plain_report_is_made_right_there(begun: bool) -> None:
     """stop() on the thread of the loop has made the last report and closed everything when it returns."""
     reporter = Noting()
+    expected = (1 + begun, 1 + begun, 0, 1)
 
     async def main() -> None:
         reporter.start()
-        await happened(lambda: reporter.reports)
+        if begun:
+            await happened(lambda: reporter.reports)
         reporter.stop()
-        assert reporter.outcome == (2, 2, 0, 1)
-
-    asyncio.run(main())
-
-    reporter.stop()
-    assert reporter.outcome == (2, 2, 0, 1)
-
-
-def test_a_plain_report_is_made_even_before_the_loop_has_begun() -> None:
-    """A stop in the same breath as the start makes one report, the last."""
-    reporter = Noting()
-
-    async def main() -> None:
-        reporter.start()
-        reporter.stop()
-        assert reporter.outcome == (1, 1, 0, 1)
+        assert reporter.outcome == expected
         await asyncio.sleep(0.01)
 
     asyncio.run(main())
 
-    assert reporter.outcome == (1, 1, 0, 1)
+    reporter.stop()
+    assert reporter.outcome == expected
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -268,8 +263,7 @@ def test_close_may_stop_its_reporter() -> None:
     reporter = Closing()
 
     async def main() -> None:
-        reporter.start()
-        await happened(lambda: reporter.reports)
+        await reported(reporter)
         reporter.stop()
 
     asyncio.run(main())
@@ -282,8 +276,7 @@ def test_the_end_of_asyncio_run_just_after_a_stop_does_not_take_the_last_report(
     reporter = Waiting()
 
     async def main() -> None:
-        reporter.start()
-        await happened(lambda: reporter.reports)
+        await reported(reporter)
         reporter.during = lambda: asyncio.sleep(3600)
         reporter.stop()
 
@@ -321,17 +314,6 @@ def test_a_last_report_that_is_always_cancelled_does_not_go_on_for_ever() -> Non
 
 
 # Without a loop.
-
-
-def test_before_any_loop_a_plain_report_is_made_right_there() -> None:
-    """A reporter that was started before any loop runs makes its last report in the thread that stops it."""
-    reporter = Noting()
-
-    reporter.start()
-    reporter.stop()
-
-    assert reporter.outcome == (1, 1, 0, 1)
-    assert reporter.threads == [threading.main_thread()]
 
 
 def test_before_any_loop_a_coroutine_is_made_on_one_of_its_own() -> None:
@@ -385,16 +367,18 @@ def test_a_coroutine_of_tornado_is_called_on_a_loop() -> None:
     assert (len(loops), reporter.reports, reporter.failures, reporter.closed) == (1, 1, 0, 1)
 
 
+@pytest.mark.parametrize("given", [True, False])
 @pytest.mark.parametrize("kind", [Noting, Waiting])
-def test_a_loop_that_was_given_and_never_ran(kind: Any, io_loop: Any) -> None:
-    """The last report is made although the loop has not been started, and the loop has nothing left to do with it."""
-    reporter = kind(io_loop)
+def test_a_loop_that_never_ran(kind: Any, given: bool, io_loop: Any) -> None:
+    """The last report is made although no loop has been started, and the loop has nothing left to do with it."""
+    reporter = kind(io_loop if given else None)
 
     reporter.start()
     reporter.stop()
     io_loop.asyncio_loop.run_until_complete(asyncio.sleep(0.01))
 
     assert reporter.outcome == (1, 1, 0, 1)
+    assert (reporter.threads[0] is threading.main_thread()) is (kind is Noting)
 
 
 @pytest.mark.parametrize("kind", [Noting, Waiting])
@@ -488,35 +472,6 @@ def test_the_end_of_asyncio_run_is_no_failure() -> None:
     reporter.stop()
 
     assert reporter.outcome == (2, 1, 0, 1)
-
-
-def test_stops_by_several_threads_without_a_loop_make_one_report() -> None:
-    """Without a loop too there is one last report."""
-    for kind in (Noting, Waiting):
-        reporter: Any = kind()
-        reporter.start()
-        threads = [threading.Thread(target=reporter.stop, daemon=True) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE)
-
-        assert reporter.outcome == (1, 1, 0, 1)
-
-
-def test_a_reporter_can_be_started_again_on_another_loop() -> None:
-    """Each run finds its own loop."""
-    reporter = Noting()
-
-    async def main() -> None:
-        reporter.start()
-        await happened(lambda: reporter.reports % 2)
-        reporter.stop()
-
-    for _ in range(3):
-        asyncio.run(main())
-
-    assert reporter.outcome == (6, 6, 0, 3)
 
 
 # In signal handlers.
@@ -646,7 +601,7 @@ class CutIn:
 
 
 async def first_report(reporter: Noting, cut_in: CutIn) -> None:
-    """Start a reporter, and wait until it has reported."""
+    """Start a reporter, and wait until it has reported, if nothing cuts in."""
     reporter.start()
     sys.settrace(cut_in)
     try:
