@@ -152,6 +152,31 @@ class Bench:
         for number in numbers or range(len(self.workers)):
             self.workers[number].tell(self.aggregator, flags=flags)
 
+    def work(self, seconds: int, *, telling: bool = True) -> None:
+        """Record to all kinds in all workers, and tell it, for some time."""
+        for second in range(seconds):
+            for number, worker in enumerate(self.workers):
+                record(worker, "counter", 1 << 60, "orders", {"of": "shop"})
+                worker.registry.counter("balance").decrement(0.5)
+                record(worker, "meter", number + 1, "hits")
+                record(worker, "gauge", second, "level")
+                record(worker, "histogram", 1.5 ** ((second + number) % 20) - 3, "spread")
+                record(worker, "timer", 0.001 * (number + 1), "time")
+            if telling:
+                self.tell()
+            self.clock.advance(1)
+        self.aggregator.tidy()
+
+    def begin(self) -> None:
+        """Let all workers begin anew."""
+        for worker in self.workers:
+            worker.publisher.begin()
+
+    def restart(self) -> Asking:
+        """Let another aggregator take the place of this one, with what it has kept, and return this one."""
+        before, self.aggregator = self.aggregator, restarted(self.aggregator)
+        return before
+
     def pass_time(self, seconds: float) -> None:
         """Let time pass in which nothing is heard."""
         self.clock.advance(seconds)
