@@ -97,7 +97,7 @@ def test_an_aggregator_tells_only_what_has_changed(site: Site) -> None:
 
 def test_a_site_that_begins_late_is_told_everything(site: Site) -> None:
     """What was closed long before it began is in its totals."""
-    site.work(900, telling=False)
+    site.work(450, telling=False)
     site.tell()
 
     site.assert_whole()
@@ -107,7 +107,7 @@ def test_a_site_that_begins_late_is_told_everything(site: Site) -> None:
 def test_what_is_told_late_is_counted_once(site: Site, silent: str) -> None:
     """Slices may be closed when they are told: by hosts that hear a worker late, and to a site that hears them late."""
     site.work(130 if silent == "site" else 0)
-    for _ in range(800):
+    for _ in range(450):
         site.work(1, telling=False)
         if silent == "site":
             site.tell_hosts()
