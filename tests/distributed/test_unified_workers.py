@@ -21,7 +21,6 @@ from tests.distributed.simulated import (
     Simulated,
     apply,
     assert_alike,
-    buckets_of,
     metric_of,
     record,
     record_all,
@@ -130,20 +129,6 @@ def test_who_is_never_heard_from_the_beginning_is_not_kept(bench: Bench) -> None
     assert len(bench.aggregator.workers) == 2
 
 
-def test_frames_of_an_earlier_session_change_nothing(bench: Bench) -> None:
-    """They were overtaken by those of a later one."""
-    record_all(bench.workers[0])
-    old = bench.workers[0].frames()
-    bench.workers[0].publisher.begin()
-    record_all(bench.workers[0], 5)
-    bench.tell(0)
-    before = stats_of(bench.aggregator)
-    apply(bench.aggregator, old)
-
-    assert stats_of(bench.aggregator) == before
-    assert bench.aggregator.asked == []
-
-
 def test_what_is_shown_does_not_go_back_while_all_is_told_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the middle of a new session all that was known before is still there."""
     monkeypatch.setattr(publishing, "FRAME", 1)
@@ -177,26 +162,6 @@ def test_a_series_that_was_removed_while_frames_were_lost(bench: Bench) -> None:
 
 
 # Going.
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_a_worker_has_counted_stays(bench: Bench, kind: str) -> None:
-    """A worker that ends is retired: its totals stay exactly, whatever else happens."""
-    for number in range(1000):
-        record(bench.workers[0], kind, number + 1)
-        if number % 10 == 0:
-            bench.clock.advance(1)
-            bench.tell(0)
-    bench.tell(0, flags=LEAVING | ENDING)
-    before, buckets = stats_of(bench.aggregator), buckets_of(bench.aggregator, bench.clock.monotonic())
-    bench.pass_time(2.5)
-
-    assert bench.aggregator.workers == {}
-    assert bench.aggregator.gone == 1
-    assert_alike(stats_of(bench.aggregator), {} if kind == "gauge" else before)
-    assert buckets_of(bench.aggregator, bench.clock.monotonic()) == buckets
-    bench.pass_time(1000)
-    assert buckets_of(bench.aggregator, bench.clock.monotonic()) == buckets
 
 
 def test_a_process_that_was_killed_is_found_out(local: Bench, dead: Set[int]) -> None:
@@ -407,22 +372,6 @@ def test_a_frame_of_a_worker_that_is_gone_changes_nothing(bench: Bench, caplog: 
     assert bench.stats.orders.value == 5
     assert bench.aggregator.workers == {}
     assert len(caplog.records) <= 1
-
-
-def test_hundreds_of_workers_that_have_ended_leave_nothing_but_their_counts() -> None:
-    """What is kept is as large after eight hundred as after twenty, and the counts are exact."""
-    bench = Bench()
-    kept = []
-    for pid in range(800):
-        record_all(bench.employ(pid))
-        bench.end(-1)
-        if pid in (19, 799):
-            slices = [len(getattr(each.read(bench.clock.monotonic()), "slices", ())) for each in bench.aggregator]
-            kept.append(len(bench.aggregator) + sum(slices))
-
-    assert bench.aggregator.workers == {}
-    assert kept[1] <= kept[0] + 8  # slices: one for each fifty seconds of the window
-    assert bench.stats.orders.value == bench.stats.time["count"] == 800
 
 
 # Removing.
