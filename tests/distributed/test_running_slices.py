@@ -39,7 +39,7 @@ class Teller:
 
 def values_of(*recorded: float) -> Distribution:
     """Return the distribution of these values."""
-    return distribution_of(recorded, EMPTY)
+    return distribution_of(list(recorded), EMPTY)
 
 
 def told(*parts: Tuple[float, Distribution], whole: bool = False) -> HistogramUpdate:
