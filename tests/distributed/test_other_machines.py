@@ -26,30 +26,6 @@ def bench() -> Bench:
     return Bench()
 
 
-@pytest.mark.parametrize("ahead", [12345.25, -987.5, 8_640_000.0])
-def test_the_window_and_the_rates_of_many_machines_are_one(bench: Bench, ahead: float) -> None:
-    """Two machines and this one show what one registry would show; rates but for the ticks, which differ."""
-    whole = Registry(clock=bench.clock)
-    bench.employ(1)
-    bench.employ(2, OtherClock(bench.clock, ahead), machine="one")
-    bench.employ(3, OtherClock(bench.clock, ahead / 3), machine="two")
-    for second in range(280):
-        for number, worker in enumerate(bench.workers):
-            for registry in (worker.registry, whole):
-                registry.timer("time").update(1.1 ** (second % 50) + number)
-        bench.tell()
-        bench.clock.advance(1)
-
-    found, wanted = bench.stats.time, whole.get_stats().time
-    for key in wanted:
-        if key in ("m1", "m5", "m15"):
-            assert found[key] == pytest.approx(wanted[key], rel=0.1)
-        else:
-            assert_alike(found[key], wanted[key], key)
-    bench.clock.advance(361)
-    assert in_window(bench.aggregator, "time", bench.clock.monotonic()) == 0
-
-
 def test_the_value_that_was_set_last_on_any_machine(bench: Bench) -> None:
     """The times of gauges are compared by one clock."""
     for pid, ahead in enumerate((1e6, 0.0, -1e6)):

@@ -16,9 +16,7 @@ from tapes.distributed.workers import Worker
 from tests.distributed.simulated import (
     HERE,
     KINDS,
-    Asking,
     Bench,
-    Simulated,
     apply,
     assert_alike,
     metric_of,
@@ -279,31 +277,6 @@ def test_a_worker_that_nobody_can_look_at_and_is_silent_for_long_is_gone(machine
 
     assert list(bench.aggregator.workers) == [bench.workers[1].identity]
     assert bench.stats.orders.value == 2
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_one_that_was_taken_to_be_gone_goes_on_as_another(bench: Bench, kind: str) -> None:
-    """What it has counted since, and in frames that were not heard, is counted once; windows and rates go on, too."""
-    worker = bench.workers[0]
-    alone = Asking(bench.clock, [mirror := Simulated(bench.clock)])
-    first = worker.identity
-    for turn in range(40):
-        for each in (worker, mirror):
-            record(each, kind, turn + 1)
-        mirror.tell(alone)
-        bench.tell(0)
-        bench.clock.advance(7)
-        if turn in (10, 30):
-            worker.frames()  # which is lost
-            bench.give_up(0)
-    for _ in range(2):
-        bench.tell(0)
-
-    assert bench.aggregator.gone == 2
-    assert bench.aggregator.workers.keys() == {worker.identity}
-    assert worker.identity != first
-    assert_alike(stats_of(bench.aggregator), stats_of(alone))
-    assert told(bench.aggregator)["bad_frames"] == 0
 
 
 def test_one_that_was_held_still_remembers_all_that_it_tells_first(
