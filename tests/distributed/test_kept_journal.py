@@ -20,6 +20,9 @@ from tests.distributed.simulated import Asking, Bench, assert_alike, buckets_of,
 from tests.servers.processes import PATIENCE
 
 FULL = OSError(28, "No space left on device")
+TIMES = (math.nan, math.inf, -math.inf)
+
+Damage = Callable[[bytes], bytes]
 
 
 class Place(Bench):
@@ -135,33 +138,41 @@ def test_a_worker_that_leaves_costs_what_it_tells(place: Place) -> None:
     assert place.killed().get_stats().counter.value == 7
 
 
-@pytest.mark.parametrize("left", [0.001, 0.1, 0.5, 0.9, 0.99])
-def test_what_was_not_written_to_the_end_is_left_out(
-    place: Place, left: float, caplog: pytest.LogCaptureFixture
+def of_time(time: float) -> Damage:
+    """Return what gives an entry another time."""
+    return lambda entry: struct.pack("<d", time) + entry[8:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda entry: entry[:1], lambda entry: entry[:9], lambda entry: entry[:60], *map(of_time, TIMES)],
+    ids=["cut in its time", "cut in its length", "cut in its frame", *map(str, TIMES)],
+)
+def test_what_is_damaged_of_a_journal_is_left_out(
+    place: Place, damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Everything before it is known, and the log says how much there is. Workers that live tell it again."""
-    place.work(20)
+    """With all that comes after it, and the log says so. All before it is known. Workers that live tell it again."""
+    place.work(5)
+    shown, end = place.shown(), place.journal.stat().st_size
+    place.work(1)
     content = place.journal.read_bytes()
-    place.journal.write_bytes(content[: int(left * len(content))])
+    content = content[:end] + damage(content[end:])
+    place.journal.write_bytes(content)
     other = place.killed()
-    known = other.get_stats().get("hits", {}).get("count", 0)
+    known = stats_of(other)
     place.begin()
     for worker in place.workers:
         worker.tell(other)
 
-    assert known == pytest.approx(left * 20 * 6, abs=6)
+    assert_alike(known, shown)
     for name in ("hits", "spread", "time"):
-        assert other.get_stats()[name]["count"] == place.aggregator.get_stats()[name]["count"]
+        assert other.get_stats()[name]["count"] == place.stats[name]["count"]
     assert told(other)["bad_frames"] == len(caplog.records) == 1
-    assert "are damaged or were not written to the end" in caplog.text
+    assert f"The last {len(content) - end} bytes of the journal" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda content: content[:5], lambda content: b"T" + content[1:]], ids=["cut off in its head", "another"]
-)
-def test_what_is_no_journal_is_left_out(
-    place: Place, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("damage", [lambda content: content[:5], lambda content: b"T" + content[1:]], ids=["cut", "no"])
+def test_what_is_no_journal_is_left_out(place: Place, damage: Damage, caplog: pytest.LogCaptureFixture) -> None:
     """All of it, and the log says how much that is; what is in the state is known."""
     place.work(5)
     shown = place.shown()
@@ -174,20 +185,6 @@ def test_what_is_no_journal_is_left_out(
     assert_alike(stats_of(other), shown)
     assert told(other)["bad_frames"] == 1
     assert f"The last {len(content)} bytes of the journal" in caplog.text
-
-
-@pytest.mark.parametrize("time", [math.nan, math.inf, -math.inf])
-def test_an_entry_of_no_time_is_damaged(place: Place, time: float, caplog: pytest.LogCaptureFixture) -> None:
-    """Everything before it is known, and nothing that comes after it."""
-    place.work(5)
-    shown = place.shown()
-    end = place.journal.stat().st_size
-    place.work(1)
-    with place.journal.open("r+b") as file:
-        file.seek(end)
-        file.write(struct.pack("<d", time))
-
-    assert_alike(stats_of(place.killed()), shown)
     assert "are damaged or were not written to the end" in caplog.text
 
 
