@@ -47,6 +47,14 @@ class Site(Bench):
         for number in numbers or range(4):
             self.workers[number].tell(self.hosts[number % 2], flags=flags)
 
+    def work_twice(self) -> None:
+        """Record, and again when all of that is over and closed."""
+        for _ in range(2):
+            self.work(60)
+            self.tell()
+            self.clock.advance(360)
+            self.tell()
+
     def words(self) -> List[Frame]:
         """Let the hosts tell, and return what."""
         return [frames.decode(message) for up in self.upward for message in up.tell(self.aggregator)]
@@ -82,8 +90,7 @@ def test_the_site_shows_what_all_workers_have_recorded(site: Site, seconds: int)
 
 def test_an_aggregator_tells_only_what_has_changed(site: Site) -> None:
     """Between two flushes in which no worker has told anything new there is nothing to tell."""
-    site.work(370)
-    site.tell()
+    site.work_twice()
     for _ in range(3):
         site.clock.advance(1)
         site.tell_hosts()
@@ -107,7 +114,8 @@ def test_a_site_that_begins_late_is_told_everything(site: Site) -> None:
 def test_what_is_told_late_is_counted_once(site: Site, silent: str) -> None:
     """Slices may be closed when they are told: by hosts that hear a worker late, and to a site that hears them late."""
     site.work(130 if silent == "site" else 0)
-    for _ in range(450):
+    for _ in range(100):
+        site.clock.advance(4)
         site.work(1, telling=False)
         if silent == "site":
             site.tell_hosts()
@@ -161,7 +169,7 @@ def test_what_all_workers_have_removed_is_gone_above(site: Site, name: str) -> N
 
 def test_what_is_removed_and_made_again_begins_at_zero_above(site: Site) -> None:
     """clear() reaches the site, and what comes after it is all there is."""
-    site.work(400)
+    site.work_twice()
     for worker in site.workers:
         worker.registry.clear()
     site.tell()

@@ -181,7 +181,9 @@ def test_after_a_reboot_the_totals_are_the_same(machine: Machine, boots: int) ->
     bench.clock.advance(8_640_000)
     for pid in range(3):
         bench.employ(pid)
-    bench.work(500)
+    for _ in range(2):  # what the second makes is not over yet
+        bench.clock.advance(360)
+        bench.work(80)
     before, buckets = without_gauges(bench.aggregator), buckets_of(bench.aggregator, bench.clock.monotonic())
     content = encode(bench.aggregator)
     for boot in range(boots):
@@ -203,7 +205,7 @@ def test_after_a_reboot_the_totals_are_the_same(machine: Machine, boots: int) ->
 
     for pid in range(2):
         again.employ(pid, machine=f"boot {boots - 1}")
-    again.work(400)
+    again.work(120)
     fresh = Asking(again.clock)
     for worker in again.workers:
         Simulated(again.clock, registry=worker.registry, machine=f"boot {boots - 1}").tell(fresh)
