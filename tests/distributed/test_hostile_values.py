@@ -1,23 +1,20 @@
 """Hostile workers that send well-formed frames with values of all sorts, beside a healthy one whose numbers stay exact.
 
-A seed is run for a few seconds with the other tests. To look for longer, run this file itself, which goes from one seed
-to the next and says with which one something failed:
+A few seeds are run with the other tests. To look for longer, run others; what fails is called after its seed:
 
-    python -m tests.distributed.test_hostile_values 3600       # seconds
-    python -m tests.distributed.test_hostile_values 0 17       # the seed 17 alone, as far as the tests run it
+    SEEDS=5:2000 python -m pytest tests/distributed/test_hostile_values.py
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import math
+import os
 import random
 import sys
-import time
 from collections import Counter
 from itertools import chain
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List
 
 import pytest
 
@@ -47,6 +44,7 @@ from tests.distributed.simulated import (
 )
 
 LARGEST = sys.float_info.max
+SEEDS = [int(seed) for seed in os.environ.get("SEEDS", "0:5").split(":")]
 STEPS = 400
 """How many frames of hostile workers a seed sends."""
 
@@ -265,7 +263,6 @@ class Scene:
         self.deliveries = Deliveries()
         self.top = Asking(self.clock)
         self.up = self._upward()
-        self.frames = 0
         self.counted: Counter[str] = Counter()
         """What aggregators have counted that were restarted."""
 
@@ -293,7 +290,6 @@ class Scene:
         """Send so many hostile frames, with looks at everything in between."""
         for step in range(steps):
             self.aggregator.apply(self.random.choice(self.hostile).frame())
-            self.frames += 1
             chance = self.random.random()
             if chance < 0.3:
                 self.clock.advance(self.random.choice([0.1, 1.0, 5.0, 20.0]))
@@ -366,7 +362,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(*SEEDS))
 def test_nothing_that_a_worker_says_does_any_harm(seed: int) -> None:
     """No exception, no page and no line without its numbers, and the workers beside it are exact."""
     scene = Scene(seed)
@@ -375,28 +371,3 @@ def test_nothing_that_a_worker_says_does_any_harm(seed: int) -> None:
 
     counted = scene.counted + Counter(told(scene.aggregator))
     assert 0 < counted["bad_frames"] < counted["messages"], "Neither all of it nor nothing was refused."
-
-
-def search(seconds: float, seed: Optional[int] = None, say: Callable[[str], None] = print) -> None:
-    """Run one seed after the other for so long, or one alone."""
-    start, first = time.monotonic(), time.time_ns() % 1_000_000_000 if seed is None else seed
-    frames, current = 0, first
-    while True:
-        scene = Scene(current)
-        scene.record()
-        try:
-            scene.run(STEPS)
-        except BaseException:
-            say(f"Seed {current} fails, after {frames + scene.frames:,} frames in all.")
-            raise
-        frames += scene.frames
-        current += 1
-        if time.monotonic() - start >= seconds:
-            break
-    minutes = (time.monotonic() - start) / 60
-    say(f"{frames:,} frames in {minutes:.1f} min, seeds {first} to {current - 1}: nothing found.")
-
-
-if __name__ == "__main__":
-    logging.disable()
-    search(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)
