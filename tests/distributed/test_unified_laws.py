@@ -17,7 +17,6 @@ import pytest
 
 from tapes.distributed import presence, processes, publishing
 from tapes.distributed.frames import ENDING, LEAVING
-from tapes.distributed.publishing import Publisher
 from tapes.kinds.histogram import FRACTIONS
 from tapes.registry import Registry
 from tapes.snapshot import Reading
@@ -413,26 +412,21 @@ def counted(values: List[float]) -> Dict[int, int]:
 
 def test_the_pictures_of_two_readers_of_a_worker_are_the_same() -> None:
     """A worker may publish to two aggregators, at different times: each has everything."""
-    clock = ManualClock(START)
-    source = random.Random("two")
-    worker = Simulated(clock)
-    other = Publisher(worker.hello)
-    other.begin()
-    one, two = Asking(clock, [worker]), Asking(clock)
+    clock, source = ManualClock(START), random.Random("two")
+    first = Simulated(clock)
+    readers = [(worker, Asking(clock, [worker])) for worker in (first, Simulated(clock, registry=first.registry))]
     for _ in range(600):
-        record(worker.registry, source)
-        if source.random() < 0.5:
-            worker.tell(one)
-        if source.random() < 0.1:
-            for frame in other.flush(worker.registry):
-                two.apply(frame)
+        record(first.registry, source)
+        for (worker, aggregator), chance in zip(readers, (0.5, 0.1)):
+            if source.random() < chance:
+                worker.tell(aggregator)
         clock.advance(source.random() * 3)
-    worker.tell(one)
-    for frame in other.flush(worker.registry):
-        two.apply(frame)
 
     now = clock.monotonic()
-    assert buckets_of(one, now) == buckets_of(two, now) == buckets_of(worker.registry, now)
-    for registry in (one, two):
+    wanted = statistics_of(first.registry, "time", now)
+    for worker, aggregator in readers:
+        worker.tell(aggregator)
+        assert buckets_of(aggregator, now) == buckets_of(first.registry, now)
+        found = statistics_of(aggregator, "time", now)
         for name in ("count", "m1", "sum", "q99", "min"):
-            assert_alike(statistics_of(registry, "time", now)[name], statistics_of(worker.registry, "time", now)[name])
+            assert_alike(found[name], wanted[name])
