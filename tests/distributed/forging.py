@@ -8,12 +8,12 @@ from typing import Iterable, Sequence, Tuple, Union
 from tapes.distributed import frames
 from tapes.distributed.frames import END, Frame
 from tapes.state.gauge import MERGES
-from tests.distributed.simulated import ELSEWHERE, HERE
+from tests.distributed.simulated import ELSEWHERE, HERE, NAMES
 
 NEVER = float("-inf")
 Number = Union[int, float, bytes]
 
-KINDS = ("counter", "gauge", "meter", "histogram", "timer")
+KINDS = tuple(NAMES)
 """By their codes."""
 
 

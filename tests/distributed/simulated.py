@@ -6,7 +6,8 @@ import math
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from tapes.clock import Waitable
-from tapes.distributed import processes
+from tapes.distributed import keeping, processes
+from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.publishing import Publisher
 from tapes.distributed.records import Hello
 from tapes.distributed.unified import UnifiedRegistry
@@ -18,6 +19,13 @@ HERE = processes.machine()
 
 # No process of this machine is judged by whether it lives, unless a test says so.
 ELSEWHERE = "the processes of a test"
+
+NAMES = {"counter": "orders", "gauge": "level", "meter": "hits", "histogram": "spread", "timer": "time"}
+"""What metrics of each kind are called by `record_all`."""
+
+KINDS = tuple(NAMES)
+KEPT = ("counter", "meter", "histogram", "timer")
+"""The kinds that are kept: gauges are told by who lives."""
 
 
 class OtherClock:
@@ -122,6 +130,104 @@ class Asking(UnifiedRegistry):
         self.confirmed.append(self.known[worker.identity])
 
 
+class Bench:
+    """Workers, and their aggregator."""
+
+    def __init__(self, *pids: int, host: str = "here", **options: Any) -> None:
+        """Begin with workers of these pids, and with an aggregator of these options."""
+        self.clock = ManualClock(1000.0)
+        self.workers: List[Simulated] = []
+        self.aggregator = Asking(self.clock, **options)
+        for pid in pids:
+            self.employ(pid, host=host)
+
+    def employ(self, pid: int = 1, clock: Optional[AnyClock] = None, **what: Any) -> Simulated:
+        """Add a worker, which goes by the clock here unless it has another one."""
+        worker = Simulated(self.clock if clock is None else clock, pid, **what)
+        self.workers.append(worker)
+        return self.aggregator.introduce(worker)
+
+    def tell(self, *numbers: int, flags: int = 0) -> None:
+        """Let workers tell, all unless told."""
+        for number in numbers or range(len(self.workers)):
+            self.workers[number].tell(self.aggregator, flags=flags)
+
+    def work(self, seconds: int, *, telling: bool = True) -> None:
+        """Record to all kinds in all workers, and tell it, for some time."""
+        for second in range(seconds):
+            for number, worker in enumerate(self.workers):
+                record(worker, "counter", 1 << 60, "orders", {"of": "shop"})
+                worker.registry.counter("balance").decrement(0.5)
+                record(worker, "meter", number + 1, "hits")
+                record(worker, "gauge", second, "level")
+                record(worker, "histogram", 1.5 ** ((second + number) % 20) - 3, "spread")
+                record(worker, "timer", 0.001 * (number + 1), "time")
+            if telling:
+                self.tell()
+            self.clock.advance(1)
+        self.aggregator.tidy()
+
+    def begin(self) -> None:
+        """Let all workers begin anew."""
+        for worker in self.workers:
+            worker.publisher.begin()
+
+    def restart(self) -> Asking:
+        """Let another aggregator take the place of this one, with what it has kept, and return this one."""
+        before, self.aggregator = self.aggregator, restarted(self.aggregator)
+        return before
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass in which nothing is heard."""
+        self.clock.advance(seconds)
+        self.aggregator.tidy()
+
+    def end(self, *numbers: int) -> None:
+        """Let workers end in good order, and be merged for good."""
+        self.tell(*numbers, flags=LEAVING | ENDING)
+        self.pass_time(3)
+
+    def give_up(self, number: int) -> None:
+        """Let the aggregator take a worker to be gone."""
+        self.aggregator.retire(self.aggregator.workers[self.workers[number].identity])
+
+    @property
+    def stats(self) -> Any:
+        """What is shown."""
+        return self.aggregator.get_stats()
+
+    @property
+    def figures(self) -> Any:
+        """What the aggregator shows about itself."""
+        return self.aggregator.get_stats().tapes.aggregator
+
+
+def above(host: Asking, pid: int = 1) -> Tuple[Simulated, Asking]:
+    """Return what an aggregator publishes as, and an aggregator that it publishes to."""
+    up = Simulated(host.clock, pid, registry=host, settles=False)
+    return up, Asking(host.clock, [up])
+
+
+def restarted(aggregator: Asking, *, clock: Optional[AnyClock] = None, goes_on: bool = False, **options: Any) -> Asking:
+    """Return another aggregator that begins with what this one has kept, and hears the same workers."""
+    other = Asking(aggregator.clock if clock is None else clock, **options)
+    other.known = aggregator.known
+    keeping.fill(other, keeping.decode(keeping.encode(aggregator)), goes_on=goes_on)
+    return other
+
+
+def record(worker: Simulated, kind: str, value: float = 1, name: Optional[str] = None, tags: Any = None) -> None:
+    """Record a value to a metric, which is called as its kind unless told otherwise."""
+    method = {"counter": "increment", "gauge": "set", "meter": "mark"}.get(kind, "update")
+    getattr(getattr(worker.registry, kind)(name or kind, tags=tags), method)(value)
+
+
+def record_all(worker: Simulated, value: float = 1) -> None:
+    """Record a value to metrics of all kinds."""
+    for kind, name in NAMES.items():
+        record(worker, kind, value, name)
+
+
 def apply(aggregator: UnifiedRegistry, frames: Iterable[bytes]) -> None:
     """Hand frames to an aggregator."""
     for frame in frames:
@@ -142,6 +248,18 @@ def stats_of(registry: Registry) -> Dict[str, Any]:
     if not tapes:
         stats.pop("tapes", None)
     return stats
+
+
+def metric_of(registry: Registry, name: str) -> Any:
+    """Return the only metric of this name."""
+    (metric,) = [metric for metric in registry if metric.name == name]
+    return metric
+
+
+def in_window(registry: Registry, name: str, now: float) -> int:
+    """Return how many values there are in the window of a histogram or timer."""
+    state = metric_of(registry, name).read(now)
+    return int(getattr(state, "durations", state).window(now).count)
 
 
 def buckets_of(registry: Registry, now: float) -> Dict[Tuple[str, Any], Dict[int, int]]:

@@ -1,22 +1,20 @@
 """Hostile workers that send well-formed frames with values of all sorts, beside a healthy one whose numbers stay exact.
 
-A seed is run for a few seconds with the other tests. To look for longer, run this file itself, which goes from one seed
-to the next and says with which one something failed:
+A few seeds are run with the other tests. To look for longer, run others; what fails is called after its seed:
 
-    python -m tests.distributed.test_hostile_values 3600       # seconds
-    python -m tests.distributed.test_hostile_values 0 17       # the seed 17 alone, as far as the tests run it
+    SEEDS=5:2000 python -m pytest tests/distributed/test_hostile_values.py
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import math
+import os
 import random
 import sys
-import time
+from collections import Counter
 from itertools import chain
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Dict, List
 
 import pytest
 
@@ -31,59 +29,34 @@ from tapes.state.buckets import key_of
 from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
 from tests.distributed import forging
-from tests.distributed.forging import KINDS
-from tests.distributed.simulated import ELSEWHERE, HERE, Asking, OtherClock, Simulated, assert_alike, told
+from tests.distributed.simulated import (
+    ELSEWHERE,
+    HERE,
+    KEPT,
+    KINDS,
+    Asking,
+    OtherClock,
+    Simulated,
+    assert_alike,
+    record,
+    restarted,
+    told,
+)
 
 LARGEST = sys.float_info.max
+SEEDS = [int(seed) for seed in os.environ.get("SEEDS", "0:5").split(":")]
 STEPS = 400
 """How many frames of hostile workers a seed sends."""
 
-FLOATS = (
-    0.0,
-    -0.0,
-    1.0,
-    -1.0,
-    0.1,
-    5e-324,
-    -5e-324,
-    1e-39,
-    1e39,
-    1e300,
-    -1e300,
-    LARGEST,
-    -LARGEST,
-    math.inf,
-    -math.inf,
-    math.nan,
-)
+SMALL = (0.0, -0.0, 1.0, -1.0, 0.1, 5e-324, -5e-324, 1e-39, 1e39)
+FLOATS = (*SMALL, 1e300, -1e300, LARGEST, -LARGEST, math.inf, -math.inf, math.nan)
 WHOLE = (0, 1, -1, 2, 255, 256, 65_535, 65_536, (1 << 32) - 1, 1 << 32, 1 << 53, (1 << 53) + 1, (1 << 63) - 1, 1 << 63)
 HUGE = (1 << 64, -(1 << 64), int(LARGEST), -int(LARGEST), 1 << 1024, 1 << 3000)
 GREAT = (int(LARGEST), LARGEST, 1 << 63, (1 << 64) + 1, 1e300, 5e-324, 0.1, 0)
 GREAT_VALUES = (0.0, -1.0, 1e300, -1e300, 1e-300, 1e39, 5e-324, LARGEST, -LARGEST)
-TEXTS = (
-    "",
-    "a",
-    "a.b",
-    "a..b",
-    ".",
-    "value",
-    "a.value",
-    "count",
-    "a.count",
-    "\ud800",
-    "é" * 600,
-    "a" * 1024,
-    "a" * 1025,
-)
-TAG_SETS: Sequence[Any] = (
-    (),
-    (("k", "v"),),
-    (("overflow", "true"),),
-    (("k", ""),),
-    (("b", "1"), ("a", "2")),
-    (("", "v"),),
-)
-NAMES = tuple(f"shared.{kind}" for kind in KINDS)
+PLAIN = ("a", "a.b", "value", "a.value", "count", "a.count")
+TEXTS = (*PLAIN, "", ".", "a..b", "\ud800", "é" * 600, "a" * 1024, "a" * 1025)
+TAGS = ((("k", "v"),), (("overflow", "true"),), (("k", ""),), (("b", "1"), ("a", "2")), (("", "v"),))
 
 
 class Hostile:
@@ -179,7 +152,7 @@ class Hostile:
         )
         tags = source.choice([(), (("k", str(source.randrange(30))),)])
         merge = source.choice(MERGES) if kind == "gauge" else "sum"
-        return forging.series(kind, name, self._or(tags, *TAG_SETS), place=place, merge=self._or(merge, *MERGES))
+        return forging.series(kind, name, self._or(tags, (), *TAGS), place=place, merge=self._or(merge, *MERGES))
 
     def _number(self, value: Any) -> Any:
         return self._or(value, *FLOATS, *WHOLE, *HUGE)
@@ -217,7 +190,8 @@ class Hostile:
         if self._or(False, True):
             starts = [self._float(start) for start in starts]
         if self._or(False, True):
-            starts = [now - 400 + step for step in range(self._random.choice([200, 256, 300]))]
+            many = [now - 400 + step for step in range(self._random.choice([200, 256, 300]))]
+            return [forging.part(start, start) for start in many]
         return [self._part(start, min(now, start + 50.0)) for start in starts]
 
     def _part(self, start: float, end: float) -> bytes:
@@ -289,7 +263,8 @@ class Scene:
         self.deliveries = Deliveries()
         self.top = Asking(self.clock)
         self.up = self._upward()
-        self.frames = 0
+        self.counted: Counter[str] = Counter()
+        """What aggregators have counted that were restarted."""
 
     def _aggregator(self) -> Asking:
         made = Asking(self.clock, [self.healthy, self.remote], **self.options)
@@ -315,7 +290,6 @@ class Scene:
         """Send so many hostile frames, with looks at everything in between."""
         for step in range(steps):
             self.aggregator.apply(self.random.choice(self.hostile).frame())
-            self.frames += 1
             chance = self.random.random()
             if chance < 0.3:
                 self.clock.advance(self.random.choice([0.1, 1.0, 5.0, 20.0]))
@@ -329,12 +303,10 @@ class Scene:
     def record(self) -> None:
         """Let the healthy workers record, and tell it."""
         for worker, name in ((self.healthy, "healthy"), (self.remote, "remote")):
-            registry = worker.registry
-            registry.counter(f"{name}.counter").increment(3)
-            registry.gauge(f"{name}.gauge").set(self.random.randrange(100))
-            registry.meter(f"{name}.meter").mark(2)
-            registry.histogram(f"{name}.histogram").update(self.random.lognormvariate(0, 2))
-            registry.timer(f"{name}.timer").update(self.random.random())
+            for kind in ("counter", "gauge", "meter"):
+                record(worker, kind, self.random.randrange(1, 100), f"{name}.{kind}")
+            for kind in ("histogram", "timer"):
+                record(worker, kind, self.random.lognormvariate(0, 2), f"{name}.{kind}")
             worker.tell(self.aggregator)
 
     def look(self) -> None:
@@ -346,13 +318,11 @@ class Scene:
         self.assert_page(self.aggregator)
         self.assert_page(self.top)
         assert told(self.top)["bad_frames"] == 0
-        kept = Asking(self.clock)
-        keeping.fill(kept, keeping.decode(keeping.encode(self.aggregator)))
-        for key in ("counter", "meter", "histogram", "timer"):
-            assert_alike(kept.get_stats().healthy[key], self.healthy.registry.get_stats().healthy[key], key)
-            assert kept.get_stats().remote[key].get("count") == self.remote.registry.get_stats().remote[key].get(
-                "count"
-            )
+        kept = restarted(self.aggregator)
+        shown, healthy, remote = (each.get_stats() for each in (kept, self.healthy.registry, self.remote.registry))
+        for key in KEPT:
+            assert_alike(shown.healthy[key], healthy.healthy[key], key)
+            assert shown.remote[key].get("count") == remote.remote[key].get("count")
         assert len(kept) > 5
 
     def assert_page(self, registry: Registry) -> None:
@@ -378,6 +348,7 @@ class Scene:
 
     def restart(self) -> None:
         """Let another aggregator take the place of this one, with what it has kept."""
+        self.counted.update(told(self.aggregator))
         content = keeping.encode(self.aggregator)
         self.aggregator = self._aggregator()
         keeping.fill(self.aggregator, keeping.decode(content))
@@ -391,37 +362,12 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(*SEEDS))
 def test_nothing_that_a_worker_says_does_any_harm(seed: int) -> None:
     """No exception, no page and no line without its numbers, and the workers beside it are exact."""
     scene = Scene(seed)
     scene.record()
     scene.run(STEPS)
 
-    counted = told(scene.aggregator)
+    counted = scene.counted + Counter(told(scene.aggregator))
     assert 0 < counted["bad_frames"] < counted["messages"], "Neither all of it nor nothing was refused."
-
-
-def search(seconds: float, seed: Optional[int] = None, say: Callable[[str], None] = print) -> None:
-    """Run one seed after the other for so long, or one alone."""
-    start, first = time.monotonic(), time.time_ns() % 1_000_000_000 if seed is None else seed
-    frames, current = 0, first
-    while True:
-        scene = Scene(current)
-        scene.record()
-        try:
-            scene.run(STEPS)
-        except BaseException:
-            say(f"Seed {current} fails, after {frames + scene.frames:,} frames in all.")
-            raise
-        frames += scene.frames
-        current += 1
-        if time.monotonic() - start >= seconds:
-            break
-    minutes = (time.monotonic() - start) / 60
-    say(f"{frames:,} frames in {minutes:.1f} min, seeds {first} to {current - 1}: nothing found.")
-
-
-if __name__ == "__main__":
-    logging.disable()
-    search(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -12,15 +12,23 @@ import pytest
 from tapes.distributed import frames, keeping
 from tapes.distributed.frames import END, ENDING, LEAVING
 from tapes.distributed.pools import StatePool
-from tapes.distributed.workers import Worker
 from tapes.encoding.json import JsonFormat
 from tapes.kinds.meter import MeterKind
 from tapes.kinds.timer import TIMER, TimerKind
 from tapes.state.rates import MeterState
-from tapes.testing import ManualClock
-from tests.distributed import forging
 from tests.distributed.forging import counter, facts, frame, gauge, hello, histogram, meter, number, part, series, timer
-from tests.distributed.simulated import HERE, Asking, Simulated, assert_alike, stats_of, told
+from tests.distributed.simulated import (
+    HERE,
+    NAMES,
+    Asking,
+    Bench,
+    above,
+    assert_alike,
+    record,
+    restarted,
+    stats_of,
+    told,
+)
 
 NAN, INF, LARGEST = float("nan"), float("inf"), 1.7976931348623157e308
 HUGE = 1 << 20_000
@@ -35,6 +43,12 @@ def of(kind: str, *states: bytes) -> bytes:
 def one(**fields: Any) -> bytes:
     """Return a histogram with one slice, of 950 to 960 unless told otherwise."""
     return of("histogram", histogram(part(**{"start": 950.0, "end": 960.0, **fields})))
+
+
+def closed(**then: Any) -> bytes:
+    """Return a histogram with five closed values, and what is said of them later."""
+    first = histogram(part(0.0, 0.0, count=5, total=5.0, lanes=b"\5"), flags=3, through=100.0)
+    return of("histogram", first, histogram(part(0.0, 0.0, **then), flags=2, through=150.0))
 
 
 def described(said: bytes) -> bytes:
@@ -128,61 +142,63 @@ IMPOSSIBLE: Dict[str, bytes] = {
     "no values with a sum": one(count=0, minimum=INF, maximum=-INF, lanes=b""),
     "no values with extremes": one(count=0, total=0.0, lanes=b""),
     "no values with extremes that are NaN": one(count=0, total=0.0, minimum=NAN, maximum=NAN, lanes=b""),
-    "closed values that are not all of those before": of(
-        "histogram",
-        histogram(part(0.0, 0.0, count=5, total=5.0, lanes=b"\5"), flags=3, through=100.0),
-        histogram(part(0.0, 0.0, count=9, total=9.0, low=0x4000, lanes=b"\x09"), flags=2, through=150.0),
-    ),
-    "closed values that are fewer": of(
-        "histogram",
-        histogram(part(0.0, 0.0, count=5, total=5.0, lanes=b"\5"), flags=3, through=100.0),
-        histogram(part(0.0, 0.0, count=3, total=3.0, lanes=b"\3"), flags=2, through=150.0),
-    ),
-    "closed values some of which have moved": of(
-        "histogram",
-        histogram(part(0.0, 0.0, count=5, total=5.0, lanes=b"\5"), flags=3, through=100.0),
-        histogram(part(0.0, 0.0, count=6, total=6.0, lanes=b"\4\2"), flags=2, through=150.0),
-    ),
+    "closed values that are not all of those before": closed(count=9, total=9.0, low=0x4000, lanes=b"\x09"),
+    "closed values that are fewer": closed(count=3, total=3.0, lanes=b"\3"),
+    "closed values some of which have moved": closed(count=6, total=6.0, lanes=b"\4\2"),
 }
 
 TIMES = [NAN, INF, 1e30, -1e30, 1.1e9, -1.1e9]
 
 
-class Bench:
+class Health(Bench):
     """A healthy worker that has recorded to all kinds, and an aggregator that knows of it."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock(NOW)
-        self.healthy = Simulated(self.clock)
-        self.healthy.registry.counter("orders").increment(3)
-        self.healthy.registry.gauge("level").set(7)
-        self.healthy.registry.meter("hits").mark(5)
-        self.healthy.registry.histogram("spread").update(0.25)
-        self.healthy.registry.timer("time").update(0.5)
-        self.aggregator = Asking(self.clock, [self.healthy])
+        super().__init__(1)
+        (self.healthy,) = self.workers
+        for kind, value in (("counter", 3), ("gauge", 7), ("meter", 5), ("histogram", 0.25), ("timer", 0.5)):
+            record(self.healthy, kind, value, NAMES[kind])
         self.aggregator.ask = lambda worker: None
-        self.healthy.tell(self.aggregator)
+        self.tell()
+
+    def take(self, *content: bytes, worker: bytes = b"x" * 16, **how: Any) -> None:
+        """Hand a frame of another worker to the aggregator."""
+        self.aggregator.apply(frame(worker, *content, **how))
 
     def assert_healthy(self) -> None:
         """Check that what the healthy worker has told is shown and kept, now and long after."""
         for seconds in (0.0, 5.0, 400.0):
             self.clock.advance(seconds)
-            self.healthy.tell(self.aggregator)
+            self.tell()
             self.aggregator.tidy()
-            other = Asking(self.clock, [self.healthy])
-            keeping.fill(other, keeping.decode(keeping.encode(self.aggregator)))
-            for shown in (self.aggregator, other):
-                page: Dict[str, Any] = json.loads(JsonFormat().encode(shown.snapshot()))
+            for shown in (self.aggregator, restarted(self.aggregator)):
+                page = page_of(shown)
                 for name, wanted in stats_of(self.healthy.registry).items():
                     if shown is self.aggregator or name != "level":  # gauges are not kept
                         assert_alike(page[name], wanted, name)
 
 
+@pytest.fixture
+def bench() -> Health:
+    """Return them."""
+    return Health()
+
+
+def page_of(aggregator: Asking) -> Dict[str, Any]:
+    """Return a page as who reads JSON gets it."""
+    page: Dict[str, Any] = json.loads(JsonFormat().encode(aggregator.snapshot()))
+    return page
+
+
+def fail(*_: Any) -> Any:
+    """Be what cannot be done."""
+    raise ZeroDivisionError
+
+
 @pytest.mark.parametrize("name", IMPOSSIBLE)
-def test_what_cannot_be_is_a_bad_frame(name: str) -> None:
+def test_what_cannot_be_is_a_bad_frame(bench: Health, name: str) -> None:
     """It is counted, and everything that the worker beside it has told is shown and kept as before."""
-    bench = Bench()
-    bench.aggregator.apply(frame(b"x" * 16, IMPOSSIBLE[name]))
+    bench.take(IMPOSSIBLE[name])
 
     assert told(bench.aggregator)["bad_frames"] == 1
     bench.assert_healthy()
@@ -191,11 +207,10 @@ def test_what_cannot_be_is_a_bad_frame(name: str) -> None:
 @pytest.mark.parametrize("machine", [HERE, "another"], ids=["here", "elsewhere"])
 @pytest.mark.parametrize("flags", [END, END | LEAVING | ENDING])
 @pytest.mark.parametrize("time", TIMES)
-def test_a_time_that_no_clock_shows_is_a_bad_frame(time: float, flags: int, machine: str) -> None:
+def test_a_time_that_no_clock_shows_is_a_bad_frame(bench: Health, time: float, flags: int, machine: str) -> None:
     """Whatever machine the worker says it is on."""
-    bench = Bench()
     content = hello(machine=machine) + series("meter", "hits") + meter(3, 1, 5, (1.0, 1.0, 1.0))
-    bench.aggregator.apply(frame(b"x" * 16, content, time=time, flags=flags))
+    bench.take(content, time=time, flags=flags)
 
     assert told(bench.aggregator)["bad_frames"] == 1
     bench.assert_healthy()
@@ -219,34 +234,32 @@ def test_a_time_that_no_clock_shows_is_a_bad_frame(time: float, flags: int, mach
     ],
 )
 @pytest.mark.parametrize("merge", ["sum", "mean", "last"])
-def test_the_largest_numbers_of_many_workers_are_merged(kind: str, states: List[bytes], merge: str) -> None:
+def test_the_largest_numbers_of_many_workers_are_merged(
+    bench: Health, kind: str, states: List[bytes], merge: str
+) -> None:
     """What they make together stops at the largest number, in pages, in what is kept, and one level up."""
-    bench = Bench()
     merge = merge if kind == "gauge" else "sum"
     for place in range(4):
         content = hello() + series(kind, "large", merge=merge) + states[place % len(states)]
-        bench.aggregator.apply(frame(bytes([place]) * 16, content, flags=END))
-    up = Simulated(bench.clock, registry=bench.aggregator, settles=False)
-    top = Asking(bench.clock)
+        bench.take(content, worker=bytes([place]) * 16)
+    up, top = above(bench.aggregator)
 
     for _ in range(3):
         bench.assert_healthy()
         up.tell(top)
         assert told(bench.aggregator)["bad_frames"] == told(top)["bad_frames"] == 0
-        page = json.loads(JsonFormat().encode(top.snapshot()))
-        assert page.get("large", {}).keys() == bench.aggregator.get_stats().get("large", {}).keys()
+        assert page_of(top).get("large", {}).keys() == bench.stats.get("large", {}).keys()
         for worker in list(bench.aggregator.workers.values()):
             if worker.identity != bench.healthy.identity:
                 bench.aggregator.retire(worker)
 
 
 @pytest.mark.parametrize("what", ["series", "state", "share", "worker"])
-def test_what_cannot_be_in_a_file_is_left_out(what: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_in_a_file_is_left_out(bench: Health, what: str, caplog: pytest.LogCaptureFixture) -> None:
     """And logged, with everything else of the file shown."""
-    bench = Bench()
     for identity in (b"x", b"y"):
         content = hello(host="bad" + identity.decode()) + series("counter", "bad") + counter(123)
-        bench.aggregator.apply(frame(identity * 16, content))
+        bench.take(content, worker=identity * 16)
     bench.aggregator.retire(bench.aggregator.workers[b"x" * 16])
     whole = keeping.encode(bench.aggregator)
     place = whole.index(b"\3\0\0\0bad\0\0\0\0")
@@ -269,99 +282,74 @@ def test_what_cannot_be_in_a_file_is_left_out(what: str, caplog: pytest.LogCaptu
     assert "1 series or workers that cannot be" in caplog.text
 
 
-def test_a_series_that_cannot_be_merged_shows_what_it_showed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_series_that_cannot_be_merged_shows_what_it_showed(bench: Health, monkeypatch: pytest.MonkeyPatch) -> None:
     """And all others are shown, kept, and told to the aggregator above, whatever is wrong with it."""
-    bench = Bench()
-    up = Simulated(bench.clock, registry=bench.aggregator, settles=False)
-    top = Asking(bench.clock)
+    up, top = above(bench.aggregator)
     bench.aggregator.get_stats()
-
-    def fail(*_: Any) -> Any:
-        raise ZeroDivisionError
-
     share = StatePool.share
     monkeypatch.setattr(MeterKind, "here", fail)
     monkeypatch.setattr(
         StatePool, "share", lambda pool, source: (fail if type(pool.merged()) is MeterState else share)(pool, source)
     )
-    bench.healthy.registry.counter("orders").increment(4)
-    bench.healthy.registry.meter("hits").mark(4)
-    bench.healthy.tell(bench.aggregator)
+    record(bench.healthy, "counter", 4, "orders")
+    record(bench.healthy, "meter", 4, "hits")
+    bench.tell()
     up.tell(top)
     kept = keeping.decode(keeping.encode(bench.aggregator))
 
     for shown in (bench.aggregator, top):
-        page = json.loads(JsonFormat().encode(shown.snapshot()))
+        page = page_of(shown)
         assert (page["orders"]["value"], page["spread"]["count"], page["level"]["value"]) == (7, 1, 7)
-    assert bench.aggregator.get_stats().hits["count"] == 5
+    assert bench.stats.hits["count"] == 5
     assert sorted(each.series.name for each in kept.series if each is not None) == ["level", "orders", "spread"]
 
 
 def test_a_series_that_cannot_be_shown_is_null(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bench: Health, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """All others are on the page, and there is one log line."""
-    bench = Bench()
     monkeypatch.setattr("tapes.snapshot.snapshot._broken", set())
-
-    def fail(*_: Any) -> Any:
-        raise ZeroDivisionError
-
     monkeypatch.setattr(TimerKind, "view", fail)
     bench.aggregator.get_stats()
-    page = json.loads(JsonFormat().encode(bench.aggregator.snapshot()))
+    page = page_of(bench.aggregator)
 
     assert page["time"] == dict.fromkeys(TIMER.keys)
-    assert [record.getMessage()[:78] for record in caplog.records] == [
+    assert [message[:78] for message in caplog.messages] == [
         "The statistics of <MergedTimer 'time'> cannot be computed: ZeroDivisionError()"
     ]
     assert {name: page[name] for name in ("orders", "level")} == {"orders": {"value": 3}, "level": {"value": 7}}
 
 
-def test_a_worker_that_cannot_be_merged_takes_no_other_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_cannot_be_merged_takes_no_other_along(bench: Health, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its other series are merged, and what the others have told is kept over a restart, of the same series too."""
-    bench = Bench()
-    gone = Simulated(bench.clock, 2)
+    gone = bench.employ(2)
     for name in ("orders", "other", "last"):
-        gone.registry.counter(name).increment(100)
-    gone.registry.meter("hits").mark(100)
-    gone.tell(bench.aggregator)
-    monkeypatch.setattr(MeterKind, "moved", lambda *_: 1 / 0)
-    bench.aggregator.retire(bench.aggregator.workers[gone.identity])
-    monkeypatch.undo()
-    other = Asking(bench.clock)
-    keeping.fill(other, keeping.decode(keeping.encode(bench.aggregator)))
+        record(gone, "counter", 100, name)
+    record(gone, "meter", 100, "hits")
+    bench.tell(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(MeterKind, "moved", fail)
+        bench.give_up(1)
 
-    shown, kept = bench.aggregator.get_stats(), other.get_stats()
-    assert [shown[name].value for name in ("orders", "other", "last")] == [103, 100, 100]
-    assert [kept[name].value for name in ("orders", "other", "last")] == [103, 100, 100]
+    shown, kept = bench.stats, restarted(bench.aggregator).get_stats()
+    for stats in (shown, kept):
+        assert [stats[name].value for name in ("orders", "other", "last")] == [103, 100, 100]
     assert (shown.hits["count"], kept.hits["count"]) == (105, 5)
     assert told(bench.aggregator)["bad_frames"] == 1
 
 
-def test_a_worker_that_cannot_be_dealt_with_is_lost_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_cannot_be_dealt_with_is_lost_alone(bench: Health, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is let go of, counted and logged; the healthy one stays."""
-    bench = Bench()
-    bench.aggregator.apply(frame(b"x" * 16, hello(host="odd") + series("counter", "odd") + counter(1)))
+    bench.take(hello(host="odd") + series("counter", "odd") + counter(1))
     retire = bench.aggregator.retire
-
-    def fail(worker: Worker) -> None:
-        if worker.hello.host == "odd":
-            raise ZeroDivisionError
-        retire(worker)
-
-    monkeypatch.setattr(bench.aggregator, "retire", fail)
+    monkeypatch.setattr(
+        bench.aggregator, "retire", lambda worker: (fail if worker.hello.host == "odd" else retire)(worker)
+    )
     for _ in range(5):
         bench.clock.advance(50)
-        bench.healthy.tell(bench.aggregator)
+        bench.tell()
         bench.aggregator.tidy()
 
     assert [worker.hello.host for worker in bench.aggregator.workers.values()] == ["here"]
     assert told(bench.aggregator)["bad_frames"] == 1
     bench.assert_healthy()
-
-
-def test_numbers_are_written_in_as_many_bytes_as_they_need() -> None:
-    """The forger and the reader mean the same by a number."""
-    assert number(1 << 64) == b"\2\x09\0\0\0" + bytes(8) + b"\1"
-    assert forging.removed(3)[-4:] == b"\3\0\0\0"

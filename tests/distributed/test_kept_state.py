@@ -7,7 +7,7 @@ import logging
 import os
 import stat
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Set
+from typing import Any, Callable, Dict, Set
 from zlib import crc32
 
 import pytest
@@ -21,19 +21,20 @@ from tapes.errors import ReporterError
 from tapes.facts import Facts
 from tapes.testing import ManualClock
 from tests.distributed.simulated import (
-    HERE,
+    KEPT,
     Asking,
+    Bench,
     OtherClock,
     Simulated,
+    above,
     apply,
     assert_alike,
     buckets_of,
+    record,
+    restarted,
     stats_of,
     told,
 )
-
-KINDS = ("counter", "meter", "histogram", "timer")
-"""Those that are kept: gauges are told by who lives."""
 
 Machine = Callable[[str], None]
 
@@ -49,32 +50,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return boot
 
 
-def work(clock: ManualClock, workers: List[Simulated], aggregator: Asking, seconds: int) -> None:
-    """Record in workers, and tell it, for some time."""
-    for second in range(seconds):
-        for number, worker in enumerate(workers):
-            worker.registry.counter("orders", {"of": "shop"}).increment(1 << 60)
-            worker.registry.counter("balance").decrement(0.5)
-            worker.registry.meter("hits").mark(number + 1)
-            worker.registry.gauge("level").set(second)
-            worker.registry.histogram("spread").update(1.5 ** ((second + number) % 20) - 3)
-            worker.registry.timer("time").update(0.001 * (number + 1))
-            worker.tell(aggregator)
-        clock.advance(1)
-    aggregator.tidy()
-
-
-def restarted(aggregator: Asking, clock: ManualClock) -> Asking:
-    """Return another aggregator that begins with what this one has kept, and hears the same workers."""
-    return restored(encode(aggregator), clock, aggregator)
-
-
-def restored(kept: bytes, clock: ManualClock, aggregator: Asking) -> Asking:
-    """Return an aggregator that begins with what was kept."""
-    other = Asking(clock, by_worker=aggregator.by_worker)
-    other.known = aggregator.known
-    fill(other, decode(kept))
-    return other
+@pytest.fixture
+def bench() -> Bench:
+    """Return three workers and their aggregator."""
+    return Bench(0, 1, 2)
 
 
 def without_gauges(registry: Asking) -> Dict[str, Any]:
@@ -84,272 +63,216 @@ def without_gauges(registry: Asking) -> Dict[str, Any]:
     return stats
 
 
-def assert_same(one: Asking, other: Asking, clock: ManualClock) -> None:
+def assert_same(one: Asking, other: Asking) -> None:
     """Check that two aggregators show the same, but for gauges."""
-    now = clock.monotonic()
     assert_alike(without_gauges(one), without_gauges(other))
-    assert buckets_of(one, now) == buckets_of(other, now)
+    assert buckets_of(one, one.clock.monotonic()) == buckets_of(other, other.clock.monotonic())
 
 
-@pytest.mark.parametrize("seconds", [1, 70, 320, 900])
-def test_what_was_kept_is_shown_again(seconds: int) -> None:
-    """Totals, windows and rates, of workers that live and of those that are gone."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid) for pid in range(3)]
-    aggregator = Asking(clock, workers)
-    work(clock, workers, aggregator, seconds)
-    workers[0].tell(aggregator, flags=LEAVING | ENDING)
-    clock.advance(3)
-    aggregator.tidy()
-    assert len(aggregator.workers) == 2
+@pytest.mark.parametrize("seconds", [1, 70, 370])
+def test_what_was_kept_is_shown_again(bench: Bench, seconds: int) -> None:
+    """Totals, windows and rates, of workers that live and of those that are gone. Gauges are not kept."""
+    bench.work(seconds)
+    bench.end(0)
+    assert len(bench.aggregator.workers) == 2
 
-    other = restarted(aggregator, clock)
+    other = restarted(bench.aggregator)
 
-    assert_same(other, aggregator, clock)
-    clock.advance(100)
-    assert_same(other, aggregator, clock)
-    assert_same(restarted(restarted(other, clock), clock), aggregator, clock)
+    assert_same(other, bench.aggregator)
+    assert "level" not in stats_of(other)
+    assert other.identity == bench.aggregator.identity != Asking(bench.clock).identity
+    bench.clock.advance(100)
+    assert_same(other, bench.aggregator)
+    assert_same(restarted(restarted(other)), bench.aggregator)
 
 
-@pytest.mark.parametrize("away", [0, 30, 100, 1000])
-@pytest.mark.parametrize("seconds", [1, 70, 400])
-def test_workers_that_live_tell_everything_again(seconds: int, away: int) -> None:
+@pytest.mark.parametrize("away", [0, 30, 400])
+@pytest.mark.parametrize("seconds", [1, 70, 370])
+def test_workers_that_live_tell_everything_again(bench: Bench, seconds: int, away: int) -> None:
     """What they tell takes the place of what was kept of them. Nothing is lost, nothing counted twice."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid) for pid in range(3)]
-    aggregator = Asking(clock, workers)
     for second in range(seconds):
-        work(clock, workers, aggregator, 1)
+        bench.work(1)
         if second == 40:
-            aggregator.retire(aggregator.workers[workers.pop().identity])
-    other = restarted(aggregator, clock)
-    nobody = Asking(clock, workers)
-    nobody.ask = lambda worker: None
-    work(clock, workers, nobody, away)
-    for worker in workers:
-        worker.publisher.begin()
-    work(clock, workers, other, 60)
+            bench.give_up(-1)
+            bench.workers.pop()
+    kept = restarted(bench.aggregator)
+    bench.aggregator = Asking(bench.clock, bench.workers)
+    bench.aggregator.ask = lambda worker: None
+    bench.work(away)
+    bench.aggregator = kept
+    bench.begin()
+    bench.work(60)
 
     each, gone = seconds + away + 60, 41 if seconds > 40 else 0
-    stats = other.get_stats()
-    assert stats.hits["count"] == sum(each * (worker.hello.pid + 1) for worker in workers) + 3 * gone
-    assert stats.time["count"] == stats.spread["count"] == each * len(workers) + gone
+    stats = bench.stats
+    assert stats.hits["count"] == sum(each * (worker.hello.pid + 1) for worker in bench.workers) + 3 * gone
+    assert stats.time["count"] == stats.spread["count"] == each * len(bench.workers) + gone
     assert stats.orders["of=shop"].value == stats.spread["count"] << 60
-    assert told(other)["bad_frames"] == 0
+    assert told(bench.aggregator)["bad_frames"] == 0
 
 
-def test_a_worker_is_asked_to_begin_anew(machine: Machine) -> None:
-    """One that goes on with its session, as after a moment without an aggregator, is asked for everything."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock)]
-    aggregator = Asking(clock, workers)
-    work(clock, workers, aggregator, 20)
-    other = restarted(aggregator, clock)
-    work(clock, workers, other, 5)
+def test_a_worker_is_asked_to_begin_anew(bench: Bench) -> None:
+    """One that goes on with its session is asked for everything. What is shown does not go back meanwhile."""
+    bench.work(100)
+    bench.restart()
+    for number in range(3):
+        bench.tell(number)
+        assert bench.stats.spread["count"] == 300
+    bench.work(5)
 
-    assert other.asked == workers
-    assert_same(other, restarted(other, clock), clock)
-    assert other.get_stats().hits["count"] == 25
-    assert other.get_stats().level.value == 4
-
-
-def test_what_is_shown_does_not_go_back_meanwhile() -> None:
-    """Before the workers have told anything, their share is what it was."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid) for pid in range(2)]
-    aggregator = Asking(clock, workers)
-    work(clock, workers, aggregator, 100)
-    other = restarted(aggregator, clock)
-    shown = [other.get_stats().spread["count"]]
-    for worker in workers:
-        worker.publisher.begin()
-        worker.tell(other)
-        shown.append(other.get_stats().spread["count"])
-
-    assert shown == [200, 200, 200]
+    assert bench.aggregator.asked == bench.workers
+    assert_same(bench.aggregator, restarted(bench.aggregator))
+    assert bench.stats.hits["count"] == 105 * 6
+    assert bench.stats.level.value == 4 * 3
 
 
 def test_a_worker_that_has_died_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was kept of it stays in the totals."""
     dead: Set[int] = set()
     monkeypatch.setattr(presence, "is_alive", lambda pid, since: pid not in dead)
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid, processes=processes()) for pid in (1, 2)]
-    aggregator = Asking(clock, workers)
-    work(clock, workers, aggregator, 100)
-    before = without_gauges(aggregator)
-    other = restarted(aggregator, clock)
+    bench = Bench()
+    for pid in (1, 2):
+        bench.employ(pid, processes=processes())
+    bench.work(100)
+    before = without_gauges(bench.restart())
     dead.add(1)
-    clock.advance(2.5)
-    other.tidy()
+    bench.pass_time(2.5)
 
-    assert list(other.workers) == [workers[1].identity]
-    assert_alike(without_gauges(other)["spread"], before["spread"])
-    assert other.get_stats().hits["count"] == 300
-    workers[1].publisher.begin()
-    workers[1].tell(other)
-    assert other.get_stats().hits["count"] == 300
-    assert other.get_stats().level.value == 99
+    assert list(bench.aggregator.workers) == [bench.workers[1].identity]
+    assert_alike(without_gauges(bench.aggregator)["spread"], before["spread"])
+    assert bench.stats.hits["count"] == 300
+    bench.begin()
+    bench.tell(1)
+    assert bench.stats.hits["count"] == 300
+    assert bench.stats.level.value == 99
 
 
-def test_a_worker_that_had_gone_before_is_not_counted_again() -> None:
+def test_a_worker_that_had_gone_before_is_not_counted_again(bench: Bench) -> None:
     """What comes of it after the restart, late or repeated, is known already."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid) for pid in (1, 2)]
-    aggregator = Asking(clock, workers)
-    work(clock, workers, aggregator, 10)
-    workers[0].publisher.begin()
-    sent = workers[0].tell(aggregator, flags=LEAVING | ENDING)
-    clock.advance(3)
-    aggregator.tidy()
-    other = restarted(aggregator, clock)
-    apply(other, sent)
-    workers[0].publisher.begin()
-    workers[0].tell(other)
+    bench.work(10)
+    bench.begin()
+    sent = bench.workers[0].tell(bench.aggregator, flags=LEAVING | ENDING)
+    bench.pass_time(3)
+    before = bench.restart()
+    apply(bench.aggregator, sent)
+    bench.begin()
+    bench.tell(0)
 
-    assert other.get_stats().hits["count"] == 10 + 20
-    assert_same(other, aggregator, clock)
+    assert bench.stats.hits["count"] == 10 * 6
+    assert_same(bench.aggregator, before)
 
 
-def test_a_series_that_a_worker_has_removed_meanwhile() -> None:
+def test_a_series_that_a_worker_has_removed_meanwhile(bench: Bench) -> None:
     """It goes when the worker has told everything again."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock)]
-    aggregator = Asking(clock, workers)
-    work(clock, workers, aggregator, 5)
-    other = restarted(aggregator, clock)
-    workers[0].registry.remove("hits")
-    workers[0].publisher.begin()
-    workers[0].tell(other)
+    bench.work(5)
+    bench.restart()
+    for worker in bench.workers:
+        worker.registry.remove("hits")
+    bench.begin()
+    bench.tell()
 
-    assert set(without_gauges(other)) == {"orders", "balance", "spread", "time"}
+    assert set(without_gauges(bench.aggregator)) == {"orders", "balance", "spread", "time"}
 
 
 @pytest.mark.parametrize("boots", [1, 2])
 def test_after_a_reboot_the_totals_are_the_same(machine: Machine, boots: int) -> None:
-    """The workers of the machine are gone, what they have counted stays; windows and rates begin anew."""
-    clock = ManualClock(8_640_000.0)
-    workers = [Simulated(clock, pid) for pid in range(3)]
-    aggregator = Asking(clock, workers)
-    work(clock, workers, aggregator, 500)
-    before, buckets = without_gauges(aggregator), buckets_of(aggregator, clock.monotonic())
+    """Its workers are gone, and what they have counted stays. Windows and rates are those of new values."""
+    bench = Bench()
+    bench.clock.advance(8_640_000)
+    for pid in range(3):
+        bench.employ(pid)
+    for _ in range(2):  # what the second makes is not over yet
+        bench.clock.advance(360)
+        bench.work(80)
+    before, buckets = without_gauges(bench.aggregator), buckets_of(bench.aggregator, bench.clock.monotonic())
+    content = encode(bench.aggregator)
     for boot in range(boots):
-        kept = encode(aggregator)
         machine(f"boot {boot}")
-        clock = ManualClock(30.0)
-        aggregator = restored(kept, clock, aggregator)
+        again = Bench()
+        again.clock = ManualClock(30.0)
+        again.aggregator = Asking(again.clock)
+        fill(again.aggregator, decode(content))
+        content = encode(again.aggregator)
 
-    assert aggregator.workers == {}
-    after = without_gauges(aggregator)
-    assert buckets_of(aggregator, clock.monotonic()) == buckets
+    assert again.aggregator.workers == {}
+    after = without_gauges(again.aggregator)
+    assert buckets_of(again.aggregator, again.clock.monotonic()) == buckets
     for name in ("orders", "balance"):
         assert_alike(after[name], before[name])
     for name in ("hits", "time", "spread"):
         for key in after[name]:
             assert_alike(after[name][key], before[name][key] if key in ("count", "sum") else 0.0, key)
 
-
-def test_after_a_reboot_the_windows_are_those_of_new_values(machine: Machine) -> None:
-    """What is recorded then is shown as if nothing had been there before, but for the totals."""
-    old = ManualClock(8_640_000.0)
-    workers = [Simulated(old, pid) for pid in range(3)]
-    aggregator = Asking(old, workers)
-    work(old, workers, aggregator, 500)
-    kept = encode(aggregator)
-    machine("another boot")
-    clock = ManualClock(30.0)
-    other = restored(kept, clock, aggregator)
-    workers = [Simulated(clock, pid, machine="another boot") for pid in range(2)]
-    for worker in workers:
-        other.introduce(worker)
-    work(clock, workers, other, 400)
-    fresh = Asking(clock)
-    for worker in workers:
-        Simulated(clock, registry=worker.registry, machine="another boot").tell(fresh)
-
+    for pid in range(2):
+        again.employ(pid, machine=f"boot {boots - 1}")
+    again.work(120)
+    fresh = Asking(again.clock)
+    for worker in again.workers:
+        Simulated(again.clock, registry=worker.registry, machine=f"boot {boots - 1}").tell(fresh)
     for name in ("hits", "time", "spread"):
-        found, wanted = stats_of(other)[name], stats_of(fresh)[name]
+        found, wanted = stats_of(again.aggregator)[name], stats_of(fresh)[name]
         for key in wanted:
-            if key not in ("count", "sum"):
-                assert_alike(found[key], wanted[key], key)
-            else:
-                assert found[key] > wanted[key]
-    clock.advance(361)
-    assert other.get_stats().spread.max == 0
+            total = before[name][key] if key in ("count", "sum") else 0
+            assert_alike(found[key], wanted[key] + total, key)
+    again.clock.advance(361)
+    assert again.stats.spread.max == 0
 
 
 @pytest.mark.parametrize("heard", [True, False])
 def test_workers_of_another_machine_that_live_on_after_a_reboot(machine: Machine, heard: bool) -> None:
     """They tell everything again, and the windows are right; one that is not heard of spoils nothing."""
-    clock = ManualClock(8_640_000.0)
-    there = OtherClock(clock, 3e6)
-    workers = [Simulated(clock, 1), Simulated(there, 2, machine="other")]
-    aggregator = Asking(clock, workers)
-    work(clock, workers, aggregator, 100)
-    kept = encode(aggregator)
+    bench = Bench()
+    bench.clock.advance(8_640_000)
+    bench.employ(1)
+    there = bench.employ(2, OtherClock(bench.clock, 3e6), machine="other")
+    bench.work(100)
+    content = encode(bench.aggregator)
     machine("another boot")
     now = ManualClock(30.0)
-    other = restored(kept, now, aggregator)
+    other = Asking(now, bench.workers)
+    fill(other, decode(content))
     local = other.introduce(Simulated(now, 3, machine="another boot"))
     for _ in range(120):
-        local.registry.histogram("spread").update(100_000.0)
-        local.registry.timer("time").update(100_000.0)
-        local.tell(other)
-        if heard:
-            workers[1].registry.histogram("spread").update(200_000.0)
-            workers[1].tell(other)
+        for worker, value in ((local, 100_000.0), *([(there, 200_000.0)] if heard else [])):
+            record(worker, "histogram", value, "spread")
+            record(worker, "timer", value, "time")
+            worker.tell(other)
         now.advance(1)
-        clock.advance(1)
+        bench.clock.advance(1)
     other.tidy()
 
     stats = other.get_stats()
     assert stats.spread["count"] == 200 + 120 + (120 if heard else 0)
-    assert stats.spread.max == (200_000.0 if heard else 100_000.0)
-    assert stats.time.max == 100_000.0
+    assert stats.spread.max == stats.time.max == (200_000.0 if heard else 100_000.0)
     assert stats.time.m1 > 0.5
     assert stats.hits["count"] == 300
     now.advance(361)
     assert other.get_stats().spread.max == other.get_stats().time.max == 0
 
 
-def test_gauges_are_not_kept() -> None:
-    """A value is that of a worker that lives, which tells it again."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock)]
-    aggregator = Asking(clock, workers)
-    work(clock, workers, aggregator, 3)
-
-    assert "level" not in stats_of(restarted(aggregator, clock))
-
-
-def test_what_was_said_of_names_is_kept() -> None:
+def test_what_was_said_of_names_is_kept(bench: Bench) -> None:
     """For the series that are. Of gauges it comes again with the workers that have them."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock)]
-    aggregator = Asking(clock, workers)
     for name, kind in (("hits", "meter"), ("level", "gauge")):
-        getattr(workers[0].registry, kind)(name, description=f"The {name}.", unit="things")
-    work(clock, workers, aggregator, 3)
-    other = restarted(aggregator, clock)
-    assert other.all_facts() == {"hits": Facts("The hits.", "things")}
-    workers[0].publisher.begin()
-    workers[0].tell(other)
+        getattr(bench.workers[0].registry, kind)(name, description=f"The {name}.", unit="things")
+    bench.work(3)
+    bench.restart()
+    assert bench.aggregator.all_facts() == {"hits": Facts("The hits.", "things")}
+    bench.begin()
+    bench.tell(0)
 
-    assert other.all_facts() == workers[0].registry.all_facts()
-    assert restarted(restarted(other, clock), clock).all_facts() == {"hits": Facts("The hits.", "things")}
+    assert bench.aggregator.all_facts() == bench.workers[0].registry.all_facts()
+    assert restarted(restarted(bench.aggregator)).all_facts() == {"hits": Facts("The hits.", "things")}
 
 
-def test_what_cannot_be_said_of_names_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_said_of_names_is_left_out(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """And all else is read."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock)]
-    aggregator = Asking(clock, workers)
     for name in ("hits", "orders"):
-        workers[0].registry.meter(name, description=f"The {name}.").mark()
-    workers[0].tell(aggregator)
-    content = encode(aggregator).replace(b"The hits.", b"The\nhits.")
+        bench.workers[0].registry.meter(name, description=f"The {name}.").mark()
+    bench.tell(0)
+    content = encode(bench.aggregator).replace(b"The hits.", b"The\nhits.")
     content = content[:12] + crc32(content[16:]).to_bytes(4, "little") + content[16:]
-    other = restored(content, clock, aggregator)
+    other = Asking(bench.clock)
+    fill(other, decode(content))
 
     assert other.all_facts() == {"orders": Facts("The orders.", "")}
     assert other.get_stats().hits["count"] == 1
@@ -358,137 +281,103 @@ def test_what_cannot_be_said_of_names_is_left_out(caplog: pytest.LogCaptureFixtu
 
 def test_the_series_of_each_worker_are_not_kept() -> None:
     """They are shown again when the worker tells them."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid) for pid in (7, 8)]
-    aggregator = Asking(clock, workers, by_worker=True)
-    work(clock, workers, aggregator, 3)
-    other = restarted(aggregator, clock)
+    bench = Bench(7, 8, by_worker=True)
+    bench.work(3)
+    other = restarted(bench.aggregator, by_worker=True)
     assert "worker=here:7" not in stats_of(other)["hits"]
-    workers[0].publisher.begin()
-    workers[0].tell(other)
+    bench.begin()
+    bench.workers[0].tell(other)
 
     hits = stats_of(other)["hits"]
     assert (hits["count"], hits["worker=here:7"]["count"]) == (9, 3)
     assert "worker=here:8" not in hits
 
 
-def test_the_identity_of_the_registry_is_kept() -> None:
-    """To another aggregator it is the same as before the restart."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid) for pid in (7, 8)]
-    aggregator = Asking(clock, workers)
-    work(clock, workers, aggregator, 1)
-
-    assert restarted(aggregator, clock).identity == aggregator.identity
-    assert Asking(clock).identity != aggregator.identity
-
-
 def test_an_aggregator_among_the_workers() -> None:
     """At a site: what the aggregators of its hosts have told is kept as that of any worker, and told again."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid) for pid in range(2)]
-    host = Asking(clock, workers)
-    up = Simulated(clock, registry=host, settles=False, identity=b"one aggregator's")
-    site = Asking(clock, [up])
-    for _ in range(130):
-        work(clock, workers, host, 1)
+    bench = Bench(0, 1)
+    up, site = above(bench.aggregator)
+    for second in range(160):
+        if second == 130:
+            before, site = site, restarted(site)
+            assert_same(site, before)
+            up.publisher.begin()
+        bench.work(1)
         up.tell(site)
-    other = restarted(site, clock)
-    assert_same(other, site, clock)
-    up.publisher.begin()
-    for _ in range(30):
-        work(clock, workers, host, 1)
-        up.tell(other)
 
-    assert_same(other, host, clock)
-
-
-def test_nothing_is_kept_of_nothing() -> None:
-    """An aggregator that has heard nothing has little to keep."""
-    clock = ManualClock(1000.0)
-
-    other = restarted(Asking(clock), clock)
-
-    assert (stats_of(other), other.workers) == ({}, {})
+    assert_same(site, bench.aggregator)
 
 
 def test_what_is_kept_does_not_grow_with_the_workers_that_ever_were() -> None:
-    """Nor with the values that were recorded."""
-    clock = ManualClock(1000.0)
-    aggregator = Asking(clock)
+    """Nor with the values that were recorded. Their counts are exact."""
+    bench = Bench()
     sizes = []
-    for pid in range(600):
-        worker = aggregator.introduce(Simulated(clock, pid))
-        work(clock, [worker], aggregator, 1)
-        worker.tell(aggregator, flags=LEAVING | ENDING)
-        clock.advance(2.5)
-        aggregator.tidy()
-        sizes.append(len(encode(aggregator)))
+    for pid in range(400):
+        worker = bench.employ(pid)
+        bench.work(1)
+        bench.end()
+        bench.workers.remove(worker)
+        sizes.append(len(encode(bench.aggregator)) if pid % 10 == 9 else 0)
 
     assert sizes[-1] <= max(sizes[:200]) * 1.1
+    assert bench.aggregator.workers == {}
+    assert bench.stats.hits["count"] == bench.stats.time["count"] == 400
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_each_kind_is_kept(bench: Bench, kind: str) -> None:
+    """With numbers of any size, and names of any kind."""
+    for value in (1, 3, 1 << 62):
+        record(bench.workers[0], kind, value, "naïve \ud800 name", {"clé": "\udfff", "k": ""})
+    bench.tell()
+
+    assert_same(restarted(bench.aggregator), bench.aggregator)
 
 
 # The content of the file.
 
 
-def content() -> bytes:
+@pytest.fixture
+def content(bench: Bench) -> bytes:
     """Return what is kept of some workers."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid) for pid in range(3)]
-    aggregator = Asking(clock, workers)
-    work(clock, workers, aggregator, 60)
-    aggregator.retire(aggregator.workers[workers[0].identity])
-    return encode(aggregator)
+    bench.work(60)
+    bench.give_up(0)
+    return encode(bench.aggregator)
 
 
-def test_every_cut_is_noticed() -> None:
-    """A file of which only the beginning is there is a FrameError, wherever it is cut off."""
-    whole = content()
-    for length in range(len(whole)):
-        with pytest.raises(FrameError):
-            decode(whole[:length])
-    with pytest.raises(FrameError):
-        decode(whole + b"\0")
-
-
-def test_every_bit_that_is_wrong_is_noticed() -> None:
-    """A file with one bit that is another is a FrameError, whichever it is."""
-    whole = content()
-    for place in range(len(whole)):
-        for bit in (1, 16, 128):
-            wrong = bytearray(whole)
-            wrong[place] ^= bit
+def test_every_cut_and_every_bit_that_is_wrong_is_noticed(content: bytes) -> None:
+    """A file of which only the beginning is there, or with one bit that is another, is a FrameError."""
+    for place in range(len(content)):
+        for end in (b"", *(bytes([content[place] ^ bit]) + content[place + 1 :] for bit in (1, 16, 128))):
             with pytest.raises(FrameError):
-                decode(bytes(wrong))
+                decode(content[:place] + end)
 
 
-def test_what_is_wrong_is_said() -> None:
+def test_what_is_wrong_is_said(content: bytes) -> None:
     """Another file, another version, a file that is damaged."""
-    whole = content()
-    with pytest.raises(FrameError, match="no state of an aggregator"):
-        decode(b"[reporters]\nport = 8889\n" * 10)
-    with pytest.raises(FrameError, match="version 2, and this reads version 1"):
-        decode(whole[:11] + b"\2" + whole[12:])
-    with pytest.raises(FrameError, match="damaged"):
-        decode(whole[:-1] + b"\xff")
+    for wrong, problem in (
+        (b"[reporters]\nport = 8889\n" * 10, "no state of an aggregator"),
+        (content[:11] + b"\2" + content[12:], "version 2, and this reads version 1"),
+        (content[:-1] + b"\xff", "damaged"),
+        (content + b"\0", "damaged"),
+    ):
+        with pytest.raises(FrameError, match=problem):
+            decode(wrong)
 
 
 # The file.
 
 
-def test_the_file_is_written_and_read_again(tmp_path: Path) -> None:
+def test_the_file_is_written_and_read_again(tmp_path: Path, bench: Bench) -> None:
     """A keeper restores what another one has kept. The file is private."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock)]
-    aggregator = Asking(clock, workers)
     keeper = Keeper(tmp_path / "metrics.state")
-    assert not keeper.restore(aggregator)
-    work(clock, workers, aggregator, 10)
-    assert keeper.keep(aggregator)
-    other = Asking(clock)
+    assert not keeper.restore(bench.aggregator)
+    bench.work(10)
+    assert keeper.keep(bench.aggregator)
+    other = Asking(bench.clock)
 
     assert Keeper(str(tmp_path / "metrics.state")).restore(other)
-    assert_same(other, aggregator, clock)
+    assert_same(other, bench.aggregator)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     assert modes == {"metrics.state": 0o600, "metrics.state.journal-3": 0o600}
 
@@ -515,12 +404,17 @@ def test_a_file_that_cannot_be_used_is_left_alone(tmp_path: Path, found: bytes) 
     assert path.read_bytes() == found
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("no/metrics.state", "cannot be written: No such file or directory"),
+        ("", "cannot be read: it is a folder"),
+    ],
+)
+def test_a_path_that_cannot_be_a_file(tmp_path: Path, path: str, problem: str) -> None:
     """It is said at the start, and not when there is something to lose."""
-    with pytest.raises(ReporterError, match="cannot be written: No such file or directory"):
-        Keeper(tmp_path / "no" / "metrics.state").restore(Asking(ManualClock()))
-    with pytest.raises(ReporterError, match="cannot be read: it is a folder"):
-        Keeper(tmp_path).restore(Asking(ManualClock()))
+    with pytest.raises(ReporterError, match=problem):
+        Keeper(tmp_path / path).restore(Asking(ManualClock()))
 
 
 def test_a_folder_that_cannot_be_read_is_none_without_a_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -532,53 +426,35 @@ def test_a_folder_that_cannot_be_read_is_none_without_a_state(tmp_path: Path, mo
     def newest(state: str) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), state)
 
-    with monkeypatch.context() as patched:
-        patched.setattr("tapes.distributed.journal.newest", newest)
-        with pytest.raises(ReporterError, match=r"the folder of .* cannot be read: Permission denied"):
-            Keeper(path).restore(Asking(ManualClock()))
+    monkeypatch.setattr("tapes.distributed.journal.newest", newest)
+    with pytest.raises(ReporterError, match=r"the folder of .* cannot be read: Permission denied"):
+        Keeper(path).restore(Asking(ManualClock()))
 
     assert path.read_bytes() == before
 
 
 def test_what_cannot_be_written_is_logged_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A disk that is full does not end the aggregator, the old file stays, and is replaced when it can be."""
     caplog.set_level(logging.INFO)
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock)]
-    aggregator = Asking(clock, workers)
-    keeper = Keeper(tmp_path / "metrics.state")
-    keeper.restore(aggregator)
-    before = (tmp_path / "metrics.state").read_bytes()
-    work(clock, workers, aggregator, 1)
+    state = tmp_path / "metrics.state"
+    keeper = Keeper(state)
+    keeper.restore(bench.aggregator)
+    before = state.read_bytes()
+    bench.work(1)
 
     def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        assert [keeper.keep(aggregator) for _ in range(3)] == [False] * 3
+        assert [keeper.keep(bench.aggregator) for _ in range(3)] == [False] * 3
     assert len(caplog.records) == 1
     assert "No space left on device" in caplog.text
-    assert (tmp_path / "metrics.state").read_bytes() == before
+    assert state.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["metrics.state", "metrics.state.journal-1"]
-    assert keeper.keep(aggregator)
+    assert keeper.keep(bench.aggregator)
+
     assert len(caplog.records) == 2
-
-    assert (tmp_path / "metrics.state").read_bytes() != before
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_is_kept(kind: str) -> None:
-    """With numbers of any size, and names of any kind."""
-    clock = ManualClock(1000.0)
-    worker = Simulated(clock)
-    metric = getattr(worker.registry, kind)("naïve \ud800 name", tags={"clé": "\udfff", "k": ""})
-    for value in (1, 3, 1 << 62):
-        getattr(metric, {"counter": "increment", "meter": "mark"}.get(kind, "update"))(value)
-    aggregator = Asking(clock, [worker])
-    worker.tell(aggregator)
-
-    assert_same(restarted(aggregator, clock), aggregator, clock)
-    assert worker.hello.machine == HERE
+    assert state.read_bytes() != before

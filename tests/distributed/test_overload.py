@@ -98,7 +98,8 @@ class Place:
         until(look, what, patience)
 
     def close(self) -> None:
-        """Let it all end."""
+        """Let it all end, without taking a while for what waits."""
+        self.registry.patience = 0.0
         for flood in self.floods:
             flood.close()
         self.receiver.stop(PATIENCE)
@@ -163,13 +164,20 @@ def test_an_overloaded_aggregator_ends_in_its_time(place: Place) -> None:
     assert place.receiver.error is None
 
 
-def test_what_has_arrived_is_taken_in_before_the_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of it, if there is the time, and not what is taken in at once."""
-    monkeypatch.setattr(receiver, "_LAST", PATIENCE)
+@pytest.fixture
+def held(place: Place) -> Flood:
+    """Hold the aggregator still, and return a peer of which as much waits as may."""
     place.registry.goes_on.clear()
     flood = Flood(place.address, bytes(1 << 18))
     place.floods.append(flood)
     place.until(lambda: flood.sent >= 128, "so much waits as may")
+    return flood
+
+
+@pytest.mark.usefixtures("held")
+def test_what_has_arrived_is_taken_in_before_the_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, if there is the time, and not what is taken in at once."""
+    monkeypatch.setattr(receiver, "_LAST", PATIENCE)
     stopping = in_thread(lambda: place.receiver.stop(PATIENCE))
     place.registry.goes_on.set()
     stopping.join(PATIENCE)
@@ -177,15 +185,11 @@ def test_what_has_arrived_is_taken_in_before_the_end(place: Place, monkeypatch: 
     assert told(place.registry)["messages"] > 100  # a few are on their way yet
 
 
-def test_what_waits_of_a_peer_is_bounded(place: Place) -> None:
+def test_what_waits_of_a_peer_is_bounded(place: Place, held: Flood) -> None:
     """What is beyond some frames stays with who sends it, in whose memory it may be of no use."""
-    place.registry.goes_on.clear()
-    flood = Flood(place.address, bytes(1 << 18))
-    place.floods.append(flood)
-    place.until(lambda: flood.sent >= 128, "so much waits as may")
     for _ in range(30):
-        flood.fill()
+        held.fill()
         time.sleep(0.01)
     place.registry.goes_on.set()
 
-    assert flood.sent < 160
+    assert held.sent < 160

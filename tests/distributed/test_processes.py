@@ -6,7 +6,6 @@ import errno
 import os
 import subprocess
 import sys
-from typing import Iterator
 
 import pytest
 
@@ -16,37 +15,23 @@ from tapes.distributed.processes import is_alive, started
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="This is about the /proc of Linux.")
 
 
-@pytest.fixture
-def ended() -> Iterator[int]:
-    """Return the number of a process that has ended, and of which its parent has not taken note."""
+def test_a_process_lives_that_has_the_number_and_was_started_then() -> None:
+    """One that was started at another time has the number of one that has ended; of no known time it may be either."""
+    assert started() > 0
+    assert [is_alive(os.getpid(), since) for since in (started(), started() - 1, 0)] == [True, False, None]
+
+
+@pytest.mark.parametrize("is_noted", [False, True], ids=["zombie", "not there"])
+def test_a_process_that_has_ended(is_noted: bool) -> None:
+    """Whether its parent has taken note of it or not."""
     process = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    yield process.pid
+    if is_noted:
+        process.wait()
+    found = is_alive(process.pid, 1)
     process.wait()
 
-
-def test_a_process_that_lives() -> None:
-    """This one does."""
-    assert started() > 0
-    assert is_alive(os.getpid(), started()) is True
-
-
-def test_another_process_that_has_its_number() -> None:
-    """It was started at another time, so the one that was meant has ended."""
-    assert is_alive(os.getpid(), started() - 1) is False
-
-
-def test_a_zombie_has_ended(ended: int) -> None:
-    """Its parent has not taken note of it."""
-    assert is_alive(ended, 1) is False
-
-
-def test_a_process_that_is_not_there() -> None:
-    """There is none of this number."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-
-    assert is_alive(process.pid, 1) is False
+    assert found is False
 
 
 @pytest.mark.parametrize("reason", [errno.ENOENT, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ESRCH])
@@ -81,11 +66,6 @@ def test_a_process_that_may_not_be_signalled_is_looked_at(monkeypatch: pytest.Mo
 
     assert is_alive(os.getpid(), started()) is True
     assert is_alive(os.getpid(), started() - 1) is False
-
-
-def test_a_start_that_is_not_known_tells_no_process_from_another() -> None:
-    """Something has the number; nobody knows what."""
-    assert is_alive(os.getpid(), 0) is None
 
 
 @pytest.mark.parametrize("path", ["/proc/self/ns/pid", "/proc/self"])

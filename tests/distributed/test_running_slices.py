@@ -37,6 +37,11 @@ class Teller:
         self.shift = shift
 
 
+def values_of(*recorded: float) -> Distribution:
+    """Return the distribution of these values."""
+    return distribution_of(list(recorded), EMPTY)
+
+
 def told(*parts: Tuple[float, Distribution], whole: bool = False) -> HistogramUpdate:
     """Return what tells of slices, each by its start and its values."""
     return HistogramUpdate(whole, NEVER, None, [Slice(start, start + 49, values) for start, values in parts])
@@ -108,7 +113,7 @@ def test_deviations_of_values_far_from_zero_are_right() -> None:
         recorded[place].append(1e9 + step % 7 * 1e-3)
         pool.take(sources[place], told((1000.0, distribution_of(recorded[place], EMPTY))))
 
-    expected = distribution_of([value for each in recorded for value in each], EMPTY)
+    expected = values_of(*[value for each in recorded for value in each])
     assert math.isclose(pool.state(NOW).cumulative().stddev, expected.stddev, rel_tol=1e-3)
 
 
@@ -118,11 +123,11 @@ def test_large_values_that_are_told_no_more_leave_no_trace(first: bool, large: f
     """In the sums of those who have told small ones, whoever came first, and however gradually they went."""
     pool = HistogramPool()
     small, other = Teller(), Teller()
-    recorded = distribution_of([1.0, 1.25, 1.5], EMPTY)
+    recorded = values_of(1.0, 1.25, 1.5)
     if not first:
         pool.take(small, told((1000.0, recorded)))
     for step in range(0, 306, 3):
-        pool.take(other, told((1000.0, distribution_of([large / 10.0**step, large / 10.0**step / 2], EMPTY))))
+        pool.take(other, told((1000.0, values_of(large / 10.0**step, large / 10.0**step / 2))))
         if step == 30 and first:
             pool.take(small, told((1000.0, recorded)))
     assert_same(pool.state(NOW).cumulative(), union([recorded, pool.share(other).slices[0].values]))
@@ -135,9 +140,9 @@ def test_a_sum_that_overflows_does_so_for_no_longer_than_its_slot() -> None:
     """It is shown as the largest number, and what is recorded later as what it is."""
     pool = HistogramPool()
     one, other = Teller(), Teller()
-    pool.take(one, told((950.0, distribution_of([1.7e308, 1.7e308], EMPTY))))
-    pool.take(other, told((950.0, distribution_of([2.0], EMPTY)), (1000.0, distribution_of([4.0], EMPTY))))
-    pool.take(one, told((950.0, distribution_of([1.7e308, 1.7e308, 1.0], EMPTY))))
+    pool.take(one, told((950.0, values_of(1.7e308, 1.7e308))))
+    pool.take(other, told((950.0, values_of(2.0)), (1000.0, values_of(4.0))))
+    pool.take(one, told((950.0, values_of(1.7e308, 1.7e308, 1.0))))
 
     first, second = pool.state(NOW).slices
     assert (first.values.count, first.values.minimum, first.values.maximum) == (4, 1.0, 1.7e308)
@@ -172,9 +177,9 @@ def test_extremes_that_are_told_no_more_are_shown_no_more() -> None:
     """As when another aggregator has learnt that they are of another slot."""
     pool = HistogramPool()
     host, worker = Teller(settles=False), Teller()
-    pool.take(worker, told((1000.0, distribution_of([2.0], EMPTY))))
-    pool.take(host, told((1000.0, distribution_of([1.0, 9.0], EMPTY))))
-    pool.take(host, told((1000.0, distribution_of([3.0, 4.0], EMPTY))))
+    pool.take(worker, told((1000.0, values_of(2.0))))
+    pool.take(host, told((1000.0, values_of(1.0, 9.0))))
+    pool.take(host, told((1000.0, values_of(3.0, 4.0))))
 
     (part,) = pool.state(NOW).slices
     assert (part.values.minimum, part.values.maximum) == (2.0, 4.0)
@@ -185,17 +190,17 @@ def test_workers_settle_with_what_they_tell() -> None:
     pool = HistogramPool()
     worker = Teller()
     starts = [650.0 + 50 * place for place in range(8)]
-    pool.take(worker, told(*[(start, distribution_of([start], EMPTY)) for start in starts], whole=True))
+    pool.take(worker, told(*[(start, values_of(start)) for start in starts], whole=True))
 
     assert [part.start for part in pool.share(worker).slices] == [950.0, 1000.0]
     assert pool.share(worker).closed.count == 6
     assert [part.start for part in pool.state(NOW).slices] == starts
     # What it tells once more of those that are over is known.
-    pool.take(worker, told(*[(start, distribution_of([start], EMPTY)) for start in starts], whole=True))
+    pool.take(worker, told(*[(start, values_of(start)) for start in starts], whole=True))
     assert pool.state(NOW).count == 8
 
     worker.told = NOW + 50
-    pool.take(worker, told((1000.0, distribution_of([1000.0, 1001.0], EMPTY))))
+    pool.take(worker, told((1000.0, values_of(1000.0, 1001.0))))
     assert [part.start for part in pool.share(worker).slices] == [1000.0]
     assert pool.state(NOW).count == 9
 
@@ -204,8 +209,8 @@ def test_an_aggregator_that_begins_without_what_it_had_closed_counts_without_it(
     """As when its metric was removed meanwhile, and was made again."""
     pool = HistogramPool()
     host = Teller(settles=False)
-    pool.take(host, HistogramUpdate(True, 500.0, distribution_of([1.0, 2.0], EMPTY), []))
-    pool.take(host, told((1000.0, distribution_of([3.0], EMPTY)), whole=True))
+    pool.take(host, HistogramUpdate(True, 500.0, values_of(1.0, 2.0), []))
+    pool.take(host, told((1000.0, values_of(3.0)), whole=True))
 
     assert (pool.state(NOW).count, pool.state(NOW).sum) == (1, 3.0)
 
@@ -221,7 +226,7 @@ def test_workers_that_are_gone_leave_nothing_behind_that_grows() -> None:
     pool = HistogramPool()
     for _ in range(2000):
         worker = Teller()
-        pool.take(worker, told((950.0, distribution_of([1.0], EMPTY)), (1000.0, distribution_of([1.0], EMPTY))))
+        pool.take(worker, told((950.0, values_of(1.0)), (1000.0, values_of(1.0))))
         pool.retire(worker)
 
     assert held() - before < 1000
@@ -234,9 +239,9 @@ def test_a_slice_may_be_another_one_for_a_moment_after_its_slot() -> None:
         pool = HistogramPool()
         worker = Teller()
         worker.told = worker.settled = 1001.9
-        pool.take(worker, told((950.0, distribution_of([1.0], EMPTY)), (1000.0, distribution_of([2.0, 3.0], EMPTY))))
+        pool.take(worker, told((950.0, values_of(1.0)), (1000.0, values_of(2.0, 3.0))))
         pool.settle(worker)
         worker.told = worker.settled = 1002.9
-        pool.take(worker, told((950.0, distribution_of([1.0, 2.0], EMPTY)), (1000.0, distribution_of([3.0], EMPTY))))
+        pool.take(worker, told((950.0, values_of(1.0, 2.0)), (1000.0, values_of(3.0))))
 
         assert [part.values.count for part in pool.state(1003.0).slices] == [2, 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 from zlib import crc32
 
 import pytest
@@ -18,7 +18,7 @@ from tapes.state.gauge import MERGES
 from tapes.testing import ManualClock
 from tapes.wire import number
 from tests.distributed.forging import counter, frame, gauge, hello, removed, series, text
-from tests.distributed.simulated import Asking, Simulated, stats_of, told
+from tests.distributed.simulated import Asking, Bench, Simulated, above, record, restarted, stats_of, told
 from tests.kinds.peak import Peak, PeakKind
 
 if TYPE_CHECKING:
@@ -58,11 +58,12 @@ def state(content: bytes, *, place: int = 0) -> bytes:
     return frames.record(15, struct.pack("<I", place) + content)
 
 
-def asking() -> Asking:
+@pytest.fixture
+def aggregator() -> Asking:
     """Return an aggregator that hears of nobody but by frames."""
-    aggregator = Asking(ManualClock(1000.0))
-    aggregator.ask = lambda worker: None
-    return aggregator
+    made = Asking(ManualClock(1000.0))
+    made.ask = lambda worker: None
+    return made
 
 
 def peak(worker: Simulated, tags: Tags = ()) -> Peak:
@@ -82,9 +83,8 @@ def without_peaks(content: bytes) -> bytes:
     return content[:12] + struct.pack("<I", crc32(body)) + body
 
 
-def test_a_series_of_an_unknown_kind_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_series_of_an_unknown_kind_is_left_out(aggregator: Asking, caplog: pytest.LogCaptureFixture) -> None:
     """The log names the kind, once. Its states are skipped, whatever is in them, and everything else counts."""
-    aggregator = asking()
     for session, worker in enumerate((WORKER, bytes(16)), 1):
         aggregator.apply(
             frame(
@@ -109,9 +109,8 @@ def test_a_series_of_an_unknown_kind_is_left_out(caplog: pytest.LogCaptureFixtur
     )
 
 
-def test_a_worker_that_records_unknown_kinds_alone_is_there() -> None:
+def test_a_worker_that_records_unknown_kinds_alone_is_there(aggregator: Asking) -> None:
     """It counts among the workers as soon as it tells a state."""
-    aggregator = asking()
     aggregator.apply(frame(WORKER, hello(), of_kind("tide", "sea")))
     before = aggregator.get_stats().tapes.aggregator.workers.value
     aggregator.apply(frame(WORKER, state(b""), sequence=1))
@@ -119,9 +118,8 @@ def test_a_worker_that_records_unknown_kinds_alone_is_there() -> None:
     assert (before, aggregator.get_stats().tapes.aggregator.workers.value) == (0, 1)
 
 
-def test_the_log_names_sixteen_kinds_at_most(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_sixteen_kinds_at_most(aggregator: Asking, caplog: pytest.LogCaptureFixture) -> None:
     """However many a worker makes up."""
-    aggregator = asking()
     aggregator.apply(frame(WORKER, hello(), *[of_kind(f"kind{each}", f"m{each}", place=each) for each in range(40)]))
 
     assert [f"'kind{each}'" in problem for each, problem in enumerate(problems(caplog))] == [True] * 16
@@ -149,10 +147,9 @@ def test_the_log_names_sixteen_kinds_at_most(caplog: pytest.LogCaptureFixture) -
     ],
 )
 def test_what_no_worker_writes_is_a_bad_frame(
-    content: List[bytes], problem: str, caplog: pytest.LogCaptureFixture
+    aggregator: Asking, content: List[bytes], problem: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The door is as narrow for kinds with a name as for others."""
-    aggregator = asking()
     aggregator.apply(frame(WORKER, hello(), *content))
 
     assert told(aggregator) == {"messages": 1, "bad_frames": 1, "gaps": 0}
@@ -169,10 +166,9 @@ def test_what_no_worker_writes_is_a_bad_frame(
     ],
 )
 def test_a_state_that_cannot_be_read_takes_no_other_along(
-    content: bytes, problem: str, caplog: pytest.LogCaptureFixture
+    aggregator: Asking, content: bytes, problem: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is of another version of the kind. The log says so once, and everything else counts in each session."""
-    aggregator = asking()
     for session, worker in enumerate((WORKER, bytes(16)), 1):
         aggregator.apply(
             frame(
@@ -195,13 +191,12 @@ def test_a_state_that_cannot_be_read_takes_no_other_along(
 @pytest.mark.parametrize("by_worker", [False, True])
 def test_what_can_be_read_of_a_series_stays(by_worker: bool, caplog: pytest.LogCaptureFixture) -> None:
     """Of workers that are gone, of others that are there, and of the one that tells what cannot be read."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid) for pid in (1, 2)]
-    aggregator = Asking(clock, workers, by_worker=by_worker)
-    for worker, value in zip(workers, (3, 2)):
+    bench = Bench(1, 2, by_worker=by_worker)
+    aggregator = bench.aggregator
+    for worker, value in zip(bench.workers, (3, 2)):
         peak(worker).update(value)
-        worker.tell(aggregator)
-    aggregator.retire(aggregator.workers[workers[0].identity])
+    bench.tell()
+    bench.give_up(0)
     aggregator.apply(frame(WORKER, hello(pid=3), of_kind("peak", "queue"), state(b"\2")))
     stays = stats_of(aggregator)["queue"]["peak"]
     aggregator.apply(frame(WORKER, state(b"\1\0" + struct.pack("<q", 7)), sequence=1))
@@ -214,97 +209,69 @@ def test_what_can_be_read_of_a_series_stays(by_worker: bool, caplog: pytest.LogC
     assert len(problems(caplog)) == 1
 
 
+@pytest.fixture
+def kept() -> Bench:
+    """Return an aggregator with a worker that has a peak and a counter."""
+    bench = Bench(1)
+    peak(bench.workers[0]).update(3)
+    record(bench.workers[0], "counter", 2, "served")
+    bench.tell()
+    return bench
+
+
 def test_a_kept_state_that_cannot_be_read_takes_no_other_along(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    kept: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever its kind raises: it is left out like any other that cannot be."""
-    clock = ManualClock(1000.0)
-    aggregator, _ = kept(clock)
-    content = keeping.encode(aggregator)
     monkeypatch.setattr(PeakKind, "read", lambda *_: 1 / 0)
-    restarted = Asking(clock)
-    keeping.fill(restarted, keeping.decode(content))
 
-    assert stats_of(restarted) == {"served": {"value": 2}}
+    assert stats_of(restarted(kept.aggregator)) == {"served": {"value": 2}}
     assert "1 series or workers that cannot be" in problems(caplog)[0]
 
 
-def test_an_unknown_kind_may_be_merged_in_any_way() -> None:
-    """Which ways it has is not known either."""
-    aggregator = asking()
-    aggregator.apply(frame(WORKER, hello(), of_kind("tide", "a", merge="last")))
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        ([of_kind("tide", "a", merge="last")], {}),
+        ([series("gauge", "a", merge="max"), gauge(1, 999.0, 5, 5, 5, 5)], {"a": {"value": 5}}),
+    ],
+    ids=["unknown", "gauge"],
+)
+def test_a_gauge_or_an_unknown_kind_may_be_merged_in_any_way(
+    aggregator: Asking, content: List[bytes], shown: Dict[str, Any]
+) -> None:
+    """Which ways an unknown one has is not known either."""
+    aggregator.apply(frame(WORKER, hello(), *content))
 
+    assert stats_of(aggregator) == shown
     assert told(aggregator)["bad_frames"] == 0
 
 
 def test_a_kind_with_a_name_is_merged_and_published_on() -> None:
-    """By aggregators of two levels, and a worker that comes back."""
-    clock = ManualClock(1000.0)
-    site = Asking(clock)
-    workers = [Simulated(clock, pid) for pid in (1, 2)]
-    host = Asking(clock, workers)
-    up = site.introduce(Simulated(clock, 3, registry=host, settles=False))
-    for worker, value in zip(workers, (3.0, 2.5)):
-        peak(worker, (("shop", "eu"),)).update(value)
-        worker.tell(host)
-    up.tell(site)
+    """By aggregators of two levels, of workers that are there and of those that are gone."""
+    host = Bench(1, 2)
+    up, site = above(host.aggregator)
+    for place, value, expected in ((0, 3.0, 3.0), (1, 2.5, 3.0), (1, 4.5, 4.5)):
+        peak(host.workers[place], (("shop", "eu"),)).update(value)
+        host.tell(place)
+        up.tell(site)
+        if value == 2.5:
+            host.give_up(0)
 
-    tree = {"queue": {"shop=eu": {"peak": 3.0}}}
-    assert (stats_of(host), stats_of(site)) == (tree, tree)
-
-    host.retire(host.workers[workers[0].identity])
-    peak(workers[1], (("shop", "eu"),)).update(4.5)
-    workers[1].tell(host)
-    up.tell(site)
-
-    tree = {"queue": {"shop=eu": {"peak": 4.5}}}
-    assert (stats_of(host), stats_of(site)) == (tree, tree)
+        tree = {"queue": {"shop=eu": {"peak": expected}}}
+        assert stats_of(host.aggregator) == stats_of(site) == tree
 
 
-class TopKind(Kind):
-    """A kind whose states are plain numbers, which it merges itself."""
+class TallyKind(Kind):
+    """A kind whose states are plain numbers, which it merges itself. The sum shows what is there twice."""
 
     __slots__ = ()
 
-    statistics = (("top", VALUE),)
+    statistics = (("sum", VALUE),)
 
     def zero(self, now: float) -> int:
-        """Return the least."""
+        """Return nothing."""
         return 0
-
-    def folded(self, state: int, records: Sequence[int], until: float) -> int:
-        """Return the largest."""
-        return max(state, *records)
-
-    def merge(self, states: Sequence[int]) -> int:
-        """Return the largest."""
-        return max(states)
-
-    def less(self, state: int, part: int) -> int:
-        """Return the same: to merge both gives it again."""
-        return state
-
-    def view(self, state: int, now: float, merge: str = "sum") -> Statistics:
-        """Return the largest."""
-        return {"top": state}
-
-    def is_empty(self, state: int) -> bool:
-        """Whether it is the least."""
-        return not state
-
-    def write(self, state: int, known: Optional[int]) -> bytes:
-        """Write the number."""
-        return number(state)
-
-    def read(self, reader: Reader) -> int:
-        """Read the number."""
-        return int(reader.number())
-
-
-class TallyKind(TopKind):
-    """The sum of such numbers, which shows what is there twice."""
-
-    __slots__ = ()
 
     def folded(self, state: int, records: Sequence[int], until: float) -> int:
         """Return the sum."""
@@ -318,6 +285,22 @@ class TallyKind(TopKind):
         """Return what has come since."""
         return state - part
 
+    def view(self, state: int, now: float, merge: str = "sum") -> Statistics:
+        """Return the sum."""
+        return {"sum": state}
+
+    def is_empty(self, state: int) -> bool:
+        """Whether it is nothing."""
+        return not state
+
+    def write(self, state: int, known: Optional[int]) -> bytes:
+        """Write the number."""
+        return number(state)
+
+    def read(self, reader: Reader) -> int:
+        """Read the number."""
+        return int(reader.number())
+
 
 class Tally(Peak):
     """A metric of that kind."""
@@ -327,91 +310,63 @@ class Tally(Peak):
     kind = TallyKind("tally")
 
 
-class Top(Peak):
-    """A metric of that kind."""
-
-    __slots__ = ()
-
-    kind = TopKind("top")
-
-
 def test_states_may_be_plain_numbers() -> None:
     """Then their kind has the methods that states have otherwise. That is for workers, gone ones, and in a rollup."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid) for pid in (1, 2, 3)]
-    aggregator = Asking(clock, workers)
-    for worker, value in zip(workers, (3, 5, 4)):
+    bench = Bench(1, 2, 3)
+    for worker, value in zip(bench.workers, (3, 5, 4)):
         for tags in ((), (("at", "door"),)):
-            worker.registry.adopt(Top("height", tags, clock.monotonic)).update(value + len(tags))
-        worker.tell(aggregator)
-    for worker in workers[:2]:
-        aggregator.retire(aggregator.workers[worker.identity])
-    restarted = Asking(clock, workers[2:])
-    keeping.fill(restarted, keeping.decode(keeping.encode(aggregator)))
+            worker.registry.adopt(Tally("sold", tags, bench.clock.monotonic)).update(value + len(tags))
+    bench.tell()
+    for gone in (0, 1):
+        bench.give_up(gone)
+    before = bench.restart()
 
-    shown = {"height": {"top": 5, "at=door": {"top": 6}}}
-    assert [stats_of(each) for each in (aggregator, restarted)] == [shown, shown]
-    assert [reading.statistics for reading in restarted.rollup("height")] == [{"top": 6}]
-    sources = [metric.kept()[1] for metric in aggregator.places.shared()]
-    assert [len(each) for each in sources] == [1, 1]
-    workers[0].tell(aggregator)  # it was not gone, and begins as another
-    workers[0].tell(aggregator)
-    sources = [metric.kept()[1] for metric in aggregator.places.shared()]
-    assert [len(each) for each in sources] == [2, 2]
-    assert stats_of(aggregator) == shown
-
-
-def kept(clock: ManualClock) -> Any:
-    """Return an aggregator with a worker that has a peak and a counter, and the worker."""
-    worker = Simulated(clock)
-    aggregator = Asking(clock, [worker])
-    peak(worker).update(3)
-    worker.registry.counter("served").increment(2)
-    worker.tell(aggregator)
-    return aggregator, worker
+    shown = {"sold": {"sum": 12, "at=door": {"sum": 15}}}
+    assert [stats_of(each) for each in (before, bench.aggregator)] == [shown, shown]
+    assert [reading.statistics for reading in bench.aggregator.rollup("sold")] == [{"sum": 27}]
+    for known in (1, 2):
+        sources = [metric.kept()[1] for metric in before.places.shared()]
+        assert [len(each) for each in sources] == [known, known]
+        for _ in range(2):
+            bench.workers[0].tell(before)  # it was not gone, and begins as another
+    assert stats_of(before) == shown
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
-def test_a_kind_with_a_name_is_kept(goes_on: bool) -> None:
+def test_a_kind_with_a_name_is_kept(kept: Bench, goes_on: bool) -> None:
     """Of workers that are gone, and of those that go on."""
-    clock = ManualClock(1000.0)
-    aggregator, worker = kept(clock)
-    gone = Simulated(clock, 2)
-    peak(gone).update(7)
-    aggregator.introduce(gone)
-    gone.tell(aggregator)
-    aggregator.retire(aggregator.workers[gone.identity])
+    worker = kept.workers[0]
+    peak(kept.employ(2)).update(7)
+    kept.tell(1)
+    kept.give_up(1)
 
-    restarted = Asking(clock, [worker])
-    keeping.fill(restarted, keeping.decode(keeping.encode(aggregator)), goes_on=goes_on)
+    again = restarted(kept.aggregator, goes_on=goes_on)
 
-    assert stats_of(restarted) == stats_of(aggregator) == {"queue": {"peak": 7}, "served": {"value": 2}}
+    assert stats_of(again) == stats_of(kept.aggregator) == {"queue": {"peak": 7}, "served": {"value": 2}}
     peak(worker).update(8)
     if not goes_on:
         worker.publisher.begin()
-    worker.tell(restarted)
-    assert stats_of(restarted) == {"queue": {"peak": 8}, "served": {"value": 2}}
-    assert told(restarted)["bad_frames"] == 0
+    worker.tell(again)
+    assert stats_of(again) == {"queue": {"peak": 8}, "served": {"value": 2}}
+    assert told(again)["bad_frames"] == 0
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
-def test_an_unknown_kind_in_a_state_is_left_out(goes_on: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_kind_in_a_state_is_left_out(kept: Bench, goes_on: bool, caplog: pytest.LogCaptureFixture) -> None:
     """With one line in the log that names it, and with all that comes of it later. Everything else is there."""
-    clock = ManualClock(1000.0)
-    aggregator, worker = kept(clock)
+    worker = kept.workers[0]
+    again = Asking(kept.clock, [worker])
+    keeping.fill(again, keeping.decode(without_peaks(keeping.encode(kept.aggregator))), goes_on=goes_on)
 
-    restarted = Asking(clock, [worker])
-    keeping.fill(restarted, keeping.decode(without_peaks(keeping.encode(aggregator))), goes_on=goes_on)
-
-    assert stats_of(restarted) == {"served": {"value": 2}}
+    assert stats_of(again) == {"served": {"value": 2}}
     (problem,) = problems(caplog)
     assert "all series of the kind 'pork'" in problem
     if goes_on:
         peak(worker).update(8)
-        worker.registry.counter("served").increment(1)
-        worker.tell(restarted)
-        assert told(restarted) == {"messages": 1, "bad_frames": 0, "gaps": 0}
-        assert stats_of(restarted) == {"served": {"value": 3}}
+        record(worker, "counter", 1, "served")
+        worker.tell(again)
+        assert told(again) == {"messages": 1, "bad_frames": 0, "gaps": 0}
+        assert stats_of(again) == {"served": {"value": 3}}
 
 
 def refilled(content: bytes, clock: ManualClock, workers: List[Simulated], *, goes_on: bool = False) -> Asking:
@@ -429,16 +384,15 @@ def test_an_aggregator_that_does_not_know_a_kind_keeps_what_it_had_counted(
     restarts: int, goes_on: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """For one that knows it: of workers that were gone, that go meanwhile, and that tell more or begin as others."""
-    clock = ManualClock(1000.0)
-    workers = [Simulated(clock, pid) for pid in (1, 2, 3, 4)]
-    aggregator = Asking(clock, workers, max_tag_sets=1)
+    bench = Bench(1, 2, 3, 4, max_tag_sets=1)
+    clock, workers, aggregator = bench.clock, bench.workers, bench.aggregator
     tallies = []
     for n, worker in enumerate(workers):
         for shop in ("eu", "us", "uk"):
             tallies.append(worker.registry.adopt(Tally("sold", (("shop", shop),), clock.monotonic)))
             tallies[-1].update(10**n)
         worker.tell(aggregator)
-    aggregator.retire(aggregator.workers[workers[0].identity])
+    bench.give_up(0)
     shown = stats_of(aggregator)
     content = keeping.encode(aggregator)
     for restart in range(restarts):
@@ -452,12 +406,12 @@ def test_an_aggregator_that_does_not_know_a_kind_keeps_what_it_had_counted(
             content = keeping.encode(aggregator)
     aggregator = refilled(content, clock, workers[2:])
 
-    assert shown == {"sold": {"shop=eu": {"top": 1111}, "overflow=true": {"top": 2222}}}
+    assert shown == {"sold": {"shop=eu": {"sum": 1111}, "overflow=true": {"sum": 2222}}}
     assert stats_of(aggregator) == shown
     tallies[-1].update(50_000)
     for worker in (workers[3], workers[1], workers[1]):
         aggregator.introduce(worker).tell(aggregator)
-    shown["sold"]["overflow=true"]["top"] += 50_000
+    shown["sold"]["overflow=true"]["sum"] += 50_000
     assert stats_of(aggregator) == shown
     assert told(aggregator)["bad_frames"] == 0
     lines = [problem for problem in problems(caplog) if "kind 'tally'" in problem]
@@ -517,13 +471,12 @@ def test_what_is_kept_of_unknown_kinds_is_bounded(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By their number and by their size, and the log says that some are dropped."""
-    clock = ManualClock(1000.0)
-    worker = Simulated(clock)
-    aggregator = Asking(clock, [worker])
+    bench = Bench(1)
+    clock = bench.clock
     for n in range(5):
-        worker.registry.adopt(Tally(f"sold{n}", (), clock.monotonic)).update(1)
-    worker.tell(aggregator)
-    content = keeping.encode(aggregator)
+        bench.workers[0].registry.adopt(Tally(f"sold{n}", (), clock.monotonic)).update(1)
+    bench.tell()
+    content = keeping.encode(bench.aggregator)
     found = []
     for limit, most in (("MOST_SERIES", 3), ("MOST_BYTES", 150)):
         with monkeypatch.context() as patch:
@@ -536,28 +489,18 @@ def test_what_is_kept_of_unknown_kinds_is_bounded(
     assert sum("drops series of its state" in problem for problem in problems(caplog)) == 2
 
 
-def test_gauges_are_the_only_kind_that_may_be_merged_otherwise() -> None:
-    """As ever."""
-    aggregator = asking()
-    aggregator.apply(frame(WORKER, hello(), series("gauge", "a", merge="max"), gauge(1, 999.0, 5, 5, 5, 5)))
-
-    assert stats_of(aggregator) == {"a": {"value": 5}}
-
-
 def test_a_kind_without_wire_code_says_so_and_takes_no_other_along(caplog: pytest.LogCaptureFixture) -> None:
     """Its metrics are left out, with one log line for all of them, and all others are told at each flush."""
-    aggregator, worker = asking(), Simulated(ManualClock(1000.0))
+    bench = Bench(1)
     for tags in ((), (("at", "door"),)):
-        worker.registry.adopt(Mute("mute", tags, worker.registry.clock.monotonic))
-    orders = worker.registry.counter("orders", description="Orders that were placed.")
-
+        bench.workers[0].registry.adopt(Mute("mute", tags, bench.clock.monotonic))
+    orders = bench.workers[0].registry.counter("orders", description="Orders that were placed.")
     for _ in range(2):
         orders.increment()
-        for each in worker.frames():
-            assert aggregator.apply(each)
+        bench.tell()
 
-    assert stats_of(aggregator)["orders"] == {"value": 2}
-    assert "mute" not in stats_of(aggregator)
+    assert stats_of(bench.aggregator) == {"orders": {"value": 2}}
+    assert bench.aggregator.asked == []
     (problem,) = problems(caplog)
     assert "cannot be told to the aggregator" in problem
     assert "MuteKind has no write(), so a mute cannot be sent or kept" in problem
