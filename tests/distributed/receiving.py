@@ -35,7 +35,7 @@ def receiving(address: Address, keys: Optional[AggregatorKeys] = None) -> Iterat
     try:
         yield registry
     finally:
-        receiver.stop(PATIENCE)
+        assert receiver.stop(PATIENCE), "It does not end."
 
 
 @contextmanager
