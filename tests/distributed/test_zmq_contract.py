@@ -129,7 +129,7 @@ class TestToSomebodyWhoReadsNothing(PublishingToNobody):
     def make_reporter(self, registry: Optional[Registry]) -> Reporter:
         """Publish to it; so much, if it hangs, that all buffers are full."""
         if self.hanging and registry is not None:
-            for number in range(5_000):
+            for number in range(8_000):
                 registry.counter(f"{'large' * 200}.{number}")
         return super().make_reporter(registry)
 
