@@ -164,24 +164,6 @@ def test_only_what_has_changed_is_told(bench: Bench, kind: str) -> None:
     bench.assert_same()
 
 
-@pytest.mark.parametrize("kind", ["counter", "meter", "histogram", "timer"])
-def test_the_size_does_not_depend_on_how_often_something_happened(kind: str) -> None:
-    """A flush with ten thousand events of the same sizes is hardly larger than one with a hundred."""
-
-    def size(events: int) -> int:
-        clock = ManualClock(1000.0)
-        worker = Simulated(clock)
-        metric = getattr(worker.registry, kind)("metric")
-        for number in range(events):
-            if kind in ("histogram", "timer"):
-                metric.update(1 + number % 100 / 100)
-            else:
-                getattr(metric, "increment" if kind == "counter" else "mark")()
-        return sum(map(len, worker.frames()))
-
-    assert size(10_000) <= size(100) + 100
-
-
 def test_a_slice_that_has_not_changed_is_not_told_again(bench: Bench) -> None:
     """Of a histogram with minutes of values, the slice that is being filled is told."""
     histogram = bench.registry.histogram("metric")
@@ -620,21 +602,6 @@ def test_a_series_that_is_removed_and_made_again_begins_at_zero(bench: Bench, ki
     bench.assert_same()
 
 
-def test_clear_removes_all(bench: Bench) -> None:
-    """After clear() the aggregator has nothing of the worker, and what is made anew begins at zero."""
-    for kind in KINDS:
-        record(bench.registry, kind, kind)
-    bench.tell()
-    bench.registry.clear()
-    bench.tell()
-    assert stats_of(bench.aggregator) == {}
-    for kind in KINDS:
-        record(bench.registry, kind, kind)
-    bench.tell()
-
-    bench.assert_same()
-
-
 def test_a_series_that_comes_and_goes_between_two_flushes_is_not_told(bench: Bench) -> None:
     """Nobody could see it."""
     bench.tell()
@@ -687,25 +654,6 @@ def test_a_worker_without_an_aggregator_for_an_hour_keeps_little_and_loses_nothi
     assert sizes[1] <= sizes[0] * 1.1
     bench.assert_same()
     assert bench.aggregator.get_stats().counter.value == 70 * 60 * 3
-
-
-def test_a_gauge_that_is_not_set_is_told_as_such(bench: Bench) -> None:
-    """It is there, with no value."""
-    gauge = bench.registry.gauge("metric")
-    bench.tell()
-    bench.assert_same()
-    gauge.set(0)
-    bench.tell()
-
-    assert bench.aggregator.get_stats().metric.value == 0
-
-
-def test_what_an_aggregator_counts_about_itself_is_not_told(bench: Bench) -> None:
-    """Its own figures would be mixed with those of the aggregator above it."""
-    worker = Simulated(bench.clock, registry=bench.aggregator)
-    bench.aggregator.apply(b"no frame")
-
-    assert types_of(worker.frames()) == ["hello"]
 
 
 HUGE = 1.7e308
