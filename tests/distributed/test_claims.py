@@ -359,7 +359,7 @@ def test_one_that_takes_long_to_leave_keeps_nobody_from_starting(
 def test_one_that_is_as_good_as_our_own_is_stood_by_for(
     address: Address, other: Start, pid: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For as long as that takes, or until it is not wanted any more."""
+    """For as long as that takes, or until it is not wanted any more, when nobody has the turn any longer."""
     monkeypatch.setattr(Holder, "is_left_over", lambda holder, program: False)
     other(Program(pid, started() if pid == ME else 0, frozenset()))
     waiting = Waiting(nothing, nothing, nothing)
@@ -367,7 +367,9 @@ def test_one_that_is_as_good_as_our_own_is_stood_by_for(
     claim = waiting.claim(address)
 
     assert claim is None
+    assert address.path is not None
     assert waiting.stands_by == 1
+    assert not claims.is_awaited(address.path)
 
 
 def test_one_of_what_this_process_was_before_is_asked_to_leave(address: Address, other: Start) -> None:
