@@ -1,24 +1,24 @@
-"""What the lock of an aggregator says of who has it, and when that one is waited for."""
+"""One aggregator at a time has an address: who has it, and when that one is waited for."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
+import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Callable, Iterator, List, Optional
 
 import pytest
 
 from tapes.distributed import claims, succession
-from tapes.distributed.addresses import Address, checked
-from tapes.distributed.claims import FileLock, Holder, Program, TakenError
+from tapes.distributed.addresses import Address
+from tapes.distributed.claims import Claim, FileLock, Holder, Program, TakenError
 from tapes.distributed.processes import processes, started
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterError
+from tests.distributed.receiving import at, at_port
 from tests.servers.processes import PATIENCE
 
 HERE = processes()
@@ -38,14 +38,26 @@ for line in sys.stdin:
 """
 
 
+HOLDERS = {
+    "leaves": (Holder(1, 0, 0, HERE), True, False, False, False),
+    "leaves in another container": (Holder(1, 0, 0, "another namespace"), True, False, False, False),
+    "of what this process was before": (Holder(1, ME, started(), HERE), False, True, True, True),
+    "in this process": (Holder(ME, ME, started(), HERE), False, True, True, False),
+    "forked by this process": (Holder(7, ME, started(), HERE), False, True, True, False),
+    "the same number elsewhere": (Holder(1, ME, started(), "another namespace"), False, False, False, False),
+    "of a process that had the same number": (Holder(1, ME, started() + 1, HERE), True, False, False, False),
+    "of a process that is gone": (Holder(1, UNUSED, 0, HERE), True, False, False, False),
+    "a number that others have": (Holder(1, UNUSED, 0, "another namespace"), False, False, False, False),
+    "of the parent": (Holder(1, OTHER, 0, HERE), False, False, True, False),
+    "of somebody else": (Holder(1, 1, 0, HERE), False, False, False, False),
+}
+"""Who has a lock, and whether that leaves, goes on, belongs to this program, and is left over from it."""
+
+
 @pytest.fixture
-def address() -> Iterator[Address]:
+def address(folder: Path) -> Address:
     """Return an address in a folder of its own."""
-    folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="tz"))
-    try:
-        yield checked(f"ipc://{folder}/a", keys=None, insecure=False)
-    finally:
-        shutil.rmtree(folder)
+    return at(folder / "a")
 
 
 class Other:
@@ -120,40 +132,129 @@ class Waiting:
         """Take note that it stands by."""
         self.stands_by += 1
 
+    def claim(self, address: Address) -> Optional[Claim]:
+        """Wait for an address."""
+        return succession.claimed(address, Program.here(), self.wanted, self.stand_by)
+
 
 def nothing() -> None:
     """Let a moment pass."""
 
 
-@pytest.mark.parametrize(
-    ("holder", "leaving", "goes_on", "belongs", "left_over"),
-    [
-        (Holder(1, 0, 0, HERE), True, False, False, False),
-        (Holder(1, 0, 0, "another namespace"), True, False, False, False),
-        (Holder(1, ME, started(), HERE), False, True, True, True),
-        (Holder(ME, ME, started(), HERE), False, True, True, False),
-        (Holder(7, ME, started(), HERE), False, True, True, False),
-        (Holder(1, ME, started(), "another namespace"), False, False, False, False),
-        (Holder(1, ME, started() + 1, HERE), True, False, False, False),
-        (Holder(1, UNUSED, 0, HERE), True, False, False, False),
-        (Holder(1, UNUSED, 0, "another namespace"), False, False, False, False),
-        (Holder(1, OTHER, 0, HERE), False, False, True, False),
-        (Holder(1, 1, 0, HERE), False, False, False, False),
-    ],
-    ids=[
-        "leaves",
-        "leaves in another container",
-        "of what this process was before",
-        "in this process",
-        "forked by this process",
-        "the same number in another container",
-        "of a process that had the same number",
-        "of a process that is gone",
-        "a number that only another container has",
-        "of the parent",
-        "of somebody else",
-    ],
-)
+# Who has an address.
+
+
+def test_an_address_is_claimed_once(folder: Path, address: Address) -> None:
+    """Until the claim is released, once. Nothing is left then, and other addresses are others."""
+    for _ in range(2):
+        claim = Claim(address)
+        with pytest.raises(ReporterError, match=rf"an aggregator \(process {ME}\) at {address} already"):
+            Claim(address)
+        Claim(at(folder / "b")).release()
+        assert claim.is_first
+        claim.release()
+        assert list(folder.iterdir()) == []
+    last = Claim(address)
+    claim.release()
+
+    with pytest.raises(ReporterError, match="already"):
+        Claim(address)
+    last.release()
+
+
+def test_a_claim_of_another_process_is_respected(folder: Path, address: Address, other: Start) -> None:
+    """The error says which process it is. When it is released in good order nothing is left."""
+    holder = other(Program.here())
+    with pytest.raises(ReporterError, match=rf"an aggregator \(process {holder.process.pid}\) at {address} already"):
+        Claim(address)
+    holder.tell("release")
+    assert list(folder.iterdir()) == []
+
+    claim = Claim(address)
+    assert claim.is_first
+    claim.release()
+
+
+def test_a_claim_ends_with_its_process(folder: Path, address: Address, other: Start) -> None:
+    """However that ends: what a killed one has left is no obstacle."""
+    killed = other(Program.here()).process
+    killed.kill()
+    killed.wait()
+    assert [file.name for file in folder.iterdir()] == ["a.lock"]
+
+    claim = Claim(address)
+    assert not claim.is_first
+    claim.release()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_socket_that_was_left_behind_is_removed(folder: Path, address: Address) -> None:
+    """It tells that an aggregator has been there before which did not end in good order."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(folder / "a"))
+
+    claim = Claim(address)
+
+    assert not (folder / "a").exists()
+    assert not claim.is_first
+    claim.release()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(folder: Path, address: Address) -> None:
+    """It is somebody's, who did not mean it to be removed; and the address can be claimed when it is gone."""
+    (folder / "a").write_text("precious")
+    with pytest.raises(ReporterError, match="a' is a file, and no socket"):
+        Claim(address)
+    assert {file.name: file.read_text() for file in folder.iterdir()} == {"a": "precious"}
+    (folder / "a").unlink()
+
+    Claim(address).release()
+
+
+def test_a_forked_child_does_not_release_what_its_parent_has(folder: Path, address: Address) -> None:
+    """Nor does it have it."""
+    claim = Claim(address)
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            claim.release()
+            try:
+                Claim(address)
+            except ReporterError:
+                status = 0
+        finally:
+            os._exit(status)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert (folder / "a.lock").exists()
+    claim.release()
+
+
+def test_a_folder_that_is_not_there(folder: Path) -> None:
+    """The error names the address and says what to do."""
+    with pytest.raises(
+        OSError, match=rf"cannot be at ipc://{folder}/no/a: {folder}/no/a.lock: No such file.*Choose a folder"
+    ):
+        Claim(at(folder / "no" / "a"))
+
+
+def test_a_tcp_address_has_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system refuses a second aggregator at a port by itself."""
+    monkeypatch.chdir(folder)
+    address = at_port()
+    claims = [Claim(address), Claim(address)]
+
+    assert [claim.is_first for claim in claims] == [True, True]
+    for claim in claims:
+        claim.release()
+    assert list(folder.iterdir()) == []
+
+
+# Who is waited for.
+
+
+@pytest.mark.parametrize(("holder", "leaving", "goes_on", "belongs", "left_over"), HOLDERS.values(), ids=HOLDERS)
 def test_whose_an_aggregator_is(holder: Holder, leaving: bool, goes_on: bool, belongs: bool, left_over: bool) -> None:
     """Numbers of processes count where they mean the same, and when they are the same process."""
     program = Program(ME, started(), frozenset([OTHER]), frozenset([7]))
@@ -165,7 +266,7 @@ def test_whose_an_aggregator_is(holder: Holder, leaving: bool, goes_on: bool, be
 def test_an_address_that_nobody_has_is_claimed_at_once(address: Address) -> None:
     """Nobody is told anything."""
     waiting = Waiting(nothing)
-    claim = succession.claimed(address, Program.here(), waiting.wanted, waiting.stand_by)
+    claim = waiting.claim(address)
 
     assert claim is not None
     assert waiting.stands_by == 0
@@ -181,7 +282,7 @@ def test_an_aggregator_of_a_different_program_is_not_waited_for(address: Address
         waiting = Waiting(nothing, nothing)
         try:
             with pytest.raises(ReporterError, match=rf"an aggregator \(process {first.process.pid}\) at {address}"):
-                succession.claimed(address, Program.here(), waiting.wanted, waiting.stand_by)
+                waiting.claim(address)
         finally:
             program.kill()
 
@@ -196,7 +297,7 @@ def test_one_whose_program_is_not_known_to_be_there_may_say_that_it_leaves(
     first = other(Program(1, 0, frozenset()))
 
     with pytest.raises(ReporterError, match=str(first.process.pid)):
-        succession.claimed(address, Program.here(), Waiting(*[nothing] * 1000).wanted, nothing)
+        Waiting(*[nothing] * 1000).claim(address)
     monkeypatch.setattr(succession, "_UNKNOWN", PATIENCE)
     waiting = Waiting(
         nothing,
@@ -206,7 +307,7 @@ def test_one_whose_program_is_not_known_to_be_there_may_say_that_it_leaves(
         lambda: first.tell("release"),
         nothing,
     )
-    claim = succession.claimed(address, Program.here(), waiting.wanted, waiting.stand_by)
+    claim = waiting.claim(address)
 
     assert claim is not None
     assert waiting.stands_by == 0
@@ -218,7 +319,7 @@ def test_one_whose_program_is_gone_is_waited_for(address: Address, other: Start,
     first = other(gone)
     waiting = Waiting(nothing, nothing, lambda: first.tell("release"), nothing)
 
-    claim = succession.claimed(address, Program.here(), waiting.wanted, waiting.stand_by)
+    claim = waiting.claim(address)
 
     assert claim is not None
     assert address.path is not None
@@ -247,7 +348,7 @@ def test_one_that_takes_long_to_leave_keeps_nobody_from_starting(
     first = other(gone)
     waiting = Waiting(nothing, nothing, nothing, first.process.kill, first.process.wait, nothing)
 
-    claim = succession.claimed(address, Program.here(), waiting.wanted, waiting.stand_by)
+    claim = waiting.claim(address)
 
     assert claim is not None
     assert waiting.stands_by == 1
@@ -258,22 +359,24 @@ def test_one_that_takes_long_to_leave_keeps_nobody_from_starting(
 def test_one_that_is_as_good_as_our_own_is_stood_by_for(
     address: Address, other: Start, pid: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For as long as that takes, or until it is not wanted any more."""
+    """For as long as that takes, or until it is not wanted any more, when nobody has the turn any longer."""
     monkeypatch.setattr(Holder, "is_left_over", lambda holder, program: False)
     other(Program(pid, started() if pid == ME else 0, frozenset()))
     waiting = Waiting(nothing, nothing, nothing)
 
-    claim = succession.claimed(address, Program.here(), waiting.wanted, waiting.stand_by)
+    claim = waiting.claim(address)
 
     assert claim is None
+    assert address.path is not None
     assert waiting.stands_by == 1
+    assert not claims.is_awaited(address.path)
 
 
 def test_one_of_what_this_process_was_before_is_asked_to_leave(address: Address, other: Start) -> None:
     """Nobody else can: whoever has started it executes another program now."""
     first = other(Program(ME, started(), frozenset()))
 
-    claim = succession.claimed(address, Program.here(), Waiting(*[nothing] * 200).wanted, nothing)
+    claim = Waiting(*[nothing] * 200).claim(address)
 
     assert claim is not None
     assert first.process.wait(PATIENCE) == -signal.SIGTERM

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any, Dict
 
 import pytest
 
-from tapes.distributed import keys
+from tapes.distributed import connection, keys
 from tapes.distributed.configured import ConfiguredAggregator
 from tapes.distributed.driving import Change
 from tapes.distributed.registry import DistributedRegistry
 from tapes.reporting import Reporter
-from tests.servers.processes import PATIENCE, free_port, until
+from tests.distributed.receiving import at_work, await_total
+from tests.servers.processes import free_port
 
 
 class Place:
@@ -87,8 +87,11 @@ def test_faults_are_one_line(place: Place, caplog: pytest.LogCaptureFixture) -> 
     assert "\n" not in line
 
 
-def test_another_folder_of_keys_is_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_folder_of_keys_is_followed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing need be started again for it: workers that have keys of the new one are let in."""
+    monkeypatch.setattr(connection, "_TURNED_AWAY", 0.1)
     folders = [keys.generate(tmp_path / name) for name in ("before", "after")]
     address = f"tcp://127.0.0.1:{free_port()}"
     path = tmp_path / "aggregator.toml"
@@ -99,18 +102,14 @@ def test_another_folder_of_keys_is_followed(tmp_path: Path, caplog: pytest.LogCa
     ]
     path.write_text(configs[0])
     aggregator = ConfiguredAggregator(path)
-    thread = threading.Thread(target=aggregator.start, args=(False,), daemon=True)
-    thread.start()
-    until(lambda: aggregator.reporters[0].running, "it works")
-    path.write_text(configs[1])
-    change = aggregator.reload()
     worker = DistributedRegistry(address, interval=0.05, keys=folders[1])
-    worker.connect()
     worker.counter("served").increment(3)
-    until(lambda: aggregator.registry.get_stats().get("served", {}).get("value") == 3, "it is let in")
-    worker.close()
-    aggregator.stop()
-    thread.join(PATIENCE)
+    with at_work(aggregator):
+        path.write_text(configs[1])
+        change = aggregator.reload()
+        worker.connect()
+        await_total(aggregator.registry, 3)
+        worker.close()
 
     assert change == Change()
     assert [message for message in caplog.messages if "another start" in message] == []

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import stat
-import tempfile
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List
 
 import pytest
 
 from tapes.distributed import files
-from tapes.distributed.addresses import checked
 from tapes.distributed.claims import Claim
 from tapes.distributed.keeper import Keeper
 from tapes.distributed.receiver import Receiver
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterError
-from tests.servers.installed import missing
+from tests.distributed.receiving import at
 
 NOBODY = 65534
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Return a folder with a short path, with a file in it that must not change."""
-    path = Path(tempfile.mkdtemp(dir="/tmp", prefix="tz"))
-    (path / "precious").write_text("precious")
-    try:
-        yield path
-    finally:
-        assert (path / "precious").read_text() == "precious"
-        shutil.rmtree(path)
+@pytest.fixture(autouse=True)
+def precious(folder: Path) -> Iterator[None]:
+    """Put a file into the folder that must not change."""
+    (folder / "precious").write_text("precious")
+    yield
+    assert (folder / "precious").read_text() == "precious"
+
+
+def start(folder: Path) -> None:
+    """Make use of all the files that an aggregator has there."""
+    Claim(at(folder / "a")).release()
+    Keeper(folder / "state").restore(UnifiedRegistry())
 
 
 def listen(path: Path) -> None:
@@ -49,19 +48,25 @@ OBSTACLES: Dict[str, Callable[[Path], object]] = {
     "a folder": Path.mkdir,
 }
 
-obstacles = pytest.mark.parametrize("obstacle", OBSTACLES)
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.lock", r"/a\.lock: it is {}.*\. Remove it"),
+        ("a", "/a' is {}.*, and no socket"),
+        ("state", "/state cannot be read: it is {}"),
+    ],
+    ids=["lock", "socket", "state"],
+)
+@pytest.mark.parametrize("obstacle", OBSTACLES)
+def test_what_is_in_the_place_of_a_file_is_refused(folder: Path, name: str, message: str, obstacle: str) -> None:
+    """The error names it, and says what it is. It is left alone, and no lock is left."""
+    OBSTACLES[obstacle](folder / name)
 
-@obstacles
-def test_what_is_in_the_place_of_the_lock_is_refused(folder: Path, obstacle: str) -> None:
-    """The error names it, and says what it is."""
-    OBSTACLES[obstacle](folder / "a.lock")
+    with pytest.raises((OSError, ReporterError), match=f"{folder}{message.format(obstacle.replace('dangling ', ''))}"):
+        start(folder)
 
-    with pytest.raises(OSError, match=rf"{folder}/a\.lock: it is {obstacle.replace('dangling ', '')}") as caught:
-        Claim(checked(f"ipc://{folder}/a", keys=None, insecure=False))
-
-    assert "Remove it" in str(caught.value)
-    assert sorted(path.name for path in folder.iterdir()) == ["a.lock", "precious"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([name, "precious"])
 
 
 def test_a_lock_with_another_name_is_refused(folder: Path) -> None:
@@ -69,29 +74,7 @@ def test_a_lock_with_another_name_is_refused(folder: Path) -> None:
     os.link(folder / "precious", folder / "a.lock")
 
     with pytest.raises(OSError, match=r"a\.lock: it has another name"):
-        Claim(checked(f"ipc://{folder}/a", keys=None, insecure=False))
-
-
-@obstacles
-def test_what_is_in_the_place_of_the_socket_is_refused(folder: Path, obstacle: str) -> None:
-    """It is left alone, and no lock is left."""
-    OBSTACLES[obstacle](folder / "a")
-
-    with pytest.raises(ReporterError, match=rf"'{folder}/a' is {obstacle.replace('dangling ', '')}.*, and no socket"):
-        Claim(checked(f"ipc://{folder}/a", keys=None, insecure=False))
-
-    assert sorted(path.name for path in folder.iterdir()) == ["a", "precious"]
-
-
-@obstacles
-def test_what_is_in_the_place_of_the_state_is_refused(folder: Path, obstacle: str) -> None:
-    """The state of an aggregator is a file, and not what a link leads to."""
-    OBSTACLES[obstacle](folder / "state")
-
-    with pytest.raises(
-        ReporterError, match=rf"{folder}/state cannot be read: it is {obstacle.replace('dangling ', '')}"
-    ):
-        Keeper(folder / "state").restore(UnifiedRegistry())
+        start(folder)
 
 
 @pytest.mark.parametrize("obstacle", [name for name in OBSTACLES if name != "a folder"])
@@ -107,6 +90,7 @@ def test_what_is_in_the_way_of_a_new_state_is_removed(folder: Path, obstacle: st
     assert not (folder / "state").is_symlink()
 
 
+@pytest.mark.usefixtures("root")
 @pytest.mark.parametrize(
     ("name", "make", "message"),
     [
@@ -120,17 +104,11 @@ def test_files_of_another_user_are_refused(
     folder: Path, name: str, make: Callable[[Path], object], message: str
 ) -> None:
     """They are not used, nor removed, although root could: somebody has put them there, or has an aggregator there."""
-    if os.geteuid() != 0:
-        missing("only root can make files of another user: run the tests as root")
     make(folder / name)
     os.chown(folder / name, NOBODY, NOBODY)
 
-    def start() -> None:
-        Claim(checked(f"ipc://{folder}/a", keys=None, insecure=False)).release()
-        Keeper(folder / "state").restore(UnifiedRegistry())
-
     with pytest.raises((OSError, ReporterError), match=message):
-        start()
+        start(folder)
 
     assert (folder / name).exists()
 
@@ -138,7 +116,7 @@ def test_files_of_another_user_are_refused(
 def test_a_socket_is_private_whatever_the_umask(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The umask belongs to all threads of the process: it is neither needed nor changed."""
     masks: List[int] = []
-    receiver = Receiver(UnifiedRegistry(), checked(f"ipc://{folder}/a", keys=None, insecure=False))
+    receiver = Receiver(UnifiedRegistry(), at(folder / "a"))
     mask = os.umask(0)
     try:
         with monkeypatch.context() as patched:
@@ -154,10 +132,11 @@ def test_a_socket_is_private_whatever_the_umask(folder: Path, monkeypatch: pytes
 
 
 def test_descriptors_do_not_outlive_an_exec(folder: Path) -> None:
-    """A program that this one becomes does not hold the lock."""
+    """A program that this one becomes does not hold the lock. Nobody else can read it."""
     file = files.opened(str(folder / "a.lock"), os.O_RDWR | os.O_CREAT)
 
     assert not os.get_inheritable(file)
+    assert stat.S_IMODE(os.fstat(file).st_mode) == 0o600
     os.close(file)
 
 
@@ -167,7 +146,7 @@ def test_a_folder_that_everybody_can_change_is_told_of(
 ) -> None:
     """Without the sticky bit every user can put an end to the aggregator, by removing its socket."""
     folder.chmod(mode)
-    Claim(checked(f"ipc://{folder}/a", keys=None, insecure=False)).release()
+    Claim(at(folder / "a")).release()
 
     assert len(caplog.messages) == lines
     assert all(f"chmod +t {folder}" in message for message in caplog.messages)

@@ -7,31 +7,23 @@ import logging
 import os
 import shutil
 import socket
+from functools import partial
 from pathlib import Path
-from typing import Callable, ContextManager, Iterator, List
+from typing import Callable, ContextManager, Iterator, List, Optional
 
 import pytest
 
 from tapes.distributed import connection, keys, link, trust
-from tapes.distributed.addresses import checked
-from tapes.distributed.receiver import Receiver
 from tapes.distributed.reporter import ZmqReporter
 from tapes.distributed.trust import Peer
-from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterError, ReporterOptionError
 from tapes.registry import Registry
-from tests.distributed.faults.processes import short_folder
-from tests.servers.processes import free_port, until
+from tests.distributed.receiving import at, at_port, await_total, receiving
+from tests.servers.installed import missing
+from tests.servers.processes import PATIENCE, until
 
 NOBODY = 65534
 """The number of a user that owns nothing here."""
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Make a folder with a short path, as sockets need it."""
-    with short_folder() as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +31,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
     """Let nobody be patient."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(link, "_GRACE", 0.3)
+    monkeypatch.setattr(connection, "_AGAIN", (0.02, 0.05))
     monkeypatch.setattr(connection, "_TURNED_AWAY", 0.1)
 
 
@@ -56,8 +49,11 @@ def lines_of(caplog: pytest.LogCaptureFixture) -> List[str]:
     return [formatter.format(record) for record in caplog.records if record.name.startswith("tapes")]
 
 
+Obstacle = Callable[[Path], ContextManager[object]]
+
+
 @contextlib.contextmanager
-def listener(path: Path, *, listens: bool) -> Iterator[None]:
+def listener(path: Path, *, listens: bool = True) -> Iterator[None]:
     """Be at a path with a socket, and say nothing."""
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(os.fspath(path))
@@ -68,29 +64,9 @@ def listener(path: Path, *, listens: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def nothing(path: Path) -> Iterator[None]:
-    """Have nothing at a path."""
-    yield
-
-
-@contextlib.contextmanager
-def left_behind(path: Path) -> Iterator[None]:
-    """Have a socket at a path at which nobody listens."""
-    with listener(path, listens=False):
-        yield
-
-
-@contextlib.contextmanager
-def held_still(path: Path) -> Iterator[None]:
-    """Have somebody listen at a path who says nothing."""
-    with listener(path, listens=True):
-        yield
-
-
-@contextlib.contextmanager
 def a_link(path: Path) -> Iterator[None]:
     """Have a link at a path, to a socket at which somebody listens."""
-    with listener(path.with_name("b"), listens=True):
+    with listener(path.with_name("b")):
         path.symlink_to(path.with_name("b"))
         yield
         path.unlink()
@@ -107,45 +83,43 @@ def a_file(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def anothers(path: Path) -> Iterator[None]:
     """Have the socket of another user at a path."""
-    if os.geteuid():
-        pytest.skip("Only root can make a socket of another user.")
-    with listener(path, listens=True):
+    if os.geteuid() != 0:
+        missing("only root can make a socket of another user: run the tests as root")
+    with listener(path):
         os.chown(path, NOBODY, -1)
         yield
+
+
+NOTHING: Obstacle = contextlib.nullcontext
+LEFT_BEHIND: Obstacle = partial(listener, listens=False)
 
 
 @pytest.mark.parametrize(
     ("obstacle", "reason"),
     [
-        (nothing, "there is none, start it or correct the address"),
-        (left_behind, "nobody listens there: start it"),
-        (held_still, "who listens there does not answer: it is held still, or is no aggregator"),
+        (NOTHING, "there is none, start it or correct the address"),
+        (LEFT_BEHIND, "nobody listens there: start it"),
+        (listener, "who listens there does not answer: it is held still, or is no aggregator"),
         (a_link, "is a symbolic link, which is not followed: remove it"),
         (a_file, "is a file: remove it"),
         (anothers, "its socket belongs to the user nobody: give trust='nobody' if that is meant"),
     ],
+    ids=["nothing", "left behind", "held still", "a link", "a file", "another's"],
 )
 def test_why_there_is_no_aggregator_is_said_once(
-    folder: Path,
-    registry: Registry,
-    caplog: pytest.LogCaptureFixture,
-    obstacle: Callable[[Path], ContextManager[None]],
-    reason: str,
+    folder: Path, registry: Registry, caplog: pytest.LogCaptureFixture, obstacle: Obstacle, reason: str
 ) -> None:
     """In one line a streak, at the first and with each report that follows it counts as a failure; then all is told."""
-    address = checked(f"ipc://{folder}/a", keys=None, insecure=False)
-    unified = UnifiedRegistry()
-    receiver = Receiver(unified, address)
-    reporter = ZmqReporter(0.05, address.text, registry)
+    address = at(folder / "a")
+    reporter = ZmqReporter(0.02, address.text, registry)
     with obstacle(folder / "a"):
         reporter.start()
         until(lambda: reporter.failures >= 3, "that is a failure")
         error = reporter.last_error
-    receiver.start()
-    until(lambda: "served" in unified.get_stats(), "it is told")
-    until(lambda: len(lines_of(caplog)) > 1, "it is over")
-    reporter.stop()
-    receiver.stop(30)
+    with receiving(address) as unified:
+        await_total(unified, 3)
+        until(lambda: len(lines_of(caplog)) > 1, "it is over")
+        reporter.stop()
 
     assert isinstance(error, ReporterError)
     assert str(error).startswith(f"No aggregator takes anything at {address}: ")
@@ -153,7 +127,40 @@ def test_why_there_is_no_aggregator_is_said_once(
     first, last = lines_of(caplog)
     assert first == f"WARNING {reporter!r} could not report: {error}"
     assert last.startswith(f"INFO {reporter!r} works again after ")
-    assert unified.get_stats()["served"] == {"value": 3}
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "reason"),
+    [
+        (NOTHING, "there is none, start it or correct the address"),
+        (LEFT_BEHIND, "nobody listens there: start it"),
+        (None, "nobody listens there: start it"),
+        (listener, "who listens there does not answer"),
+    ],
+    ids=["nothing", "left behind", "a closed port", "held still"],
+)
+def test_a_worker_that_ends_does_not_wait_for_who_is_not_there(
+    folder: Path,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    obstacle: Optional[Obstacle],
+    reason: str,
+) -> None:
+    """Where nobody is, or gives a sign of life, it ends after a moment, and says why in one line."""
+    monkeypatch.setattr(link, "_GRACE", 2 * PATIENCE)
+    monkeypatch.setattr(link, "FAREWELL", 2 * PATIENCE)
+    monkeypatch.setattr(link, "_SILENT", 0.3 if obstacle is listener else 2 * PATIENCE)
+    monkeypatch.setattr(link, "is_at_work", lambda pid: False)
+    address = at_port() if obstacle is None else at(folder / "a")
+    with (obstacle or NOTHING)(folder / "a"):
+        reporter = ZmqReporter(3600, address.text, registry, insecure=True)
+        reporter.start()
+        reporter.stop(PATIENCE)
+
+    assert reporter.reports == 2
+    (line,) = lines_of(caplog)
+    assert line.startswith(f"WARNING {reporter!r} stops, and no aggregator has confirmed its last report: {reason}")
 
 
 def test_the_reason_is_that_of_now(folder: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +168,9 @@ def test_the_reason_is_that_of_now(folder: Path, registry: Registry, monkeypatch
     monkeypatch.setattr(connection, "_ANSWER", 0.1)
     # What 0MQ says when it has waited for too long, which is later.
     monkeypatch.setattr(connection, "_EVENTS", connection._EVENTS & ~connection._FAILED)
-    with ZmqReporter(0.05, f"ipc://{folder}/a", registry) as reporter:
+    with ZmqReporter(0.02, f"ipc://{folder}/a", registry) as reporter:
         until(lambda: "there is none" in str(reporter.last_error), "there is none")
-        with held_still(folder / "a"):
+        with listener(folder / "a"):
             until(lambda: "does not answer" in str(reporter.last_error), "somebody listens")
         until(lambda: "there is none" in str(reporter.last_error), "there is none again")
 
@@ -181,10 +188,10 @@ def test_who_has_nothing_to_say_misses_nobody(folder: Path, caplog: pytest.LogCa
     """A process in which nothing was recorded needs no aggregator."""
     registry = Registry()
     registry.counter("served")
-    with ZmqReporter(0.05, f"ipc://{folder}/a", registry) as reporter:
+    with ZmqReporter(0.02, f"ipc://{folder}/a", registry) as reporter:
         until(lambda: reporter.reports > 3, "there was none")
     assert lines_of(caplog) == []
-    with ZmqReporter(0.05, f"ipc://{folder}/a", registry) as reporter:
+    with ZmqReporter(0.02, f"ipc://{folder}/a", registry) as reporter:
         until(lambda: reporter.reports > 20, "there was none for a while")
         registry.counter("served").increment()
         until(lambda: reporter.failures, "something was recorded")
@@ -200,34 +207,26 @@ def test_nothing_stays_open(folder: Path, registry: Registry) -> None:
         return len(os.listdir("/proc/self/fd"))
 
     def report_to(place: str) -> None:
-        with ZmqReporter(0.05, f"ipc://{folder}/{place}", registry) as reporter:
+        with ZmqReporter(0.02, f"ipc://{folder}/{place}", registry) as reporter:
             until(lambda: reporter.reports > 1, "it has reported")
 
-    receiver = Receiver(UnifiedRegistry(), checked(f"ipc://{folder}/a", keys=None, insecure=False))
-    receiver.start()
-    for place in ("a", "b"):
-        report_to(place)
-    most = descriptors()
-    for place in ("a", "b"):
-        report_to(place)
-    until(lambda: descriptors() <= most, "no more are open than before")
-    receiver.stop(30)
+    with receiving(at(folder / "a")):
+        for place in ("a", "b"):
+            report_to(place)
+        most = descriptors()
+        for place in ("a", "b"):
+            report_to(place)
+        until(lambda: descriptors() <= most, "no more are open than before")
 
 
+@pytest.mark.usefixtures("root")
 def test_a_user_that_is_trusted(folder: Path, registry: Registry) -> None:
     """Its socket is published to, as that of root and that of the user itself are."""
-    if os.geteuid():
-        pytest.skip("Only root can make a socket of another user.")
-    address = checked(f"ipc://{folder}/a", keys=None, insecure=False)
-    unified = UnifiedRegistry()
-    receiver = Receiver(unified, address)
-    receiver.start()
-    os.chown(folder / "a", NOBODY, -1)
-    with ZmqReporter(0.05, address.text, registry, trust=["nobody", 12345]):
-        until(lambda: "served" in unified.get_stats(), "it is told")
-    receiver.stop(30)
-
-    assert unified.get_stats()["served"] == {"value": 3}
+    address = at(folder / "a")
+    with receiving(address) as unified:
+        os.chown(folder / "a", NOBODY, -1)
+        with ZmqReporter(0.02, address.text, registry, trust=["nobody", 12345]):
+            await_total(unified, 3)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +257,7 @@ def test_who_listens_is_looked_at_too() -> None:
 
 def test_who_is_at_the_other_end_is_known(folder: Path) -> None:
     """The process that listens, and its user."""
-    with listener(folder / "a", listens=True), socket.socket(socket.AF_UNIX) as client:
+    with listener(folder / "a"), socket.socket(socket.AF_UNIX) as client:
         client.connect(f"{folder}/a")
         found = trust.peer(client.fileno())
 
@@ -266,74 +265,56 @@ def test_who_is_at_the_other_end_is_known(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("first", ["without-keys", "with-other-keys"])
-def test_one_that_was_turned_away_comes_again(
-    folder: Path, registry: Registry, caplog: pytest.LogCaptureFixture, first: str
-) -> None:
+def test_one_that_was_turned_away_comes_again(folder: Path, registry: Registry, first: str) -> None:
     """When the aggregator is started again with the right keys, all is told that was counted."""
     right, wrong = keys.generate(folder / "right"), keys.generate(folder / "wrong")
-    address = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
-    other = Receiver(UnifiedRegistry(), address, None if first == "without-keys" else keys.of_aggregator(wrong))
-    other.start()
-    unified = UnifiedRegistry()
-    receiver = Receiver(unified, address, keys.of_aggregator(right))
+    address = at_port()
     reason = "it turns this worker away: its keys are not those that this worker has, or it has none"
-    with ZmqReporter(0.05, address.text, registry, keys=right) as reporter:
-        until(lambda: reason in str(reporter.last_error), "it is turned away")
-        other.stop(30)
-        receiver.start()
-        until(lambda: "served" in unified.get_stats(), "it is told")
-    receiver.stop(30)
-
-    assert unified.get_stats()["served"] == {"value": 3}
+    with ZmqReporter(0.02, address.text, registry, keys=right) as reporter:
+        with receiving(address, None if first == "without-keys" else keys.of_aggregator(wrong)):
+            until(lambda: reason in str(reporter.last_error), "it is turned away")
+        with receiving(address, keys.of_aggregator(right)) as unified:
+            await_total(unified, 3)
+            reporter.stop()
 
 
 def test_an_aggregator_that_wants_keys(folder: Path, registry: Registry) -> None:
     """A worker that has none is told so."""
-    address = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
-    receiver = Receiver(UnifiedRegistry(), address, keys.of_aggregator(keys.generate(folder / "keys")))
-    receiver.start()
-    with ZmqReporter(0.05, address.text, registry, insecure=True) as reporter:
-        reason = "it turns this worker away: it wants keys, or is no aggregator"
+    address = at_port()
+    wanted = keys.of_aggregator(keys.generate(folder / "keys"))
+    reason = "it turns this worker away: it wants keys, or is no aggregator"
+    with receiving(address, wanted), ZmqReporter(0.02, address.text, registry, insecure=True) as reporter:
         until(lambda: reason in str(reporter.last_error), "it is told so")
-    receiver.stop(30)
 
 
 def test_the_keys_are_read_again(folder: Path, registry: Registry) -> None:
     """A worker whose keys are replaced goes on with the new ones, and with those that it has if it cannot read them."""
     right, mine = keys.generate(folder / "right"), keys.generate(folder / "mine")
-    address = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
-    unified = UnifiedRegistry()
-    receiver = Receiver(unified, address, keys.of_aggregator(right))
-    receiver.start()
-    with ZmqReporter(0.05, address.text, registry, keys=mine) as reporter:
+    address = at_port()
+    reporter = ZmqReporter(0.02, address.text, registry, keys=mine)
+    with receiving(address, keys.of_aggregator(right)) as unified, reporter:
         until(lambda: reporter.failures, "it is turned away")
         shutil.rmtree(mine)
         failures = reporter.failures
         until(lambda: reporter.failures > failures + 10, "it is turned away all the same")
-        assert "keys:" not in str(reporter.last_error), "It tries on, with the keys that it has."
+        error = str(reporter.last_error)
         shutil.copytree(right, mine)
-        until(lambda: "served" in unified.get_stats(), "it is told")
-    receiver.stop(30)
+        await_total(unified, 3)
 
-    assert unified.get_stats()["served"] == {"value": 3}
+    assert "keys:" not in error, "It tries on, with the keys that it has."
 
 
 def test_a_key_that_is_admitted_later(folder: Path, registry: Registry) -> None:
     """A worker that comes before its key is in the folder of the aggregator is let in as soon as it is."""
     right = keys.generate(folder / "right")
-    address = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
+    address = at_port()
     admitted = keys.of_aggregator(right)
     known = dict(admitted.admitted)
     admitted.admitted.clear()
-    unified = UnifiedRegistry()
-    receiver = Receiver(unified, address, admitted)
-    receiver.start()
-    with ZmqReporter(0.05, address.text, registry, keys=right) as reporter:
+    with receiving(address, admitted) as unified, ZmqReporter(0.02, address.text, registry, keys=right) as reporter:
         until(lambda: reporter.failures, "it is turned away")
         error = str(reporter.last_error)
         admitted.admitted.update(known)
-        until(lambda: "served" in unified.get_stats(), "it is told")
-    receiver.stop(30)
+        await_total(unified, 3)
 
     assert "it does not admit the key of this worker: copy its .key into the folder of its keys" in error
-    assert unified.get_stats()["served"] == {"value": 3}

@@ -14,10 +14,10 @@ from typing import Dict, Iterator
 import pytest
 
 from tapes.distributed import receiver as receivers
-from tapes.distributed.addresses import checked
 from tapes.distributed.receiver import NO_KEY, NOT_0MQ, REASONS, UNFINISHED, Receiver
 from tapes.distributed.unified import UnifiedRegistry
 from tests.distributed.faults.processes import site
+from tests.distributed.receiving import at_port
 from tests.distributed.servers.serving import accepts
 from tests.servers.processes import PATIENCE, free_port, until
 
@@ -56,17 +56,22 @@ def address(
     """
     for name, milliseconds in (("_STRANGER", getattr(request, "param", 300)), ("_BEAT", 100), ("_BEATEN", 300)):
         monkeypatch.setattr(receivers, name, milliseconds)
-    made = checked(f"tcp://127.0.0.1:{free_port()}", keys=None, insecure=True)
+    made = at_port()
     receiver = Receiver(registry, made)
     receiver.start()
     yield made.text
     receiver.stop(PATIENCE)
 
 
+def connection(address: str) -> socket.socket:
+    """Connect to an address of a port."""
+    host, port = address[len("tcp://") :].split(":")
+    return socket.create_connection((host, int(port)), PATIENCE)
+
+
 def test_who_says_nothing_is_cut_off(address: str) -> None:
     """Whoever connects has to say what it is."""
-    host, port = address[len("tcp://") :].split(":")
-    with socket.create_connection((host, int(port)), PATIENCE) as stranger:
+    with connection(address) as stranger:
         greeting = stranger.recv(1000)
         while stranger.recv(1000):
             pass
@@ -89,13 +94,12 @@ def test_why_somebody_was_turned_away_is_counted(
     registry: UnifiedRegistry, address: str, said: bytes, why: str
 ) -> None:
     """By a tag with few values; those that have not occurred are there, too."""
-    host, port = address[len("tcp://") :].split(":")
 
     def counted() -> Dict[str, int]:
         return {tags: node.value for tags, node in registry.get_stats()["tapes"]["aggregator"]["refused"].items()}
 
     before = counted()
-    with socket.create_connection((host, int(port)), PATIENCE) as stranger:
+    with connection(address) as stranger:
         stranger.sendall(said)
         until(lambda: counted() != before, "it is counted")
 
@@ -127,12 +131,12 @@ def test_strangers_leave_descriptors_for_the_rest(transport: str, pause: float) 
     if not sys.platform.startswith("linux"):
         pytest.skip("These faults are made by the means of Linux.")
     with site() as place:
-        few = ["sh", "-c", 'ulimit -n 512 && exec "$@"', "sh"]
+        few = ["sh", "-c", 'ulimit -n 160 && exec "$@"', "sh"]
         port = free_port()
         aggregator = place.aggregator(address=f"tcp://127.0.0.1:{port}" if transport == "tcp" else "", within=few)
         aggregator.start()
         with ExitStack() as strangers:
-            for number in range(700):
+            for number in range(220):
                 if number % 16 == 0 and "lets nobody else in" not in aggregator.said():
                     time.sleep(pause)  # 0MQ ends a process that has no descriptor left for an ipc:// address
                 stranger = strangers.enter_context(socket.socket(FAMILIES[transport]))
@@ -174,8 +178,9 @@ def test_a_port_that_is_taken_while_nobody_is_let_in_is_waited_for(monkeypatch: 
     """The aggregator goes on with whom it hears, and listens again as soon as the other one has left the port."""
     descriptors = Scarce()
     monkeypatch.setattr(receivers, "Descriptors", lambda: descriptors)
-    port = free_port()
-    receiver = Receiver(UnifiedRegistry(), checked(f"tcp://127.0.0.1:{port}", keys=None, insecure=True))
+    address = at_port()
+    port = int(address.text.rpartition(":")[2])
+    receiver = Receiver(UnifiedRegistry(), address)
     receiver.start()
     descriptors.short = True
     until(lambda: not accepts(port), "the port is closed")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import random
 import struct
-from typing import Iterator, List
+from typing import Any, List
 from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapes.distributed import frames, records
+from tapes.distributed import frames
 from tapes.distributed.frames import END, Frame, FrameError
-from tapes.distributed.records import Series
 from tapes.testing import ManualClock
+from tests.distributed import forging
 from tests.distributed.simulated import Asking, Simulated, apply, assert_alike, stats_of, told
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
@@ -142,64 +142,60 @@ def test_flags_and_times_that_cannot_be(whole: bytes) -> None:
             frames.decode(frames.encode(frame._replace(time=time)))
 
 
-NUMBER = struct.pack("<I", 0)
-NAN, INFINITY = struct.pack("<d", float("nan")), struct.pack("<d", float("inf"))
-SLICE = struct.Struct("<ddQddddIIIB")
 HUGE = 0xFFFFFFFF
+NUMBER, MANY = struct.pack("<I", 0), struct.pack("<I", HUGE)
+EVENTS = bytes(18)
+"""Two numbers, 0."""
+
+PARTS_OF_A_SLICE = ("start", "end", "total", "deviations", "minimum", "maximum")
 
 
-def slice_of(low: int = 0x3F80, lanes: int = 1, pairs: int = 0, width: int = 1, rest: bytes = b"\1") -> bytes:
-    """Return a histogram with one slice."""
-    head = SLICE.pack(0.0, 1.0, 1, 1.0, 0.0, 1.0, 1.0, low, lanes, pairs, width)
-    return NUMBER + struct.pack("<BdH", 1, -float("inf"), 1) + head + rest
+def one_slice(**content: Any) -> bytes:
+    """Return a histogram with one slice, from 0 to 1 unless told otherwise."""
+    return forging.histogram(forging.part(**{"start": 0.0, "end": 1.0, **content}))
 
 
-def head_of(*numbers: float) -> bytes:
-    """Return a histogram with one slice with these numbers: start, end, sum, deviations, minimum, maximum."""
-    start, end, total, deviations, least, most = numbers
-    head = SLICE.pack(start, end, 1, total, deviations, least, most, 0x3F80, 1, 0, 1)
-    return NUMBER + struct.pack("<BdH", 1, -float("inf"), 1) + head + b"\1"
+def claiming(lanes: int = 1, pairs: int = 0) -> bytes:
+    """Return a histogram that says it has so many lanes and pairs, and has one lane."""
+    honest = one_slice(low=0x3F80)
+    shape = struct.pack("<III", 0x3F80, 1, 0)
+    assert honest.count(shape) == 1
+    return honest.replace(shape, struct.pack("<III", 0x3F80, lanes, pairs))
 
 
 FORGED = {
-    "a type that is none": (4, b""),
-    "a type that is none either": (255, b"x" * 100),
-    "a string that is not UTF-8": (2, NUMBER + bytes((0, 0)) + struct.pack("<I", 1) + b"\xff" + NUMBER),
-    "a string of four gigabytes": (2, NUMBER + bytes((0, 0)) + struct.pack("<I", HUGE) + b"a" + NUMBER),
-    "four billion tags": (2, NUMBER + bytes((0, 0)) + struct.pack("<I", 1) + b"a" + struct.pack("<I", HUGE)),
-    "a kind that is none": (2, NUMBER + bytes((5, 0)) + struct.pack("<I", 1) + b"a" + NUMBER),
-    "a merge that is none": (2, NUMBER + bytes((1, 5)) + struct.pack("<I", 1) + b"a" + NUMBER),
-    "a state of a series that is none": (10, struct.pack("<I", 77) + b"\0" + bytes(8) + b"\0" + bytes(8)),
-    "a state of another kind": (12, NUMBER + b"\0" + bytes(8) + b"\0" + bytes(8) + bytes(32)),
-    "a number that is none": (10, NUMBER + b"\3" + bytes(8) + b"\0" + bytes(8)),
-    "a number that is NaN": (10, NUMBER + b"\1" + NAN + b"\0" + bytes(8)),
-    "a number that is infinite": (10, NUMBER + b"\1" + INFINITY + b"\0" + bytes(8)),
-    "an integer of four gigabytes": (10, NUMBER + b"\2" + struct.pack("<I", HUGE) + b"\1"),
-    "lanes of another width": (13, slice_of(width=3)),
-    "lanes of no width": (13, slice_of(width=0)),
-    "lanes from an odd key": (13, slice_of(low=0x3F81)),
-    "lanes beyond what is narrow": (13, slice_of(low=0x7FFE, lanes=2, rest=b"\1\1")),
-    "four billion lanes": (13, slice_of(lanes=HUGE)),
-    "four billion pairs": (13, slice_of(pairs=HUGE)),
-    "a pair that ought to have a lane": (13, slice_of(pairs=1, rest=b"\1" + struct.pack("<IQ", 0x3F82, 1))),
+    "a type that is none": frames.record(4, b""),
+    "a type that is none either": frames.record(255, b"x" * 100),
+    "a string that is not UTF-8": forging.series("counter", b"\xff"),
+    "a string of four gigabytes": frames.record(2, NUMBER + bytes(2) + MANY + b"a" + NUMBER),
+    "four billion tags": frames.record(2, NUMBER + bytes(2) + forging.text("a") + MANY),
+    "a kind that is none": frames.record(2, NUMBER + bytes((5, 0)) + forging.text("a") + NUMBER),
+    "a merge that is none": frames.record(2, NUMBER + bytes((1, 5)) + forging.text("a") + NUMBER),
+    "a state of a series that is none": forging.counter(0, place=77),
+    "a state of another kind": frames.record(12, NUMBER + EVENTS + bytes(32)),
+    "a number that is none": forging.counter(b"\3" + bytes(8)),
+    "a number that is NaN": forging.counter(float("nan")),
+    "a number that is infinite": forging.counter(float("inf")),
+    "an integer of four gigabytes": forging.counter(b"\2" + MANY + b"\1", b""),
+    "lanes of another width": one_slice(width=3, lanes=b"\1\1\1"),
+    "lanes of no width": one_slice(width=0),
+    "lanes from an odd key": one_slice(low=0x3F81),
+    "lanes beyond what is narrow": one_slice(low=0x7FFE, lanes=b"\1\1"),
+    "four billion lanes": claiming(lanes=HUGE),
+    "four billion pairs": claiming(pairs=HUGE),
+    "a pair that ought to have a lane": one_slice(pairs=[(0x3F82, 1)]),
     **{
-        f"a pair of the key {key}, which no value has": (
-            13,
-            slice_of(low=0, lanes=0, pairs=1, rest=struct.pack("<IQ", key, 1)),
-        )
+        f"a pair of the key {key}, which no value has": one_slice(low=0, lanes=b"", pairs=[(key, 1)])
         for key in (3, 0x8001, 0xFFFF, 201_536, 1 << 19, HUGE)
     },
-    "slices that are not there": (13, NUMBER + struct.pack("<BdH", 1, 0.0, 65535)),
-    "closed values that are not there": (13, NUMBER + struct.pack("<BdH", 3, 0.0, 0)),
-    "flags of a histogram that are none": (13, NUMBER + struct.pack("<BdH", 4, 0.0, 0)),
-    "closed through NaN": (13, NUMBER + struct.pack("<BdH", 1, float("nan"), 0)),
+    "slices that are not there": frames.record(13, NUMBER + struct.pack("<BdH", 1, 0.0, 65535)),
+    "closed values that are not there": forging.histogram(flags=3, through=0.0),
+    "flags of a histogram that are none": forging.histogram(flags=4, through=0.0),
+    "closed through NaN": forging.histogram(through=float("nan")),
     **{
-        f"{value} as the {name} of a slice": (
-            13,
-            head_of(*[value if place == number else 1.0 for place in range(6)]),
-        )
+        f"{value} as the {name} of a slice": one_slice(**{name: value})
         for value in (float("nan"), float("inf"))
-        for number, name in enumerate(("start", "end", "sum", "deviations", "minimum", "maximum"))
+        for name in PARTS_OF_A_SLICE
     },
 }
 
@@ -209,15 +205,10 @@ def test_records_that_nobody_would_write(name: str) -> None:
     """With a right checksum: refused, without any effect, and the worker can begin anew."""
     honest = worker()
     aggregator = Asking(honest.registry.clock, [honest])
-    (first,) = honest.frames()
-    frame = frames.decode(first)
-    type_, payload = FORGED[name]
-    if type_ == 13:
-        new = records.series(Series(0, "histogram", "sum", "forged", ()))
-    else:
-        new = records.series(Series(0, "counter", "sum", "forged", ()))
-    hello = next(frame.records())
-    body = frame.body[: hello[2]] + new + frames.record(type_, payload)
+    frame = frames.decode(honest.frames()[0])
+    hello = next(frame.records())[2]
+    kind = "histogram" if FORGED[name][0] == 13 else "counter"
+    body = frame.body[:hello] + forging.series(kind, "forged") + FORGED[name]
     aggregator.apply(frames.encode(frame._replace(body=body)))
     assert told(aggregator)["bad_frames"] == 1
     honest.publisher.begin()
@@ -278,26 +269,17 @@ def assert_readable(aggregator: Asking) -> None:
     aggregator.tidy()
 
 
-def pieces(whole: bytes) -> Iterator[bytes]:
-    """Yield the payloads of the records of a frame."""
-    frame = frames.decode(whole)
-    for _, start, end in frame.records():
-        yield frame.body[start:end]
-
-
 @LAW
 @given(data=st.data())
 def test_any_records(data: st.DataObject) -> None:
     """Of any type and with any content, in any order: nothing but bad frames comes of it."""
     honest = worker()
-    (first,) = honest.frames()
-    frame = frames.decode(first)
-    known = list(pieces(first))
+    frame = frames.decode(honest.frames()[0])
+    known = [frame.body[start:end] for _, start, end in frame.records()]
     hello = next(frame.records())[2]
     payloads = st.one_of(st.binary(max_size=60), st.sampled_from(known))
-    content = data.draw(
-        st.lists(st.tuples(st.sampled_from([1, 2, 3, 10, 11, 12, 13, 14, 0, 200]), payloads), max_size=6)
-    )
+    types = st.sampled_from([1, 2, 3, 10, 11, 12, 13, 14, 0, 200])
+    content = data.draw(st.lists(st.tuples(types, payloads), max_size=6))
     aggregator = Asking(honest.registry.clock, [honest])
     records_ = b"".join(frames.record(type_, payload) for type_, payload in content)
     aggregator.apply(frames.encode(frame._replace(body=frame.body[:hello] + records_)))

@@ -8,7 +8,7 @@ from typing import Dict, List
 
 import pytest
 
-from tapes.distributed import frames, keeping, publishing, records, upstream
+from tapes.distributed import frames, keeping, publishing, records
 from tapes.distributed.publishing import Publisher
 from tapes.distributed.records import Hello
 from tapes.distributed.upstream import BEGIN_ANEW, BEGIN_AS_ANOTHER, FAREWELL, Word
@@ -77,15 +77,6 @@ def test_the_records(page: str) -> None:
     }
 
 
-def test_the_series(page: str) -> None:
-    """Every kind and every way to merge is there, by its number."""
-    text = section(page, "Series")
-
-    assert ", ".join(f"{code} {BY_CODE[code]}" for code in sorted(BY_CODE)) in text
-    assert f"{records.NAMED} any other" in text
-    assert ", ".join(f"{number} {merge}" for number, merge in enumerate(MERGES)) in text
-
-
 def test_the_slice(page: str) -> None:
     """Its head has as many bytes as the code writes."""
     sizes = [int(row[0]) for row in rows(section(page, "Slice")) if row[0].isdigit()]
@@ -93,25 +84,33 @@ def test_the_slice(page: str) -> None:
     assert sum(sizes) == SLICE.size
 
 
-def test_the_words(page: str) -> None:
-    """Their length and their letters."""
-    text = section(page, "Words of the aggregator")
+SAID = {
+    "Series": [
+        ", ".join(f"{code} {BY_CODE[code]}" for code in sorted(BY_CODE)),
+        f"{records.NAMED} any other",
+        ", ".join(f"{number} {merge}" for number, merge in enumerate(MERGES)),
+    ],
+    "Words of the aggregator": [
+        f"| a word | {len(Word(bytes(16), BEGIN_ANEW).topic())} |",
+        *(f"| `{letter.decode()}` |" for letter in (BEGIN_ANEW, BEGIN_AS_ANOTHER, FAREWELL)),
+    ],
+    "The state file": [
+        f"`{keeping.MAGIC.decode()}`",
+        f"| {len(keeping.MAGIC)} |",
+        f"| u8 | version | {keeping.VERSION} |",
+        f"the last {keeping._GONE} at most",
+    ],
+    "Versions": [f"This is version {keeping.VERSION} of both."],
+}
+"""What the code does, in the words of the section."""
 
-    assert f"| a word | {len(Word(bytes(16), BEGIN_ANEW).topic())} |" in text
-    for letter in (BEGIN_ANEW, BEGIN_AS_ANOTHER, FAREWELL):
-        assert f"| `{letter.decode()}` |" in text
-    assert upstream.EVERYTHING == b""
 
+@pytest.mark.parametrize("title", SAID)
+def test_what_a_section_says(page: str, title: str) -> None:
+    """Kinds and ways to merge by their numbers, lengths, letters, magic bytes and versions."""
+    text = section(page, title)
 
-def test_the_state_file(page: str) -> None:
-    """Its magic and its version."""
-    text = section(page, "The state file")
-
-    assert f"`{keeping.MAGIC.decode()}`" in text
-    assert f"| {len(keeping.MAGIC)} |" in text
-    assert f"| u8 | version | {keeping.VERSION} |" in text
-    assert f"the last {keeping._GONE} at most" in text
-    assert f"This is version {keeping.VERSION} of both." in section(page, "Versions")
+    assert [words for words in SAID[title] if words not in text] == []
 
 
 def test_numbers_that_are_said(page: str) -> None:

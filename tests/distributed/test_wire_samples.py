@@ -14,6 +14,7 @@ from tapes.distributed import frames, journal, keeping, presence, records
 from tapes.distributed.frames import END, ENDING, LEAVING, Frame
 from tapes.distributed.records import Hello, Series
 from tapes.facts import Facts
+from tapes.kinds.kind import Kind
 from tapes.kinds.slices import HistogramUpdate
 from tapes.state.counter import CounterState
 from tapes.state.distribution import EMPTY, Distribution
@@ -24,7 +25,7 @@ from tapes.state.timer import TimerState
 from tapes.testing import ManualClock
 from tapes.wire import Reader
 from tests.distributed.simulated import Asking, Simulated, assert_alike, stats_of
-from tests.distributed.states import KINDS
+from tests.distributed.states import KINDS, read, seen
 from tests.kinds.peak import PEAK, PeakState
 
 
@@ -287,24 +288,14 @@ STATES: Dict[str, Sample] = {
 }
 
 
-def inside(record: bytes) -> Reader:
-    """Return a reader of the payload of one record."""
-    (found,) = Frame(b"", 0, 0, 0.0, 0, record).records()
-    return Reader(record, found[1], found[2])
+def read_state(content: bytes, kind: Kind) -> Any:
+    """Return the state of the series 3, or what has changed of it, from its record."""
 
+    def reading(reader: Reader) -> Any:
+        assert records.read_number(reader) == 3
+        return kind.read(reader)
 
-def seen(state: Any) -> Any:
-    """Return all there is to a state or an update, in a form that can be compared."""
-    if isinstance(state, (list, tuple)):
-        return [seen(each) for each in state]
-    if isinstance(state, Distribution):
-        return [
-            *(state.count, state.sum, state.deviations, state.minimum, state.maximum),
-            dict(state.buckets.items()),
-        ]
-    if hasattr(type(state), "__slots__"):
-        return {name: seen(getattr(state, name)) for name in type(state).__slots__}
-    return type(state).__name__, state
+    return read(content, reading)
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -319,44 +310,39 @@ def test_states_are_written_as_ever(name: str) -> None:
 def test_states_are_read_as_ever(name: str) -> None:
     """The sample is the state that it was made of."""
     kind, state, _, content = STATES[name]
-    reader = inside(content)
 
-    assert records.read_number(reader) == 3
-    assert seen(KINDS[kind].whole(KINDS[kind].read(reader))) == seen(state)
-    reader.finish()
+    assert seen(KINDS[kind].whole(read_state(content, KINDS[kind]))) == seen(state)
 
 
 def test_a_change_of_a_histogram_is_read_as_ever() -> None:
     """The slices that are others than before, and nothing of what was known."""
-    reader = inside(GROWN_BYTES)
-    assert records.read_number(reader) == 3
+    update = read_state(GROWN_BYTES, KINDS["histogram"])
 
-    assert seen(KINDS["histogram"].read(reader)) == seen(HistogramUpdate(False, 0.0, None, [GROWN.slices[1]]))
+    assert seen(update) == seen(HistogramUpdate(False, 0.0, None, [GROWN.slices[1]]))
 
 
 def test_states_of_a_kind_that_has_a_name() -> None:
     """The kind writes what follows the number of the series."""
     assert records.state(PEAK, 3, PeakState(2), None).hex() == NAMED_STATE_BYTES.hex()
-    reader = inside(NAMED_STATE_BYTES)
-    assert records.read_number(reader) == 3
-    assert PEAK.read(reader).peak == 2
+    assert read_state(NAMED_STATE_BYTES, PEAK).peak == 2
 
 
-def test_what_is_said_of_workers_and_series() -> None:
+@pytest.mark.parametrize(
+    ("write", "reading", "said", "content"),
+    [
+        (records.hello, records.read_hello, HELLO, HELLO_BYTES),
+        (records.series, records.read_series, SERIES, SERIES_BYTES),
+        (records.series, records.read_series, ODD_SERIES, ODD_SERIES_BYTES),
+        (records.series, records.read_series, NAMED_SERIES, NAMED_SERIES_BYTES),
+        (lambda said: records.facts(*said), records.read_facts, ("s.sip", FACTS), FACTS_BYTES),
+        (records.removed, records.read_removed, 3, REMOVED_BYTES),
+    ],
+    ids=["hello", "series", "odd series", "series of a named kind", "facts", "removed"],
+)
+def test_what_is_said_of_workers_and_series(write: Any, reading: Any, said: object, content: bytes) -> None:
     """It is written and read as ever."""
-    assert records.hello(HELLO).hex() == HELLO_BYTES.hex()
-    assert records.read_hello(inside(HELLO_BYTES)) == HELLO
-    for series, content in (
-        (SERIES, SERIES_BYTES),
-        (ODD_SERIES, ODD_SERIES_BYTES),
-        (NAMED_SERIES, NAMED_SERIES_BYTES),
-    ):
-        assert records.series(series).hex() == content.hex()
-        assert records.read_series(inside(content)) == series
-    assert records.facts("s.sip", FACTS).hex() == FACTS_BYTES.hex()
-    assert records.read_facts(inside(FACTS_BYTES)) == ("s.sip", FACTS)
-    assert records.removed(3).hex() == REMOVED_BYTES.hex()
-    assert records.read_number(inside(REMOVED_BYTES)) == 3
+    assert write(said).hex() == content.hex()
+    assert read(content, reading) == said
 
 
 WORKER = bytes(range(16))
@@ -451,6 +437,21 @@ STATE_BYTES = sample("""
 """)
 
 
+def aggregated() -> Asking:
+    """Return an aggregator that knows of a worker that has gone, and of one that has not."""
+    aggregator = Asking(ManualClock(1001.0))
+    aggregator.identity = WORKER
+    for identity, added in ((FIRST, 5), (SECOND, 2)):
+        body = records.hello(LOCAL)
+        body += records.series(Series(0, "counter", "sum", "a", ()))
+        body += records.state(KINDS["counter"], 0, CounterState(added, 0), None)
+        body += records.series(Series(1, "timer", "sum", "t", (("k", "v"),)))
+        body += records.state(KINDS["timer"], 1, TIMER, None)
+        aggregator.apply(frames.encode(Frame(identity, 1, 0, 1000.5, END, body)))
+    aggregator.retire(aggregator.workers[FIRST])
+    return aggregator
+
+
 def test_the_state_of_an_aggregator(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is written and read as ever."""
     monkeypatch.setattr(keeping, "machine", lambda: "boot 7")
@@ -510,22 +511,3 @@ def test_the_journal_of_a_state(tmp_path: Path) -> None:
 
     assert (tmp_path / "state.journal-7").read_bytes().hex() == JOURNAL_BYTES.hex()
     assert journal.read(str(tmp_path / "state"), 7) == journal.Past([(1001.0, frame)], 0)
-
-
-def aggregated() -> Asking:
-    """Return an aggregator that knows of a worker that has gone, and of one that has not."""
-    aggregator = Asking(ManualClock(1001.0))
-    aggregator.identity = WORKER
-    series = records.series(Series(0, "counter", "sum", "a", ()))
-    timer = records.series(Series(1, "timer", "sum", "t", (("k", "v"),)))
-    for identity, added in ((FIRST, 5), (SECOND, 2)):
-        body = (
-            records.hello(LOCAL)
-            + series
-            + records.state(KINDS["counter"], 0, CounterState(added, 0), None)
-            + timer
-            + records.state(KINDS["timer"], 1, TIMER, None)
-        )
-        aggregator.apply(frames.encode(Frame(identity, 1, 0, 1000.5, END, body)))
-    aggregator.retire(aggregator.workers[FIRST])
-    return aggregator

@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import signal
-import tempfile
 import threading
-from typing import ClassVar, List, Optional
+from pathlib import Path
+from typing import Iterator, List, Optional
+from unittest import mock
 
 import pytest
 import zmq
 
-from tapes.distributed import link
-from tapes.distributed.addresses import checked
+from tapes.distributed import link, service
+from tapes.distributed.addresses import Address
 from tapes.distributed.aggregator import RegistryAggregator
-from tapes.distributed.receiver import Receiver
 from tapes.distributed.reporter import ZmqReporter
-from tapes.distributed.unified import UnifiedRegistry
 from tapes.registry import Registry
 from tapes.reporting import Reporter
 from tapes.testing import MemoryReporter, ReporterContract
-from tests.servers.processes import free_port
+from tests.distributed.receiving import at, at_port, receiving
+
+
+@pytest.fixture(scope="module")
+def aggregator() -> Iterator[RegistryAggregator]:
+    """Start an aggregator for all tests."""
+    aggregator = RegistryAggregator(MemoryReporter(3600), at_port().text, insecure=True)
+    with mock.patch.object(service, "_CATCHING_UP", (0.0, 0.0)):  # there are no workers of one before it
+        aggregator.start()
+    yield aggregator
+    aggregator.stop()
 
 
 class PublishingContract(ReporterContract):
     """What is the same wherever the aggregator is."""
 
-    address: str
-
-    def setup_method(self) -> None:
-        """Make a folder with a short path, as sockets need it."""
-        self.folder = tempfile.mkdtemp(dir="/tmp", prefix="tz")
+    @pytest.fixture(autouse=True)
+    def _end_others(self, far_end: Address) -> Iterator[None]:
+        self.address = far_end.text
         self.others: List[Reporter] = []
-
-    def teardown_method(self) -> None:
-        """Leave nothing behind."""
+        yield
         for other in self.others:
             other.stop(0.1)
-        shutil.rmtree(self.folder)
 
     def make_reporter(self, registry: Optional[Registry]) -> Reporter:
         """Publish to the aggregator."""
@@ -55,51 +59,28 @@ class PublishingContract(ReporterContract):
 class TestBesideAReceiver(PublishingContract):
     """To a thread of this process."""
 
-    def setup_method(self) -> None:
+    @pytest.fixture
+    def far_end(self, folder: Path) -> Iterator[Address]:
         """Receive."""
-        super().setup_method()
-        address = checked(f"ipc://{self.folder}/metrics.ipc", keys=None, insecure=False)
-        self.address = address.text
-        self.receiver = Receiver(UnifiedRegistry(), address)
-        self.receiver.start()
-
-    def teardown_method(self) -> None:
-        """Receive no more."""
-        super().teardown_method()
-        assert self.receiver.stop(30)
+        address = at(folder / "a")
+        with receiving(address):
+            yield address
 
 
 class TestToAnAggregator(PublishingContract):
     """To a process of its own, over TCP."""
 
-    aggregator: ClassVar[RegistryAggregator]
-
-    @classmethod
-    def setup_class(cls) -> None:
-        """Start an aggregator."""
-        cls.address = f"tcp://127.0.0.1:{free_port()}"
-        cls.aggregator = RegistryAggregator(MemoryReporter(3600), cls.address, insecure=True)
-        cls.aggregator.start()
-
-    @classmethod
-    def teardown_class(cls) -> None:
-        """End it."""
-        cls.aggregator.stop()
-
-    def teardown_method(self) -> None:
-        """Let it go on."""
-        self.signal(signal.SIGCONT)
-        super().teardown_method()
+    @pytest.fixture
+    def far_end(self, aggregator: RegistryAggregator) -> Iterator[Address]:
+        """Let it go on after each."""
+        assert aggregator.pid is not None
+        self.pid = aggregator.pid
+        yield aggregator.address
+        os.kill(self.pid, signal.SIGCONT)
 
     def hang_far_end(self) -> None:
         """Hold it still."""
-        self.signal(signal.SIGSTOP)
-
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
-        pid = self.aggregator.pid
-        assert pid is not None, "It has ended."
-        os.kill(pid, number)
+        os.kill(self.pid, signal.SIGSTOP)
 
 
 class PublishingToNobody(PublishingContract):
@@ -107,16 +88,17 @@ class PublishingToNobody(PublishingContract):
 
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(link, "FAREWELL", 0.1)
-
-    def setup_method(self) -> None:
-        """Be where nobody is."""
-        super().setup_method()
-        self.address = f"ipc://{self.folder}/metrics.ipc"
+        monkeypatch.setattr(link, "FAREWELL", 0.05)
+        monkeypatch.setattr(link, "_NOBODY", 0.05)
 
 
 class TestWithoutAnAggregator(PublishingToNobody):
     """That is no failure: what is not told now is told when there is somebody."""
+
+    @pytest.fixture
+    def far_end(self, folder: Path) -> Address:
+        """Be where nobody is."""
+        return at(folder / "a")
 
 
 class TestToSomebodyWhoReadsNothing(PublishingToNobody):
@@ -124,36 +106,30 @@ class TestToSomebodyWhoReadsNothing(PublishingToNobody):
 
     hanging = False
 
-    def setup_method(self) -> None:
+    @pytest.fixture
+    def far_end(self, folder: Path) -> Iterator[Address]:
         """Ask for everything, with the smallest of buffers."""
-        super().setup_method()
-        self.closing = threading.Event()
-        self.thread = threading.Thread(target=self.ask)
-        self.thread.start()
+        address, closing = at(folder / "a"), threading.Event()
+        thread = threading.Thread(target=self.ask, args=(address.text, closing))
+        thread.start()
+        yield address
+        closing.set()
+        thread.join()
 
-    def teardown_method(self) -> None:
-        """Ask no more."""
-        super().teardown_method()
-        self.closing.set()
-        self.thread.join()
-
-    def ask(self) -> None:
+    def ask(self, address: str, closing: threading.Event) -> None:
         """Be the far end."""
-        context = zmq.Context()
-        socket = context.socket(zmq.SUB)
-        for option, value in ((zmq.RCVHWM, 1), (zmq.RCVBUF, 4096), (zmq.LINGER, 0)):
-            socket.setsockopt(option, value)
-        socket.setsockopt(zmq.SUBSCRIBE, b"")
-        socket.bind(self.address)
-        while not self.closing.wait(0.01):
-            socket.getsockopt(zmq.EVENTS)  # so that it is subscribed, wherever somebody connects
-        socket.close()
-        context.term()
+        with zmq.Context() as context, contextlib.closing(context.socket(zmq.SUB)) as socket:
+            for option, value in ((zmq.RCVHWM, 1), (zmq.RCVBUF, 4096), (zmq.LINGER, 0)):
+                socket.setsockopt(option, value)
+            socket.setsockopt(zmq.SUBSCRIBE, b"")
+            socket.bind(address)
+            while not closing.wait(0.01):
+                socket.getsockopt(zmq.EVENTS)  # so that it is subscribed, wherever somebody connects
 
     def make_reporter(self, registry: Optional[Registry]) -> Reporter:
         """Publish to it; so much, if it hangs, that all buffers are full."""
         if self.hanging and registry is not None:
-            for number in range(20_000):
+            for number in range(8_000):
                 registry.counter(f"{'large' * 200}.{number}")
         return super().make_reporter(registry)
 

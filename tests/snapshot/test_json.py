@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import List
+from itertools import islice, permutations
+from typing import Any
 
 import pytest
 
 from tapes.encoding.json import JsonFormat
 from tapes.registry import Registry
 
+NAMES = ("a", "a.b.c", "b.x", "a.b")
+SERIES = [(name, tags) for name in NAMES for tags in (None, {"k": "v"})]
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        [],
-        ["a"],
-        ["a", "a.b", "a.b.c"],
-        ["a.b.c", "a.b", "a"],
-        ["a.x", "b.x.y", "a.z", "b"],
-        [".".join("x" * 64), ".".join("x" * 33)],
-    ],
-)
-def test_it_is_the_tree_of_get_stats(names: List[str]) -> None:
-    """Whatever is beside, above and below what."""
+
+@pytest.mark.parametrize("made", [[], *islice(permutations(SERIES), 0, None, 2000)])
+def test_it_is_the_tree_of_get_stats(made: Any) -> None:
+    """Whatever is beside, above and below what, and whichever was made first; in the same order, too."""
     registry = Registry()
-    for name in names:
-        registry.counter(name).increment()
-        registry.counter(name, {"k": "v"}).increment()
+    for number, (name, tags) in enumerate(made):
+        registry.counter(name, tags=tags).increment(number)
 
     encoded = JsonFormat().encode(registry.snapshot())
 

@@ -67,8 +67,7 @@ TRAFFIC: Dict[str, Callable[[int], int]] = {
 }
 
 
-@pytest.mark.parametrize("start", [0.0, 1234.7, -3.2, 1e6 + 0.1])
-@pytest.mark.parametrize("interval", [1, 60, None])
+@pytest.mark.parametrize(("start", "interval"), [(0.0, 1), (1234.7, 60), (-3.2, None), (1e6 + 0.1, 1)])
 @pytest.mark.parametrize("traffic", TRAFFIC)
 @pytest.mark.parametrize("kind", KINDS)
 def test_rates_are_those_of_the_reference(kind: str, traffic: str, interval: Optional[int], start: float) -> None:
@@ -129,17 +128,6 @@ def test_events_at_the_edges_of_ticks(kind: str) -> None:
     weight = math.exp(-5 / 60)
     assert first[0] == pytest.approx(1 / 5 * (1 - weight), rel=1e-12)
     assert second[0] == pytest.approx(1 / 5 * (1 - weight) * weight + 2 / 5 * (1 - weight), rel=1e-12)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_rates_are_zero_in_the_first_tick(kind: str) -> None:
-    """The averages begin at zero and change when a tick is over."""
-    clock = ManualClock()
-    metric = getattr(Registry(clock=clock), kind)("metric")
-    record(metric, 100)
-    clock.advance(4.875)
-
-    assert rates(metric, clock) == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -171,7 +171,7 @@ def test_where_nobody_can_wait_there_are_no_turns(monkeypatch: pytest.MonkeyPatc
 
 
 @cpython
-@pytest.mark.usefixtures("collector")
+@pytest.mark.usefixtures("collector", "only_new_objects")
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_new_is_looked_at_a_few_at_a_time(kind: str) -> None:
     """Next to nothing of a snapshot is left for whatever looks next, which may be in the midst of a request."""

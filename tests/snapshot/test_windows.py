@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 import pytest
@@ -123,9 +124,8 @@ def run(found: Bench, traffic: Iterator[int], seconds: float) -> Iterator[List[f
         yield times
 
 
-@pytest.mark.parametrize("interval", [60, 10, 1])
-@pytest.mark.parametrize("traffic", TRAFFIC)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("interval", [60, 1])
+@pytest.mark.parametrize(("kind", "traffic"), [*(("histogram", traffic) for traffic in TRAFFIC), ("timer", "uneven")])
 def test_values_leave_after_five_to_six_minutes(kind: str, traffic: str, interval: int) -> None:
     """At every reading, all values younger than five minutes are in the window, and none that is six minutes old."""
     found = bench(kind)
@@ -233,10 +233,12 @@ def test_count_and_sum_are_since_the_start(kind: str) -> None:
 
     seen = found.statistics()
 
+    assert seen == found.statistics(), "A reading is not used up."
     assert (seen["count"], seen["sum"]) == (30, sum(range(30)))
     assert seen["min"] in (25, 26)  # 25 is five minutes old to the second
 
 
+@cache
 def readings_of(kind: str, traffic: str, others: Optional[float]) -> List[Statistics]:
     """Return what a reader sees that reads every minute while another reads every `others` seconds."""
     found = bench(kind)
@@ -250,8 +252,8 @@ def readings_of(kind: str, traffic: str, others: Optional[float]) -> List[Statis
     return seen
 
 
-@pytest.mark.parametrize("others", [0.5, 7, 61, 200])
-@pytest.mark.parametrize("traffic", [traffic for traffic in TRAFFIC if "000" not in traffic])
+@pytest.mark.parametrize("others", [0.5, 61, 200])
+@pytest.mark.parametrize("traffic", ["eight a second", "one every 45 s", "one every 301 s", "300 every 20 s", "uneven"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_readers_do_not_disturb_each_other(kind: str, traffic: str, others: float) -> None:
     """A reader sees the same totals and rates that it would see alone, and a window that is as right."""
@@ -259,16 +261,6 @@ def test_readers_do_not_disturb_each_other(kind: str, traffic: str, others: floa
 
     for key in ("count", "sum", "max", "m1", "m5", "m15") if kind == "timer" else ("count", "sum", "max"):
         assert [seen[key] for seen in disturbed] == pytest.approx([seen[key] for seen in alone], rel=1e-12)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_reading_twice_gives_the_same(kind: str) -> None:
-    """A reading is not used up."""
-    found = bench(kind)
-    for _ in run(found, steady(1)(), 400):
-        pass
-
-    assert found.statistics() == found.statistics()
 
 
 @pytest.mark.parametrize("kind", KINDS)

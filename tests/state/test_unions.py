@@ -67,17 +67,6 @@ def test_a_union_does_not_depend_on_the_order(found: List[List[float]], source: 
     assert_alike(union([union(made[:3]), union(made[3:])]), union(made))
 
 
-@LAW
-@given(parts)
-def test_a_union_is_what_merging_one_by_one_makes(found: List[List[float]]) -> None:
-    """It only costs less."""
-    one_by_one = EMPTY
-    for part in found:
-        one_by_one = one_by_one.merge(distribution(part))
-
-    assert_alike(union([distribution(part) for part in found]), one_by_one)
-
-
 def test_a_union_of_one_part_is_that_part() -> None:
     """And the union of none is the empty distribution."""
     part = distribution([1.0, 2.0])
