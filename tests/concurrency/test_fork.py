@@ -19,7 +19,7 @@ from tests.concurrency.kinds import KINDS, counted, recording
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 THREADS = 8
-FORKS = 200
+FORKS = 60
 
 
 def fork_under_fire() -> Dict[str, List[int]]:
@@ -65,7 +65,7 @@ def fork_under_fire() -> Dict[str, List[int]]:
 
 
 def test_every_event_is_counted_by_one_process_under_fire() -> None:
-    """While eight threads record, 200 children each begin at zero, hang nowhere, and take nothing from the parent."""
+    """While eight threads record, 60 children each begin at zero, hang nowhere, and take nothing from the parent."""
     assert alone(fork_under_fire) == {"off in the parent": [0, 0, 0, 0], "kinds wrong in a child": []}
 
 

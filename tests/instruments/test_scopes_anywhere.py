@@ -17,13 +17,7 @@ import pytest
 from tapes.registry import Registry
 from tapes.snapshot import Reading
 from tapes.testing import ManualClock
-from tests.instruments.test_scopes import Bench
-
-
-@pytest.fixture
-def bench() -> Bench:
-    """Return fresh metrics."""
-    return Bench()
+from tests.instruments.bench import Bench
 
 
 def elsewhere(function: Callable[[], Any]) -> None:
@@ -134,14 +128,27 @@ def test_stacks_of_overlapping_requests_in_copied_contexts(bench: Bench, run: Ca
     assert bench.durations()[:2] == [4, 4 * 4]
 
 
-def test_stacks_in_tasks(bench: Bench) -> None:
-    """Each task leaves what it has entered, also where the functions that enter and leave are others."""
+def plainly(scope: Any) -> Any:
+    """Return the scope, to be entered and left by the function that has it."""
+    return scope
+
+
+@contextlib.contextmanager
+def by_a_stack(scope: Any) -> Iterator[None]:
+    """Enter and leave the scope in other functions."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(scope)
+        yield
+
+
+@pytest.mark.parametrize("entered", [plainly, by_a_stack])
+def test_one_scope_in_several_tasks(bench: Bench, entered: Callable[[Any], Any]) -> None:
+    """Each task leaves what it has entered, in whatever order."""
     timing = bench.timer.time()
     found: List[Any] = []
 
     async def task(seconds: float, turns: int) -> None:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(timing)
+        with entered(timing):
             bench.clock.advance(seconds)
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -152,6 +159,7 @@ def test_stacks_in_tasks(bench: Bench) -> None:
 
     asyncio.run(main())
 
+    # The second leaves first, after 2 + 4 s; then the third, after 4 s; then the first, after all 7 s.
     assert found == [[1, 6, 6, 6], [2, 10, 4, 6], [3, 17, 4, 7]]
 
 

@@ -95,9 +95,13 @@ def test_nothing_outside_uses_private_names_of_the_core() -> None:
     names = hidden()
     assert {"_pending", "_absorbed", "_fold", "_timing", "_until"} <= names
 
+    worth_a_look = re.compile("|".join([r"tapes\.recording", *names]))
     found = {}
     for path in OUTSIDE:
-        tree = ast.parse(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        if not worth_a_look.search(text):
+            continue
+        tree = ast.parse(text)
         file = path.relative_to(ROOT).as_posix()
         is_of_metrics = "/src/tapes/instruments/" in file  # whose classes derive from buffers
         own = set() if is_of_metrics else own_names(tree) | OF_OTHERS.get(file, set())

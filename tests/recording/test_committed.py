@@ -100,7 +100,7 @@ def test_committed_states_build_upon_each_other(core: Core, kind: str) -> None:
     for thread in threads:
         thread.start()
     states = []
-    for turn in range(150):
+    for turn in range(60):
         state = buffer.state(buffer.committed(clock.monotonic()))
         states.append(getattr(state, "durations", state))
         clock.advance(turn % 13)
