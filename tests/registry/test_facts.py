@@ -14,17 +14,10 @@ import tapes
 from tapes.errors import InvalidTypeError, InvalidValueError, KindMismatchError, MetricError
 from tapes.facts import NO_FACTS, Facts
 from tapes.registry import Registry
-from tapes.testing import ManualClock
 
 KINDS = ["counter", "gauge", "histogram", "meter", "timer"]
 
 SAID = Facts("Orders that were placed.", "orders")
-
-
-@pytest.fixture
-def registry() -> Registry:
-    """Return an empty registry."""
-    return Registry(clock=ManualClock())
 
 
 def facts_of(registry: Registry) -> List[Tuple[str, Facts]]:

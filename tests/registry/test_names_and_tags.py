@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from tapes.errors import InvalidNameError, InvalidTagsError, MetricError, NameCollisionError
 from tapes.naming import Tags, canonical_tags, check_series, tag_label
 from tapes.registry import Registry
-from tapes.testing import ManualClock
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 
@@ -23,12 +22,6 @@ KINDS = ["counter", "gauge", "histogram", "meter", "timer"]
 
 
 EMPTY_SEGMENT = "The metric name '{}' has an empty segment: put one '.' between words, and none around."
-
-
-@pytest.fixture
-def registry() -> Registry:
-    """Return an empty registry."""
-    return Registry(clock=ManualClock())
 
 
 @pytest.mark.parametrize("kind", KINDS)
