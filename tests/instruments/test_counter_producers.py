@@ -23,6 +23,7 @@ from tapes.errors import InvalidTypeError
 from tapes.instruments import Counter
 from tapes.registry import Registry
 from tapes.testing import ManualClock
+from tests.concurrency.alone import forked
 from tests.concurrency.interruption import at_every_point
 from tests.concurrency.together import in_threads
 
@@ -86,21 +87,6 @@ needs_safe_tracing = pytest.mark.skipif(
     sys.version_info < (3, 11),
     reason="In a handler of an exception Python before 3.11 is damaged by an exception that a trace function raises.",
 )
-
-
-def in_child(code: Callable[[], object]) -> str:
-    """Return the representation of what a function returns in a forked child."""
-    readable, writable = os.pipe()
-    child = os.fork()
-    if child == 0:
-        with contextlib.suppress(BaseException):
-            os.write(writable, repr(code()).encode())
-        os._exit(0)
-    os.close(writable)
-    with open(readable) as stream:
-        said = stream.read()
-    os.waitpid(child, 0)
-    return said
 
 
 def test_growth_is_counted(registry: Registry, total: Total) -> None:
@@ -495,7 +481,7 @@ def test_a_forked_child_has_the_rest_too() -> None:
             total.value += 1
         return [*found, rest(registry)]
 
-    assert in_child(child) == "[0, 2]"
+    assert forked(child) == [0, 2]
 
 
 def test_what_cannot_be_called_is_refused(registry: Registry) -> None:
@@ -736,7 +722,7 @@ def test_a_forked_child_counts_only_its_own_growth(registry: Registry, total: To
     if asked_before:
         assert value(registry) == 12
 
-    assert in_child(lambda: follow(registry, total, 10, 15, 3)) == "[0, 5, 8]"
+    assert forked(lambda: follow(registry, total, 10, 15, 3)) == [0, 5, 8]
     assert value(registry) == 12
 
 
@@ -757,9 +743,9 @@ def test_a_total_that_has_begun_anew_in_a_child_counts_whole(
         registry.counter("a", producer=total)
         return child()
 
-    assert in_child(child) == repr(counted)
-    assert in_child(child_that_makes_it_again) == repr(counted)
-    assert in_child(lambda: in_child(child)) == repr(repr(counted))
+    assert forked(child) == counted
+    assert forked(child_that_makes_it_again) == counted
+    assert forked(lambda: forked(child)) == counted
 
 
 @needs_fork
@@ -771,7 +757,7 @@ def test_a_counter_that_is_made_in_a_child(registry: Registry, total: Total) -> 
         registry.counter("a", producer=total)
         return [*follow(registry, total, 1000, 1004), Counter("b", (), lambda: 0.0, total).read(0.0).value]
 
-    assert in_child(child) == "[0, 4, 0]"
+    assert forked(child) == [0, 4, 0]
     registry.counter("a", producer=total)
     assert value(registry) == 1000
 
@@ -779,17 +765,17 @@ def test_a_counter_that_is_made_in_a_child(registry: Registry, total: Total) -> 
 @needs_fork
 def test_a_fork_while_the_producer_is_asked(registry: Registry, total: Total) -> None:
     """The child, which no thread is asking in, asks for itself."""
-    said: List[str] = []
+    said: List[Any] = []
 
     def fork() -> None:
         total.meanwhile = int
-        said.append(in_child(lambda: follow(registry, total, 5, 9)))
+        said.append(forked(lambda: follow(registry, total, 5, 9)))
 
     registry.counter("a", producer=total)
     total.value, total.meanwhile = 5, fork
 
     assert value(registry) == 5
-    assert said == ["[0, 4]"]
+    assert said == [[0, 4]]
 
 
 @needs_fork
@@ -800,7 +786,7 @@ def test_a_fork_without_hooks(registry: Registry, total: Total, monkeypatch: pyt
 
     monkeypatch.setattr("tapes.process.forking.registries", [])
 
-    assert in_child(lambda: follow(registry, total, 10, 15)) == "[0, 5]"
+    assert forked(lambda: follow(registry, total, 10, 15)) == [0, 5]
 
 
 def test_isolation_begins_at_zero_and_gives_back_what_was_counted(registry: Registry, total: Total) -> None:

@@ -235,4 +235,4 @@ def test_a_scope_goes_below_a_property(bench: Bench) -> None:
     """A property cannot be called."""
     for scope in bench.scopes():
         with pytest.raises(InvalidTypeError, match="put it below @property"):
-            scope(property(lambda self: None))  # type: ignore[type-var]  # on purpose
+            scope(property(lambda self: None))
