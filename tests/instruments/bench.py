@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Optional
 
 from tapes.instruments import Gauge, Meter, Timer
 from tapes.registry import Registry
@@ -13,8 +13,8 @@ from tapes.testing import ManualClock
 class Bench:
     """A metric of each kind that has scopes, and the clock they go by."""
 
-    def __init__(self) -> None:
-        self.clock = ManualClock()
+    def __init__(self, clock: Optional[ManualClock] = None) -> None:
+        self.clock = clock or ManualClock()
         self.registry = Registry(clock=self.clock)
         self.timer: Timer = self.registry.timer("t")
         self.gauge: Gauge = self.registry.gauge("g")

@@ -10,8 +10,6 @@ from typing import Any, Generator, Iterator, List
 
 import pytest
 
-from tapes.registry import Registry
-from tapes.snapshot import Reading
 from tapes.testing import ManualClock
 from tests.concurrency.together import in_threads
 from tests.instruments.bench import Bench
@@ -396,14 +394,12 @@ def test_a_clock_that_tells_whole_seconds_as_ints(start: int) -> None:
         def monotonic(self) -> float:
             return int(super().monotonic())
 
-    clock = Whole(start)
-    timer = Registry(clock=clock).timer("t")
-    timing = timer.time()
+    bench = Bench(Whole(start))
+    timing = bench.timer.time()
     with timing:
-        clock.advance(1)
+        bench.clock.advance(1)
         with timing:
-            clock.advance(2)
-        clock.advance(4)
+            bench.clock.advance(2)
+        bench.clock.advance(4)
 
-    statistics = Reading.of(timer, clock.monotonic()).statistics
-    assert [statistics[key] for key in ("count", "min", "max")] == [2, 2, 7]
+    assert bench.durations() == [2, 2 + 7, 2, 7]

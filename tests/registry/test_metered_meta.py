@@ -23,14 +23,19 @@ def definitions(registry: Registry) -> Any:
     return [("latency", "http.{}.latency", registry.timer), ("errors", "http.{}.errors", registry.meter)]
 
 
+@pytest.fixture
+def meta(registry: Registry) -> Any:
+    """Return a metaclass of these definitions."""
+    return metered_meta(definitions(registry))
+
+
 def names(registry: Registry) -> List[str]:
     """Return the names of all metrics."""
     return [metric.name for metric in registry]
 
 
-def test_a_class_and_every_subclass_have_metrics(registry: Registry) -> None:
+def test_a_class_and_every_subclass_have_metrics(registry: Registry, meta: Any) -> None:
     """Each its own, named after it, however deep, and shared by its instances."""
-    meta: Any = metered_meta(definitions(registry))
 
     class Handler(metaclass=meta):  # type: ignore[metaclass]  # mypy has to see its definition
         pass
@@ -196,9 +201,8 @@ def test_two_metered_metaclasses(registry: Registry) -> None:
     assert sorted(names(registry)) == ["Above.a", "Above.b", "Beside.a", "Beside.b"]
 
 
-def test_metrics_are_there_when_the_class_is_made(registry: Registry) -> None:
+def test_metrics_are_there_when_the_class_is_made(meta: Any) -> None:
     """`__init_subclass__` and `__set_name__` see those of the class itself, and not its parent's."""
-    meta: Any = metered_meta(definitions(registry))
     seen: List[str] = []
 
     class Named:
@@ -216,10 +220,8 @@ def test_metrics_are_there_when_the_class_is_made(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("own", [None, 3, property(lambda self: 3), Registry().timer("http.Cart.latency")])
-def test_an_attribute_of_the_class_is_not_replaced(registry: Registry, own: Any) -> None:
+def test_an_attribute_of_the_class_is_not_replaced(meta: Any, own: Any) -> None:
     """Two things under one name are a mistake, which is said where it is made."""
-    meta: Any = metered_meta(definitions(registry))
-
     with pytest.raises(InvalidTypeError) as caught:
         meta("Cart", (), {"latency": own})
 
@@ -229,26 +231,22 @@ def test_an_attribute_of_the_class_is_not_replaced(registry: Registry, own: Any)
     )
 
 
-def test_an_attribute_of_a_parent_is_replaced(registry: Registry) -> None:
+def test_an_attribute_of_a_parent_is_replaced(registry: Registry, meta: Any) -> None:
     """As the parent's metrics are."""
-    meta: Any = metered_meta(definitions(registry))
     parent = type("Parent", (), {"latency": 3})
 
     assert meta("Cart", (parent,), {}).latency is registry.timer("http.Cart.latency")
 
 
-def test_a_class_with_slots(registry: Registry) -> None:
+def test_a_class_with_slots(meta: Any) -> None:
     """Metrics are attributes of the class; a slot of the same name is refused by Python itself."""
-    meta: Any = metered_meta(definitions(registry))
-
     assert meta("Cart", (), {"__slots__": ("items",)})().latency.name == "http.Cart.latency"
     with pytest.raises(ValueError, match="'latency' in __slots__ conflicts with class variable"):
         meta("Cart", (), {"__slots__": ("latency",)})
 
 
-def test_a_class_that_is_made_anew_by_its_decorator(registry: Registry) -> None:
+def test_a_class_that_is_made_anew_by_its_decorator(meta: Any) -> None:
     """As dataclasses with slots are, from the content of the first."""
-    meta: Any = metered_meta(definitions(registry))
     first = meta("Cart", (), {"__annotations__": {"latency": ClassVar[Timer], "size": int}, "size": 3})
     content = {name: value for name, value in vars(first).items() if name not in ("__dict__", "__weakref__")}
     again = type(first)(first.__name__, first.__bases__, content)
