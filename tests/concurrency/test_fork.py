@@ -89,7 +89,7 @@ def test_a_child_begins_at_zero_with_its_gauges_unset() -> None:
     def child() -> int:
         found = is_empty()
         recording(registry.counter("counter"))(10)
-        return found + forked(is_empty) * 2
+        return int(found + 2 * forked(is_empty))
 
     assert forked(child) == 3
     assert registry.get_stats().settable.value == 3
