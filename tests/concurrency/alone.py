@@ -73,14 +73,14 @@ def in_child(work: Callable[[], int]) -> NoReturn:
         os._exit(status)
 
 
-def forked(work: Callable[[], Any]) -> int:
-    """Fork, do `work` in the child, and return what it returns there, an int."""
+def forked(work: Callable[[], Any]) -> Any:
+    """Fork, do `work` in the child, and return what it returns there, handed over as JSON."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
 
         def tell() -> int:
-            os.write(writing, b"%d" % work())
+            os.write(writing, json.dumps(work()).encode())
             return 0
 
         in_child(tell)
@@ -88,4 +88,4 @@ def forked(work: Callable[[], Any]) -> int:
     with open(reading, "rb") as pipe:
         told = pipe.read()
     assert os.waitpid(child, 0)[1] == 0, "the child failed or hung"
-    return int(told)
+    return json.loads(told)

@@ -42,8 +42,8 @@ def many_tags(kind: str) -> Dict[str, Any]:
     registry = Registry()
     tracemalloc.start()
     sizes = []
-    for start in (0, 10_000):
-        for number in range(start, 10_000 if not start else 40_000):
+    for start, end in ((0, 4_000), (4_000, 12_000)):
+        for number in range(start, end):
             metric: Any = getattr(registry, kind)("requests", tags={"user": f"user{number}"})
             metric.increment() if kind == "counter" else metric.update(1)
         sizes.append(traced())
@@ -59,9 +59,9 @@ def many_tags(kind: str) -> Dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["counter", "timer"])
 def test_very_many_tags_are_bounded_and_keep_their_total(kind: str) -> None:
-    """Of 40,000 tag sets 2,000 have a series, one series has the rest, it is logged once and memory stays."""
+    """Of 12,000 tag sets 2,000 have a series, one series has the rest, it is logged once and memory stays."""
     result = alone(many_tags, kind)
 
-    assert (result["series"], result["total"], result["overflow"], result["lines"]) == (2_001, 40_000, 38_000, 1)
-    assert result["grown"] < 500_000
+    assert (result["series"], result["total"], result["overflow"], result["lines"]) == (2_001, 12_000, 10_000, 1)
+    assert result["grown"] < 150_000
     assert result["size"] < 2_001 * 4_000

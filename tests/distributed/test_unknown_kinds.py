@@ -324,9 +324,9 @@ def test_states_may_be_plain_numbers() -> None:
     shown = {"sold": {"sum": 12, "at=door": {"sum": 15}}}
     assert [stats_of(each) for each in (before, bench.aggregator)] == [shown, shown]
     assert [reading.statistics for reading in bench.aggregator.rollup("sold")] == [{"sum": 27}]
-    for known in (1, 2):
+    for count in (1, 2):
         sources = [metric.kept()[1] for metric in before.places.shared()]
-        assert [len(each) for each in sources] == [known, known]
+        assert [len(each) for each in sources] == [count, count]
         for _ in range(2):
             bench.workers[0].tell(before)  # it was not gone, and begins as another
     assert stats_of(before) == shown
@@ -451,7 +451,7 @@ def test_a_kind_that_becomes_known_while_it_runs_counts_once(
 
 
 def test_a_kind_of_a_plugin_that_cannot_be_imported_is_left_out(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, aggregator: Asking
 ) -> None:
     """The log has the reason, once."""
     monkeypatch.setattr(known, "_broken", set())
@@ -459,7 +459,6 @@ def test_a_kind_of_a_plugin_that_cannot_be_imported_is_left_out(
     provided = Provided("tide", "nowhere_at_all:TIDE", installed.plugins[0])
     monkeypatch.setattr(plugins, "installed", lambda: installed._replace(kinds={"tide": provided}))
     monkeypatch.setattr(lookup, "installed", plugins.installed)
-    aggregator = asking()
     for session in (1, 2):
         aggregator.apply(frame(WORKER, hello(), of_kind("tide", "sea"), state(b""), session=session))
 

@@ -4,112 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import gc
 import inspect
-from typing import Any, AsyncGenerator, AsyncIterator, Callable, Coroutine, List
+from typing import Any, AsyncGenerator, AsyncIterator, Awaitable, Callable, List
 
 import pytest
 
-from tapes.registry import Registry
-from tapes.snapshot import Reading
-from tapes.testing import ManualClock
-
-
-class Bench:
-    """A metric of each kind that has scopes, and the clock they go by."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.registry = Registry(clock=self.clock)
-        self.timer = self.registry.timer("t")
-        self.gauge = self.registry.gauge("g")
-        self.meter = self.registry.meter("m")
-
-    def durations(self) -> List[Any]:
-        """Return count, sum, min and max of the timer."""
-        statistics = Reading.of(self.timer, self.clock.monotonic()).statistics
-        return [statistics[key] for key in ("count", "sum", "min", "max")]
-
-    def inside(self) -> Any:
-        """Return how many are inside of the gauge's scope."""
-        return Reading.of(self.gauge, 0.0).statistics["value"]
-
-    def marked(self) -> int:
-        """Return how many exceptions were marked."""
-        return self.meter.read(self.clock.monotonic()).count
-
-    def decorated(self, function: Callable[..., Any]) -> Any:
-        """Return the function in a scope of each kind."""
-        for scope in (self.timer.time(), self.gauge.track_in_progress(), self.meter.mark_exceptions()):
-            function = scope(function)
-        return function
-
-
-@pytest.fixture
-def bench() -> Bench:
-    """Return fresh metrics."""
-    return Bench()
-
-
-def run(main: Coroutine[Any, Any, Any]) -> Any:
-    """Run `main` in a loop of its own."""
-    return asyncio.run(main)
-
-
-def test_a_coroutine_function(bench: Bench) -> None:
-    """It is measured until it returns, waiting included."""
-
-    async def function(seconds: float) -> Any:
-        await asyncio.sleep(0)
-        bench.clock.advance(seconds)
-        await asyncio.sleep(0)
-        return seconds, bench.inside()
-
-    function = bench.decorated(function)
-
-    assert run(function(3)) == (3, 1)
-    assert bench.durations() == [1, 3, 3, 3]
-    assert (bench.inside(), bench.marked()) == (0, 0)
-
-
-def test_a_coroutine_that_raises(bench: Bench) -> None:
-    """The exception is marked and goes on."""
-
-    async def function() -> None:
-        bench.clock.advance(2)
-        raise KeyError("x")
-
-    with pytest.raises(KeyError):
-        run(bench.decorated(function)())
-
-    assert bench.durations() == [1, 2, 2, 2]
-    assert (bench.inside(), bench.marked()) == (0, 1)
-
-
-def test_a_coroutine_that_is_cancelled(bench: Bench) -> None:
-    """It is measured until then. To be cancelled is no failure, unless one asks for it to be marked."""
-    cancellations = bench.registry.meter("cancellations")
-
-    async def function() -> None:
-        await asyncio.Event().wait()
-
-    wrapped = cancellations.mark_exceptions(asyncio.CancelledError)(bench.decorated(function))
-
-    async def main() -> None:
-        task = asyncio.ensure_future(wrapped())
-        await asyncio.sleep(0)
-        assert bench.inside() == 1
-        bench.clock.advance(5)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        assert task.cancelled()
-
-    run(main())
-
-    assert bench.durations() == [1, 5, 5, 5]
-    assert (bench.inside(), bench.marked(), cancellations.read(bench.clock.monotonic()).count) == (0, 0, 1)
+from tests.instruments.bench import Bench
 
 
 def test_coroutines_that_run_at_the_same_time(bench: Bench) -> None:
@@ -127,32 +28,11 @@ def test_coroutines_that_run_at_the_same_time(bench: Bench) -> None:
     async def main() -> None:
         await asyncio.gather(*(wrapped(turns) for turns in (3, 1, 2)))
 
-    run(main())
+    asyncio.run(main())
 
     # Three turns of the loop, in which the tasks advance the clock one after the other.
     assert bench.durations() == [4, 2 + 5 + 1 + 7, 1, 7]
     assert bench.inside() == 0
-
-
-def test_one_scope_in_two_tasks(bench: Bench) -> None:
-    """Each task leaves what it has entered."""
-    timing = bench.timer.time()
-    found: List[Any] = []
-
-    async def inside(seconds: float, turns: int) -> None:
-        with timing:
-            bench.clock.advance(seconds)
-            for _ in range(turns):
-                await asyncio.sleep(0)
-        found.append(bench.durations())
-
-    async def main() -> None:
-        await asyncio.gather(inside(1, 3), inside(2, 1), inside(4, 2))
-
-    run(main())
-
-    # The second leaves first, after 2 + 4 s; then the third, after 4 s; then the first, after all 7 s.
-    assert found == [[1, 6, 6, 6], [2, 10, 4, 6], [3, 17, 4, 7]]
 
 
 async def echo(bench: Bench, log: List[Any]) -> AsyncGenerator[int, Any]:
@@ -190,7 +70,7 @@ def test_an_async_generator_is_measured_from_its_first_step_to_its_end(bench: Be
             bench.clock.advance(10)
         return values
 
-    assert run(main()) == [0, 1, 2]
+    assert asyncio.run(main()) == [0, 1, 2]
     assert log == [None, None, None, "finally"]
     assert bench.durations() == [1, 33, 33, 33]
     assert (bench.inside(), bench.marked()) == (0, 0)
@@ -208,7 +88,7 @@ def test_what_is_sent_to_an_async_generator_and_thrown_into_it(bench: Bench) -> 
         with pytest.raises(StopAsyncIteration):
             await generator.asend(None)
 
-    run(main())
+    asyncio.run(main())
 
     assert log == ["sent", "ValueError('thrown')", None, "finally"]
     assert (bench.durations()[0], bench.inside(), bench.marked()) == (1, 0, 0)
@@ -228,7 +108,7 @@ def test_an_exception_that_an_async_generator_lets_through(bench: Bench) -> None
         with pytest.raises(StopAsyncIteration):
             await generator.__anext__()
 
-    run(main())
+    asyncio.run(main())
 
     assert log == ["finally"]
     assert (bench.durations()[0], bench.inside(), bench.marked()) == (1, 0, 1)
@@ -246,57 +126,44 @@ def test_an_async_generator_that_raises(bench: Bench) -> None:
             bench.clock.advance(1)
 
     with pytest.raises(KeyError):
-        run(main())
+        asyncio.run(main())
 
     assert (bench.durations(), bench.inside(), bench.marked()) == ([1, 1, 1, 1], 0, 1)
 
 
-def test_an_async_generator_that_is_closed(bench: Bench) -> None:
-    """The one inside is closed with it, at once."""
-    log: List[Any] = []
-
-    async def main() -> None:
-        generator = bench.decorated(echo)(bench, log)
-        await generator.__anext__()
-        bench.clock.advance(5)
-        await generator.aclose()
-        assert log == ["closed", "finally"]
-
-    run(main())
-
-    assert (bench.durations(), bench.inside(), bench.marked()) == ([1, 6, 6, 6], 0, 0)
+async def close(generator: AsyncGenerator[int, Any]) -> None:
+    """Close it, in the way that it has for that."""
+    await generator.aclose()
 
 
-def test_an_async_generator_that_is_left_by_break(bench: Bench) -> None:
-    """It is finalised by the loop, like any other."""
-    log: List[Any] = []
-
-    async def main() -> None:
-        async for _ in bench.decorated(echo)(bench, log):
-            break
-        gc.collect()
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert log == ["closed", "finally"]
-
-    run(main())
-
-    assert (bench.durations()[0], bench.inside(), bench.marked()) == (1, 0, 0)
+async def forget(generator: AsyncGenerator[int, Any]) -> None:
+    """Leave the loop that is its last holder by `break`."""
+    del generator
+    gc.collect()
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
-def test_an_async_generator_that_is_open_when_the_loop_ends(bench: Bench) -> None:
-    """The loop closes it."""
+async def leave_open(generator: AsyncGenerator[int, Any]) -> None:
+    """Have the event loop end first."""
+
+
+@pytest.mark.parametrize("leave", [close, forget, leave_open])
+def test_an_async_generator_that_is_left_early(bench: Bench, leave: Callable[[Any], Awaitable[None]]) -> None:
+    """The one inside is closed with it, at once, or finalised by the loop, like any other."""
     log: List[Any] = []
     kept: List[Any] = []
 
     async def main() -> None:
         kept.append(bench.decorated(echo)(bench, log))
         await kept[0].__anext__()
+        bench.clock.advance(5)
+        await leave(kept[0] if leave is leave_open else kept.pop())
 
-    run(main())
+    asyncio.run(main())
 
     assert log == ["closed", "finally"]
-    assert (bench.durations()[0], bench.inside()) == (1, 0)
+    assert (bench.durations(), bench.inside(), bench.marked()) == ([1, 6, 6, 6], 0, 0)
 
 
 def test_an_async_generator_whose_consumer_is_cancelled(bench: Bench) -> None:
@@ -325,7 +192,7 @@ def test_an_async_generator_whose_consumer_is_cancelled(bench: Bench) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    run(main())
+    asyncio.run(main())
 
     assert log == ["cancelled", "finally"]
     assert (bench.durations()[0], bench.inside(), bench.marked()) == (1, 0, 0)
@@ -346,7 +213,7 @@ def test_an_async_generator_that_does_not_want_to_be_closed(bench: Bench) -> Non
         with pytest.raises(RuntimeError, match="async generator ignored GeneratorExit"):
             await generator.aclose()
 
-    run(main())
+    asyncio.run(main())
 
     assert bench.inside() == 0
 
@@ -364,7 +231,7 @@ def test_async_generators_side_by_side(bench: Bench) -> None:
         bench.clock.advance(10)
         await second.aclose()
 
-    run(main())
+    asyncio.run(main())
 
     assert bench.durations() == [2, 12 + 11, 11, 12]
     assert bench.inside() == 0
@@ -386,22 +253,3 @@ def test_what_an_async_function_is_stays_the_same(bench: Bench) -> None:
     assert (wrapped.__name__, wrapped.__doc__) == ("function", "Documented.")
     assert inspect.signature(wrapped) == inspect.signature(function)
     assert inspect.signature(generator) == inspect.signature(echo)
-
-
-def test_partial_coroutine_functions_and_methods(bench: Bench) -> None:
-    """They are measured until they have been awaited, too."""
-
-    async def sell(seconds: float) -> float:
-        await asyncio.sleep(0)
-        bench.clock.advance(seconds)
-        return seconds
-
-    class Shop:
-        async def sell(self, seconds: float) -> float:
-            return await sell(seconds)
-
-    partial = bench.decorated(functools.partial(sell, 4))
-    method = bench.decorated(Shop().sell)
-
-    assert [run(partial()), run(method(2))] == [4, 2]
-    assert bench.durations() == [2, 6, 2, 4]

@@ -16,7 +16,7 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Generator, Ite
 import pytest
 
 from tapes.errors import InvalidTypeError
-from tests.instruments.test_async_scopes import Bench
+from tests.instruments.bench import Bench
 
 
 class Delegating(AbstractCoroutine):  # type: ignore[type-arg]  # of no matter what
@@ -41,13 +41,7 @@ class Delegating(AbstractCoroutine):  # type: ignore[type-arg]  # of no matter w
         return self._coroutine.__await__()
 
 
-@pytest.fixture
-def bench() -> Bench:
-    """Return fresh metrics."""
-    return Bench()
-
-
-def makers(bench: Bench, wait: Callable[[], Awaitable[Any]]) -> Dict[str, Any]:
+def makers(wait: Callable[[], Awaitable[Any]]) -> Dict[str, Any]:
     """Return many things that can be called, and that give something to await which takes its time."""
 
     async def work() -> str:
@@ -101,24 +95,7 @@ def makers(bench: Bench, wait: Callable[[], Awaitable[Any]]) -> Dict[str, Any]:
     }
 
 
-NAMES = [
-    "a coroutine function",
-    "a partial",
-    "a partial of a partial",
-    "an object",
-    "a partial of an object",
-    "a bound method",
-    "a method of a class",
-    "a static method",
-    "a lambda",
-    "a wrapper",
-    "a wrapper of a wrapper",
-    "an old-style coroutine function",
-    "a lambda of an old-style one",
-    "a function of a future",
-    "a function of an awaitable object",
-    "a function of an object that is a coroutine",
-]
+NAMES = list(makers(lambda: asyncio.sleep(0)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,7 +104,7 @@ def test_what_is_awaited_is_measured_until_it_is_done(bench: Bench, name: str) -
 
     async def main() -> Any:
         go_on = asyncio.Event()
-        function = bench.decorated(makers(bench, go_on.wait)[name])
+        function = bench.decorated(makers(go_on.wait)[name])
         task = asyncio.ensure_future(awaited(function()))
         await settled()
         assert bench.inside() == 1
@@ -152,7 +129,7 @@ def test_what_is_awaited_and_raises_is_marked(bench: Bench, name: str) -> None:
         raise KeyError("x")
 
     async def main() -> None:
-        function = bench.decorated(makers(bench, fail)[name])
+        function = bench.decorated(makers(fail)[name])
         with pytest.raises(KeyError):
             await function()
         await settled()
@@ -169,7 +146,7 @@ def test_what_is_awaited_and_cancelled(bench: Bench, name: str) -> None:
     cancellations = bench.registry.meter("cancellations")
 
     async def main() -> None:
-        function = makers(bench, asyncio.Event().wait)[name]
+        function = makers(asyncio.Event().wait)[name]
         wrapped = cancellations.mark_exceptions(asyncio.CancelledError)(bench.decorated(function))
         task = asyncio.ensure_future(awaited(wrapped()))
         await settled()

@@ -12,7 +12,7 @@ import threading
 import weakref
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 from hypothesis import given, settings
@@ -23,9 +23,11 @@ from tapes.errors import InvalidTypeError
 from tapes.instruments import Counter
 from tapes.registry import Registry
 from tapes.testing import ManualClock
+from tests.concurrency.alone import forked
 from tests.concurrency.interruption import at_every_point
+from tests.concurrency.together import in_threads
 
-LAW = settings(derandomize=True, deadline=None, database=None, max_examples=200)
+LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 
 
 class Interrupted(BaseException):
@@ -49,12 +51,6 @@ class Total:
 
 
 @pytest.fixture
-def registry() -> Registry:
-    """Return an empty registry."""
-    return Registry(clock=ManualClock())
-
-
-@pytest.fixture
 def total() -> Total:
     """Return a total at zero."""
     return Total()
@@ -65,38 +61,43 @@ def value(registry: Registry, name: str = "a") -> Any:
     return registry.get_stats()[name].value
 
 
-def in_child(code: Callable[[], object]) -> str:
-    """Return the representation of what a function returns in a forked child."""
-    readable, writable = os.pipe()
-    child = os.fork()
-    if child == 0:
-        with contextlib.suppress(BaseException):
-            os.write(writable, repr(code()).encode())
-        os._exit(0)
-    os.close(writable)
-    with open(readable) as stream:
-        said = stream.read()
-    os.waitpid(child, 0)
-    return said
+def follow(registry: Registry, total: Total, *totals: Any) -> List[Any]:
+    """Return what a reader of the counter sees at each of these totals, one after the other."""
+    seen = []
+    for total.value in totals:
+        seen.append(value(registry))
+    return seen
+
+
+def hanging(total: Total) -> Tuple[threading.Event, threading.Event]:
+    """Let the producer hang until the second event is set. It sets the first when it is asked."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        inside.set()
+        go_on.wait(60)
+
+    total.meanwhile = hang
+    return inside, go_on
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+
+needs_safe_tracing = pytest.mark.skipif(
+    sys.version_info < (3, 11),
+    reason="In a handler of an exception Python before 3.11 is damaged by an exception that a trace function raises.",
+)
 
 
 def test_growth_is_counted(registry: Registry, total: Total) -> None:
     """All of a total that the process has begun with, and all by which it grows, whatever was read in between."""
     counter = registry.counter("a", producer=total)
-    seen = [value(registry)]
-    for total.value in (3, 3, 10, 10**30):
-        seen.append(value(registry))
+
+    seen = follow(registry, total, 0, 3, 3, 10, 10**30)
 
     assert seen == [0, 3, 3, 10, 10**30]
     assert counter.producer is total
     assert type(seen[-1]) is int
-
-
-def test_a_total_of_before_counts_whole(registry: Registry) -> None:
-    """CPU seconds of the process, for example, have been there before the counter was."""
-    registry.counter("a", producer=lambda: 12.5)
-
-    assert value(registry) == 12.5
 
 
 def test_it_is_asked_once_for_each_reading(registry: Registry, total: Total) -> None:
@@ -166,11 +167,8 @@ def test_a_total_that_falls_has_begun_anew(
 ) -> None:
     """Then all of it counts. Ints are counted exactly, and a float that has never fallen is shown as it is."""
     registry.counter("a", producer=total)
-    found = []
-    for total.value in totals:
-        found.append(value(registry))
 
-    assert found == counted
+    assert follow(registry, total, *totals) == counted
 
 
 @LAW
@@ -238,11 +236,8 @@ def test_what_is_no_total_is_logged_once(
     registry.counter("a", producer=total)
     registry.counter("b").increment()
     caplog.set_level(logging.INFO)
-    seen = []
-    for total.value in (4, returned, returned, 9, returned, 12):
-        seen.append(value(registry))
 
-    assert seen == [4, 4, 4, 9, 9, 12]
+    assert follow(registry, total, 4, returned, returned, 9, returned, 12) == [4, 4, 4, 9, 9, 12]
     assert value(registry, "b") == 1
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"] * 2
     assert caplog.messages[0].startswith("The counter 'a' cannot be read, its producer ")
@@ -257,12 +252,12 @@ def test_a_producer_that_raises(registry: Registry, total: Total, caplog: pytest
         raise OSError("gone")
 
     registry.counter("a", producer=total)
-    total.value = 4
-    assert value(registry) == 4
-    total.value, total.meanwhile = 9, fail
-    assert [value(registry), value(registry)] == [4, 4]
+    seen = follow(registry, total, 4)
+    total.meanwhile = fail
+    seen += follow(registry, total, 9, 9)
     total.meanwhile = int
 
+    assert seen == [4, 4, 4]
     assert value(registry) == 9
     (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert record.getMessage().endswith("raised: what it counts meanwhile is added later.")
@@ -286,16 +281,10 @@ def test_a_producer_that_reads_its_own_counter(registry: Registry, total: Total)
 def test_one_thread_asks_and_others_do_not_wait(registry: Registry, total: Total) -> None:
     """Who reads while another thread's producer hangs goes by what was known before."""
     registry.counter("a", producer=total)
-    total.value = 5
-    assert value(registry) == 5
-    inside, go_on = threading.Event(), threading.Event()
+    assert follow(registry, total, 5) == [5]
+    inside, go_on = hanging(total)
     found: List[Any] = []
-
-    def hang() -> None:
-        inside.set()
-        go_on.wait(60)
-
-    total.value, total.meanwhile = 8, hang
+    total.value = 8
     thread = threading.Thread(target=lambda: found.append(value(registry)))
     thread.start()
     try:
@@ -322,27 +311,19 @@ def test_threads_that_read_at_once_count_growth_once(registry: Registry) -> None
             return made[0]
 
     counter = registry.counter("a", producer=produce)
-
     falls = []
 
     def read() -> None:
         seen = [counter.read(0.0).value for _ in range(300)]
         falls.extend([pair for pair in zip(seen, seen[1:]) if pair[1] < pair[0]])
 
-    threads = [threading.Thread(target=read) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    in_threads(*[read] * 4)
 
     assert counter.read(0.0).value == made[0]
     assert falls == []
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 11),
-    reason="In a handler of an exception Python before 3.11 is damaged by an exception that a trace function raises.",
-)
+@needs_safe_tracing
 def test_a_read_that_is_cut_off_at_any_point_loses_nothing() -> None:
     """An exception from a signal handler ends it anywhere. The next read asks again."""
 
@@ -386,14 +367,12 @@ def test_a_read_in_the_middle_of_another(registry: Registry) -> None:
 def test_the_newest_producer_counts(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     """It goes on with the total that was known last, as after a reload, and one that is less has begun anew."""
     first, second, third = Total(10), Total(12), Total(5)
-    counter = registry.counter("a", producer=first)
-    assert value(registry) == 10
-    assert registry.counter("a", producer=second) is counter
-    assert value(registry) == 12
-    registry.counter("a", producer=third)
-    assert value(registry) == 17
-    registry.counter("a", producer=third)
+    counters, seen = set(), []
+    for total in (first, second, third, third):
+        counters.add(registry.counter("a", producer=total))
+        seen.append(value(registry))
 
+    assert (len(counters), seen) == (1, [10, 12, 17, 17])
     assert first.asked == 1
     (message,) = caplog.messages
     assert message == (
@@ -402,18 +381,15 @@ def test_the_newest_producer_counts(registry: Registry, caplog: pytest.LogCaptur
     )
 
 
-def test_a_method_that_is_looked_up_again_is_the_same(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody is warned of it."""
-    total = Total(3)
-    for _ in range(2):
-        registry.counter("a", producer=total.__call__)
-
-    assert caplog.messages == []
+def overflowing() -> Registry:
+    """Return a registry whose names may have one tag set."""
+    return Registry(clock=ManualClock(), max_tag_sets=1)
 
 
-def overflowing(most: int = 1) -> Registry:
-    """Return a registry whose names may have one tag set, or some."""
-    return Registry(clock=ManualClock(), max_tag_sets=most)
+def make(registry: Registry, totals: List[Total]) -> None:
+    """Make a series of one name for each total, or ask for it again."""
+    for number, total in enumerate(totals):
+        registry.counter("a", {"number": str(number)}, producer=total)
 
 
 def rest(registry: Registry) -> Any:
@@ -426,8 +402,7 @@ def test_the_series_that_takes_the_rest_counts_all_totals(caplog: pytest.LogCapt
     registry, totals = overflowing(), [Total(number) for number in range(1, 5)]
     seen = []
     for _ in range(2):
-        for number, total in enumerate(totals):
-            registry.counter("a", {"number": str(number)}, producer=total)
+        make(registry, totals)
         seen.append(rest(registry))
     registry.counter("a", {"number": "7"}, producer=totals[2])
     registry.counter("a", {"number": "8"}).increment(100)
@@ -445,15 +420,10 @@ def test_the_series_that_takes_the_rest_counts_all_totals(caplog: pytest.LogCapt
 def test_the_series_that_takes_the_rest_is_made_again_and_isolated() -> None:
     """All of it goes on as in a series of its own, also if that comes to be."""
     registry, totals = overflowing(), [Total(10), Total(20), Total(30)]
-
-    def make() -> None:
-        for number, total in enumerate(totals):
-            registry.counter("a", {"number": str(number)}, producer=total)
-
-    make()
+    make(registry, totals)
     assert rest(registry) == 50
     with registry.isolated():
-        make()
+        make(registry, totals)
         assert rest(registry) == 0
         totals[1].value = 22
         registry.counter("a", {"number": "9"}, producer=Total(1000))
@@ -461,7 +431,7 @@ def test_the_series_that_takes_the_rest_is_made_again_and_isolated() -> None:
     totals[2].value = 33
     assert rest(registry) == 53
     registry.clear()
-    make()
+    make(registry, totals)
     assert rest(registry) == 0
     totals[2].value = 34
     assert rest(registry) == 1
@@ -488,8 +458,7 @@ def test_how_many_producers_the_rest_may_have(
     monkeypatch.setattr("tapes.instruments.producing.MOST_PRODUCERS", 3)
     monkeypatch.setattr("tapes.registry.MOST_PRODUCERS", 3)
     registry = overflowing()
-    for number in range(10):
-        registry.counter("a", {"number": str(number)}, producer=Total(1))
+    make(registry, [Total(1) for _ in range(10)])
 
     assert rest(registry) == 3
     (message,) = caplog.messages[1:]
@@ -499,12 +468,11 @@ def test_how_many_producers_the_rest_may_have(
     )
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+@needs_fork
 def test_a_forked_child_has_the_rest_too() -> None:
     """It begins at zero."""
     registry, totals = overflowing(), [Total(10), Total(20), Total(30)]
-    for number, total in enumerate(totals):
-        registry.counter("a", {"number": str(number)}, producer=total)
+    make(registry, totals)
     assert rest(registry) == 50
 
     def child() -> List[Any]:
@@ -513,7 +481,7 @@ def test_a_forked_child_has_the_rest_too() -> None:
             total.value += 1
         return [*found, rest(registry)]
 
-    assert in_child(child) == "[0, 2]"
+    assert forked(child) == [0, 2]
 
 
 def test_what_cannot_be_called_is_refused(registry: Registry) -> None:
@@ -561,8 +529,8 @@ def test_what_is_made_again_counts_only_what_comes(
     assert gone.read(0.0).value == 100
     drop(registry)
     counter = registry.counter("a", tags, producer=total)
-    seen = [counter.read(0.0).value]
-    for total.value in (103, 2):
+    seen = []
+    for total.value in (100, 103, 2):
         seen.append(counter.read(0.0).value)
 
     assert seen == [0, 3, 5]
@@ -614,10 +582,7 @@ def test_a_counter_that_is_made_again_while_it_is_read(registry: Registry, total
         assert value(registry) == 0
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 11),
-    reason="In a handler of an exception Python before 3.11 is damaged by an exception that a trace function raises.",
-)
+@needs_safe_tracing
 def test_removing_and_making_again_that_is_cut_off_at_any_point() -> None:
     """An exception from a signal handler ends it anywhere. The old counter and the new one have all of the total."""
 
@@ -730,14 +695,9 @@ def test_the_producer_is_replaced_in_the_middle_of_replacing_it(total: Total) ->
 
 def test_a_producer_that_hangs_is_replaced(registry: Registry, total: Total) -> None:
     """The newest is asked at once."""
-    inside, go_on = threading.Event(), threading.Event()
     counter = registry.counter("a", producer=total)
-
-    def hang() -> None:
-        inside.set()
-        go_on.wait(60)
-
-    total.value, total.meanwhile = 8, hang
+    inside, go_on = hanging(total)
+    total.value = 8
     found: List[Any] = []
     thread = threading.Thread(target=lambda: found.append(counter.read(0.0).value))
     thread.start()
@@ -753,7 +713,7 @@ def test_a_producer_that_hangs_is_replaced(registry: Registry, total: Total) -> 
     assert counter.read(0.0).value == 5
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+@needs_fork
 @pytest.mark.parametrize("asked_before", [False, True])
 def test_a_forked_child_counts_only_its_own_growth(registry: Registry, total: Total, asked_before: bool) -> None:
     """From the first moment at which it is asked there. The parent goes on."""
@@ -762,128 +722,94 @@ def test_a_forked_child_counts_only_its_own_growth(registry: Registry, total: To
     if asked_before:
         assert value(registry) == 12
 
-    def child() -> List[Any]:
-        found = [value(registry)]
-        total.value = 15
-        found.append(value(registry))
-        total.value = 3
-        found.append(value(registry))
-        return found
-
-    assert in_child(child) == "[0, 5, 8]"
+    assert forked(lambda: follow(registry, total, 10, 15, 3)) == [0, 5, 8]
     assert value(registry) == 12
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+@needs_fork
 @pytest.mark.parametrize(("first", "counted"), [(4, [4, 7]), (10, [0, 3]), (12, [0, 3])])
 def test_a_total_that_has_begun_anew_in_a_child_counts_whole(
     registry: Registry, total: Total, first: int, counted: List[int]
 ) -> None:
     """It has if it is less than what the parent knew, also where the child forks, or makes the counter again."""
     registry.counter("a", producer=total)
-    total.value = 10
-    assert value(registry) == 10
-    total.value = first
+    assert follow(registry, total, 10) == [10]
 
     def child() -> List[Any]:
-        found = [value(registry)]
-        total.value += 3
-        return [*found, value(registry)]
+        return follow(registry, total, first, first + 3)
 
     def child_that_makes_it_again() -> List[Any]:
         registry.clear()
         registry.counter("a", producer=total)
         return child()
 
-    assert in_child(child) == repr(counted)
-    assert in_child(child_that_makes_it_again) == repr(counted)
-    assert in_child(lambda: in_child(child)) == repr(repr(counted))
+    assert forked(child) == counted
+    assert forked(child_that_makes_it_again) == counted
+    assert forked(lambda: forked(child)) == counted
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+@needs_fork
 def test_a_counter_that_is_made_in_a_child(registry: Registry, total: Total) -> None:
     """It begins with what the total is then, as that may be the parent's. The parent counts it whole."""
     total.value = 1000
 
     def child() -> List[Any]:
         registry.counter("a", producer=total)
-        found = [value(registry)]
-        total.value = 1004
-        return [*found, value(registry), Counter("b", (), lambda: 0.0, total).read(0.0).value]
+        return [*follow(registry, total, 1000, 1004), Counter("b", (), lambda: 0.0, total).read(0.0).value]
 
-    assert in_child(child) == "[0, 4, 0]"
+    assert forked(child) == [0, 4, 0]
     registry.counter("a", producer=total)
     assert value(registry) == 1000
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+@needs_fork
 def test_a_fork_while_the_producer_is_asked(registry: Registry, total: Total) -> None:
     """The child, which no thread is asking in, asks for itself."""
-    said: List[str] = []
+    said: List[Any] = []
 
     def fork() -> None:
         total.meanwhile = int
-        said.append(in_child(child))
-
-    def child() -> List[Any]:
-        found = [value(registry)]
-        total.value = 9
-        return [*found, value(registry)]
+        said.append(forked(lambda: follow(registry, total, 5, 9)))
 
     registry.counter("a", producer=total)
     total.value, total.meanwhile = 5, fork
 
     assert value(registry) == 5
-    assert said == ["[0, 4]"]
+    assert said == [[0, 4]]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="There is no fork.")
+@needs_fork
 def test_a_fork_without_hooks(registry: Registry, total: Total, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a server forks behind Python's back, the next read finds it out."""
     registry.counter("a", producer=total)
-    total.value = 10
-    assert value(registry) == 10
-
-    def child() -> List[Any]:
-        found = [value(registry)]
-        total.value = 15
-        return [*found, value(registry)]
+    assert follow(registry, total, 10) == [10]
 
     monkeypatch.setattr("tapes.process.forking.registries", [])
 
-    assert in_child(child) == "[0, 5]"
+    assert forked(lambda: follow(registry, total, 10, 15)) == [0, 5]
 
 
 def test_isolation_begins_at_zero_and_gives_back_what_was_counted(registry: Registry, total: Total) -> None:
     """No producer is asked for it. What was counted before comes back, and what has come since is not counted."""
     registry.counter("a", producer=total)
-    total.value = 10
-    assert value(registry) == 10
+    assert follow(registry, total, 10) == [10]
     with registry.isolated():
         assert total.asked == 1
-        assert value(registry) == 0
-        total.value = 15
-        assert value(registry) == 5
-    total.value = 16
-    assert value(registry) == 11
+        assert follow(registry, total, 10, 15) == [0, 5]
+    assert follow(registry, total, 16) == [11]
     with registry.isolated():
-        total.value = 18
         registry.counter("a", producer=lambda: 100)
-        assert value(registry) == 84
-    total.value = 101
-    assert value(registry) == 12
+        assert follow(registry, total, 18) == [84]
+    assert follow(registry, total, 101) == [12]
     with registry.isolated():
         registry.clear()
         registry.counter("a", producer=total)
-        total.value = 105
-        assert value(registry) == 4
-    total.value = 107
-    assert value(registry) == 14
+        assert follow(registry, total, 105) == [4]
+    assert follow(registry, total, 107) == [14]
     with registry.isolated():
         asked = total.asked
     assert total.asked == asked
-    total.value = 3
-    assert value(registry) == 17
+    assert follow(registry, total, 3) == [17]
 
 
 def test_isolation_of_a_counter_that_was_never_read(registry: Registry, total: Total) -> None:
@@ -894,20 +820,16 @@ def test_isolation_of_a_counter_that_was_never_read(registry: Registry, total: T
         with registry.isolated():
             pass
     with registry.isolated():
-        seen = [value(registry)]
-        total.value = 15
-        seen.append(value(registry))
-    total.value = 17
+        seen = follow(registry, total, 10, 15)
 
     assert seen == [0, 5]
-    assert value(registry) == 12
+    assert follow(registry, total, 17) == [12]
 
 
 def test_isolation_in_the_middle_of_a_read(registry: Registry, total: Total) -> None:
     """What is told late counts once."""
     registry.counter("a", producer=total)
-    total.value = 10
-    assert value(registry) == 10
+    assert follow(registry, total, 10) == [10]
     isolation = registry.isolated()
 
     def begin() -> None:
@@ -930,11 +852,9 @@ def test_a_counter_that_was_made_in_an_isolation(
     """It keeps its producer, is shown again when that grows, and is as new when it is asked for with another one."""
     with registry.isolated():
         registry.counter("a", producer=total)
-        total.value = 10
-        assert value(registry) == 10
+        assert follow(registry, total, 10) == [10]
     assert len(registry) == 0
-    total.value = 12
-    assert value(registry) == 2
+    assert follow(registry, total, 12) == [2]
     registry.counter("a", producer=lambda: 7)
 
     assert value(registry) == 7

@@ -10,7 +10,7 @@ import sys
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 
@@ -74,45 +74,35 @@ def recorders(registry: Registry, value: Any) -> Dict[str, Callable[[], Any]]:
     }
 
 
+def recorded(value: Any, times: int = 1) -> Dict[str, Any]:
+    """Return all statistics of a registry to which `value` was recorded in each way, so many times."""
+    registry = Registry(clock=ManualClock())
+    for record in recorders(registry, value).values():
+        for _ in range(times):
+            record()
+    return shown(registry)
+
+
 def shown(registry: Registry) -> Dict[str, Any]:
     """Return all statistics, by way of JSON."""
     stats: Dict[str, Any] = json.loads(json.dumps(registry.get_stats(), allow_nan=False))
     return stats
 
 
-def numpy_scalars() -> Iterator[Any]:
-    """Return a three of every numeric type of numpy."""
-    numpy = pytest.importorskip("numpy")
-    for code in "bBhHiIlLqQefdg":
-        yield numpy.dtype(code).type(3)
-
-
 @pytest.mark.parametrize("value", ALIKE, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("times", [1, 20])
 def test_every_type_of_number_is_recorded_alike(value: Any, times: int) -> None:
     """Three is three, whatever type it is of and whatever methods that overrides."""
-    clock = ManualClock()
-    expected, registry = Registry(clock=clock), Registry(clock=clock)
-    for each, number in ((expected, 3), (registry, value)):
-        for record in recorders(each, number).values():
-            for _ in range(times):
-                record()
-
-    assert shown(registry) == shown(expected)
+    assert recorded(value, times) == recorded(3, times)
 
 
 def test_every_scalar_of_numpy_is_recorded_alike() -> None:
     """What arrays hand out is as good as any other number."""
-    clock = ManualClock()
-    expected = Registry(clock=clock)
-    for record in recorders(expected, 3).values():
-        record()
-    for value in numpy_scalars():
-        registry = Registry(clock=clock)
-        for record in recorders(registry, value).values():
-            record()
+    numpy = pytest.importorskip("numpy")
+    expected = recorded(3)
 
-        assert shown(registry) == shown(expected), type(value)
+    for code in "bBhHiIlLqQefdg":
+        assert recorded(numpy.dtype(code).type(3)) == expected, code
 
 
 @pytest.mark.parametrize("code", "bBhHiIlLqQefd")
@@ -140,19 +130,15 @@ def test_the_booleans_of_python_and_numpy_count_as_one() -> None:
     """True is one event."""
     numpy = pytest.importorskip("numpy")
     for value in (True, numpy.bool_(True)):
-        registry = Registry(clock=ManualClock())
-        for record in recorders(registry, value).values():
-            record()
-        stats = shown(registry)
+        stats = recorded(value)
 
         assert (stats["added"]["value"], stats["marked"]["count"], stats["updated"]["sum"]) == (1, 1, 1.0)
         assert stats["produced"]["value"] == 1
 
 
 @pytest.mark.parametrize("value", [2**53 + 1, Decimal(2**53 + 1), Fraction(2**53 + 1), 2**1000 + 1, Decimal(2**90 + 1)])
-def test_whole_numbers_stay_exact(value: Any) -> None:
+def test_whole_numbers_stay_exact(registry: Registry, value: Any) -> None:
     """Also those that a float could not tell from their neighbours."""
-    registry = Registry(clock=ManualClock())
     registry.counter("c").increment(value)
     registry.gauge("g").set(value)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any
 
 import pytest
 
@@ -30,34 +30,6 @@ def test_gauges_of_two_processes(merge: str, value: float) -> None:
     assert one.read(now).merge(other.read(now)).value(one.merge) == value
     assert other.read(now).merge(one.read(now)).value(one.merge) == value
     assert seen(one, clock) == {"value": 7}
-
-
-def test_progress_is_tracked() -> None:
-    """A gauge tells how many are inside, of blocks and of calls, also when they raise."""
-    clock = ManualClock()
-    gauge = Registry(clock=clock).gauge("a")
-    values: List[Any] = []
-
-    def look() -> None:
-        values.append(seen(gauge, clock)["value"])
-
-    @gauge.track_in_progress()
-    def call(depth: int) -> None:
-        look()
-        if depth:
-            call(depth - 1)
-        else:
-            raise KeyError
-
-    tracking = gauge.track_in_progress()
-    with tracking, tracking:
-        look()
-        with pytest.raises(KeyError):
-            call(2)
-        look()
-    look()
-
-    assert values == [2, 3, 4, 5, 2, 0]
 
 
 def test_progress_is_tracked_beside_other_changes() -> None:

@@ -16,6 +16,7 @@ from tapes.errors import InvalidTypeError, InvalidValueError, MetricError
 from tapes.registry import Registry
 from tapes.snapshot import Reading
 from tapes.testing import ManualClock
+from tests.instruments.bench import Bench
 
 RECORDING: Dict[str, Callable[[Registry], Callable[[Any], Any]]] = {
     "Counter.increment": lambda registry: registry.counter("m").increment,
@@ -53,20 +54,17 @@ class Quantity:
     def __neg__(self) -> Quantity:
         return self
 
-    def __abs__(self) -> Quantity:
-        return self
+    __abs__ = __neg__
 
     def __ge__(self, other: object) -> bool:
         return True
 
-    def __le__(self, other: object) -> bool:
-        return True
+    __le__ = __ge__
 
     def __lt__(self, other: object) -> bool:
         return False
 
-    def __gt__(self, other: object) -> bool:
-        return False
+    __gt__ = __lt__
 
     def __int__(self) -> int:
         raise TypeError("a quantity is no int")
@@ -106,71 +104,37 @@ class Pretends:
         return float
 
 
-NO_NUMBERS: Tuple[Any, ...] = (
-    None,
-    "3",
-    b"3",
-    "",
-    [1.0],
-    (),
-    {},
-    {1},
-    object(),
-    1j,
-    complex(1, 0),
-    array("d", [1.0]),
-    array("d", [1.0, 2.0]),
-    Elementwise(),
-    Quantity(),
-    Unfloatable(),
-    SaysNaN(),
-    Raises(),
-    Pretends(),
-    float,
-    lambda: 1,
-)
-
-
-@pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: repr(value).partition(" at 0x")[0])
-@pytest.mark.parametrize("recording", RECORDING)
-def test_what_is_no_number_is_refused(recording: str, value: Any) -> None:
-    """Nothing but numbers is taken, and what was refused is nowhere to be seen."""
-    clock = ManualClock()
-    registry = Registry(clock=clock)
-    record = RECORDING[recording](registry)
-    before = json.dumps(registry.get_stats())
-
-    with pytest.raises(MetricError):
-        record(value)
-
-    clock.advance(1)
-    assert json.dumps(registry.get_stats()) == before
-    record(4)
-    assert json.dumps(registry.get_stats(), allow_nan=False) != before
-
-
 class Subclass(float):
     """A float of another class."""
 
 
-@pytest.mark.parametrize(
-    "value",
-    [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity"), Subclass("nan")],
+NOT_FINITE = [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity"), Subclass("nan")]
+
+NO_NUMBERS: Tuple[Any, ...] = (
+    *(None, "3", b"3", "", [1.0], (), {}, {1}, object(), float, lambda: 1),
+    *(1j, complex(1, 0), array("d", [1.0]), array("d", [1.0, 2.0])),
+    *(Elementwise(), Quantity(), Unfloatable(), SaysNaN(), Raises(), Pretends()),
 )
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, *NOT_FINITE], ids=lambda value: repr(value).partition(" at 0x")[0])
 @pytest.mark.parametrize("recording", RECORDING)
-def test_what_is_not_finite_is_refused(recording: str, value: Any) -> None:
-    """NaN and infinities of any type raise ValueError, and leave no trace."""
+def test_what_is_no_number_is_refused(recording: str, value: Any) -> None:
+    """Nothing but finite numbers is taken, and what was refused is nowhere to be seen. Of NaN it is a ValueError."""
     clock = ManualClock()
     registry = Registry(clock=clock)
     record = RECORDING[recording](registry)
     before = json.dumps(registry.get_stats())
 
-    with pytest.raises(InvalidValueError) as caught:
+    with pytest.raises(MetricError) as caught:
         record(value)
 
-    assert isinstance(caught.value, ValueError)
+    assert type(caught.value) is InvalidValueError or not any(value is each for each in NOT_FINITE)
+    assert isinstance(caught.value, (ValueError, TypeError))
     clock.advance(10)
     assert json.dumps(registry.get_stats()) == before
+    record(4)
+    assert json.dumps(registry.get_stats(), allow_nan=False) != before
 
 
 @pytest.mark.parametrize("value", [-1, -0.5, 1.5, 1e-9, Fraction(1, 2), Decimal("0.5"), 2**63, 10**400])
@@ -206,39 +170,27 @@ def test_refusals_between_records() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recording", "value", "message"),
+    ("recording", "value", "says"),
     [
-        ("Counter.increment", "3", "'m' takes a finite number, not '3' (str): convert it with int() or float()."),
-        (
-            "Counter.decrement",
-            None,
-            "'m' takes a finite number, not None (NoneType): convert it with int() or float().",
-        ),
-        ("Gauge.set", math.nan, "'m' takes a finite number, not nan: check the value, or leave it out."),
-        ("Histogram.update", -math.inf, "'m' takes a finite number, not -inf: check the value, or leave it out."),
-        (
-            "Histogram.update",
-            Decimal("NaN"),
-            "'m' takes a finite number, not Decimal('NaN'): check the value, or leave it out.",
-        ),
+        ("Counter.increment", "3", "a finite number, not '3' (str): convert it with int() or float()."),
+        ("Counter.decrement", None, "a finite number, not None (NoneType): convert it with int() or float()."),
+        ("Gauge.set", math.nan, "a finite number, not nan: check the value, or leave it out."),
+        ("Histogram.update", -math.inf, "a finite number, not -inf: check the value, or leave it out."),
+        ("Histogram.update", Decimal("NaN"), "a finite number, not Decimal('NaN'): check the value, or leave it out."),
         (
             "Timer.update",
             "1s",
-            "'m' takes a finite number of seconds or a timedelta, not '1s' (str): convert it with int() or float().",
+            "a finite number of seconds or a timedelta, not '1s' (str): convert it with int() or float().",
         ),
-        (
-            "Meter.mark",
-            -1,
-            "'m' takes a number of events, an int from 0 to 2**63, not -1: check the value, or leave it out.",
-        ),
+        ("Meter.mark", -1, "a number of events, an int from 0 to 2**63, not -1: check the value, or leave it out."),
     ],
 )
-def test_messages_name_the_metric_and_the_value(recording: str, value: Any, message: str) -> None:
+def test_messages_name_the_metric_and_the_value(recording: str, value: Any, says: str) -> None:
     """Whoever reads the error knows which metric was given what."""
     with pytest.raises(MetricError) as caught:
         RECORDING[recording](Registry())(value)
 
-    assert str(caught.value) == message
+    assert str(caught.value) == f"'m' takes {says}"
 
 
 @pytest.mark.parametrize("types", [(1,), ("ValueError",), ((ValueError, KeyError),), (ValueError(),), (int,), (None,)])
@@ -279,10 +231,8 @@ def test_a_scope_decorates_what_can_be_called() -> None:
     assert str(caught.value) == ("<Timing for the timer 'm'> decorates functions, not 3 (int): put it below @property.")
 
 
-def test_a_scope_goes_below_a_property() -> None:
+def test_a_scope_goes_below_a_property(bench: Bench) -> None:
     """A property cannot be called."""
-    registry = Registry()
-    scopes = registry.timer("a").time(), registry.gauge("b").track_in_progress(), registry.meter("c").mark_exceptions()
-    for scope in scopes:
+    for scope in bench.scopes():
         with pytest.raises(InvalidTypeError, match="put it below @property"):
-            scope(property(lambda self: None))  # type: ignore[type-var]  # on purpose
+            scope(property(lambda self: None))

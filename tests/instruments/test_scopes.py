@@ -6,48 +6,13 @@ import contextvars
 import functools
 import inspect
 import threading
-from typing import Any, Callable, Generator, Iterator, List
+from typing import Any, Generator, Iterator, List
 
 import pytest
 
-from tapes.instruments import Gauge, Meter, Timer
-from tapes.registry import Registry
-from tapes.snapshot import Reading
 from tapes.testing import ManualClock
-
-
-class Bench:
-    """A metric of each kind that has scopes, and the clock they go by."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.registry = Registry(clock=self.clock)
-        self.timer: Timer = self.registry.timer("t")
-        self.gauge: Gauge = self.registry.gauge("g")
-        self.meter: Meter = self.registry.meter("m")
-
-    def durations(self) -> List[Any]:
-        """Return count, sum, min and max of the timer."""
-        statistics = Reading.of(self.timer, self.clock.monotonic()).statistics
-        return [statistics[key] for key in ("count", "sum", "min", "max")]
-
-    def inside(self) -> Any:
-        """Return how many are inside of the gauge's scope."""
-        return Reading.of(self.gauge, 0.0).statistics["value"]
-
-    def marked(self) -> int:
-        """Return how many exceptions were marked."""
-        return self.meter.read(self.clock.monotonic()).count
-
-    def scopes(self) -> List[Any]:
-        """Return one scope of each kind."""
-        return [self.timer.time(), self.gauge.track_in_progress(), self.meter.mark_exceptions()]
-
-
-@pytest.fixture
-def bench() -> Bench:
-    """Return fresh metrics."""
-    return Bench()
+from tests.concurrency.together import in_threads
+from tests.instruments.bench import Bench
 
 
 def test_one_scope_entered_again_while_it_is_entered(bench: Bench) -> None:
@@ -76,42 +41,6 @@ def test_one_scope_used_again_after_nesting(bench: Bench) -> None:
             bench.clock.advance(4)
 
     assert bench.durations() == [9, 3 * (1 + 2 + 4), 1, 4]
-
-
-def test_two_scopes_asked_for_before_either_is_entered(bench: Bench) -> None:
-    """They are measured apart, whether or not they are one object."""
-    first, second = bench.timer.time(), bench.timer.time()
-    with first:
-        bench.clock.advance(1)
-        with second:
-            bench.clock.advance(2)
-
-    assert bench.durations() == [2, 5, 2, 3]
-
-
-def test_one_scope_in_two_threads(bench: Bench) -> None:
-    """Each thread leaves what it has entered, in whatever order."""
-    timing = bench.timer.time()
-    entered, leave = threading.Event(), threading.Event()
-
-    def other() -> None:
-        with timing:
-            entered.set()
-            leave.wait(60)
-
-    thread = threading.Thread(target=other)
-    with timing:
-        bench.clock.advance(1)
-        thread.start()
-        assert entered.wait(60)
-        bench.clock.advance(2)
-    leave_after = bench.durations()
-    bench.clock.advance(4)
-    leave.set()
-    thread.join()
-
-    assert leave_after == [1, 3, 3, 3]
-    assert bench.durations() == [2, 3 + 6, 3, 6]
 
 
 def test_a_block_that_raises_is_measured(bench: Bench) -> None:
@@ -158,13 +87,6 @@ def test_an_exception_through_several_scopes(bench: Bench) -> None:
     assert bench.marked() == 2
 
 
-def decorated(bench: Bench, function: Callable[..., Any]) -> Any:
-    """Return the function in a scope of each kind."""
-    for scope in bench.scopes():
-        function = scope(function)
-    return function
-
-
 def test_a_function(bench: Bench) -> None:
     """Each call is measured; arguments and results pass through."""
 
@@ -172,7 +94,7 @@ def test_a_function(bench: Bench) -> None:
         bench.clock.advance(seconds)
         return seconds, more, key, bench.inside()
 
-    function = decorated(bench, function)
+    function = bench.decorated(function)
 
     assert function(1, 2, 3, key="x") == (1, (2, 3), "x", 1)
     assert function(4, key="y") == (4, (), "y", 1)
@@ -188,7 +110,7 @@ def test_a_function_that_raises(bench: Bench) -> None:
         raise ValueError("x")
 
     with pytest.raises(ValueError, match="x"):
-        decorated(bench, function)()
+        bench.decorated(function)()
 
     assert bench.durations() == [1, 2, 2, 2]
     assert (bench.inside(), bench.marked()) == (0, 1)
@@ -242,6 +164,7 @@ def test_methods_of_all_kinds(bench: Bench) -> None:
 def test_functions_called_in_many_threads(bench: Bench) -> None:
     """Calls that overlap in different threads have each its own time."""
     barrier = threading.Barrier(5)
+    inside: List[Any] = []
 
     @bench.timer.time()
     @bench.gauge.track_in_progress()
@@ -249,17 +172,15 @@ def test_functions_called_in_many_threads(bench: Bench) -> None:
         barrier.wait(60)
         barrier.wait(60)
 
-    threads = [threading.Thread(target=function) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    barrier.wait(60)
-    inside = bench.inside()
-    bench.clock.advance(7)
-    barrier.wait(60)
-    for thread in threads:
-        thread.join()
+    def watch() -> None:
+        barrier.wait(60)
+        inside.append(bench.inside())
+        bench.clock.advance(7)
+        barrier.wait(60)
 
-    assert inside == 4
+    in_threads(watch, *[function] * 4)
+
+    assert inside == [4]
     assert bench.durations() == [4, 28, 7, 7]
 
 
@@ -280,7 +201,7 @@ def echo(bench: Bench, log: List[Any]) -> Generator[int, Any, str]:
 def test_a_generator_is_measured_from_its_first_step_to_its_end(bench: Bench) -> None:
     """The time between its steps counts, the time before the first does not."""
     log: List[Any] = []
-    function = decorated(bench, echo)
+    function = bench.decorated(echo)
     generator = function(bench, log)
     bench.clock.advance(100)
 
@@ -299,7 +220,7 @@ def test_a_generator_is_measured_from_its_first_step_to_its_end(bench: Bench) ->
 def test_what_is_sent_to_a_generator_and_thrown_into_it(bench: Bench) -> None:
     """It behaves as if it were not decorated, its return value included."""
     log: List[Any] = []
-    generator = decorated(bench, echo)(bench, log)
+    generator = bench.decorated(echo)(bench, log)
 
     assert next(generator) == 0
     assert generator.send("sent") == 1
@@ -311,24 +232,11 @@ def test_what_is_sent_to_a_generator_and_thrown_into_it(bench: Bench) -> None:
     assert bench.marked() == 0
 
 
-def test_yield_from_a_decorated_generator(bench: Bench) -> None:
-    """The value that it returns is the value of the expression."""
-
-    def outer() -> Generator[int, Any, Any]:
-        return (yield from decorated(bench, echo)(bench, [])), "outer"
-
-    generator = outer()
-    assert [next(generator), next(generator), next(generator)] == [0, 1, 2]
-    with pytest.raises(StopIteration) as caught:
-        next(generator)
-    assert caught.value.value == ("end", "outer")
-
-
 @pytest.mark.parametrize("how", ["close", "delete"])
 def test_a_generator_that_is_left_early(bench: Bench, how: str) -> None:
     """Closed or forgotten, it is no longer inside, and what it has taken is recorded."""
     log: List[Any] = []
-    generator = decorated(bench, echo)(bench, log)
+    generator = bench.decorated(echo)(bench, log)
     next(generator)
     bench.clock.advance(5)
 
@@ -344,7 +252,7 @@ def test_a_generator_that_is_left_early(bench: Bench, how: str) -> None:
 
 def test_a_generator_that_never_starts(bench: Bench) -> None:
     """There is nothing to measure."""
-    decorated(bench, echo)(bench, []).close()
+    bench.decorated(echo)(bench, []).close()
 
     assert bench.durations() == [0, 0, 0, 0]
     assert bench.inside() is None
@@ -357,7 +265,7 @@ def test_a_generator_that_raises(bench: Bench) -> None:
         yield 1
         raise KeyError("x")
 
-    generator = decorated(bench, failing)()
+    generator = bench.decorated(failing)()
     next(generator)
     with pytest.raises(KeyError):
         next(generator)
@@ -367,7 +275,7 @@ def test_a_generator_that_raises(bench: Bench) -> None:
 
 def test_generators_that_run_side_by_side(bench: Bench) -> None:
     """They may end in any order."""
-    function = decorated(bench, echo)
+    function = bench.decorated(echo)
     first, second = function(bench, []), function(bench, [])
     next(first)
     bench.clock.advance(10)
@@ -384,7 +292,7 @@ def test_generators_that_run_side_by_side(bench: Bench) -> None:
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_a_generator_whose_steps_are_taken_in_different_contexts(bench: Bench, overlapping: bool) -> None:
     """As a server does that takes each step in another thread: it is measured all the same."""
-    function = decorated(bench, echo)
+    function = bench.decorated(echo)
     generator, other = function(bench, []), function(bench, [])
     contextvars.copy_context().run(next, generator)
     if overlapping:
@@ -427,7 +335,7 @@ def test_what_a_function_is_stays_the_same(bench: Bench) -> None:
         yield a
 
     function.extra = 3  # type: ignore[attr-defined]  # on purpose
-    wrapped, wrapped_generator = decorated(bench, function), decorated(bench, generator)
+    wrapped, wrapped_generator = bench.decorated(function), bench.decorated(generator)
 
     assert (wrapped.__name__, wrapped.__doc__, wrapped.__module__) == ("function", "Documented.", __name__)
     assert wrapped.__qualname__.endswith("<locals>.function")
@@ -447,7 +355,7 @@ def test_other_things_that_can_be_called(bench: Bench) -> None:
             bench.clock.advance(1)
             return x
 
-    calls = [decorated(bench, Identity()), decorated(bench, functools.partial(pow, 2)), decorated(bench, abs)]
+    calls = [bench.decorated(Identity()), bench.decorated(functools.partial(pow, 2)), bench.decorated(abs)]
 
     assert [calls[0](5), calls[1](3), calls[2](-2)] == [5, 8, 2]
     assert bench.durations() == [3, 1, 0, 1]
@@ -486,14 +394,12 @@ def test_a_clock_that_tells_whole_seconds_as_ints(start: int) -> None:
         def monotonic(self) -> float:
             return int(super().monotonic())
 
-    clock = Whole(start)
-    timer = Registry(clock=clock).timer("t")
-    timing = timer.time()
+    bench = Bench(Whole(start))
+    timing = bench.timer.time()
     with timing:
-        clock.advance(1)
+        bench.clock.advance(1)
         with timing:
-            clock.advance(2)
-        clock.advance(4)
+            bench.clock.advance(2)
+        bench.clock.advance(4)
 
-    statistics = Reading.of(timer, clock.monotonic()).statistics
-    assert [statistics[key] for key in ("count", "min", "max")] == [2, 2, 7]
+    assert bench.durations() == [2, 2 + 7, 2, 7]

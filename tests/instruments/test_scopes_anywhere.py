@@ -14,16 +14,7 @@ from typing import Any, Callable, Generator, Iterator, List
 
 import pytest
 
-from tapes.registry import Registry
-from tapes.snapshot import Reading
-from tapes.testing import ManualClock
-from tests.instruments.test_scopes import Bench
-
-
-@pytest.fixture
-def bench() -> Bench:
-    """Return fresh metrics."""
-    return Bench()
+from tests.instruments.bench import Bench
 
 
 def elsewhere(function: Callable[[], Any]) -> None:
@@ -92,12 +83,11 @@ def test_one_scope_of_overlapping_requests_in_copied_contexts(bench: Bench, run:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_requests_in_any_order_are_measured_each_from_its_start(seed: int) -> None:
+def test_requests_in_any_order_are_measured_each_from_its_start(bench: Bench, seed: int) -> None:
     """However blocks of one scope begin and end, in whatever contexts: each has its own duration."""
     draw = random.Random(seed)
-    clock = ManualClock()
-    timer = Registry(clock=clock).timer("t")
-    scope = timer.time()
+    clock = bench.clock
+    scope = bench.timer.time()
     running: List[Any] = []
     expected = []
     for _ in range(200):
@@ -111,11 +101,11 @@ def test_requests_in_any_order_are_measured_each_from_its_start(seed: int) -> No
             request = dependency(scope)
             run(lambda: next(request))  # noqa: B023  it is called at once
             running.append((clock.monotonic(), request))
-        statistics = Reading.of(timer, clock.monotonic()).statistics
+        count, total, *extremes = bench.durations()
 
-        assert [statistics["count"], statistics["sum"]] == [len(expected), sum(expected)]
+        assert [count, total] == [len(expected), sum(expected)]
         if expected and clock.monotonic() < 300:
-            assert [statistics["min"], statistics["max"]] == [min(expected), max(expected)]
+            assert extremes == [min(expected), max(expected)]
 
 
 @pytest.mark.parametrize("run", [here, elsewhere])
@@ -134,14 +124,27 @@ def test_stacks_of_overlapping_requests_in_copied_contexts(bench: Bench, run: Ca
     assert bench.durations()[:2] == [4, 4 * 4]
 
 
-def test_stacks_in_tasks(bench: Bench) -> None:
-    """Each task leaves what it has entered, also where the functions that enter and leave are others."""
+def plainly(scope: Any) -> Any:
+    """Return the scope, to be entered and left by the function that has it."""
+    return scope
+
+
+@contextlib.contextmanager
+def by_a_stack(scope: Any) -> Iterator[None]:
+    """Enter and leave the scope in other functions."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(scope)
+        yield
+
+
+@pytest.mark.parametrize("entered", [plainly, by_a_stack])
+def test_one_scope_in_several_tasks(bench: Bench, entered: Callable[[Any], Any]) -> None:
+    """Each task leaves what it has entered, in whatever order."""
     timing = bench.timer.time()
     found: List[Any] = []
 
     async def task(seconds: float, turns: int) -> None:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(timing)
+        with entered(timing):
             bench.clock.advance(seconds)
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -152,6 +155,7 @@ def test_stacks_in_tasks(bench: Bench) -> None:
 
     asyncio.run(main())
 
+    # The second leaves first, after 2 + 4 s; then the third, after 4 s; then the first, after all 7 s.
     assert found == [[1, 6, 6, 6], [2, 10, 4, 6], [3, 17, 4, 7]]
 
 

@@ -15,7 +15,7 @@ from tests.concurrency.memory import traced, tracemalloc
 from tests.recording import cores
 from tests.recording.cores import KINDS, Subject
 
-MANY = 200_000
+MANY = 60_000
 
 
 def unread(core: str, kind: str) -> Dict[str, float]:
@@ -41,27 +41,27 @@ def test_a_buffer_that_nobody_reads_does_not_grow(core: Core, kind: str) -> None
     result = alone(unread, core.name, kind)
 
     assert result["recorded"] == ((MANY - 1) * 0.001 + 0.5 if kind == "gauge" else MANY)
-    assert result["peak"] < 1_000_000
+    assert result["peak"] < 250_000
 
 
 def wide(core: str) -> List[float]:
-    """Record values over 200 powers of ten. Return the memory of it in the middle and in the end."""
+    """Record values over 60 powers of ten. Return the memory of it after each third."""
     draw = random.Random(1)
     subject = Subject(cores.named(core), "histogram", ManualClock().monotonic)  # they are all of one slice
     tracemalloc.start()
     sizes: List[float] = []
-    for _ in range(2):
-        for _ in range(150_000):
-            subject.record(draw.choice((-1, 1)) * 10 ** draw.uniform(-100, 100))
+    for _ in range(3):
+        for _ in range(50_000):
+            subject.record(draw.choice((-1, 1)) * 10 ** draw.uniform(-30, 30))
         subject.count()
         sizes.append(traced())
     return sizes
 
 
 def test_an_active_histogram_is_bounded_by_its_buckets(core: Core) -> None:
-    """Even values over 200 powers of ten, of both signs, fill a bounded number of buckets, then no more memory."""
-    middle, end = alone(wide, core.name)
+    """Even values over 60 powers of ten, of both signs, fill a bounded number of buckets, then no more memory."""
+    _, before, end = alone(wide, core.name)
 
-    # 2 signs, 665 powers of two, 64 buckets to each, some 100 bytes for each as they fill.
-    assert end < 10_000_000
-    assert end < middle * 1.5
+    # 2 signs, 200 powers of two, 64 buckets to each, some 100 bytes for each as they fill.
+    assert end < 3_000_000
+    assert end < before * 1.2

@@ -25,7 +25,7 @@ def record_only(core: str, kind: str) -> int:
     deepest = 0
 
     def recorder() -> None:
-        for _ in range(150):
+        for _ in range(40):
             for value in values:
                 subject.record(value)
         recorders_left.pop()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Tuple
+from functools import partial
+from typing import Any, List, Tuple
 
 import pytest
 
@@ -11,6 +12,7 @@ from tapes.instruments import Counter, Gauge, Histogram, Meter, Timer
 from tapes.recording.core import Core
 from tapes.state.buckets import key_of
 from tapes.testing import ManualClock
+from tests.concurrency.together import in_threads
 from tests.recording.cores import KINDS, Subject
 
 
@@ -82,6 +84,7 @@ def test_committed_states_build_upon_each_other(core: Core, kind: str) -> None:
     buffer = subject.buffer
     stopping = threading.Event()
     made = [0, 0]
+    states: List[Any] = []
 
     def record_on(number: int) -> None:
         while not stopping.is_set():
@@ -93,22 +96,18 @@ def test_committed_states_build_upon_each_other(core: Core, kind: str) -> None:
         while not stopping.is_set():
             buffer.read(clock.monotonic())
 
-    threads = [
-        threading.Thread(target=work, args=args)
-        for work, args in ((record_on, (0,)), (record_on, (1,)), (read_on, ()), (read_on, ()))
-    ]
-    for thread in threads:
-        thread.start()
-    states = []
-    for turn in range(150):
+    def commit() -> None:
         state = buffer.state(buffer.committed(clock.monotonic()))
         states.append(getattr(state, "durations", state))
-        clock.advance(turn % 13)
-    stopping.set()
-    for thread in threads:
-        thread.join()
-    last = buffer.state(buffer.committed(clock.monotonic()))
-    states.append(getattr(last, "durations", last))
+
+    def commit_on() -> None:
+        for turn in range(60):
+            commit()
+            clock.advance(turn % 13)
+        stopping.set()
+
+    in_threads(partial(record_on, 0), partial(record_on, 1), read_on, read_on, commit_on)
+    commit()
 
     for before, after in zip(states, states[1:]):
         counts = {part.start: part.values.count for part in after.slices}

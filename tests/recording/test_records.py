@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 from fractions import Fraction
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Tuple
 
 import pytest
 from hypothesis import given, settings
@@ -47,36 +47,23 @@ def test_a_counter_counts_ints_exactly(core: Core, changes: Any) -> None:
     assert type(state.value) is int
 
 
-def test_a_counter_of_floats(core: Core) -> None:
-    """Floats are added up as floats."""
-    counter = core.CounterBuffer("a", (), NOW)
-    counter.increment(0.5)
-    counter.increment(0.25)
-    counter.decrement(1.5)
-    counter.increment()
+@pytest.mark.parametrize(
+    ("changes", "up", "down"),
+    [
+        pytest.param([0.5, 0.25, -1.5, 1], 1.75, 1.5, id="floats are added up as floats"),
+        pytest.param([-3, 5], 5, 3, id="a negative increment is a decrement"),
+        pytest.param([True, False, Fraction(1, 2)], 1.5, 0, id="a bool is 0 or 1, and a fraction is a float"),
+    ],
+)
+def test_a_counter_counts_up_and_down(core: Core, changes: List[Any], up: float, down: float) -> None:
+    """Both parts only grow, and a decrement is an increment by the opposite."""
+    incremented, decremented = core.CounterBuffer("a", (), NOW), core.CounterBuffer("a", (), NOW)
+    for change in changes:
+        incremented.increment(change)
+        decremented.decrement(-change)
 
-    state = counter.read(0.0)
-    assert (state.increments, state.decrements, state.value) == (1.75, 1.5, 0.25)
-
-
-def test_a_negative_increment_is_a_decrement(core: Core) -> None:
-    """And the other way around, so that both parts only grow."""
-    counter = core.CounterBuffer("a", (), NOW)
-    counter.increment(-3)
-    counter.decrement(-5)
-
-    state = counter.read(0.0)
-    assert (state.increments, state.decrements, state.value) == (5, 3, 2)
-
-
-def test_a_counter_takes_what_counts(core: Core) -> None:
-    """A bool is 0 or 1, and a fraction is a float."""
-    counter = core.CounterBuffer("a", (), NOW)
-    counter.increment(True)
-    counter.increment(False)
-    counter.increment(Fraction(1, 2))
-
-    assert counter.read(0.0).value == 1.5
+    for state in (incremented.read(0.0), decremented.read(0.0)):
+        assert (state.increments, state.decrements, state.value) == (up, down, up - down)
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1, 4101])
@@ -98,48 +85,31 @@ def test_a_full_buffer_loses_nothing(core: Core, kind: str, more: int) -> None:
         assert subject.count() == 2 * count
 
 
-def test_a_gauge_that_is_set(core: Core) -> None:
-    """It has no value at first, then the last one, and changes relative to it."""
+@pytest.mark.parametrize("read", [True, False], ids=["read each time", "read at the end"])
+def test_a_gauge_that_is_set_and_changed(core: Core, read: bool) -> None:
+    """It has no value at first, then the last one, and changes relative to it: relative to 0 if it was never set."""
     clock = ManualClock()
     gauge = core.GaugeBuffer("a", (), clock.monotonic)
-    values = [gauge.read(clock.monotonic()).last]
-    changes: List[Callable[[], None]] = [
-        lambda: gauge.set(5),
-        lambda: gauge.increment(),
-        lambda: gauge.decrement(),
-        lambda: gauge.decrement(1.5),
-        lambda: gauge.set(-1),
-        lambda: gauge.increment(-3),
-        lambda: gauge.set(2**70),
-        lambda: gauge.set(True),
+    steps: List[Tuple[Callable[[], None], Any]] = [
+        (lambda: None, None),
+        (lambda: gauge.decrement(4), -4),
+        (lambda: gauge.set(5), 5),
+        (lambda: gauge.increment(), 6),
+        (lambda: gauge.decrement(), 5),
+        (lambda: gauge.decrement(1.5), 3.5),
+        (lambda: gauge.set(-1), -1),
+        (lambda: gauge.increment(-3), -4),
+        (lambda: gauge.set(2**70), 2**70),
+        (lambda: gauge.set(True), 1),
+        (lambda: gauge.increment(2), 3),
     ]
-    for change in changes:
+    for change, value in steps:
         change()
         clock.advance(1)
-        values.append(gauge.read(clock.monotonic()).last)
+        if read:
+            assert gauge.read(clock.monotonic()).last == value
 
-    assert values == [None, 5, 6, 5, 3.5, -1, -4, 2**70, 1]
-
-
-def test_changes_between_two_readings(core: Core) -> None:
-    """Relative changes and values that are set are taken in order."""
-    gauge = core.GaugeBuffer("a", (), NOW)
-    gauge.increment(100)
-    gauge.set(7)
-    gauge.increment(2)
-    gauge.set(10)
-    gauge.decrement()
-    gauge.decrement(3)
-
-    assert gauge.read(0.0).last == 6
-
-
-def test_an_unset_gauge_begins_at_zero(core: Core) -> None:
-    """A first change is relative to 0."""
-    gauge = core.GaugeBuffer("a", (), NOW)
-    gauge.decrement(4)
-
-    assert gauge.read(0.0).last == -4
+    assert gauge.read(clock.monotonic()).last == 3
 
 
 def test_no_method_of_a_gauge_calls_another(core: Core) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any, List, Tuple
 
 import pytest
 
-from tapes import observers
 from tapes.errors import InvalidNameError, InvalidTagsError, KindMismatchError, MetricError, NameCollisionError
 from tapes.instruments import Counter
 from tapes.instruments.instrument import Instrument
 from tapes.kinds.kind import VALUE, Kind
 from tapes.registry import Registry
 from tapes.snapshot import Statistics
+from tests.concurrency.together import in_threads
 
 KINDS = ("counter", "gauge", "histogram", "meter", "timer")
 
@@ -46,12 +45,6 @@ class Answer(Instrument):
         return 42
 
 
-@pytest.fixture
-def registry() -> Registry:
-    """Return a registry."""
-    return Registry()
-
-
 def test_an_adopted_metric_is_like_any_other(registry: Registry) -> None:
     """It is iterated over, reported, and removed by its name."""
     answer = registry.adopt(Answer("shop.answer", (("k", "v"),)))
@@ -81,13 +74,6 @@ def test_the_first_of_a_name_and_tags_stays(registry: Registry) -> None:
     assert list(registry) == [first]
     assert registry.adopt(Answer("metric", (("k", "v"),))) is not first
     assert len(registry) == 2
-
-
-def test_a_metric_that_was_made_there_before(registry: Registry) -> None:
-    """It stays, if it is of the same class."""
-    made = registry.counter("metric")
-
-    assert registry.adopt(Registry().counter("metric")) is made
 
 
 def test_another_kind_is_refused(registry: Registry) -> None:
@@ -122,24 +108,14 @@ def test_what_could_not_be_made_cannot_be_adopted(
     assert len(registry) == 1
 
 
-def test_what_is_adopted_is_told_once(registry: Registry) -> None:
+def test_what_is_adopted_is_told_once(registry: Registry, created: List[Tuple[Registry, Instrument]]) -> None:
     """To observers of new metrics."""
-    told: List[Instrument] = []
-
-    def observe(where: Registry, metric: Instrument) -> None:
-        if where is registry:
-            told.append(metric)
-
     answer = Answer("metric")
-    observers.metric_created.append(observe)
-    try:
-        registry.adopt(answer)
-        registry.adopt(answer)
-        registry.adopt(Answer("metric"))
-    finally:
-        observers.metric_created.remove(observe)
+    registry.adopt(answer)
+    registry.adopt(answer)
+    registry.adopt(Answer("metric"))
 
-    assert told == [answer]
+    assert created == [(registry, answer)]
 
 
 def test_discard_removes_these_very_metrics(registry: Registry) -> None:
@@ -191,21 +167,15 @@ def test_threads_that_adopt_the_same_get_the_same() -> None:
             registry.adopt(answer)
             registry.discard([answer])
 
-    threads = [threading.Thread(target=work) for work in (adopt, adopt, adopt, come_and_go)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(adopt, adopt, adopt, come_and_go)
 
     assert len(set(map(id, found))) == 200
     assert set(registry) == set(found)
 
 
 @pytest.mark.parametrize("tags", [{"b": "1", "a": "2"}, (("b", "1"), ("a", "2")), (("a", "2"), ("b", "1"))])
-def test_tags_may_be_a_mapping_or_pairs_in_any_order(tags: Any) -> None:
+def test_tags_may_be_a_mapping_or_pairs_in_any_order(registry: Registry, tags: Any) -> None:
     """They are what the tags of any other metric are."""
-    registry = Registry()
-
     answer = registry.adopt(Answer("shop.answer", tags))
 
     assert answer.tags == (("a", "2"), ("b", "1"))
@@ -213,10 +183,8 @@ def test_tags_may_be_a_mapping_or_pairs_in_any_order(tags: Any) -> None:
 
 
 @pytest.mark.parametrize("tags", [("xy",), "xy", 3, (("x", "y", "z"),), {"x": 1}, (("x", 1),), {"": "y"}])
-def test_tags_that_are_none_are_refused(tags: Any) -> None:
+def test_tags_that_are_none_are_refused(registry: Registry, tags: Any) -> None:
     """As `counter()` refuses them, and nothing is left behind."""
-    registry = Registry()
-
     with pytest.raises(InvalidTagsError, match=r"shop\.answer"):
         registry.adopt(Answer("shop.answer", tags))
 

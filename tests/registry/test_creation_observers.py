@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Iterator, List, Tuple
+from typing import List, Tuple
 
 import pytest
 
@@ -14,21 +14,6 @@ from tapes.registry import Registry
 from tapes.testing import ManualClock
 
 Created = List[Tuple[Registry, Instrument]]
-
-
-@pytest.fixture
-def created() -> Iterator[Created]:
-    """Return a list of what is created."""
-    created: Created = []
-
-    def observe(registry: Registry, metric: Instrument) -> None:
-        created.append((registry, metric))
-
-    observers.metric_created.append(observe)
-    try:
-        yield created
-    finally:
-        observers.metric_created.remove(observe)
 
 
 def test_each_new_metric_is_told_once(created: Created) -> None:
@@ -72,7 +57,7 @@ def test_a_metric_that_is_made_anew_is_told_again(created: Created) -> None:
     assert len(created) == 2
 
 
-def test_observers_are_called_with_no_lock_held() -> None:
+def test_observers_are_called_with_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """While one is at it, another thread can make metrics in the same registry."""
     registry = Registry()
     made: List[Instrument] = []
@@ -83,16 +68,13 @@ def test_observers_are_called_with_no_lock_held() -> None:
             thread.start()
             thread.join(60)
 
-    observers.metric_created.append(observe)
-    try:
-        registry.counter("a")
-    finally:
-        observers.metric_created.remove(observe)
+    monkeypatch.setattr(observers, "metric_created", [observe])
+    registry.counter("a")
 
     assert [metric.name for metric in made] == ["b"]
 
 
-def test_observers_may_make_and_read_metrics() -> None:
+def test_observers_may_make_and_read_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     """What they make is told to them, too."""
     registry = Registry()
     seen: List[str] = []
@@ -102,11 +84,8 @@ def test_observers_may_make_and_read_metrics() -> None:
         observed.get_stats()
         observed.counter("made.by.observer")
 
-    observers.metric_created.append(observe)
-    try:
-        registry.counter("a")
-    finally:
-        observers.metric_created.remove(observe)
+    monkeypatch.setattr(observers, "metric_created", [observe])
+    registry.counter("a")
 
     assert seen == ["a", "made.by.observer"]
 

@@ -6,7 +6,7 @@ import re
 from collections import OrderedDict
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import pytest
 from hypothesis import given, settings
@@ -15,17 +15,13 @@ from hypothesis import strategies as st
 from tapes.errors import InvalidNameError, InvalidTagsError, MetricError, NameCollisionError
 from tapes.naming import Tags, canonical_tags, check_series, tag_label
 from tapes.registry import Registry
-from tapes.testing import ManualClock
 
 LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 
 KINDS = ["counter", "gauge", "histogram", "meter", "timer"]
 
 
-@pytest.fixture
-def registry() -> Registry:
-    """Return an empty registry."""
-    return Registry(clock=ManualClock())
+EMPTY_SEGMENT = "The metric name '{}' has an empty segment: put one '.' between words, and none around."
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -33,10 +29,7 @@ def registry() -> Registry:
     ("name", "message"),
     [
         ("", "A metric name is not empty: name it after what it measures, like 'shop.orders'."),
-        (".", "The metric name '.' has an empty segment: put one '.' between words, and none around."),
-        (".a", "The metric name '.a' has an empty segment: put one '.' between words, and none around."),
-        ("a.", "The metric name 'a.' has an empty segment: put one '.' between words, and none around."),
-        ("a..b", "The metric name 'a..b' has an empty segment: put one '.' between words, and none around."),
+        *[(name, EMPTY_SEGMENT.format(name)) for name in (".", ".a", "a.", "a..b")],
         (None, "A metric name is a str, like 'shop.orders', not None (NoneType)."),
         (3, "A metric name is a str, like 'shop.orders', not 3 (int)."),
         (b"a", "A metric name is a str, like 'shop.orders', not b'a' (bytes)."),
@@ -55,16 +48,14 @@ def test_names_that_are_none(registry: Registry, kind: str, name: Any, message: 
         getattr(registry, kind)(name, tags={"k": "v"})
 
 
-def test_a_tuple_is_no_name(registry: Registry) -> None:
-    """Not even one that looks like a name with its tags."""
+@pytest.mark.parametrize("name", [("a", "k", "v"), ("b",)])
+def test_a_tuple_is_no_name(registry: Registry, name: Any) -> None:
+    """Not even one that looks like what a metric is found by, its name with its tags."""
     registry.counter("a", {"k": "v"})
     registry.counter("b", {})
 
-    for name in (("a", "k", "v"), ("b",)):
-        with pytest.raises(
-            InvalidNameError, match=re.escape(f"A metric name is a str, like 'shop.orders', not {name!r} (tuple).")
-        ):
-            registry.counter(name)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(InvalidNameError, match=r"^A metric name is a str, like 'shop.orders', not .* \(tuple\)\."):
+        registry.counter(name)
 
 
 @pytest.mark.parametrize("name", ["a", "a.b.c", "A-b_c d", "ä.ö", "a/b", "1", "a=b,c", "\n", "a\\b", "\udcff"])
@@ -193,34 +184,19 @@ def names(registry: Registry) -> List[str]:
     return [metric.name for metric in registry]
 
 
+NOT_OF_STR = "The tags of 'm' are a mapping of str to str, but "
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        (
-            {"k": 1},
-            "The tags of 'm' are a mapping of str to str, but 'k' (str) is mapped to 1 (int): use str().",
-        ),
-        (
-            {1: "v"},
-            "The tags of 'm' are a mapping of str to str, but 1 (int) is mapped to 'v' (str): use str().",
-        ),
-        (
-            {"a": "b", "k": None},
-            "The tags of 'm' are a mapping of str to str, but 'k' (str) is mapped to None (NoneType): use str().",
-        ),
-        (
-            {"k": ["v"]},
-            "The tags of 'm' are a mapping of str to str, but 'k' (str) is mapped to ['v'] (list): use str().",
-        ),
-        (
-            {"k": True},
-            "The tags of 'm' are a mapping of str to str, but 'k' (str) is mapped to True (bool): use str().",
-        ),
-        (
-            {None: "v"},
-            "The tags of 'm' are a mapping of str to str, but None (NoneType) is mapped to 'v' (str): use str().",
-        ),
+        ({"k": 1}, NOT_OF_STR + "'k' (str) is mapped to 1 (int): use str()."),
+        ({1: "v"}, NOT_OF_STR + "1 (int) is mapped to 'v' (str): use str()."),
+        ({"a": "b", "k": None}, NOT_OF_STR + "'k' (str) is mapped to None (NoneType): use str()."),
+        ({"k": ["v"]}, NOT_OF_STR + "'k' (str) is mapped to ['v'] (list): use str()."),
+        ({"k": True}, NOT_OF_STR + "'k' (str) is mapped to True (bool): use str()."),
+        ({None: "v"}, NOT_OF_STR + "None (NoneType) is mapped to 'v' (str): use str()."),
         ({"": "v"}, "The tags of 'm' have an empty key, with the value 'v': name the key, or leave it out."),
     ],
 )
@@ -288,35 +264,22 @@ def test_any_mapping_will_do(registry: Registry, tags: Any) -> None:
 
 def test_labels_of_tags(registry: Registry) -> None:
     """A tagged series is called by its sorted tags, with what separates them escaped."""
-    all_tags: List[Dict[str, str]] = [
-        {"k": "v"},
-        {"l": "w", "k": "v"},
-        {"k": "v,l=w"},
-        {"k": "v\\", "l": "w"},
-        {"k": "v\\,l=w"},
-        {"k=v,l": "w"},
-        {"k": ""},
-        {"k": "=v"},
-        {"k=": "v"},
-        {"k": "a.b"},
+    labels: List[Tuple[str, Dict[str, str]]] = [
+        ("k=v", {"k": "v"}),
+        ("k=v,l=w", {"l": "w", "k": "v"}),
+        ("k=v\\,l=w", {"k": "v,l=w"}),
+        ("k=v\\\\,l=w", {"k": "v\\", "l": "w"}),
+        ("k=v\\\\\\,l=w", {"k": "v\\,l=w"}),
+        ("k\\=v\\,l=w", {"k=v,l": "w"}),
+        ("k=", {"k": ""}),
+        ("k==v", {"k": "=v"}),
+        ("k\\==v", {"k=": "v"}),
+        ("k=a.b", {"k": "a.b"}),
     ]
-    for number, tags in enumerate(all_tags):
+    for number, (_, tags) in enumerate(labels):
         registry.counter("m", tags).increment(number)
 
-    assert registry.get_stats() == {
-        "m": {
-            "k=v": {"value": 0},
-            "k=v,l=w": {"value": 1},
-            "k=v\\,l=w": {"value": 2},
-            "k=v\\\\,l=w": {"value": 3},
-            "k=v\\\\\\,l=w": {"value": 4},
-            "k\\=v\\,l=w": {"value": 5},
-            "k=": {"value": 6},
-            "k==v": {"value": 7},
-            "k\\==v": {"value": 8},
-            "k=a.b": {"value": 9},
-        }
-    }
+    assert registry.get_stats() == {"m": {label: {"value": number} for number, (label, _) in enumerate(labels)}}
 
 
 TEXTS = st.text("ab,=\\.", max_size=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -22,11 +23,6 @@ def registry() -> Registry:
     return Registry(clock=ManualClock(), max_tag_sets=3)
 
 
-def messages(caplog: pytest.LogCaptureFixture) -> Any:
-    """Return what was logged."""
-    return [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
-
-
 def test_the_total_is_kept(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     """What is recorded under further tags goes to one series, and that is logged once."""
     for turn in range(3):
@@ -44,7 +40,7 @@ def test_the_total_is_kept(registry: Registry, caplog: pytest.LogCaptureFixture)
         }
     }
     assert len(registry) == 5
-    assert messages(caplog) == [("tapes.registry", "WARNING", WARNING)]
+    assert caplog.record_tuples == [("tapes.registry", logging.WARNING, WARNING)]
 
 
 @pytest.mark.parametrize("kind", ["counter", "gauge", "histogram", "meter", "timer"])
@@ -76,7 +72,7 @@ def test_the_limit_is_for_each_name(registry: Registry, caplog: pytest.LogCaptur
             registry.counter(name, {"user": str(user)})
 
     assert len(registry) == 4 + 4 + 3
-    assert [message[2][:3] for message in messages(caplog)] == ["'m'", "'n'"]
+    assert [message[:3] for message in caplog.messages] == ["'m'", "'n'"]
 
 
 def test_removing_a_series_makes_room(registry: Registry) -> None:
@@ -99,7 +95,7 @@ def test_removing_another_metric_is_no_reason_to_log_again(
     registry.remove("other")
     registry.counter("m", {"user": "7"})
 
-    assert len(messages(caplog)) == 1
+    assert len(caplog.messages) == 1
 
 
 def test_the_limit_is_two_thousand_unless_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -110,7 +106,7 @@ def test_the_limit_is_two_thousand_unless_told(caplog: pytest.LogCaptureFixture)
 
     assert len(registry) == 2001
     assert registry.counter("m", {"user": "2000"}).tags == (("overflow", "true"),)
-    assert len(messages(caplog)) == 1
+    assert len(caplog.messages) == 1
 
 
 def test_a_series_that_was_called_so_by_the_program(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
@@ -118,10 +114,10 @@ def test_a_series_that_was_called_so_by_the_program(registry: Registry, caplog: 
     own = registry.counter("m", {"overflow": "true"})
     for user in range(3):
         registry.counter("m", {"user": str(user)})
-    assert messages(caplog) == []
+    assert caplog.messages == []
 
     assert registry.counter("m", {"user": "3"}) is own
-    assert len(messages(caplog)) == 1
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize("limit", [0, -1, "3", 2.5, None, True])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import Any, Callable, List, Tuple
 
 import pytest
@@ -12,6 +11,7 @@ import tapes
 from tapes.errors import MetricError
 from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.testing import ManualClock, MemoryReporter, isolated_registry
+from tests.concurrency.alone import forked
 
 AT_IMPORT = tapes.counter("isolation.at_import")
 
@@ -230,19 +230,17 @@ def test_a_fork_inside_takes_nothing_along(registry: Registry) -> None:
     """A child that leaves the isolation does not count again what its parent has counted before."""
     counter = registry.counter("m")
     counter.increment(40)
-    reading, writing = os.pipe()
-    with isolated_registry(registry):
-        counter.increment(2)
-        pid = os.fork()
-    value = registry.get_stats().m.value
-    if pid == 0:
-        os.write(writing, str(value).encode())
-        os._exit(0)
-    os.close(writing)
-    os.waitpid(pid, 0)
+    isolation = isolated_registry(registry)
 
-    assert (value, os.read(reading, 10)) == (40, b"0")
-    os.close(reading)
+    def leave() -> int:
+        isolation.__exit__(None, None, None)
+        return int(registry.get_stats().m.value)
+
+    with isolation:
+        counter.increment(2)
+        child = forked(leave)
+
+    assert (registry.get_stats().m.value, child) == (40, 0)
 
 
 def test_notes_of_readers(registry: Registry) -> None:

@@ -31,8 +31,9 @@ def test_it_does_not_go_back(seconds: float) -> None:
     assert clock.monotonic() == 0.0
 
 
-def test_waiting_ends_when_it_is_advanced_past_the_deadline() -> None:
-    """A thread that waits goes on when the time has come, not before, and is told that nobody woke it."""
+@pytest.mark.parametrize("woken", [True, False])
+def test_waiting_ends_when_it_is_woken_or_at_the_deadline(woken: bool) -> None:
+    """A thread that waits goes on when its wakeup is set or the time has come, not before, and is told which it was."""
     clock, wakeup = ManualClock(), threading.Event()
     results: List[bool] = []
     thread = threading.Thread(target=lambda: results.append(clock.wait(wakeup, 10)), daemon=True)
@@ -42,24 +43,10 @@ def test_waiting_ends_when_it_is_advanced_past_the_deadline() -> None:
     clock.advance(9.5)
     clock.settle()
     assert thread.is_alive()
-    clock.advance(0.5)
+    wakeup.set() if woken else clock.advance(0.5)
     thread.join(30)
 
-    assert results == [False]
-
-
-def test_waiting_ends_when_it_is_woken() -> None:
-    """A thread that waits goes on when its wakeup is set, and is told so."""
-    clock, wakeup = ManualClock(), threading.Event()
-    results: List[bool] = []
-    thread = threading.Thread(target=lambda: results.append(clock.wait(wakeup, 10)), daemon=True)
-    thread.start()
-    clock.settle()
-
-    wakeup.set()
-    thread.join(30)
-
-    assert results == [True]
+    assert results == [woken]
 
 
 def test_waiting_for_nothing_returns_at_once() -> None:
