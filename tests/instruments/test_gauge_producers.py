@@ -10,7 +10,7 @@ import math
 import signal
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Iterator, List
+from typing import Any, Callable, Iterator, List
 
 import pytest
 
