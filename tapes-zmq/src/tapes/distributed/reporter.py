@@ -128,13 +128,17 @@ class ZmqReporter(ScheduledReporter):
         if not has_anything_to_say(self.registry):
             return  # most likely a parent that only forks workers
         if not link.take_leave(self.registry, run) and not run.abandoned:
-            import logging
+            self._leave_unconfirmed(link)
 
-            logging.getLogger(LOGGER_NAME).warning(
-                "%r stops, and no aggregator has confirmed its last report: %s. What was counted since the one before "
-                "may be lost.",
-                *(self, link.fault),
-            )
+    def _leave_unconfirmed(self, link: Link) -> None:
+        """End without an aggregator that has confirmed the last report."""
+        import logging
+
+        logging.getLogger(LOGGER_NAME).warning(
+            "%r stops, and no aggregator has confirmed its last report: %s. What was counted since the one before "
+            "may be lost.",
+            *(self, link.fault),
+        )
 
     def wait(self, run: Run, deadline: float) -> bool:
         """Wait for the next flush. Flush at once if the aggregator has just appeared, or misses something."""

@@ -27,6 +27,7 @@ _SUCCESSION = 2 * LOOK  # seconds in which an aggregator that stands by notices 
 _STAY = 1 / 3  # part of the time for leaving after which, if no worker has left, they are taken to go on
 _CATCHING_UP = (1.5, 5.0)  # seconds for workers to come back after a restart, at least and at most
 _TAKING_OVER = (0.6, 1.0)  # the same after one that left its state: only the gauges are missing
+_PASSING = 60.0  # seconds after which nobody takes the place of an aggregator that was killed
 _ALONE = 30.0  # seconds without any worker after which that is logged
 
 
@@ -39,6 +40,8 @@ class Place(NamedTuple):
     """Its state file, if it keeps one."""
     program: claims.Program
     """The program that it belongs to."""
+    passes_on: bool = False
+    """Whether the state file is only for an aggregator that takes its place, as one that is killed cannot say so."""
 
 
 class Service:
@@ -111,6 +114,8 @@ class Service:
             if self._state_lock is None:
                 return None
             self._keeper = Keeper(place.state_path)
+            if place.passes_on:
+                self._keeper.discard(older=_PASSING)
         restored = self._keeper is not None and self._keeper.restore(registry)
         inherited = succession.inherit(None if restored else registry, place.address)
         self._receiver = receiver = Receiver(registry, place.address, self._keys, self._keeper, place.access)
@@ -147,6 +152,7 @@ class Service:
     def _leave(self, claim: claims.Claim) -> None:
         """Stop everything, keep the state, and release the address."""
         receiver, self._receiver = self._receiver, None
+        is_missed = any(worker.present for worker in list(self._registry.workers.values()))
         self._running.stop_all()
         if receiver is not None:
             if not receiver.stop(REPORTING):
@@ -155,11 +161,13 @@ class Service:
             elif receiver.error is None:
                 if self._keeper is not None:
                     self._keeper.keep(self._registry)
+                    if self._place.passes_on and not is_missed:
+                        self._keeper.discard()
                 if claim.is_awaited:
                     succession.bequeath(self._registry, self._place.address)
         if self._state_lock is not None:
             self._state_lock.release()
-        claim.release(is_missed=any(worker.present for worker in list(self._registry.workers.values())))
+        claim.release(is_missed=is_missed)
 
     def _is_wanted(self) -> bool:
         if time.monotonic() - self._since > _ALONE:
