@@ -16,6 +16,7 @@ from tapes.distributed.reporter import ZmqReporter
 from tapes.errors import ReporterError
 from tapes.process import forking
 from tapes.process.ending import is_ending
+from tapes.reporting.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from tapes.distributed.link import Link
@@ -84,7 +85,7 @@ class Member(ZmqReporter):
             if now >= deadline:
                 return False
             eager = time.monotonic() - self._since < _EAGER
-            self.clock.wait(run.stopping, min(deadline - now, _LOOK) if eager else deadline - now)
+            self.pause(min(deadline - now, _LOOK) if eager else deadline - now)
             if not run.stopping.is_set() and self._is_worker():
                 return False
         return super().wait(run, deadline)
@@ -93,6 +94,8 @@ class Member(ZmqReporter):
         """Abandon the connection of the parent, without closing it."""
         super().close_inherited()
         self._active = False
+        self._asked, self._answered = 0, (0, None)
+        self._nudge = Wakeup()
         self._launcher = self._place = None
         self._since = time.monotonic()
 
@@ -111,6 +114,9 @@ class Member(ZmqReporter):
     def _is_worker(self) -> bool:
         """Whether this process has recorded something. A parent that only forks may have gauges."""
         if not self._active:
+            if self._asked:  # whoever shows the page of all is one of them
+                self._active = True
+                return True
             now = self.registry.clock.monotonic()
             self._active = any(
                 has_recorded(metric, now, None)

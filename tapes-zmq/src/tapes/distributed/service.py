@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tapes.distributed.keeper import Keeper
     from tapes.distributed.keys import AggregatorKeys
     from tapes.distributed.receiver import Receiver
+    from tapes.distributed.serving import Pages
     from tapes.distributed.unified import UnifiedRegistry
     from tapes.reporting import Reporter
 
@@ -65,6 +66,7 @@ class Service:
         self._state_lock: Optional[claims.FileLock] = None
         self._keeper: Optional[Keeper] = None
         self._receiver: Optional[Receiver] = None
+        self._pages: Optional[Pages] = None
 
     def use_keys(self, keys: AggregatorKeys) -> None:
         """Admit from now on workers with these keys, and no others."""
@@ -120,11 +122,27 @@ class Service:
         inherited = succession.inherit(None if restored else registry, place.address)
         self._receiver = receiver = Receiver(registry, place.address, self._keys, self._keeper, place.access)
         receiver.start()
+        self._serve_workers()
         claim.settle()
         # At a tcp:// address it is unknown whether there was an aggregator before.
         if restored or inherited or not claim.is_first or place.address.path is None:
             self._catch_up(*(_TAKING_OVER if inherited else _CATCHING_UP))
         return receiver
+
+    def _serve_workers(self) -> None:
+        """Serve pages to the workers that answer for all."""
+        from tapes.distributed.serving import Pages
+
+        path = self._place.address.path
+        if path is None:
+            return
+        pages = Pages(self._registry, f"{path}.page", self._place.access)
+        try:
+            pages.start()
+        except OSError as error:
+            _log("WARNING", "serves no pages to workers at %s.page: %s", path, error)
+        else:
+            self._pages = pages
 
     def _begin(self, ready: Callable[[], None]) -> None:
         self._running.start(self._reporters)
@@ -154,6 +172,8 @@ class Service:
         receiver, self._receiver = self._receiver, None
         is_missed = any(worker.present for worker in list(self._registry.workers.values()))
         self._running.stop_all()
+        if self._pages is not None:
+            self._pages.stop(REPORTING)
         if receiver is not None:
             if not receiver.stop(REPORTING):
                 # Its thread still changes the state, so it cannot be written. What is in the journal is safe.
