@@ -105,6 +105,10 @@ def configure(config: ConfigSource = None, *, registry: Registry | None = None) 
     report on `registry`, by default the one behind `tapes.timer()` and the like. The keys of a config and their units
     are in docs/configuration.md. Safe to call from any thread; a second call starts a second set of reporters.
 
+    With a table `[aggregator]` this process, and each one forked from it, publishes to the aggregator of the
+    configuration, which has the reporters; see docs/distributed.md. Whatever keeps it from that is logged and tried
+    again. With `TAPES_DISABLED=1` in the environment the configuration is checked, and nothing is started.
+
     In the main thread it sets a handler for SIGTERM, which makes the last reports and then ends the process. It does so
     only if SIGTERM has its default action, and not if the config says `sigterm = false`.
 
@@ -114,9 +118,12 @@ def configure(config: ConfigSource = None, *, registry: Registry | None = None) 
     """
     # Imported here, so that only programs that configure pay for plugins and the inspection of constructors.
     from tapes.config.checking import check
+    from tapes.config.source import is_disabled
     from tapes.process import termination
 
     checked = check(config, registry=registry)
+    if is_disabled():
+        return Configuration(checked.registry, {})
     previous_max_tag_sets = checked.registry.max_tag_sets
     if checked.max_tag_sets is not None:
         checked.registry.max_tag_sets = checked.max_tag_sets

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from typing import TYPE_CHECKING, Any, Dict, Optional
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 
 from tapes.config.source import ConfigSource
 from tapes.distributed import addresses, handover
@@ -11,15 +12,16 @@ from tapes.distributed.configured import ConfiguredAggregator
 from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.launcher import Launcher
 from tapes.distributed.publishing import has_recorded
-from tapes.distributed.rendezvous import Rendezvous, meeting_at
-from tapes.distributed.reporter import ZmqReporter
-from tapes.errors import ReporterError
+from tapes.distributed.rendezvous import Rendezvous, meeting_at, name_of
+from tapes.distributed.reporter import ASKING, ZmqReporter
+from tapes.errors import ReporterError, ReporterStateError
 from tapes.process import forking
 from tapes.process.ending import is_ending
 from tapes.reporting.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from tapes.distributed.link import Link
+    from tapes.pages.message import Page
     from tapes.registry import Registry
     from tapes.reporting.run import Run
 
@@ -51,11 +53,30 @@ class Member(ZmqReporter):
         self._place: Optional[Rendezvous] = None
         self._launcher: Optional[Launcher] = None
         self._active = False
+        self._other: Optional[ZmqReporter] = None
         self._since = time.monotonic()
+
+    def open(self) -> None:
+        """Publish, unless another call of `configure()` does so already: then stand by for it."""
+        self._other = None
+        try:
+            super().open()
+        except ReporterStateError:
+            self._other = self.claimed()
+
+    def ask(self, path: str, headers: Mapping[str, str], timeout: float = ASKING) -> Page:
+        """Return the page of the aggregator at `path`, as `ZmqReporter.ask` does."""
+        other = self._other
+        return super().ask(path, headers, timeout) if other is None else other.ask(path, headers, timeout)
+
+    def _claim(self) -> Tuple[int, str]:
+        return os.getpid(), name_of(self._own.config)
 
     def report(self) -> None:
         """Send the changed series, once this process has recorded something; start an aggregator if there is none."""
-        if not self._is_worker():
+        if self._other is not None and not self._other.running:
+            self.open()
+        if self._other is not None or not self._is_worker():
             return
         self._meet()
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Optional, Union
 from weakref import WeakSet
 
 from tapes.clock import SYSTEM_CLOCK, Clock
+from tapes.config.source import is_disabled
 from tapes.distributed import addresses
 from tapes.distributed.aggregator import RegistryAggregator
 from tapes.distributed.logger import LOGGER_NAME
@@ -81,6 +82,8 @@ class DistributedRegistry(Registry):
         # Imported here: a process that only forks workers never creates a 0MQ context.
         from tapes.distributed.reporter import ZmqReporter
 
+        if is_disabled():
+            return
         with self._connecting:
             if self._publisher is None:
                 self._publisher = ZmqReporter(

@@ -103,16 +103,23 @@ class ZmqReporter(ScheduledReporter):
 
     def open(self) -> None:
         """Check that no other reporter publishes the same. Raises ReporterStateError if one does."""
-        claims = _CLAIMS.setdefault(self.registry, WeakValueDictionary())
-        claimed = claims.get((os.getpid(), self.address.text))
-        if claimed is not None and claimed is not self and claimed.running:
+        claimed = self.claimed()
+        if claimed is not None:
             raise ReporterStateError(
                 f"The same registry is published to {self.address} by {claimed!r} already: stop one of the two."
             )
-        claims[os.getpid(), self.address.text] = self
+        _CLAIMS.setdefault(self.registry, WeakValueDictionary())[self._claim()] = self
         # Looked up now, when the thread starts. gevent may patch it later, as gunicorn workers do, and a real thread
         # that calls the patched one may hold the import lock of the whole process for ever.
         self._sleep = time.sleep
+
+    def claimed(self) -> Optional[ZmqReporter]:
+        """Return the other reporter of this process that publishes the same registry to the same aggregator."""
+        claimed = _CLAIMS.get(self.registry, {}).get(self._claim())
+        return claimed if claimed is not None and claimed is not self and claimed.running else None
+
+    def _claim(self) -> Tuple[int, str]:
+        return os.getpid(), self.address.text
 
     def report(self) -> None:
         """Send the changed series, if there is an aggregator."""
@@ -220,8 +227,9 @@ class ZmqReporter(ScheduledReporter):
             if left <= 0:
                 return False
             self.pause(min(left, _LISTEN))
-            if self._asked > self._answered[0]:
-                return run.stopping.is_set()
+            if self._asked > self._answered[0] and not run.stopping.is_set():
+                self.attempt(run)
+                continue
             link = None if run.stopping.is_set() else self._link
             if link is not None and link.is_taken:
                 return False  # the next report opens another connection
