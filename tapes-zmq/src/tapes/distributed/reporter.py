@@ -108,14 +108,14 @@ class ZmqReporter(ScheduledReporter):
             raise ReporterStateError(
                 f"The same registry is published to {self.address} by {claimed!r} already: stop one of the two."
             )
-        _CLAIMS.setdefault(self.registry, WeakValueDictionary())[self._claim()] = self
+        _CLAIMS[self.registry][self._claim()] = self
         # Looked up now, when the thread starts. gevent may patch it later, as gunicorn workers do, and a real thread
         # that calls the patched one may hold the import lock of the whole process for ever.
         self._sleep = time.sleep
 
     def claimed(self) -> Optional[ZmqReporter]:
         """Return the other reporter of this process that publishes the same registry to the same aggregator."""
-        claimed = _CLAIMS.get(self.registry, {}).get(self._claim())
+        claimed = _CLAIMS.setdefault(self.registry, WeakValueDictionary()).get(self._claim())
         return claimed if claimed is not None and claimed is not self and claimed.running else None
 
     def _claim(self) -> Tuple[int, str]:
