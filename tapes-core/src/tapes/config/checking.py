@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tapes.reporting import Reporter
 
 _KEYS = {
-    "aggregator": "a table",
     "reporters": "a table of tables",
+    "aggregator": "a table",
     "plugins": "a table",
     "max_tag_sets": "a positive integer",
     "sigterm": "true or false",

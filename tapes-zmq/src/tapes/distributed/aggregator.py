@@ -191,7 +191,7 @@ class RegistryAggregator:
         self, program: claims.Program, ready: Callable[[], None], fate: Fate, *, passes_on: bool = False
     ) -> None:
         """Merge and report until asked to end. Calls `ready` once it works or stands by."""
-        place = Place(self.address, self._access, self._state_path, program, passes_on)
+        place = Place(self.address, self._access, self._state_path, program, isinstance(fate, Resident), passes_on)
         self._service = service = Service(self.registry, self.reporters, place, self._keys, fate)
         try:
             service.run(ready, self.reload)

@@ -76,8 +76,6 @@ class ConfiguredAggregator(RegistryAggregator):
             self._made = {each.key: each.reporter for each in found.reporters}
             reporters: Any = table.get("reporters", {})
             self._tables = reporters
-            if not self._made:
-                faults.append("reporters: there are none, so nobody would see what is merged")
         if not faults:
             try:
                 if "socket_addr" not in self.options:
@@ -163,7 +161,7 @@ def _options(config: ConfigSource, name: str, table: object, faults: List[str]) 
     for key, default in seconds.items():
         try:
             seconds[key] = checked.seconds(key, rest.pop(key, default))
-        except ReporterOptionError as error:
+        except ReporterOptionError as error:  # noqa: PERF203 -- there are two
             faults.append(f"aggregator.{key}: {error}")
     arguments, found = Options(RegistryAggregator).check(rest, "aggregator")
     faults += found

@@ -24,6 +24,7 @@ ORPHANED = 6.0
 STOP = b"S"
 """The byte with which the parent of a forked aggregator stops it."""
 
+_FIRST = 10.0  # seconds that an aggregator waits for its first worker, at least
 _GRACE = 30.0  # the same, after a signal that most likely went to the workers as well
 _HANG_UP = getattr(signal, "SIGHUP", None)
 
@@ -175,6 +176,7 @@ class Resident:
     def __init__(self, linger: float, has_workers: Callable[[], bool]) -> None:
         """`linger` is how many seconds it stays without a worker."""
         self._linger = linger
+        self._patience = max(linger, _FIRST)
         self._has_workers = has_workers
         self._last = time.monotonic()
         self._terminated = False
@@ -185,7 +187,12 @@ class Resident:
         now = time.monotonic()
         if self._has_workers():
             self._last = now
-        return not self._terminated and now - self._last < self._linger
+            self._patience = self._linger
+        return not self._terminated and now - self._last < self._patience
+
+    def begin(self) -> None:
+        """Wait for the first worker from now on."""
+        self._last = time.monotonic()
 
     def abandoned(self) -> bool:
         """Return False: it belongs to no program."""

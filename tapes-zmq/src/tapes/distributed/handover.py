@@ -1,7 +1,7 @@
 """The last report of a worker that no aggregator has confirmed, in a file for the next aggregator at the address.
 
-So a process can end at once, whether the aggregator is about to start, held still or gone, and loses nothing. Frames say
-everything that the worker has counted under one identity, so to take them in twice changes nothing.
+So a process can end at once, and loses nothing, whether the aggregator is about to start, held still or gone. The
+frames have everything that the worker has counted under one identity, so to take them in twice changes nothing.
 """
 
 from __future__ import annotations

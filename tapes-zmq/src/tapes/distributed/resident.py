@@ -20,7 +20,7 @@ def main() -> int:
         os._exit(0)
     order = _order()
     os.closerange(3, _most_descriptors())
-    _log_to(order["log"])
+    log = _log_to(order["log"])
     answer = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -40,7 +40,9 @@ def main() -> int:
 
     try:
         os.chdir(order["folder"])
-        _run(order, lambda: tell(None))
+        has_served = _run(order, lambda: tell(None))
+        if has_served and not log.has_trouble:
+            os.unlink(order["log"])
     except Exception as error:
         import logging
 
@@ -69,8 +71,16 @@ def _most_descriptors() -> int:
     return min(soft, 65536) if soft > 0 else 65536
 
 
-def _log_to(path: str) -> None:
+def _log_to(path: str) -> Any:
+    """Log to a file, and return a handler that says whether there was trouble."""
     import logging
+
+    class Trouble(logging.Handler):
+        has_trouble = False
+
+        def emit(self, record: logging.LogRecord) -> None:
+            """Note that there was a warning or worse."""
+            self.has_trouble = True
 
     from tapes.distributed import files
 
@@ -80,9 +90,13 @@ def _log_to(path: str) -> None:
     os.dup2(log, 2)
     os.close(log)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    trouble = Trouble(logging.WARNING)
+    logging.getLogger().addHandler(trouble)
+    return trouble
 
 
-def _run(order: Dict[str, Any], ready: Any) -> None:
+def _run(order: Dict[str, Any], ready: Any) -> bool:
+    """Run the aggregator, and return False if another one has the address."""
     from tapes.distributed.claims import TakenError
     from tapes.distributed.configured import ConfiguredAggregator
     from tapes.distributed.fates import Resident
@@ -90,10 +104,16 @@ def _run(order: Dict[str, Any], ready: Any) -> None:
     aggregator = ConfiguredAggregator(order["config"], address=order["address"], state_path=order["state"])
     registry = aggregator.registry
     fate = Resident(aggregator.own.linger, lambda: any(worker.present for worker in list(registry.workers.values())))
+
+    def begin() -> None:
+        fate.begin()
+        ready()
+
     try:
-        aggregator.reside(fate, ready, passes_on=aggregator.options["state_path"] == order["state"])
+        aggregator.reside(fate, begin, passes_on=aggregator.options["state_path"] == order["state"])
     except TakenError:
-        pass  # another one was faster
+        return False  # another one was faster
+    return True
 
 
 if __name__ == "__main__":

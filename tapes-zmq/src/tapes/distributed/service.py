@@ -41,6 +41,8 @@ class Place(NamedTuple):
     """Its state file, if it keeps one."""
     program: claims.Program
     """The program that it belongs to."""
+    resident: bool = False
+    """Whether it belongs to no program, so that no error of a reporter may end it."""
     passes_on: bool = False
     """Whether the state file is only for an aggregator that takes its place, as one that is killed cannot say so."""
 
@@ -145,7 +147,10 @@ class Service:
             self._pages = pages
 
     def _begin(self, ready: Callable[[], None]) -> None:
-        self._running.start(self._reporters)
+        if self._place.resident:
+            self._running.add(self._reporters)
+        else:
+            self._running.start(self._reporters)
         _log("INFO", "works at %s. It reports by %s.", self._place.address, list(self._reporters))
         ready()
 
@@ -190,6 +195,9 @@ class Service:
         claim.release(is_missed=is_missed)
 
     def _is_wanted(self) -> bool:
+        if self._place.resident:
+            self._running.try_again()
+            return self._fate.wanted()
         if time.monotonic() - self._since > _ALONE:
             self._since = math.inf
             if not self._registry.workers and not self._registry.gone:
