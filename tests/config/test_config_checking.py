@@ -137,7 +137,7 @@ def test_ten_faults_are_one_error(odd: Distributions) -> None:
     assert done.output == (
         "The configuration has 12 faults, nothing was started:\n"
         "  - reporter: unknown key, did you mean 'reporters'?; known are reporters (a table of tables), "
-        "plugins (a table), max_tag_sets (a positive integer), sigterm (true or false)\n"
+        "aggregator (a table), plugins (a table), max_tag_sets (a positive integer), sigterm (true or false)\n"
         "  - plugins.blocked: unknown key, did you mean 'block'?; known is block (a list of strings)\n"
         "  - plugins.block: 'odd' (str) is not a list of strings, the names of plugins\n"
         "  - max_tag_sets: 'many' (str) is not a positive integer\n"
@@ -277,8 +277,11 @@ def test_value_that_the_constructor_refuses() -> None:
         ({"reporters": {}, "sigterm": "no"}, "sigterm: 'no' (str) is not true or false"),
         ({"reporters": {}, "plugins": []}, "plugins: [] (list) is not a table"),
         (
-            {"reporters": {}, "aggregator": {}},
-            "aggregator: this table is for an aggregator, run by python -m tapes.distributed --config FILE",
+            {"reporters": {}, "aggregator": {"start": "soon"}},
+            (
+                "aggregator.start: 'soon' (str) is neither 'auto' (whichever process comes first starts the aggregator) nor "
+                "'never' (somebody else does)"
+            ),
         ),
         (
             {"reporters": {}, "plugins": {"block": ["a", 1]}},

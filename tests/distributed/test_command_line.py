@@ -7,10 +7,8 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import pytest
 
-import tapes
 from tapes.distributed import keys
 from tapes.distributed.__main__ import main
-from tapes.errors import ConfigError
 
 CONFIG = """
 [aggregator]
@@ -110,7 +108,6 @@ FAULTS: Dict[str, Tuple[str, List[str]]] = {
     ),
     "no TOML": ("[aggregator\n", ["aggregator.toml"]),
     "no table": (f'aggregator = "ipc://x"\n{STREAM}', ["aggregator", "not a table"]),
-    "no reporters": ("[aggregator]\n", ["reporters: ", "nobody would see what is merged"]),
     **{
         options: (f"[aggregator]\n{options}\n{STREAM}", ["aggregator", part])
         for options, part in (
@@ -161,15 +158,6 @@ def test_a_config_is_checked_as_the_constructors_check(
     if not right:
         assert section in said.text
         assert "keygen DIR" in said.text
-
-
-def test_the_table_of_an_aggregator_is_no_business_of_configure(folder: Path) -> None:
-    """Who gives such a config to `tapes.configure` is told what it is for."""
-    path = folder / "tapes.toml"
-    path.write_text(CONFIG.format(folder=folder))
-
-    with pytest.raises(ConfigError, match=r"python -m tapes\.distributed --config FILE"):
-        tapes.configure(path)
 
 
 def test_a_missing_file(command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

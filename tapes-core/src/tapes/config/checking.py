@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _KEYS = {
     "reporters": "a table of tables",
+    "aggregator": "a table",
     "plugins": "a table",
     "max_tag_sets": "a positive integer",
     "sigterm": "true or false",
@@ -49,7 +50,8 @@ class Checked(NamedTuple):
     blocked: Tuple[str, ...]
     """The plugins that it blocks."""
     reporters: Tuple[CheckedReporter, ...]
-    """The reporters, in the order of the configuration."""
+    """The reporters of this process, in the order of the configuration. With a table `[aggregator]` it is the one that
+    publishes to the aggregator, which has all others."""
 
 
 def check(config: ConfigSource = None, *, registry: Registry | None = None) -> Checked:
@@ -63,11 +65,7 @@ def check(config: ConfigSource = None, *, registry: Registry | None = None) -> C
     source = read(config)
     faults: List[str] = []
     for key in source.table:
-        if key == "aggregator":
-            faults.append(
-                "aggregator: this table is for an aggregator, run by python -m tapes.distributed --config FILE"
-            )
-        elif key not in _KEYS:
+        if key not in _KEYS:
             known = ", ".join(f"{name} ({what})" for name, what in _KEYS.items())
             faults.append(f"{key}: unknown key{did_you_mean(str(key), _KEYS)}; known are {known}")
     blocked = block_plugins(source, faults)
@@ -76,10 +74,26 @@ def check(config: ConfigSource = None, *, registry: Registry | None = None) -> C
     if not isinstance(sigterm, bool):
         faults.append(f"sigterm: {shown(sigterm)} is not {_KEYS['sigterm']}")
     target = DEFAULT_REGISTRY if registry is None else registry
-    reporters = _reporters(source.table, target, faults)
+    if "aggregator" in source.table:
+        reporters = _member(config, target, faults)
+    else:
+        reporters = _reporters(source.table, target, faults)
     if faults:
         raise ConfigError(source.name, faults)
     return Checked(source.name, target, max_tag_sets, bool(sigterm), blocked, reporters)
+
+
+def _member(config: ConfigSource, registry: Registry, faults: List[str]) -> Tuple[CheckedReporter, ...]:
+    """Return the reporter that publishes to the aggregator of a configuration. It checks the tables of all others."""
+    try:
+        member = plugins.reporter_class("aggregator")(config, registry)  # type: ignore[arg-type, call-arg]  # see its class
+    except PluginError as error:
+        faults.append(f"aggregator: {error}")
+    except ConfigError as error:
+        faults += [fault for fault in error.faults if fault not in faults]
+    else:
+        return (CheckedReporter("aggregator", "aggregator", {}, member),)
+    return ()
 
 
 def block_plugins(source: Source, faults: List[str]) -> Tuple[str, ...]:

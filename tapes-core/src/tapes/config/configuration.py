@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING, Any, Dict
 
 from tapes.errors import ReporterError
 from tapes.reporting.reporter import STOP_TIMEOUT
@@ -28,6 +28,7 @@ class Configuration:
         """The registry that the reporters report on."""
         self.reporters: Mapping[str, Reporter] = MappingProxyType(dict(reporters))
         """The running reporters, by their keys in the config, in its order."""
+        self._member: Any = self.reporters.get("aggregator")
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Stop all reporters, each with a last report, within `timeout` seconds in total (default 5).
@@ -47,16 +48,40 @@ class Configuration:
                 logging.getLogger("tapes.config").exception("The reporter %r (%r) could not be stopped.", key, reporter)
 
     def wsgi(self, format: str | None = None) -> WSGI:  # noqa: A002 -- the word that users know
-        """Return a WSGI application that shows the registry: `tapes.pages.wsgi(configuration.registry, format)`."""
+        """Return a WSGI application that shows the registry: `tapes.pages.wsgi(configuration.registry, format)`.
+
+        With a table `[aggregator]` it shows all processes, whichever of them answers.
+        """
         from tapes import pages
 
-        return pages.wsgi(self.registry, format)
+        if self._member is None:
+            return pages.wsgi(self.registry, format)
+        from tapes.pages.relay import relayed
+        from tapes.pages.wsgi_app import WSGI
+
+        return WSGI(relayed(self._member.ask, format, "wsgi"))
+
+    def get_stats(self) -> Any:
+        """Return the statistics of the registry, as `tapes.get_stats()` does.
+
+        With a table `[aggregator]` they are those of all processes, and include everything that this one has recorded
+        before the call. Raises ReporterError if no aggregator can be reached.
+        """
+        return self.registry.get_stats() if self._member is None else self._member.get_unified_stats()
 
     def asgi(self, format: str | None = None) -> ASGI:  # noqa: A002 -- the word that users know
-        """Return an ASGI application that shows the registry: `tapes.pages.asgi(configuration.registry, format)`."""
+        """Return an ASGI application that shows the registry: `tapes.pages.asgi(configuration.registry, format)`.
+
+        With a table `[aggregator]` it shows all processes, whichever of them answers.
+        """
         from tapes import pages
 
-        return pages.asgi(self.registry, format)
+        if self._member is None:
+            return pages.asgi(self.registry, format)
+        from tapes.pages.asgi_app import ASGI
+        from tapes.pages.relay import relayed
+
+        return ASGI(relayed(self._member.ask, format, "asgi"))
 
     def __enter__(self) -> Configuration:
         """Return itself. The reporters are already running."""
@@ -80,6 +105,10 @@ def configure(config: ConfigSource = None, *, registry: Registry | None = None) 
     report on `registry`, by default the one behind `tapes.timer()` and the like. The keys of a config and their units
     are in docs/configuration.md. Safe to call from any thread; a second call starts a second set of reporters.
 
+    With a table `[aggregator]` this process, and each one forked from it, publishes to the aggregator of the
+    configuration, which has the reporters; see docs/distributed.md. Whatever keeps it from that is logged and tried
+    again. With `TAPES_DISABLED=1` in the environment the configuration is checked, and nothing is started.
+
     In the main thread it sets a handler for SIGTERM, which makes the last reports and then ends the process. It does so
     only if SIGTERM has its default action, and not if the config says `sigterm = false`.
 
@@ -89,9 +118,12 @@ def configure(config: ConfigSource = None, *, registry: Registry | None = None) 
     """
     # Imported here, so that only programs that configure pay for plugins and the inspection of constructors.
     from tapes.config.checking import check
+    from tapes.config.source import is_disabled
     from tapes.process import termination
 
     checked = check(config, registry=registry)
+    if is_disabled():
+        return Configuration(checked.registry, {})
     previous_max_tag_sets = checked.registry.max_tag_sets
     if checked.max_tag_sets is not None:
         checked.registry.max_tag_sets = checked.max_tag_sets

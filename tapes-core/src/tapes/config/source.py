@@ -16,6 +16,15 @@ VARIABLE = "TAPES_CONFIG"
 """The environment variable with the path of the file, if no other is given."""
 
 
+DISABLED = "TAPES_DISABLED"
+"""The environment variable that turns off whatever would be sent or served, if it is `1`."""
+
+
+def is_disabled() -> bool:
+    """Return whether this process is to check what it is given, and to do nothing then: for tests and commands."""
+    return os.environ.get(DISABLED, "") not in ("", "0")
+
+
 class Source(NamedTuple):
     """An unchecked configuration, and its name in messages."""
 

@@ -133,6 +133,10 @@ class Gauge(GaugeBuffer, Instrument):
         """Return the same, after a fold like that of `Buffer.committed`."""
         return super().committed(now) if self.producer is None else self.numbers(now)
 
+    def recorded(self, now: float) -> Numbers:
+        """Return the numbers of what was set, without a call of the producer."""
+        return super().committed(now)
+
     def is_at_zero(self, now: float) -> bool:
         """Return whether the gauge was never set and has no producer."""
         return self.producer is None and not self._is_set(now)

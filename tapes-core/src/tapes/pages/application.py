@@ -140,7 +140,7 @@ def _plain(variant: Hashable) -> Hashable:
 
 def _checked(page: Page) -> Page:
     """Return a page that can be sent. Raises TypeError or ValueError for one that cannot."""
-    media_type, body, given = page
+    media_type, body, given, status = page
     headers = tuple(given)
     if not isinstance(body, (bytes, bytearray, memoryview)):
         raise TypeError(f"A page is bytes, not {quoted(body)}.")
@@ -150,4 +150,4 @@ def _checked(page: Page) -> Page:
     for name, value in headers:
         if name.lower() in _OF_SERVERS:
             raise ValueError(f"The header {name!r} is up to the server: leave {name}: {value} out.")
-    return Page(media_type, bytes(body), headers)
+    return Page(media_type, bytes(body), headers, status)

@@ -56,13 +56,15 @@ class Page(NamedTuple):
     """None if the page could not be made."""
     headers: Fields = ()
     """Further headers, for example `Content-Encoding`."""
+    status: HTTPStatus = HTTPStatus.OK
+    """The status of the response."""
 
 
 def response_to(method: str, page: Page) -> Response:
     """Return the response with a page, or 500 if it could not be made."""
     if page.body is None:
         return refusal(method, HTTPStatus.INTERNAL_SERVER_ERROR)
-    return _response(method, HTTPStatus.OK, page.media_type, page.body, page.headers)
+    return _response(method, page.status, page.media_type, page.body, page.headers)
 
 
 def refusal(method: str, status: HTTPStatus) -> Response:

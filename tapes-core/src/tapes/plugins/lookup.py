@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _CATALOG = Catalog()
 
 _OUR_REPORTERS = {
+    "aggregator": "tapes-zmq",
     "pushgateway": "tapes-prometheus",
     "statsd": "tapes-statsd",
     "tornado-http": "tapes-tornado",

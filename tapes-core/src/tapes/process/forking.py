@@ -40,6 +40,7 @@ generation = 0
 """The number of forks between this process and the first one that imported tapes."""
 
 _pid = os.getpid()
+_forked_in = 0  # the process that has forked another one
 _forking_apart: int | None = None  # the thread inside `fork_apart`
 
 
@@ -59,6 +60,17 @@ def fork_apart() -> int:
 def is_apart() -> bool:
     """Return whether this child was made by `fork_apart`. Valid during `after_fork`."""
     return _forking_apart == threading.get_ident()
+
+
+def has_forked() -> bool:
+    """Return whether this process has forked another one that continues with what it does."""
+    return _forked_in == os.getpid()
+
+
+def _after_fork_in_parent() -> None:
+    global _forked_in
+    if not is_apart():
+        _forked_in = os.getpid()
 
 
 def after_fork() -> None:
@@ -84,7 +96,7 @@ def after_fork_without_hooks() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=forker.before_fork, after_in_child=after_fork)
+    os.register_at_fork(before=forker.before_fork, after_in_child=after_fork, after_in_parent=_after_fork_in_parent)
 
 if "uwsgi" in sys.modules:
     try:

@@ -9,5 +9,8 @@ from tapes.plugins import hookimpl
 
 @hookimpl
 def tapes_reporters() -> Dict[str, str]:
-    """Provide `zmq`."""
-    return {"zmq": "tapes.distributed.reporter:ZmqReporter"}
+    """Provide `zmq`, and what publishes a process whose config has a table `[aggregator]`."""
+    return {
+        "aggregator": "tapes.distributed.member:Member",
+        "zmq": "tapes.distributed.reporter:ZmqReporter",
+    }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, TypeVar, Union
 from tapes.distributed import addresses, claims
 from tapes.distributed import keys as curve
 from tapes.distributed.driving import Change
-from tapes.distributed.fates import Fate, Here
+from tapes.distributed.fates import Fate, Here, Resident
 from tapes.distributed.forked import ForkedProcess
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.places import MAX_SERIES, MAX_TAG_SETS
@@ -133,6 +133,16 @@ class RegistryAggregator:
         with self._here:
             self._serve(program, lambda: None, self._here)
 
+    def reside(self, fate: Resident, ready: Callable[[], None], *, passes_on: bool) -> None:
+        """Merge and report in this process, which belongs to nobody, until `fate` ends it.
+
+        With `passes_on` the state file is only for an aggregator that takes its place after a crash.
+
+        Calls `ready` once workers can connect. Raises `claims.TakenError` if another aggregator holds the address.
+        """
+        fate.handle_signals()
+        self._serve(claims.Program.here(), ready, fate, passes_on=passes_on)
+
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Let it take in what workers still send, report once more and end. Waits at most `timeout` seconds.
 
@@ -177,9 +187,11 @@ class RegistryAggregator:
                 self._service.use_keys(self._keys)
         return Change()
 
-    def _serve(self, program: claims.Program, ready: Callable[[], None], fate: Fate) -> None:
+    def _serve(
+        self, program: claims.Program, ready: Callable[[], None], fate: Fate, *, passes_on: bool = False
+    ) -> None:
         """Merge and report until asked to end. Calls `ready` once it works or stands by."""
-        place = Place(self.address, self._access, self._state_path, program)
+        place = Place(self.address, self._access, self._state_path, program, isinstance(fate, Resident), passes_on)
         self._service = service = Service(self.registry, self.reporters, place, self._keys, fate)
         try:
             service.run(ready, self.reload)

@@ -218,6 +218,23 @@ def is_awaited(path: str) -> bool:
     return False
 
 
+def is_held(path: str) -> bool:
+    """Whether another process holds the lock file at `path`."""
+    try:
+        file = files.opened(path, os.O_RDONLY)
+    except OSError:
+        return False
+    import fcntl  # missing on systems without ipc:// addresses
+
+    try:
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
 def next_lock(path: str) -> str:
     """Return the path of the lock that an aggregator holds while it stands by for the socket at `path`."""
     return f"{path}.next"

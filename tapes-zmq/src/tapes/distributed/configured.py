@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping
+import os
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from tapes.config.checking import check
 from tapes.config.options import Options, shown
-from tapes.config.source import ConfigSource, read
+from tapes.config.source import VARIABLE, ConfigSource, read
 from tapes.distributed.aggregator import RegistryAggregator
 from tapes.distributed.driving import Change, needs_a_loop
 from tapes.distributed.logger import LOGGER_NAME
-from tapes.errors import ConfigError, TapesError
+from tapes.distributed.rendezvous import meeting_at
+from tapes.errors import ConfigError, ReporterOptionError, TapesError
+from tapes.reporting import checked
 
 if TYPE_CHECKING:
     from tapes.reporting import Reporter
@@ -18,11 +21,38 @@ if TYPE_CHECKING:
 _KEYS = "keys"  # the one option that can change while the aggregator runs
 
 
+LINGER = 10.0
+"""Seconds for which an aggregator that a worker has started stays without any worker, by default."""
+
+
+class Own(NamedTuple):
+    """What the table `[aggregator]` says beside the options of the aggregator."""
+
+    config: Union[str, Mapping[str, object]]
+    """The absolute path of the file, or the tables."""
+    name: str
+    """The name of the configuration in messages."""
+    folder: str
+    """The folder that relative paths are in: that of the file, else the working directory."""
+    address: Optional[str]
+    """The address, if one is given."""
+    starts: bool
+    """Whether whoever comes first starts the aggregator."""
+    linger: float
+    interval: float
+    """Seconds between two flushes of a worker."""
+
+
 class ConfiguredAggregator(RegistryAggregator):
     """An aggregator with the options and reporters of a config."""
 
-    def __init__(self, config: ConfigSource = None) -> None:
+    def __init__(
+        self, config: ConfigSource = None, *, address: Optional[str] = None, state_path: Optional[str] = None
+    ) -> None:
         """Read `config`, a path or a mapping (default: the file that TAPES_CONFIG names). Starts nothing.
+
+        `address` and `state_path` are for a config that has none. Without an address it is the one at which the
+        processes of this user meet for this config: see `rendezvous`.
 
         Raises ConfigError with all faults.
         """
@@ -32,24 +62,27 @@ class ConfiguredAggregator(RegistryAggregator):
         """The name of the config in messages."""
         table = dict(source.table)
         faults: List[str] = []
-        self._options = _options(table.pop("aggregator", {}), faults)
+        self.own, self.options = _options(config, source.name, table.pop("aggregator", {}), faults)
+        """The options of the aggregator as the config says, with its paths made absolute."""
         self._made: Dict[str, Reporter] = {}
         """The reporters, by key in the config."""
         self._tables: Mapping[str, object] = {}
         """The options of each reporter, by key."""
         try:
-            checked = check({"reporters": {}, **table})
+            found = check({"reporters": {}, **table})
         except ConfigError as error:
             faults += error.faults
         else:
-            self._made = {each.key: each.reporter for each in checked.reporters}
+            self._made = {each.key: each.reporter for each in found.reporters}
             reporters: Any = table.get("reporters", {})
             self._tables = reporters
-            if not self._made:
-                faults.append("reporters: there are none, so nobody would see what is merged")
         if not faults:
             try:
-                super().__init__(list(self._made.values()), **self._options)
+                if "socket_addr" not in self.options:
+                    self.options["socket_addr"] = address or meeting_at(self.own.config).address
+                if state_path is not None:
+                    self.options.setdefault("state_path", state_path)
+                super().__init__(list(self._made.values()), **self.options)
             except TapesError as error:
                 faults.append(f"aggregator: {error}")
         if faults:
@@ -61,7 +94,9 @@ class ConfiguredAggregator(RegistryAggregator):
         On any fault nothing changes, and the fault is logged. Changes that need a restart are logged too.
         """
         try:
-            new = ConfiguredAggregator(self._config)
+            new = ConfiguredAggregator(
+                self._config, address=self.options["socket_addr"], state_path=self.options.get("state_path")
+            )
         except (TapesError, OSError) as error:
             why = f"{error.source}: {'; '.join(error.faults)}" if isinstance(error, ConfigError) else str(error)
             self._say(
@@ -69,9 +104,7 @@ class ConfiguredAggregator(RegistryAggregator):
                 f"{' '.join(why.split()).rstrip('.')}. Mend that, and send SIGHUP again."
             )
             return Change()
-        changed = {
-            name for name in {*self._options, *new._options} if self._options.get(name) != new._options.get(name)
-        }
+        changed = {name for name in {*self.options, *new.options} if self.options.get(name) != new.options.get(name)}
         if self._keys_folder is not None and new._keys_folder is not None:
             changed.discard(_KEYS)
             self._keys_folder = new._keys_folder
@@ -106,10 +139,38 @@ class ConfiguredAggregator(RegistryAggregator):
         logging.getLogger(LOGGER_NAME).error("%s", what)
 
 
-def _options(table: object, faults: List[str]) -> Dict[str, Any]:
+def _options(config: ConfigSource, name: str, table: object, faults: List[str]) -> Tuple[Own, Dict[str, Any]]:
+    """Return what the table `[aggregator]` says: for whoever starts the aggregator, and for itself."""
     if not isinstance(table, Mapping):
         faults.append(f"aggregator: {shown(table)} is not a table")
-        return {}
-    arguments, found = Options(RegistryAggregator).check(table, "aggregator")
+        table = {}
+    if isinstance(config, Mapping):
+        identity: Union[str, Mapping[str, object]] = config
+        folder = os.getcwd()
+    else:
+        identity = os.path.abspath(config if config is not None else os.environ.get(VARIABLE, ""))
+        folder = os.path.dirname(identity)
+    rest = dict(table)
+    start = rest.pop("start", "auto")
+    if start not in ("auto", "never"):
+        faults.append(
+            f"aggregator.start: {shown(start)} is neither 'auto' (whichever process comes first starts the aggregator) "
+            "nor 'never' (somebody else does)"
+        )
+    seconds = {"linger": LINGER, "interval": 1.0}
+    for key, default in seconds.items():
+        try:
+            seconds[key] = checked.seconds(key, rest.pop(key, default))
+        except ReporterOptionError as error:  # noqa: PERF203 -- there are two
+            faults.append(f"aggregator.{key}: {error}")
+    arguments, found = Options(RegistryAggregator).check(rest, "aggregator")
     faults += found
-    return arguments
+    for key in ("keys", "state_path"):
+        if key in arguments:
+            arguments[key] = os.path.join(folder, str(arguments[key]))
+    address: Any = arguments.get("socket_addr")
+    if isinstance(address, str) and address.startswith("ipc://") and len(address) > len("ipc://"):
+        arguments["socket_addr"] = "ipc://" + os.path.join(folder, address[len("ipc://") :])
+        address = arguments["socket_addr"]
+    own = Own(identity, name, folder, address, start == "auto", **seconds)
+    return own, arguments

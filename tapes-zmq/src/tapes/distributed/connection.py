@@ -117,6 +117,10 @@ class Connection:
                 self._lose(_FAR, now)
         return self.is_pending
 
+    def hurry(self) -> None:
+        """Make the next attempt at once."""
+        self._next, self._pause = -math.inf, _AGAIN[0]
+
     def receive(self) -> Optional[bytes]:
         """Return the next message of the aggregator; None if there is none now."""
         if self.ready and self.allows(zmq.POLLIN):

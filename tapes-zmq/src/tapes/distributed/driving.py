@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
 from tapes import turns
 from tapes.distributed.logger import LOGGER_NAME
@@ -20,6 +20,8 @@ REPORTING = 2.5
 
 LOOK = 0.2
 """Seconds between two checks whether the aggregator has to end."""
+
+_RETRY = 5.0  # seconds until a reporter that could not start is started again
 
 _YOUNG = (10_000, 20, 50)  # thresholds of the garbage collector, by generation
 
@@ -37,6 +39,8 @@ class Reporters:
     def __init__(self, registry: UnifiedRegistry) -> None:
         self._registry = registry
         self._running: List[Reporter] = []
+        self._failed: Dict[Reporter, str] = {}  # those that could not start, with the error
+        self._again = math.inf
 
     def start(self, reporters: Iterable[Reporter]) -> None:
         """Start these reporters. Raises the error of the first that fails."""
@@ -51,11 +55,23 @@ class Reporters:
             try:
                 self.start([reporter])
             except Exception as error:  # noqa: BLE001, PERF203 -- the others start, whatever the error
-                import logging
+                self._again = time.monotonic() + _RETRY
+                reason = str(error).rstrip(".")
+                if self._failed.get(reporter) != reason:
+                    self._failed[reporter] = reason
+                    import logging
 
-                logging.getLogger(LOGGER_NAME).error(
-                    "%r does not start: %s. The others run. SIGHUP tries again.", reporter, str(error).rstrip(".")
-                )
+                    logging.getLogger(LOGGER_NAME).error(
+                        "%r does not start: %s. The others run. SIGHUP tries again.", reporter, reason
+                    )
+            else:
+                self._failed.pop(reporter, None)
+
+    def try_again(self) -> None:
+        """Start those that could not start before, if that is due. An error that is the same is not logged again."""
+        if time.monotonic() >= self._again:
+            self._again = math.inf
+            self.add(list(self._failed))
 
     def stop_pages(self) -> None:
         """Stop those without a last report, which frees their ports."""

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Dict, Protocol
+from typing import Any, Callable, Dict, Protocol
 
 from tapes.reporting.wakeup import Wakeup
 
@@ -24,6 +24,7 @@ ORPHANED = 6.0
 STOP = b"S"
 """The byte with which the parent of a forked aggregator stops it."""
 
+_FIRST = 10.0  # seconds that an aggregator waits for its first worker, at least
 _GRACE = 30.0  # the same, after a signal that most likely went to the workers as well
 _HANG_UP = getattr(signal, "SIGHUP", None)
 
@@ -163,6 +164,60 @@ class Forked:
             # An end of file is no STOP: it only means that nobody can write one any more.
             self._is_told = os.read(self._told, 1) == STOP or self._is_told
         return self._is_told
+
+
+class Resident:
+    """The fate of an aggregator that belongs to nobody: it ends when no worker has been there for some time.
+
+    SIGTERM ends it too, and so does SIGINT; since workers mostly get these as well, it waits for their farewells.
+    SIGHUP is a request to reload.
+    """
+
+    def __init__(self, linger: float, has_workers: Callable[[], bool]) -> None:
+        """`linger` is how many seconds it stays without a worker."""
+        self._linger = linger
+        self._patience = max(linger, _FIRST)
+        self._has_workers = has_workers
+        self._last = time.monotonic()
+        self._terminated = False
+        self._reloading = False
+
+    def wanted(self) -> bool:
+        """Whether it should go on."""
+        now = time.monotonic()
+        if self._has_workers():
+            self._last = now
+            self._patience = self._linger
+        return not self._terminated and now - self._last < self._patience
+
+    def begin(self) -> None:
+        """Wait for the first worker from now on."""
+        self._last = time.monotonic()
+
+    def abandoned(self) -> bool:
+        """Return False: it belongs to no program."""
+        return False
+
+    def parting(self) -> float:
+        """Return for how many seconds it should wait for the workers."""
+        return _GRACE if self._terminated else PARTING
+
+    def has_to_reload(self) -> bool:
+        """Whether it should reload its keys and config."""
+        reloading, self._reloading = self._reloading, False
+        return reloading
+
+    def handle_signals(self) -> None:
+        """Handle the signals above."""
+        for number in SIGNALS:
+            signal.signal(number, self._heed)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def _heed(self, number: int, frame: object) -> None:
+        if number == _HANG_UP:
+            self._reloading = True
+        else:
+            self._terminated = True
 
 
 def _is_ignored(number: int) -> bool:

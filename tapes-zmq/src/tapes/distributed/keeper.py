@@ -74,6 +74,22 @@ class Keeper:
             fill(registry, kept)
         return kept is not None
 
+    def discard(self, older: float = 0.0) -> None:
+        """Remove the state and its journals, unless something was written in the last `older` seconds."""
+        folder, name = os.path.split(self.path)
+        found = [self.path, *(os.path.join(folder, each) for each in os.listdir(folder) if each.startswith(f"{name}."))]
+        written = []
+        for path in found:
+            with suppress(OSError):
+                written.append(os.lstat(path).st_mtime)
+        if written and time.time() - max(written) < older:
+            return
+        self._close_journal()
+        for path in found:
+            if not path.endswith(".lock"):
+                with suppress(OSError):
+                    os.unlink(path)
+
     def took(self, registry: UnifiedRegistry, message: bytes) -> None:
         """Add a frame that the registry has taken in to the journal. The next `flush()` writes it."""
         if self._journal is not None:

@@ -65,6 +65,15 @@ class Link:
         since = self._stalled if self._wanted else self._missed
         return since is not None and time.monotonic() - since > _GRACE
 
+    @property
+    def is_served(self) -> bool:
+        """Whether there is an aggregator, or one is about to start."""
+        return self._wanted or self._connection.is_pending or self._connection.is_expected
+
+    def hurry(self) -> None:
+        """Connect at once: an aggregator has just been started."""
+        self._connection.hurry()
+
     def flush(self, registry: Registry, flags: int = 0) -> bool:
         """Send the changes to the aggregator. Return False if there is none, or if it does not take everything."""
         self._listen()

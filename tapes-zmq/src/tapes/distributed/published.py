@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 from weakref import WeakSet
 
+from tapes.config.source import is_disabled
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.publishing import has_recorded
+from tapes.distributed.reporter import ASKING
 from tapes.process.ending import after_last_reports
 from tapes.process.exits import prepare_exit
 from tapes.registry import Registry
@@ -40,12 +42,23 @@ class PublishedRegistry(Registry):
     def connect(self) -> None:
         """Start to publish everything that this process has recorded and will record. Does nothing if connected.
 
-        The aggregator may start later: it then gets everything.
+        The aggregator may start later: it then gets everything. With `TAPES_DISABLED=1` in the environment it does
+        nothing.
         """
+        if is_disabled():
+            return
         with self._connecting:
             if not self._publisher.running:
                 self._publisher.start()
             self._tried = self._connected = True
+
+    def get_unified_stats(self, timeout: float = ASKING) -> Any:
+        """Return the statistics of all processes, asked of the aggregator, as `get_stats()` does those of this one.
+
+        They include all that this process recorded before the call. Raises ReporterError if this process is not
+        connected, or if no aggregator answers within `timeout` seconds.
+        """
+        return self._publisher.get_unified_stats(timeout)
 
     def close(self, timeout: float = STOP_TIMEOUT) -> None:
         """Publish once more, and stop. Waits at most `timeout` seconds for the aggregator to confirm.

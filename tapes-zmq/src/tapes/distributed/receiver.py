@@ -14,7 +14,7 @@ import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
-from tapes.distributed import addresses, upstream
+from tapes.distributed import addresses, handover, upstream
 from tapes.distributed.descriptors import Descriptors
 from tapes.distributed.frames import LARGEST
 from tapes.distributed.logger import LOGGER_NAME
@@ -259,6 +259,7 @@ class Receiver:
         if now - self._tidied >= _TIDY:
             self._tidied = now
             self._registry.tidy(seen)
+            self._take_what_was_left()
             if self._keeper is not None:
                 self._keeper.keep_when_due(self._registry)
         if self._leaving:
@@ -300,6 +301,18 @@ class Receiver:
             if apply(message) and keeper is not None:
                 keeper.took(registry, message)
         return False
+
+    def _take_what_was_left(self) -> None:
+        """Take in the last reports of workers that no aggregator has confirmed."""
+        if self._address.path is None:
+            return
+        registry, keeper = self._registry, self._keeper
+        for frames in handover.left(self._address.path):
+            for frame in frames:
+                if registry.apply(frame) and keeper is not None:
+                    keeper.took(registry, frame)
+            if keeper is not None:
+                keeper.flush()
 
     def _bid_farewell(self) -> None:
         """Confirm to leaving workers that all their frames are taken in, and in the journal if there is one.

@@ -9,7 +9,8 @@ import os
 import time
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Hashable, List, Mapping, Optional, Tuple, Union
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Hashable, List, Mapping, Optional, Tuple, Union
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from tapes.clock import Clock
@@ -26,10 +27,19 @@ from tapes.instruments import Instrument
 from tapes.registry import Registry
 from tapes.reporting import ScheduledReporter
 from tapes.reporting.run import Run
+from tapes.reporting.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from tapes.pages.message import Page
 
 INTERVAL = 1.0
 """Default seconds between two flushes."""
 
+ASKING = 5.0
+"""Seconds that a question to the aggregator may take, by default."""
+
+_TICK = 0.002
+_AGAIN = 0.05  # seconds until an aggregator that was not there is looked for again
 _LISTEN = 0.25  # seconds between two checks for messages of the aggregator
 
 _inherited: List[object] = []
@@ -81,6 +91,9 @@ class ZmqReporter(ScheduledReporter):
         self._trusted = users(trust)
         self._link: Optional[Link] = None
         self._sleep = time.sleep
+        self._nudge = Wakeup()
+        self._asked = 0  # how often this process was asked to send what was recorded
+        self._answered: Tuple[int, Optional[str]] = (0, None)  # the same at the last flush, and what was sent then
         self._complains = False
         self._has_something = False
 
@@ -91,16 +104,23 @@ class ZmqReporter(ScheduledReporter):
 
     def open(self) -> None:
         """Check that no other reporter publishes the same. Raises ReporterStateError if one does."""
-        claims = _CLAIMS.setdefault(self.registry, WeakValueDictionary())
-        claimed = claims.get((os.getpid(), self.address.text))
-        if claimed is not None and claimed is not self and claimed.running:
+        claimed = self.claimed()
+        if claimed is not None:
             raise ReporterStateError(
                 f"The same registry is published to {self.address} by {claimed!r} already: stop one of the two."
             )
-        claims[os.getpid(), self.address.text] = self
+        _CLAIMS[self.registry][self._claim()] = self
         # Looked up now, when the thread starts. gevent may patch it later, as gunicorn workers do, and a real thread
         # that calls the patched one may hold the import lock of the whole process for ever.
         self._sleep = time.sleep
+
+    def claimed(self) -> Optional[ZmqReporter]:
+        """Return the other reporter of this process that publishes the same registry to the same aggregator."""
+        claimed = _CLAIMS.setdefault(self.registry, WeakValueDictionary()).get(self._claim())
+        return claimed if claimed is not None and claimed is not self and claimed.running else None
+
+    def _claim(self) -> Tuple[int, str]:
+        return os.getpid(), self.address.text
 
     def report(self) -> None:
         """Send the changed series, if there is an aggregator."""
@@ -114,11 +134,71 @@ class ZmqReporter(ScheduledReporter):
         if self._link is None:
             connection = Connection(self.address, self._current_keys, self._trusted)
             self._link = Link(connection, publisher, self._sleep)
-        self._link.flush(self.registry)
+        ticket = self._asked
+        is_sent = self._link.flush(self.registry)
+        identity, (session, sequence) = publisher.worker, publisher.position
+        self._answered = ticket, f"{identity.hex()} {session} {sequence}" if is_sent else None
         complaint = self._complaint(self._link)
         self._complains = complaint is not None
         if complaint is not None:
             raise complaint
+
+    def ask(self, path: str, headers: Mapping[str, str], timeout: float = ASKING) -> Page:
+        """Return the page of the aggregator at `path`, which includes all that this process recorded before the call.
+
+        Safe in any thread. With no aggregator in reach it is a page with status 503 and the reason.
+        """
+        from tapes.distributed.asking import page_at
+        from tapes.distributed.serving import AFTER
+        from tapes.pages.message import TEXT, Page
+
+        try:
+            after = self._flushed(timeout)
+            if self.address.path is None:
+                raise ReporterError("over tcp:// workers cannot ask it: ask the page of the aggregator itself")
+            socket = f"{self.address.path}.page"
+            return page_at(socket, path, {**headers, AFTER: after}, self._trusted, timeout)
+        except ReporterError as error:
+            body = f"503 No aggregator answers at {self.address}: {str(error).rstrip('.')}.\n".encode()
+            return Page(TEXT, body, (), HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def get_unified_stats(self, timeout: float = ASKING) -> Any:
+        """Return the statistics of all processes as an `addict.Dict` tree, like `get_stats()`.
+
+        They include all that this process recorded before the call. Raises ReporterError if no aggregator can be
+        reached within `timeout` seconds.
+        """
+        import json
+
+        import addict
+
+        page = self.ask("/format/json", {}, timeout)
+        if page.status is not HTTPStatus.OK:
+            raise ReporterError((page.body or b"").decode("utf-8", "replace").strip().partition(" ")[2])
+        return addict.Dict(json.loads(page.body or b""))
+
+    def _flushed(self, timeout: float) -> str:
+        """Have the reporting thread send all that was recorded, and return what it has sent, as the aggregator asks."""
+        deadline = time.monotonic() + timeout
+        while True:
+            if not self.running:
+                raise ReporterError("this process does not publish to it")
+            self._asked += 1
+            ticket = self._asked
+            self._nudge.set()
+            while self._answered[0] < ticket and time.monotonic() < deadline:
+                time.sleep(_TICK)
+            number, position = self._answered
+            if number >= ticket and position is not None:
+                return position
+            if time.monotonic() >= deadline:
+                link = self._link
+                raise ReporterError("it takes nothing in" if link is None else link.fault)
+            time.sleep(_AGAIN)
+
+    def interrupt(self) -> None:
+        """Wake the thread."""
+        self._nudge.set()
 
     def work(self, run: Run) -> None:
         """Report until stopped, then until the aggregator has confirmed the last report."""
@@ -129,13 +209,17 @@ class ZmqReporter(ScheduledReporter):
         if not has_anything_to_say(self.registry):
             return  # most likely a parent that only forks workers
         if not link.take_leave(self.registry, run) and not run.abandoned:
-            import logging
+            self._leave_unconfirmed(link)
 
-            logging.getLogger(LOGGER_NAME).warning(
-                "%r stops, and no aggregator has confirmed its last report: %s. What was counted since the one before "
-                "may be lost.",
-                *(self, link.fault),
-            )
+    def _leave_unconfirmed(self, link: Link) -> None:
+        """End without an aggregator that has confirmed the last report."""
+        import logging
+
+        logging.getLogger(LOGGER_NAME).warning(
+            "%r stops, and no aggregator has confirmed its last report: %s. What was counted since the one before "
+            "may be lost.",
+            *(self, link.fault),
+        )
 
     def wait(self, run: Run, deadline: float) -> bool:
         """Wait for the next flush. Flush at once if the aggregator has just appeared, or misses something."""
@@ -143,13 +227,23 @@ class ZmqReporter(ScheduledReporter):
             left = deadline - self.clock.monotonic()
             if left <= 0:
                 return False
-            self.clock.wait(run.stopping, min(left, _LISTEN))
+            self.pause(min(left, _LISTEN))
+            if self._asked > self._answered[0] and not run.stopping.is_set():
+                self.attempt(run)
+                continue
             link = None if run.stopping.is_set() else self._link
             if link is not None and link.is_taken:
                 return False  # the next report opens another connection
             if link is not None:
                 self._answer(link, run)
         return True
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not beyond a stop, or a question for what was recorded."""
+        nudge = self._nudge
+        self.clock.wait(nudge, seconds)
+        if nudge.is_set():
+            self._nudge = Wakeup()
 
     def _answer(self, link: Link, run: Run) -> None:
         try:

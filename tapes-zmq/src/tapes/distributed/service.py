@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tapes.distributed.keeper import Keeper
     from tapes.distributed.keys import AggregatorKeys
     from tapes.distributed.receiver import Receiver
+    from tapes.distributed.serving import Pages
     from tapes.distributed.unified import UnifiedRegistry
     from tapes.reporting import Reporter
 
@@ -27,6 +28,7 @@ _SUCCESSION = 2 * LOOK  # seconds in which an aggregator that stands by notices 
 _STAY = 1 / 3  # part of the time for leaving after which, if no worker has left, they are taken to go on
 _CATCHING_UP = (1.5, 5.0)  # seconds for workers to come back after a restart, at least and at most
 _TAKING_OVER = (0.6, 1.0)  # the same after one that left its state: only the gauges are missing
+_PASSING = 60.0  # seconds after which nobody takes the place of an aggregator that was killed
 _ALONE = 30.0  # seconds without any worker after which that is logged
 
 
@@ -39,6 +41,10 @@ class Place(NamedTuple):
     """Its state file, if it keeps one."""
     program: claims.Program
     """The program that it belongs to."""
+    resident: bool = False
+    """Whether it belongs to no program, so that no error of a reporter may end it."""
+    passes_on: bool = False
+    """Whether the state file is only for an aggregator that takes its place, as one that is killed cannot say so."""
 
 
 class Service:
@@ -62,6 +68,7 @@ class Service:
         self._state_lock: Optional[claims.FileLock] = None
         self._keeper: Optional[Keeper] = None
         self._receiver: Optional[Receiver] = None
+        self._pages: Optional[Pages] = None
 
     def use_keys(self, keys: AggregatorKeys) -> None:
         """Admit from now on workers with these keys, and no others."""
@@ -111,18 +118,39 @@ class Service:
             if self._state_lock is None:
                 return None
             self._keeper = Keeper(place.state_path)
+            if place.passes_on:
+                self._keeper.discard(older=_PASSING)
         restored = self._keeper is not None and self._keeper.restore(registry)
         inherited = succession.inherit(None if restored else registry, place.address)
         self._receiver = receiver = Receiver(registry, place.address, self._keys, self._keeper, place.access)
         receiver.start()
+        self._serve_workers()
         claim.settle()
         # At a tcp:// address it is unknown whether there was an aggregator before.
         if restored or inherited or not claim.is_first or place.address.path is None:
             self._catch_up(*(_TAKING_OVER if inherited else _CATCHING_UP))
         return receiver
 
+    def _serve_workers(self) -> None:
+        """Serve pages to the workers that answer for all."""
+        from tapes.distributed.serving import Pages
+
+        path = self._place.address.path
+        if path is None:
+            return
+        pages = Pages(self._registry, f"{path}.page", self._place.access)
+        try:
+            pages.start()
+        except OSError as error:
+            _log("WARNING", "serves no pages to workers at %s.page: %s", path, error)
+        else:
+            self._pages = pages
+
     def _begin(self, ready: Callable[[], None]) -> None:
-        self._running.start(self._reporters)
+        if self._place.resident:
+            self._running.add(self._reporters)
+        else:
+            self._running.start(self._reporters)
         _log("INFO", "works at %s. It reports by %s.", self._place.address, list(self._reporters))
         ready()
 
@@ -147,7 +175,10 @@ class Service:
     def _leave(self, claim: claims.Claim) -> None:
         """Stop everything, keep the state, and release the address."""
         receiver, self._receiver = self._receiver, None
+        is_missed = any(worker.present for worker in list(self._registry.workers.values()))
         self._running.stop_all()
+        if self._pages is not None:
+            self._pages.stop(REPORTING)
         if receiver is not None:
             if not receiver.stop(REPORTING):
                 # Its thread still changes the state, so it cannot be written. What is in the journal is safe.
@@ -155,13 +186,18 @@ class Service:
             elif receiver.error is None:
                 if self._keeper is not None:
                     self._keeper.keep(self._registry)
+                    if self._place.passes_on and not is_missed:
+                        self._keeper.discard()
                 if claim.is_awaited:
                     succession.bequeath(self._registry, self._place.address)
         if self._state_lock is not None:
             self._state_lock.release()
-        claim.release(is_missed=any(worker.present for worker in list(self._registry.workers.values())))
+        claim.release(is_missed=is_missed)
 
     def _is_wanted(self) -> bool:
+        if self._place.resident:
+            self._running.try_again()
+            return self._fate.wanted()
         if time.monotonic() - self._since > _ALONE:
             self._since = math.inf
             if not self._registry.workers and not self._registry.gone:

@@ -1,0 +1,191 @@
+"""The reporter behind `[aggregator]` in a configuration: publishes a process, and starts the aggregator if need be."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
+
+from tapes.distributed import addresses, handover
+from tapes.distributed.configured import ConfiguredAggregator
+from tapes.distributed.frames import ENDING, LEAVING
+from tapes.distributed.launcher import Launcher
+from tapes.distributed.publishing import has_recorded
+from tapes.distributed.rendezvous import Rendezvous, meeting_at, name_of
+from tapes.distributed.reporter import ASKING, ZmqReporter
+from tapes.errors import ReporterError, ReporterStateError
+from tapes.process import forking
+from tapes.process.ending import is_ending
+from tapes.reporting.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from tapes.config.source import ConfigSource
+    from tapes.distributed.link import Link
+    from tapes.pages.message import Page
+    from tapes.registry import Registry
+    from tapes.reporting.run import Run
+
+_EAGER = 5.0  # seconds after its start in which a process looks often whether it has recorded something
+_LOOK = 0.25  # seconds between two such looks
+
+
+class Member(ZmqReporter):
+    """Publishes this process, and each one forked from it, to the aggregator of a configuration.
+
+    It starts that aggregator, as a process of its own, when there is none. A process that has recorded nothing is no
+    worker: it connects to nobody, starts nothing and waits for nobody at its end.
+    """
+
+    def __init__(self, config: ConfigSource, registry: Optional[Registry] = None) -> None:
+        """Publish `registry` (default: the process-wide one) as the table `[aggregator]` of `config` says.
+
+        Raises ConfigError with all faults of the configuration.
+        """
+        aggregator = ConfiguredAggregator(config, address=_NOWHERE)
+        own = self._own = aggregator.own
+        options = aggregator.options
+        super().__init__(
+            *(own.interval, options["socket_addr"], registry),
+            keys=options.get("keys"),
+            insecure=options.get("insecure", False),
+        )
+        self._config = config
+        self._place: Optional[Rendezvous] = None
+        self._launcher: Optional[Launcher] = None
+        self._active = False
+        self._other: Optional[ZmqReporter] = None
+        self._since = time.monotonic()
+
+    def open(self) -> None:
+        """Publish, unless another call of `configure()` does so already: then stand by for it."""
+        self._other = None
+        try:
+            super().open()
+        except ReporterStateError:
+            self._other = self.claimed()
+
+    def ask(self, path: str, headers: Mapping[str, str], timeout: float = ASKING) -> Page:
+        """Return the page of the aggregator at `path`, as `ZmqReporter.ask` does."""
+        other = self._other
+        return super().ask(path, headers, timeout) if other is None else other.ask(path, headers, timeout)
+
+    def _claim(self) -> Tuple[int, str]:
+        return os.getpid(), name_of(self._own.config)
+
+    def report(self) -> None:
+        """Send the changed series, once this process has recorded something; start an aggregator if there is none."""
+        if self._other is not None and not self._other.running:
+            self.open()
+        if self._other is not None or not self._is_worker():
+            return
+        self._meet()
+        try:
+            super().report()
+        finally:
+            self._launch()
+
+    def _leave_unconfirmed(self, link: Link) -> None:
+        """Leave the last report in a file, for the next aggregator at the address."""
+        if self.address.path is None:
+            super()._leave_unconfirmed(link)
+            return
+        publisher = link.publisher
+        publisher.begin()  # with everything: what was sent before may not have arrived
+        frames = list(publisher.flush(self.registry, LEAVING | ENDING * is_ending()))
+        try:
+            handover.leave(self.address.path, publisher.worker, frames)
+        except OSError:
+            super()._leave_unconfirmed(link)
+
+    def wait(self, run: Run, deadline: float) -> bool:
+        """Wait for the next flush. It comes at once when this process records something for the first time."""
+        while not self._active:
+            now = self.clock.monotonic()
+            if run.stopping.is_set():
+                return True
+            if now >= deadline:
+                return False
+            eager = time.monotonic() - self._since < _EAGER
+            self.pause(min(deadline - now, _LOOK) if eager else deadline - now)
+            if not run.stopping.is_set() and self._is_worker():
+                return False
+        return super().wait(run, deadline)
+
+    def close_inherited(self) -> None:
+        """Abandon the connection of the parent, without closing it."""
+        super().close_inherited()
+        self._active = False
+        self._asked, self._answered = 0, (0, None)
+        self._nudge = Wakeup()
+        self._launcher = self._place = None
+        self._since = time.monotonic()
+
+    def _answer(self, link: Link, run: Run) -> None:
+        super()._answer(link, run)
+        self._launch()
+
+    def _complaint(self, link: Link) -> Optional[ReporterError]:
+        launcher = self._launcher
+        if launcher is None or launcher.fault is None or not link.is_missed:
+            return super()._complaint(link)
+        return ReporterError(
+            f"No aggregator can be started: {launcher.fault.rstrip('.')}. What is counted meanwhile is told later."
+        )
+
+    def _is_worker(self) -> bool:
+        """Whether this process has recorded something. A parent that only forks may have gauges."""
+        if not self._active:
+            if self._asked:  # whoever shows the page of all is one of them
+                self._active = True
+                return True
+            now = self.registry.clock.monotonic()
+            self._active = any(
+                has_recorded(metric, now, None)
+                or (not metric.kind.lasts and not forking.has_forked() and _is_set(metric, now))
+                for metric in self.registry
+            )
+        return self._active
+
+    def _meet(self) -> None:
+        """Find out where the aggregator is: that depends on the user, which a process may change after a fork."""
+        if self._own.address is not None:
+            return
+        place = meeting_at(self._own.config)
+        if place != self._place:
+            self.close()
+            self._place = place
+            self.address = addresses.checked(place.address, keys=None, insecure=False)
+            self._launcher = None
+
+    def _launch(self) -> None:
+        """Start an aggregator if there is none."""
+        link, path = self._link, self.address.path
+        if not self._own.starts or path is None or link is None or link.is_served:
+            return
+        if self._launcher is None:
+            place = self._place or Rendezvous(path)
+            self._launcher = Launcher(path, self._order(place), self._sleep)
+        run = self._run
+        if self._launcher.attend(waits=run is None or not run.is_stopping):
+            link.hurry()
+
+    def _order(self, place: Rendezvous) -> Dict[str, Any]:
+        config: Any = self._own.config
+        return {
+            "config": config if isinstance(config, str) else dict(config),
+            "address": place.address,
+            "state": place.state,
+            "log": place.log,
+            "folder": self._own.folder,
+        }
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._own.name})"
+
+
+_NOWHERE = "ipc:///nowhere"  # stands for the address while a configuration is checked
+
+
+def _is_set(metric: Any, now: float) -> bool:
+    """Whether a gauge was set, which needs no call of its producer."""
+    return bool(metric.kind.has_recorded(metric.state(metric.recorded(now))))

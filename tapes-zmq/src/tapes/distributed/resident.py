@@ -1,0 +1,120 @@
+"""The aggregator of a configuration as a process of its own, which belongs to nobody: `tapes.distributed.launcher`.
+
+It reads its order from descriptor 0, answers on descriptor 1, and ends some seconds after the last worker has gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Dict
+
+
+def main() -> int:
+    """Detach from the process that has started this one, and run the aggregator."""
+    if os.fork():  # the parent waits for this process, and not for the aggregator
+        os._exit(0)
+    os.setsid()
+    if os.fork():  # not the leader of the session: it can never get a terminal
+        os._exit(0)
+    order = _order()
+    os.closerange(3, _most_descriptors())
+    log = _log_to(order["log"])
+    answer = os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+    told = False
+
+    def tell(fault: Any) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            try:
+                os.write(answer, json.dumps({"fault": fault}).encode() + b"\n")
+            except OSError:  # whoever started this has gone
+                pass
+            os.close(answer)
+
+    try:
+        os.chdir(order["folder"])
+        has_served = _run(order, lambda: tell(None))
+        if has_served and not log.has_trouble:
+            os.unlink(order["log"])
+    except Exception as error:
+        import logging
+
+        logging.getLogger("tapes.aggregator").exception("The aggregator has ended.")
+        tell(str(error))
+        return 1
+    tell(None)
+    return 0
+
+
+def _order() -> Dict[str, Any]:
+    content = b""
+    while not content.endswith(b"\n"):
+        read = os.read(0, 65536)
+        if not read:
+            os._exit(1)
+        content += read
+    order: Dict[str, Any] = json.loads(content)
+    return order
+
+
+def _most_descriptors() -> int:
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(soft, 65536) if soft > 0 else 65536
+
+
+def _log_to(path: str) -> Any:
+    """Log to a file, and return a handler that says whether there was trouble."""
+    import logging
+
+    class Trouble(logging.Handler):
+        has_trouble = False
+
+        def emit(self, record: logging.LogRecord) -> None:
+            """Note that there was a warning or worse."""
+            self.has_trouble = True
+
+    from tapes.distributed import files
+
+    log = files.opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    if os.fstat(log).st_size > 1 << 20:
+        os.truncate(log, 0)
+    os.dup2(log, 2)
+    os.close(log)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    trouble = Trouble(logging.WARNING)
+    logging.getLogger().addHandler(trouble)
+    return trouble
+
+
+def _run(order: Dict[str, Any], ready: Any) -> bool:
+    """Run the aggregator, and return False if another one has the address."""
+    from tapes.distributed.claims import TakenError
+    from tapes.distributed.configured import ConfiguredAggregator
+    from tapes.distributed.fates import Resident
+
+    aggregator = ConfiguredAggregator(order["config"], address=order["address"], state_path=order["state"])
+    registry = aggregator.registry
+    fate = Resident(aggregator.own.linger, lambda: any(worker.present for worker in list(registry.workers.values())))
+
+    def begin() -> None:
+        fate.begin()
+        ready()
+
+    try:
+        aggregator.reside(fate, begin, passes_on=aggregator.options["state_path"] == order["state"])
+    except TakenError:
+        return False  # another one was faster
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
