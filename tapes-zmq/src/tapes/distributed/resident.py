@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import Any, Dict
 
 
@@ -32,10 +33,8 @@ def main() -> int:
         nonlocal told
         if not told:
             told = True
-            try:
+            with suppress(OSError):  # whoever started this has gone
                 os.write(answer, json.dumps({"fault": fault}).encode() + b"\n")
-            except OSError:  # whoever started this has gone
-                pass
             os.close(answer)
 
     try:
