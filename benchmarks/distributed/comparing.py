@@ -115,4 +115,4 @@ def _wait(asked: Child, path: str, expected: float) -> None:
 def _check(counted: float, expected: float) -> None:
     """Raise RuntimeError unless everything has been counted: what is not right need not be measured."""
     if counted != expected:
-        raise RuntimeError(f"{counted:,.0f} were counted and not {expected:,.0f}.")
+        raise RuntimeError(f"{counted:,.0f} were counted, not {expected:,.0f}.")

@@ -163,7 +163,7 @@ def _load(measured: Load) -> str:
         ),
         ("lag, median", f"{lags[len(lags) // 2]:.2f} s", "", ""),
         ("lag, worst", f"{lags[-1]:.2f} s", f"< {LAG:g} s", verdict(lags[-1] < LAG)),
-        ("lag when all workers tell everything anew", f"{measured.anew:.2f} s", "", ""),
+        ("lag when all workers publish everything again", f"{measured.anew:.2f} s", "", ""),
         ("processor time of such a read", amount(measured.read * 1e3, "ms"), "", ""),
         ("received", f"{measured.received / 1e6:.1f} MB a second", "", ""),
         ("memory of the aggregator", amount(measured.memory / 1e6, "MB"), "", ""),

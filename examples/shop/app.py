@@ -114,7 +114,7 @@ def supervise(number: int, sockets: Sequence[socket.socket], closing_time: Closi
         dismiss(workers)
     failed = [ending(worker) for worker in workers if worker.exitcode]
     if failed:
-        sys.exit(f"The shop has not closed in good order. {'. '.join(failed)}.")
+        sys.exit(f"The shop did not close cleanly. {'. '.join(failed)}.")
 
 
 def hire(sockets: Sequence[socket.socket], closing_time: ClosingTime) -> ForkProcess:

@@ -47,7 +47,7 @@ class Shop:
         os.kill(worker, signal.SIGKILL)
         self.hear_until(lambda: worker in self._successors)
         if worker not in self._successors:
-            raise ShopError(f"Nobody has taken the place of worker {worker}.")
+            raise ShopError(f"No worker has replaced worker {worker}.")
         return self._successors[worker]
 
     def stats(self) -> Tree:
@@ -115,7 +115,7 @@ def open_shop(command: Sequence[str], folder: Path) -> Iterator[Shop]:
         process.wait()
         shop.log = errors.read_text().rstrip()
         if process.returncode:
-            raise ShopError(f"The shop did not close well: {ending(process)}.\n{shop.log}")
+            raise ShopError(f"The shop did not close cleanly: {ending(process)}.\n{shop.log}")
     finally:
         kill_all(process)
         process.communicate()

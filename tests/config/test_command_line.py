@@ -84,7 +84,7 @@ def test_plugins_with_faults(distributions: Distributions) -> None:
             "REPORTER  DISTRIBUTION      STATUS\n"
             f"http      tapes-core {V}  ok\n"
             f"shop      shop-metrics 1.0  broken: The reporter 'shop' of shop-metrics 1.0 cannot be used: {cause}. "
-            "Install it with all that it needs: pip install shop-metrics.\n"
+            "Install it with its dependencies: pip install shop-metrics.\n"
             f"stream    tapes-core {V}  ok\n"
             "\n"
             "FORMAT  DISTRIBUTION      STATUS\n"

@@ -279,8 +279,8 @@ def test_value_that_the_constructor_refuses() -> None:
         (
             {"reporters": {}, "aggregator": {"start": "soon"}},
             (
-                "aggregator.start: 'soon' (str) is neither 'auto' (whichever process comes first starts the aggregator) nor "
-                "'never' (somebody else does)"
+                "aggregator.start: 'soon' (str) is neither 'auto' (whichever process comes first starts the "
+                "aggregator) nor 'never' (somebody else does)"
             ),
         ),
         (

@@ -57,7 +57,8 @@ def test_pyproject_without_a_table(tmp_path: Path, content: str) -> None:
     file.write_text(content)
 
     assert fault(file) == (
-        f"{file} has 1 fault, nothing was started:\n  - it has no table [tool.tapes]: put the tables of tapes below it"
+        f"{file} has 1 fault, nothing was started:\n  - it has no table [tool.tapes]: add it, with the tables of tapes "
+        "below it"
     )
 
 
@@ -83,7 +84,7 @@ def test_environment_variable_is_not_set(monkeypatch: pytest.MonkeyPatch, value:
 
     assert fault(None) == (
         "The environment variable TAPES_CONFIG has 1 fault, nothing was started:\n"
-        "  - it is not set, and no file was given: let it name a TOML file, or give the path of one"
+        "  - it is not set, and no file was given: set it to the path of a TOML file, or pass a path"
     )
 
 
@@ -123,7 +124,7 @@ def test_other_encoding(tmp_path: Path) -> None:
     file.write_bytes(b"[reporters.http]\nport = 0\nhost = '\xe4'\n")
 
     assert fault(file).startswith(
-        f"{file} has 1 fault, nothing was started:\n  - line 3 is not UTF-8, which TOML always is: "
+        f"{file} has 1 fault, nothing was started:\n  - line 3 is not UTF-8, as TOML has to be: "
     )
 
 
@@ -139,5 +140,5 @@ def test_library_for_toml_is_missing(tmp_path: Path) -> None:
     )
 
     assert done.stderr.endswith(
-        "  - Python before 3.11 reads TOML with a library that is not installed: pip install tomli\n"
+        "  - Python before 3.11 needs a library to read TOML, which is not installed: pip install tomli\n"
     )

@@ -29,7 +29,7 @@ STOCKS = r"Its gauges are gone: ([\d,]+) of ([\d,]+) articles in stock .* with i
 
 LOG = """\
 StatsdReporter(interval=1, udp://[::1]:8125, prefix='demo') could not report: [Errno 111] udp://[::1]:8125: \
-Connection refused. Start what listens there, or correct the address. It will try again.
+Connection refused. Start the server there, or correct the address. It will try again.
 """
 
 

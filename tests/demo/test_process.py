@@ -87,7 +87,7 @@ def test_a_worker_that_nobody_replaces_is_reported(tmp_path: Path) -> None:
     text = SUPERVISOR.replace("    replace()", "    os.kill(workers[1], 9); sys.exit()")
 
     with (
-        pytest.raises(ShopError, match=r"Nobody has taken the place of worker \d+\."),
+        pytest.raises(ShopError, match=r"No worker has replaced worker \d+\."),
         open_shop(script(text), tmp_path) as shop,
     ):
         shop.replace(shop.workers[0])
@@ -114,8 +114,11 @@ def test_a_shop_that_does_not_open_is_reported_with_its_own_words(tmp_path: Path
 @pytest.mark.parametrize(
     ("at_the_end", "expected"),
     [
-        ("signal.SIG_DFL", "The shop did not close well: ended by SIGTERM.\n"),
-        ("lambda *_: sys.exit('The till is stuck.')", "The shop did not close well: exit code 1.\nThe till is stuck."),
+        ("signal.SIG_DFL", "The shop did not close cleanly: ended by SIGTERM.\n"),
+        (
+            "lambda *_: sys.exit('The till is stuck.')",
+            "The shop did not close cleanly: exit code 1.\nThe till is stuck.",
+        ),
     ],
 )
 def test_a_shop_that_does_not_close_in_good_order_is_reported(at_the_end: str, expected: str, tmp_path: Path) -> None:
@@ -139,5 +142,5 @@ def test_nothing_is_left_of_a_shop_that_hangs(tmp_path: Path, monkeypatch: pytes
     """One that does not close when it is told to is killed, and so are its workers, whose output is read to its end."""
     text = SUPERVISOR.replace("(signal.SIGTERM, end)", "(signal.SIGTERM, signal.SIG_IGN)")
 
-    with pytest.raises(ShopError, match="close well: ended by SIGKILL"), open_shop(script(text), tmp_path):
+    with pytest.raises(ShopError, match="close cleanly: ended by SIGKILL"), open_shop(script(text), tmp_path):
         monkeypatch.setattr("examples.shop.process.DEADLINE", 0.1)

@@ -317,7 +317,7 @@ def test_a_worker_that_hangs_is_killed_in_the_end(folder: Path) -> None:
         _, errors = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 1
-    assert "The shop has not closed in good order. Worker " in errors
+    assert "The shop did not close cleanly. Worker " in errors
     assert f"Worker {shop.workers[1]} has ended by SIGKILL." in errors  # and the other, if the machine is busy
 
 

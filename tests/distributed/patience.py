@@ -23,14 +23,14 @@ HASTY = {"HASTY": "1"}
 """The environment of a program with the deadlines that tapes has."""
 
 SECONDS: Dict[str, Dict[str, Any]] = {
-    "tapes.process.ending": {"EXIT_TIMEOUT": 40.0},
+    "tapes.process.shutdown": {"EXIT_TIMEOUT": 40.0},
     "tapes.process.termination": {"EXIT_TIMEOUT": 40.0},
-    "tapes.distributed.receiver": {"_STRANGER": 20_000},  # milliseconds
+    "tapes.distributed.receiver": {"_HANDSHAKE_TIMEOUT": 20_000},  # milliseconds
     "tapes.distributed.link": {"FAREWELL": 30.0, "_GRACE": 60.0, "_SILENT": 20.0},
     "tapes.distributed.connection": {"_AGAIN": (0.05, 0.1)},
     "tapes.distributed.service": {"ORPHANED": 18.0, "REPORTING": 20.0, "_CATCHING_UP": (2.5, 20.0)},
     "tapes.distributed.driving": {"REPORTING": 20.0},
-    "tapes.distributed.fates": {"PARTING": 6.0, "ORPHANED": 18.0},
+    "tapes.distributed.lifetime": {"FAREWELL_TIMEOUT": 6.0, "ORPHANED": 18.0},
     "tapes.distributed.succession": {"_LEAVING": 30.0, "_UNKNOWN": 10.0, "_FRESH": 60.0},
 }
 """By what they are in each module."""

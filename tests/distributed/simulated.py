@@ -6,7 +6,7 @@ import math
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from tapes.clock import Waitable
-from tapes.distributed import keeping, processes
+from tapes.distributed import processes, state_format
 from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.publishing import Publisher
 from tapes.distributed.records import Hello
@@ -212,7 +212,7 @@ def restarted(aggregator: Asking, *, clock: Optional[AnyClock] = None, goes_on: 
     """Return another aggregator that begins with what this one has kept, and hears the same workers."""
     other = Asking(aggregator.clock if clock is None else clock, **options)
     other.known = aggregator.known
-    keeping.fill(other, keeping.decode(keeping.encode(aggregator)), goes_on=goes_on)
+    state_format.fill(other, state_format.decode(state_format.encode(aggregator)), goes_on=goes_on)
     return other
 
 

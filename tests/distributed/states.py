@@ -20,8 +20,8 @@ from tapes.state.counts import PackedBuckets, in_lanes, packed
 from tapes.state.distribution import EMPTY, Distribution
 from tapes.state.gauge import UNSET, GaugeState, single
 from tapes.state.histogram import NEVER, HistogramState, Slice
+from tapes.state.meter import MeterState
 from tapes.state.numbers import LARGEST
-from tapes.state.rates import MeterState
 from tapes.state.timer import TimerState
 from tapes.wire import CLOCK, Reader
 

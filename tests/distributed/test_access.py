@@ -55,9 +55,9 @@ def test_who_may_connect(group: Any, mode: Any, expected: Access) -> None:
         (None, -1, "like 0o660, not -0o1"),
         (None, True, "like 0o660, not True"),
         (None, "0660", "like 0o660, not '0660'"),
-        (None, 0o640, "0o640 gives the group no right to write"),
-        (None, 0o664, "0o664 gives the others no right to write"),
-        (MINE, 0o600, "0o600 gives the group .* no right to write: use 0o660"),
+        (None, 0o640, "0o640 does not let the group write"),
+        (None, 0o664, "0o664 does not let the others write"),
+        (MINE, 0o600, "0o600 does not let the group .* write: use 0o660"),
     ],
 )
 def test_what_cannot_be(group: Any, mode: Any, message: str) -> None:
@@ -135,7 +135,7 @@ def test_what_somebody_puts_in_its_place_is_not_shared(folder: Path, monkeypatch
             os.symlink(precious, address)
 
     monkeypatch.setattr(socket, "socket", Replaced)
-    with pytest.raises(OSError, match="somebody has replaced the socket"):
+    with pytest.raises(OSError, match="another process has replaced the socket"):
         listening(str(folder / "a"), Access(0o666))
 
     assert stat.S_IMODE(precious.stat().st_mode) == 0o600

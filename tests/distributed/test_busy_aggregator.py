@@ -13,7 +13,7 @@ import pytest
 from tapes import turns
 from tapes.distributed import link as links
 from tapes.distributed import upstream
-from tapes.distributed.driving import _in_long_turns
+from tapes.distributed.driving import _without_yielding
 from tapes.distributed.link import Link
 from tapes.distributed.publishing import Publisher, hello
 from tapes.registry import Registry
@@ -25,7 +25,7 @@ class FakeConnection:
     """A connection to an aggregator that asks for everything, and takes frames while it `reads`."""
 
     is_pending = ready = True
-    is_taken = is_expected = False
+    is_cut_off = is_expected = False
     peer = fault = None
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ def test_a_flush_that_cannot_be_sent_is_made_later() -> None:
 
     assert sent == [True, False, True]
     assert not missed
-    assert fault == "it reads nothing: it is held still, or has too much to do"
+    assert fault == "it reads nothing: it is suspended or overloaded"
     assert len(connection.frames) == 2
 
 
@@ -83,7 +83,7 @@ def test_an_aggregator_that_confirms_nothing_does_not_answer(monkeypatch: pytest
 
     assert link.flush(registry)
     assert not link.take_leave(registry, run)
-    assert link.fault == "it does not answer: it is held still, or has too much to do"
+    assert link.fault == "it does not answer: it is suspended or overloaded"
 
 
 def test_only_an_aggregator_with_a_process_of_its_own_makes_pages_without_a_break() -> None:
@@ -91,7 +91,7 @@ def test_only_an_aggregator_with_a_process_of_its_own_makes_pages_without_a_brea
     seen: List[float] = []
 
     def look() -> None:
-        with _in_long_turns():
+        with _without_yielding():
             seen.append(turns.piece)
 
     look()

@@ -234,7 +234,7 @@ def test_a_forked_child_does_not_release_what_its_parent_has(folder: Path, addre
 def test_a_folder_that_is_not_there(folder: Path) -> None:
     """The error names the address and says what to do."""
     with pytest.raises(
-        OSError, match=rf"cannot be at ipc://{folder}/no/a: {folder}/no/a.lock: No such file.*Choose a folder"
+        OSError, match=rf"cannot listen at ipc://{folder}/no/a: {folder}/no/a.lock: No such file.*Choose a folder"
     ):
         Claim(at(folder / "no" / "a"))
 
@@ -270,7 +270,7 @@ def test_an_address_that_nobody_has_is_claimed_at_once(address: Address) -> None
 
     assert claim is not None
     assert waiting.stands_by == 0
-    assert not claim.is_awaited
+    assert not claim.has_successor
     claim.release()
 
 
@@ -324,9 +324,9 @@ def test_one_whose_program_is_gone_is_waited_for(address: Address, other: Start,
     assert claim is not None
     assert address.path is not None
     assert waiting.stands_by == 0
-    assert claims.is_awaited(address.path), "workers wait for it until it is there"
+    assert claims.has_successor(address.path), "workers wait for it until it is there"
     claim.settle()
-    assert not claims.is_awaited(address.path)
+    assert not claims.has_successor(address.path)
     claim.release()
     assert os.listdir(os.path.dirname(address.path)) == []
 
@@ -334,10 +334,10 @@ def test_one_whose_program_is_gone_is_waited_for(address: Address, other: Start,
 def test_a_turn_whose_holder_was_killed_is_nobody_s(address: Address) -> None:
     """Its file is removed, and workers do not wait."""
     assert address.path is not None
-    Path(claims.next_lock(address.path)).write_text("12345 1 0 x\n")
+    Path(claims.standby_lock_path(address.path)).write_text("12345 1 0 x\n")
 
-    assert not claims.is_awaited(address.path)
-    assert not os.path.exists(claims.next_lock(address.path))
+    assert not claims.has_successor(address.path)
+    assert not os.path.exists(claims.standby_lock_path(address.path))
 
 
 def test_one_that_takes_long_to_leave_keeps_nobody_from_starting(
@@ -369,7 +369,7 @@ def test_one_that_is_as_good_as_our_own_is_stood_by_for(
     assert claim is None
     assert address.path is not None
     assert waiting.stands_by == 1
-    assert not claims.is_awaited(address.path)
+    assert not claims.has_successor(address.path)
 
 
 def test_one_of_what_this_process_was_before_is_asked_to_leave(address: Address, other: Start) -> None:
@@ -415,14 +415,14 @@ def test_a_lock_that_says_nothing(address: Address, content: str) -> None:
 def test_what_is_left_is_inherited_once(address: Address) -> None:
     """And only for some seconds: after that the program was ended, and begins from zero."""
     left = UnifiedRegistry()
-    assert not succession.inherit(UnifiedRegistry(), address)
+    assert not succession.take_over(UnifiedRegistry(), address)
     for age, inherited in ((0.0, True), (60.0, False)):
-        succession.bequeath(left, address)
+        succession.hand_over(left, address)
         path = f"{address.path}.left"
         status = os.stat(path)
         os.utime(path, (status.st_atime, status.st_mtime - age))
 
-        assert succession.inherit(UnifiedRegistry(), address) is inherited
+        assert succession.take_over(UnifiedRegistry(), address) is inherited
         assert not os.path.exists(path)
 
 
@@ -433,6 +433,6 @@ def test_what_is_left_and_damaged_keeps_nobody_from_starting(
     path = Path(f"{address.path}.left")
     path.write_bytes(b"garbage")
 
-    assert not succession.inherit(UnifiedRegistry(), address)
-    assert "What the last aggregator has left is lost" in caplog.messages[0]
+    assert not succession.take_over(UnifiedRegistry(), address)
+    assert "The state of the last aggregator is lost" in caplog.messages[0]
     assert not path.exists()

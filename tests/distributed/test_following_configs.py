@@ -82,7 +82,7 @@ def test_faults_are_one_line(place: Place, caplog: pytest.LogCaptureFixture) -> 
     assert change == Change()
     assert place.reporters == before
     (line,) = caplog.messages
-    assert line.startswith("The aggregator keeps its config, ")
+    assert line.startswith("The aggregator keeps its old config, ")
     assert f"{place.path}: two lines: " in line
     assert "\n" not in line
 
@@ -91,7 +91,7 @@ def test_another_folder_of_keys_is_followed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing need be started again for it: workers that have keys of the new one are let in."""
-    monkeypatch.setattr(connection, "_TURNED_AWAY", 0.1)
+    monkeypatch.setattr(connection, "_REFUSED", 0.1)
     folders = [keys.generate(tmp_path / name) for name in ("before", "after")]
     address = f"tcp://127.0.0.1:{free_port()}"
     path = tmp_path / "aggregator.toml"
@@ -112,4 +112,4 @@ def test_another_folder_of_keys_is_followed(
         worker.close()
 
     assert change == Change()
-    assert [message for message in caplog.messages if "another start" in message] == []
+    assert [message for message in caplog.messages if "restart the aggregator" in message] == []

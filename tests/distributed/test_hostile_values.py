@@ -18,7 +18,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from tapes.distributed import keeping, processes
+from tapes.distributed import processes, state_format
 from tapes.distributed.frames import END, ENDING, LEAVING
 from tapes.distributed.workers import Worker
 from tapes.encoding.json import JsonFormat
@@ -349,9 +349,9 @@ class Scene:
     def restart(self) -> None:
         """Let another aggregator take the place of this one, with what it has kept."""
         self.counted.update(told(self.aggregator))
-        content = keeping.encode(self.aggregator)
+        content = state_format.encode(self.aggregator)
         self.aggregator = self._aggregator()
-        keeping.fill(self.aggregator, keeping.decode(content))
+        state_format.fill(self.aggregator, state_format.decode(content))
         self.up = self._upward()
         for worker in (self.healthy, self.remote):
             worker.publisher.begin()

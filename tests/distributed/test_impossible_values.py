@@ -9,13 +9,13 @@ from zlib import crc32
 
 import pytest
 
-from tapes.distributed import frames, keeping
+from tapes.distributed import frames, state_format
 from tapes.distributed.frames import END, ENDING, LEAVING
 from tapes.distributed.pools import StatePool
 from tapes.encoding.json import JsonFormat
 from tapes.kinds.meter import MeterKind
 from tapes.kinds.timer import TIMER, TimerKind
-from tapes.state.rates import MeterState
+from tapes.state.meter import MeterState
 from tests.distributed.forging import counter, facts, frame, gauge, hello, histogram, meter, number, part, series, timer
 from tests.distributed.simulated import (
     HERE,
@@ -261,7 +261,7 @@ def test_what_cannot_be_in_a_file_is_left_out(bench: Health, what: str, caplog: 
         content = hello(host="bad" + identity.decode()) + series("counter", "bad") + counter(123)
         bench.take(content, worker=identity * 16)
     bench.aggregator.retire(bench.aggregator.workers[b"x" * 16])
-    whole = keeping.encode(bench.aggregator)
+    whole = state_format.encode(bench.aggregator)
     place = whole.index(b"\3\0\0\0bad\0\0\0\0")
     state = whole.index(number(123), place)
     at, wrong = {
@@ -272,14 +272,14 @@ def test_what_cannot_be_in_a_file_is_left_out(bench: Health, what: str, caplog: 
     }[what]
     body = (whole[:at] + wrong + whole[at + len(wrong) :])[16:]
     other = Asking(bench.clock)
-    keeping.fill(other, keeping.decode(whole[:12] + struct.pack("<I", crc32(body)) + body))
+    state_format.fill(other, state_format.decode(whole[:12] + struct.pack("<I", crc32(body)) + body))
 
     shown, wanted = stats_of(other), stats_of(bench.healthy.registry)
     for name in ("orders", "hits", "spread", "time"):
         assert_alike(shown[name], wanted[name])
     assert shown.get("bad") == ({"value": 123} if what == "worker" else None)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "1 series or workers that cannot be" in caplog.text
+    assert "1 invalid series or workers" in caplog.text
 
 
 def test_a_series_that_cannot_be_merged_shows_what_it_showed(bench: Health, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +295,7 @@ def test_a_series_that_cannot_be_merged_shows_what_it_showed(bench: Health, monk
     record(bench.healthy, "meter", 4, "hits")
     bench.tell()
     up.tell(top)
-    kept = keeping.decode(keeping.encode(bench.aggregator))
+    kept = state_format.decode(state_format.encode(bench.aggregator))
 
     for shown in (bench.aggregator, top):
         page = page_of(shown)
@@ -328,7 +328,7 @@ def test_a_worker_that_cannot_be_merged_takes_no_other_along(bench: Health, monk
     record(gone, "meter", 100, "hits")
     bench.tell(1)
     with monkeypatch.context() as patched:
-        patched.setattr(MeterKind, "moved", fail)
+        patched.setattr(MeterKind, "shifted", fail)
         bench.give_up(1)
 
     shown, kept = bench.stats, restarted(bench.aggregator).get_stats()

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from tapes.distributed import keeper, keeping
+from tapes.distributed import keeper, state_format
 from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.keeper import Keeper
 from tests.distributed.simulated import Asking, Bench, assert_alike, buckets_of, record, stats_of, told
@@ -40,7 +40,7 @@ class Place(Bench):
         for number in numbers or range(len(self.workers)):
             for frame in self.workers[number].frames(flags):
                 if self.aggregator.apply(frame):
-                    self.keeper.took(self.aggregator, frame)
+                    self.keeper.add_frame(self.aggregator, frame)
             self.keeper.flush()
 
     def work(self, seconds: int, *, telling: bool = True) -> None:
@@ -197,7 +197,7 @@ def test_a_state_that_was_not_put_in_its_place_is_not_missed(place: Place, monke
             record(place.workers[0], "counter")
             for frame in place.workers[0].frames():
                 place.aggregator.apply(frame)
-                place.keeper.took(place.aggregator, frame)
+                place.keeper.add_frame(place.aggregator, frame)
             place.renew()
             place.work(5)
 
@@ -210,7 +210,7 @@ def test_a_state_that_was_not_put_in_its_place_is_not_missed(place: Place, monke
 
 def test_older_journals_are_not_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was not removed is part of the state already, workers that nobody remembers any more included."""
-    monkeypatch.setattr(keeping, "_GONE", 0)
+    monkeypatch.setattr(state_format, "_GONE", 0)
     place.work(5)
     place.tell(2, flags=LEAVING | ENDING)
     place.give_up(2)

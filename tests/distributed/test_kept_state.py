@@ -12,11 +12,11 @@ from zlib import crc32
 
 import pytest
 
-from tapes.distributed import keeping, presence
+from tapes.distributed import presence, state_format
 from tapes.distributed.frames import ENDING, LEAVING, FrameError
 from tapes.distributed.keeper import Keeper
-from tapes.distributed.keeping import decode, encode, fill
 from tapes.distributed.processes import processes
+from tapes.distributed.state_format import decode, encode, fill
 from tapes.errors import ReporterError
 from tapes.facts import Facts
 from tapes.testing import ManualClock
@@ -44,7 +44,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Return a function that boots the system again: from then on it is another one."""
 
     def boot(name: str) -> None:
-        monkeypatch.setattr(keeping, "machine", lambda: name)
+        monkeypatch.setattr(state_format, "machine", lambda: name)
         monkeypatch.setattr(presence, "machine", lambda: name)
 
     return boot
@@ -276,7 +276,7 @@ def test_what_cannot_be_said_of_names_is_left_out(bench: Bench, caplog: pytest.L
 
     assert other.all_facts() == {"orders": Facts("The orders.", "")}
     assert other.get_stats().hits["count"] == 1
-    assert "has 1 series or workers that cannot be: they are left out." in caplog.text
+    assert "has 1 invalid series or workers: they are left out." in caplog.text
 
 
 def test_the_series_of_each_worker_are_not_kept() -> None:
@@ -356,7 +356,7 @@ def test_every_cut_and_every_bit_that_is_wrong_is_noticed(content: bytes) -> Non
 def test_what_is_wrong_is_said(content: bytes) -> None:
     """Another file, another version, a file that is damaged."""
     for wrong, problem in (
-        (b"[reporters]\nport = 8889\n" * 10, "no state of an aggregator"),
+        (b"[reporters]\nport = 8889\n" * 10, "not the state of an aggregator"),
         (content[:11] + b"\2" + content[12:], "version 2, and this reads version 1"),
         (content[:-1] + b"\xff", "damaged"),
         (content + b"\0", "damaged"),

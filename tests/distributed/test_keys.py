@@ -279,4 +279,4 @@ def test_keys_that_cannot_be_used_change_nothing(made: Path, caplog: pytest.LogC
 
     assert complaints == caplog.messages
     (line,) = complaints
-    assert f"The aggregator at {address} keeps its keys: keys: {made} can be written to by others" in line
+    assert f"The aggregator at {address} keeps its old keys: keys: {made} can be written to by others" in line

@@ -11,7 +11,7 @@ from typing import Any, Deque, Dict, List, NamedTuple, Optional
 
 import pytest
 
-from tapes.distributed import frames, keeping, publishing, records
+from tapes.distributed import frames, publishing, records, state_format
 from tapes.distributed.frames import END, LEAVING, Frame
 from tapes.facts import Facts
 from tapes.kinds.kind import BY_CODE
@@ -140,7 +140,7 @@ def test_a_total_that_grows_is_nothing_that_is_lost(bench: Bench) -> None:
     counter = bench.registry.counter("metric", producer=lambda: next(totals))
     assert not publishing.has_recorded(counter, 0.0, None)
     bench.tell()
-    told = bench.worker.publisher.told()
+    told = bench.worker.publisher.sent_numbers()
     assert not publishing.has_recorded(counter, 0.0, told[counter])
     counter.increment()
 
@@ -301,7 +301,7 @@ def test_what_is_said_of_a_series_that_is_left_out_is_not_heeded(bench: Bench, g
         aggregator.introduce(worker).tell(aggregator)
     if goes_on is not None:
         before, aggregator = aggregator, Asking(bench.clock, (bench.worker, other))
-        keeping.fill(aggregator, keeping.decode(keeping.encode(before)), goes_on=goes_on)
+        state_format.fill(aggregator, state_format.decode(state_format.encode(before)), goes_on=goes_on)
         if not goes_on:
             other.publisher.begin()
     other.registry.gauge("queue", tags={"k": "w"}).set(3)

@@ -95,7 +95,7 @@ def test_a_worker_that_ends_waits_for_an_aggregator_that_is_at_work(
     """One that has a processor too little, or waits for its disk, is not one that is held still."""
     monkeypatch.setattr(links, "_SILENT", 0.0)
     monkeypatch.setattr(links, "FAREWELL", PATIENCE)
-    monkeypatch.setattr(links, "is_at_work", lambda pid: pid == os.getpid())
+    monkeypatch.setattr(links, "is_busy", lambda pid: pid == os.getpid())
     address = at(folder / "a")
     registry = Registry()
     registry.counter("served").increment(3)

@@ -32,7 +32,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(link, "_GRACE", 0.3)
     monkeypatch.setattr(connection, "_AGAIN", (0.02, 0.05))
-    monkeypatch.setattr(connection, "_TURNED_AWAY", 0.1)
+    monkeypatch.setattr(connection, "_REFUSED", 0.1)
 
 
 @pytest.fixture
@@ -99,10 +99,10 @@ LEFT_BEHIND: Obstacle = partial(listener, listens=False)
     [
         (NOTHING, "there is none, start it or correct the address"),
         (LEFT_BEHIND, "nobody listens there: start it"),
-        (listener, "who listens there does not answer: it is held still, or is no aggregator"),
+        (listener, "the process that listens there does not answer: it is suspended, or is no aggregator"),
         (a_link, "is a symbolic link, which is not followed: remove it"),
         (a_file, "is a file: remove it"),
-        (anothers, "its socket belongs to the user nobody: give trust='nobody' if that is meant"),
+        (anothers, "its socket belongs to the user nobody: give trust='nobody' to trust that user"),
     ],
     ids=["nothing", "left behind", "held still", "a link", "a file", "another's"],
 )
@@ -122,8 +122,8 @@ def test_why_there_is_no_aggregator_is_said_once(
         reporter.stop()
 
     assert isinstance(error, ReporterError)
-    assert str(error).startswith(f"No aggregator takes anything at {address}: ")
-    assert str(error).endswith(f"{reason}. What is counted meanwhile is told later.")
+    assert str(error).startswith(f"No aggregator receives anything at {address}: ")
+    assert str(error).endswith(f"{reason}. What is counted meanwhile is sent later.")
     first, last = lines_of(caplog)
     assert first == f"WARNING {reporter!r} could not report: {error}"
     assert last.startswith(f"INFO {reporter!r} works again after ")
@@ -135,7 +135,7 @@ def test_why_there_is_no_aggregator_is_said_once(
         (NOTHING, "there is none, start it or correct the address"),
         (LEFT_BEHIND, "nobody listens there: start it"),
         (None, "nobody listens there: start it"),
-        (listener, "who listens there does not answer"),
+        (listener, "the process that listens there does not answer"),
     ],
     ids=["nothing", "left behind", "a closed port", "held still"],
 )
@@ -151,7 +151,7 @@ def test_a_worker_that_ends_does_not_wait_for_who_is_not_there(
     monkeypatch.setattr(link, "_GRACE", 2 * PATIENCE)
     monkeypatch.setattr(link, "FAREWELL", 2 * PATIENCE)
     monkeypatch.setattr(link, "_SILENT", 0.3 if obstacle is listener else 2 * PATIENCE)
-    monkeypatch.setattr(link, "is_at_work", lambda pid: False)
+    monkeypatch.setattr(link, "is_busy", lambda pid: False)
     address = at_port() if obstacle is None else at(folder / "a")
     with (obstacle or NOTHING)(folder / "a"):
         reporter = ZmqReporter(3600, address.text, registry, insecure=True)
@@ -247,12 +247,12 @@ def test_trust_in_nobody(given: object, reason: str) -> None:
 
 def test_who_listens_is_looked_at_too() -> None:
     """A socket of the right user may have been handed to a process of another one, or replaced in the last moment."""
-    assert trust.doubt(Peer(7, os.geteuid()), frozenset()) is None
-    assert trust.doubt(Peer(7, 0), frozenset()) is None
-    assert trust.doubt(Peer(7, 12345), frozenset([12345])) is None
-    assert trust.doubt(None, frozenset()) is None
-    doubt = trust.doubt(Peer(7, 12345), frozenset())
-    assert doubt == "process 7 that listens there is of the user number 12345: give trust=12345 if meant"
+    assert trust.peer_fault(Peer(7, os.geteuid()), frozenset()) is None
+    assert trust.peer_fault(Peer(7, 0), frozenset()) is None
+    assert trust.peer_fault(Peer(7, 12345), frozenset([12345])) is None
+    assert trust.peer_fault(None, frozenset()) is None
+    doubt = trust.peer_fault(Peer(7, 12345), frozenset())
+    assert doubt == "process 7 that listens there belongs to the user number 12345: give trust=12345 to trust that user"
 
 
 def test_who_is_at_the_other_end_is_known(folder: Path) -> None:
@@ -269,7 +269,7 @@ def test_one_that_was_turned_away_comes_again(folder: Path, registry: Registry, 
     """When the aggregator is started again with the right keys, all is told that was counted."""
     right, wrong = keys.generate(folder / "right"), keys.generate(folder / "wrong")
     address = at_port()
-    reason = "it turns this worker away: its keys are not those that this worker has, or it has none"
+    reason = "it refuses this worker: it has other keys than this worker expects, or none"
     with ZmqReporter(0.02, address.text, registry, keys=right) as reporter:
         with receiving(address, None if first == "without-keys" else keys.of_aggregator(wrong)):
             until(lambda: reason in str(reporter.last_error), "it is turned away")
@@ -282,7 +282,7 @@ def test_an_aggregator_that_wants_keys(folder: Path, registry: Registry) -> None
     """A worker that has none is told so."""
     address = at_port()
     wanted = keys.of_aggregator(keys.generate(folder / "keys"))
-    reason = "it turns this worker away: it wants keys, or is no aggregator"
+    reason = "it refuses this worker: it requires keys, or is no aggregator"
     with receiving(address, wanted), ZmqReporter(0.02, address.text, registry, insecure=True) as reporter:
         until(lambda: reason in str(reporter.last_error), "it is told so")
 
@@ -317,4 +317,6 @@ def test_a_key_that_is_admitted_later(folder: Path, registry: Registry) -> None:
         admitted.admitted.update(known)
         await_total(unified, 3)
 
-    assert "it does not admit the key of this worker: copy its .key into the folder of its keys" in error
+    assert (
+        "it does not know the key of this worker: copy the worker's .key into the folder of the aggregator's keys"
+    ) in error

@@ -24,14 +24,14 @@ LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 NOW = 1000.0
 
 
-class Teller:
+class FakeWorker:
     """Who has told what a pool knows."""
 
     present = True
 
     def __init__(self, *, settles: bool = True, shift: Optional[float] = 0.0) -> None:
         """Make one whose times are shifted by so much."""
-        self.told = self.settled = NOW
+        self.frame_time = self.settled = NOW
         self.settles = settles
         self.heard = 1e9
         self.shift = shift
@@ -74,7 +74,7 @@ def test_the_sum_is_that_of_what_was_told_last(
 ) -> None:
     """By whoever, by whatever clock, and when it turns out that a clock is another one."""
     pool = HistogramPool()
-    sources = [Teller(settles=settles, shift=shift) for settles, shift in kinds]
+    sources = [FakeWorker(settles=settles, shift=shift) for settles, shift in kinds]
     last: Dict[Tuple[int, float], Distribution] = {}
     for place, start, recorded in changes:
         who = place % len(sources)
@@ -86,7 +86,7 @@ def test_the_sum_is_that_of_what_was_told_last(
     for place, shift in moves:
         source = sources[place % len(sources)]
         source.shift = shift
-        pool.moved(source)
+        pool.shift_changed(source)
 
     assert_same(pool.state(NOW).cumulative(), union(list(last.values())))
     later = NOW + 100  # nothing is shown as a slice that is from the future
@@ -106,7 +106,7 @@ def test_the_sum_is_that_of_what_was_told_last(
 def test_deviations_of_values_far_from_zero_are_right() -> None:
     """However often they are told anew."""
     pool = HistogramPool()
-    sources = [Teller() for _ in range(8)]
+    sources = [FakeWorker() for _ in range(8)]
     recorded: List[List[float]] = [[] for _ in sources]
     for step in range(500):
         place = step % len(sources)
@@ -122,7 +122,7 @@ def test_deviations_of_values_far_from_zero_are_right() -> None:
 def test_large_values_that_are_told_no_more_leave_no_trace(first: bool, large: float) -> None:
     """In the sums of those who have told small ones, whoever came first, and however gradually they went."""
     pool = HistogramPool()
-    small, other = Teller(), Teller()
+    small, other = FakeWorker(), FakeWorker()
     recorded = values_of(1.0, 1.25, 1.5)
     if not first:
         pool.take(small, told((1000.0, recorded)))
@@ -139,7 +139,7 @@ def test_large_values_that_are_told_no_more_leave_no_trace(first: bool, large: f
 def test_a_sum_that_overflows_does_so_for_no_longer_than_its_slot() -> None:
     """It is shown as the largest number, and what is recorded later as what it is."""
     pool = HistogramPool()
-    one, other = Teller(), Teller()
+    one, other = FakeWorker(), FakeWorker()
     pool.take(one, told((950.0, values_of(1.7e308, 1.7e308))))
     pool.take(other, told((950.0, values_of(2.0)), (1000.0, values_of(4.0))))
     pool.take(one, told((950.0, values_of(1.7e308, 1.7e308, 1.0))))
@@ -156,7 +156,7 @@ def test_more_values_than_a_lane_can_count_are_counted() -> None:
     most, key = (1 << 32) - 2, key_of(1.0)
     for _ in range(3):
         told_values = Distribution(most, float(most), 0.0, 1.0, 1.0, Lanes(key, most))
-        pool.take(Teller(), told((1000.0, told_values)))
+        pool.take(FakeWorker(), told((1000.0, told_values)))
 
     assert dict(pool.state(NOW).cumulative().buckets.items()) == {key: 3 * most}
 
@@ -168,7 +168,7 @@ def test_many_workers_with_full_lanes_are_counted(shift: Optional[float]) -> Non
     keys = [key_of(1.0) + 2 * place for place in range(5)]
     full = Distribution(255 * 5, 1275.0, 0.0, 1.0, 1.0, Lanes(keys[0], int.from_bytes(b"\xff" * 5, "little"), None, 1))
     for _ in range(2 * TOGETHER + 2):
-        pool.take(Teller(shift=shift), told((950.0, full), (1000.0, full)))
+        pool.take(FakeWorker(shift=shift), told((950.0, full), (1000.0, full)))
 
     assert dict(pool.state(NOW).cumulative().buckets.items()) == dict.fromkeys(keys, 255 * 2 * (2 * TOGETHER + 2))
 
@@ -176,7 +176,7 @@ def test_many_workers_with_full_lanes_are_counted(shift: Optional[float]) -> Non
 def test_extremes_that_are_told_no_more_are_shown_no_more() -> None:
     """As when another aggregator has learnt that they are of another slot."""
     pool = HistogramPool()
-    host, worker = Teller(settles=False), Teller()
+    host, worker = FakeWorker(settles=False), FakeWorker()
     pool.take(worker, told((1000.0, values_of(2.0))))
     pool.take(host, told((1000.0, values_of(1.0, 9.0))))
     pool.take(host, told((1000.0, values_of(3.0, 4.0))))
@@ -188,7 +188,7 @@ def test_extremes_that_are_told_no_more_are_shown_no_more() -> None:
 def test_workers_settle_with_what_they_tell() -> None:
     """Of a worker that begins with minutes that are over, only the slots are held that can yet change."""
     pool = HistogramPool()
-    worker = Teller()
+    worker = FakeWorker()
     starts = [650.0 + 50 * place for place in range(8)]
     pool.take(worker, told(*[(start, values_of(start)) for start in starts], whole=True))
 
@@ -199,7 +199,7 @@ def test_workers_settle_with_what_they_tell() -> None:
     pool.take(worker, told(*[(start, values_of(start)) for start in starts], whole=True))
     assert pool.state(NOW).count == 8
 
-    worker.told = NOW + 50
+    worker.frame_time = NOW + 50
     pool.take(worker, told((1000.0, values_of(1000.0, 1001.0))))
     assert [part.start for part in pool.share(worker).slices] == [1000.0]
     assert pool.state(NOW).count == 9
@@ -208,7 +208,7 @@ def test_workers_settle_with_what_they_tell() -> None:
 def test_an_aggregator_that_begins_without_what_it_had_closed_counts_without_it() -> None:
     """As when its metric was removed meanwhile, and was made again."""
     pool = HistogramPool()
-    host = Teller(settles=False)
+    host = FakeWorker(settles=False)
     pool.take(host, HistogramUpdate(True, 500.0, values_of(1.0, 2.0), []))
     pool.take(host, told((1000.0, values_of(3.0)), whole=True))
 
@@ -225,7 +225,7 @@ def test_workers_that_are_gone_leave_nothing_behind_that_grows() -> None:
     before = held()
     pool = HistogramPool()
     for _ in range(2000):
-        worker = Teller()
+        worker = FakeWorker()
         pool.take(worker, told((950.0, values_of(1.0)), (1000.0, values_of(1.0))))
         pool.retire(worker)
 
@@ -237,11 +237,11 @@ def test_a_slice_may_be_another_one_for_a_moment_after_its_slot() -> None:
     """A thread of the worker that was putting values in while it told may put them into the slot that was just over."""
     for _ in range(200):
         pool = HistogramPool()
-        worker = Teller()
-        worker.told = worker.settled = 1001.9
+        worker = FakeWorker()
+        worker.frame_time = worker.settled = 1001.9
         pool.take(worker, told((950.0, values_of(1.0)), (1000.0, values_of(2.0, 3.0))))
         pool.settle(worker)
-        worker.told = worker.settled = 1002.9
+        worker.frame_time = worker.settled = 1002.9
         pool.take(worker, told((950.0, values_of(1.0, 2.0)), (1000.0, values_of(3.0))))
 
         assert [part.values.count for part in pool.state(1003.0).slices] == [2, 1]

@@ -14,13 +14,13 @@ from tapes.kinds.gauge import GAUGE
 from tapes.kinds.meter import METER, MeterKind
 from tapes.state.counter import CounterState
 from tapes.state.gauge import UNSET, single
+from tapes.state.meter import MeterState
 from tapes.state.numbers import added
-from tapes.state.rates import MeterState
 
 QUIET = (0.0, 0.0, 0.0)
 
 
-class Teller(NamedTuple):
+class FakeWorker(NamedTuple):
     """A worker."""
 
     name: str
@@ -28,7 +28,7 @@ class Teller(NamedTuple):
     heard: float = 1000.0
     present: bool = True
     settles: bool = True
-    told: float = 1000.0
+    frame_time: float = 1000.0
     settled: float = 1000.0
 
 
@@ -39,7 +39,7 @@ def numbers(state: Any) -> Any:
 
 def test_what_a_worker_has_counted_stays_when_it_is_gone() -> None:
     """Once, and nothing of what a kind that does not last says."""
-    counter, gauge, gone = StatePool(COUNTER), StatePool(GAUGE), Teller("gone")
+    counter, gauge, gone = StatePool(COUNTER), StatePool(GAUGE), FakeWorker("gone")
     counter.take(gone, CounterState(1, 0))
     counter.take(gone, CounterState(3, 2))
     gauge.take(gone, single(7, 999.0))
@@ -47,27 +47,27 @@ def test_what_a_worker_has_counted_stays_when_it_is_gone() -> None:
         pool.retire(gone)
         pool.retire(gone)
 
-    assert counter.sources() == gauge.sources() == []
+    assert counter.workers() == gauge.workers() == []
     assert numbers(counter.state(1000.0)) == numbers(counter.merged()) == numbers(CounterState(3, 2))
     assert numbers(gauge.state(1000.0)) == numbers(gauge.merged()) == numbers(UNSET)
 
 
 @pytest.mark.parametrize(
-    ("teller", "tick"),
+    ("worker", "tick"),
     [
-        (Teller("here"), 200),
-        (Teller("late", heard=900.0), 181),
-        (Teller("ahead", shift=-50.0), 190),
-        (Teller("behind", shift=12.0), 201),
-        (Teller("anywhere", shift=None), 0),
+        (FakeWorker("here"), 200),
+        (FakeWorker("late", heard=900.0), 181),
+        (FakeWorker("ahead", shift=-50.0), 190),
+        (FakeWorker("behind", shift=12.0), 201),
+        (FakeWorker("anywhere", shift=None), 0),
     ],
 )
-def test_times_are_moved_to_the_clock_here(teller: Teller, tick: int) -> None:
+def test_times_are_moved_to_the_clock_here(worker: FakeWorker, tick: int) -> None:
     """Of a worker that is there as of one that is gone: no tick is more than one after it was heard."""
     pool = StatePool(METER)
-    pool.take(teller, MeterState(5, 200, 2, QUIET))
+    pool.take(worker, MeterState(5, 200, 2, QUIET))
     there = pool.state(0.0)
-    pool.retire(teller)
+    pool.retire(worker)
     gone = pool.merged()
 
     assert (there.count, there.tick) == (gone.count, gone.tick) == (5, tick)
@@ -75,14 +75,14 @@ def test_times_are_moved_to_the_clock_here(teller: Teller, tick: int) -> None:
 
 def test_a_worker_that_cannot_be_merged_is_there_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it has told is not lost."""
-    pool, teller = StatePool(METER), Teller("far", shift=7.0)
-    pool.take(teller, MeterState(5, 190, 2, QUIET))
-    monkeypatch.setattr(MeterKind, "moved", lambda *_: 1 / 0)
+    pool, worker = StatePool(METER), FakeWorker("far", shift=7.0)
+    pool.take(worker, MeterState(5, 190, 2, QUIET))
+    monkeypatch.setattr(MeterKind, "shifted", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        pool.retire(teller)
+        pool.retire(worker)
     monkeypatch.undo()
 
-    assert pool.sources() == [teller]
+    assert pool.workers() == [worker]
     assert pool.state(0.0).count == 5
 
 
@@ -105,18 +105,18 @@ def test_totals_never_go_back(made: List[Tuple[str, int, float]]) -> None:
     pool = StatePool(COUNTER)
     counts = dict.fromkeys(range(8), 0.0)
     shown = [0.0]
-    for what, worker, amount in made:
-        teller = Teller(str(worker))
+    for what, number, amount in made:
+        worker = FakeWorker(str(number))
         if what == "count":
-            counts[worker] = added(counts[worker], amount)
-            pool.take(teller, CounterState(counts[worker], counts[worker]))
+            counts[number] = added(counts[number], amount)
+            pool.take(worker, CounterState(counts[number], counts[number]))
         elif what == "leave":
-            pool.retire(teller)
-            counts[worker] = 0.0
+            pool.retire(worker)
+            counts[number] = 0.0
         else:
             before, pool = pool, StatePool(COUNTER)
             pool.restore(before.merged())
-            for source in before.sources():
+            for source in before.workers():
                 pool.restore_share(source, before.share(source))
         state = pool.state(1000.0)
         shown.append(state.increments)
@@ -129,6 +129,6 @@ def test_a_total_is_the_nearest_number_to_the_sum() -> None:
     """Ten tenths are one, and whole numbers are exact."""
     pool = StatePool(COUNTER)
     for n in range(10):
-        pool.take(Teller(str(n)), CounterState(0.1, (1 << 60) + 1))
+        pool.take(FakeWorker(str(n)), CounterState(0.1, (1 << 60) + 1))
 
     assert (pool.state(1000.0).increments, pool.state(1000.0).decrements) == (1.0, 10 * ((1 << 60) + 1))

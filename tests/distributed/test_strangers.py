@@ -54,7 +54,11 @@ def address(
 
     With that patience for all, who is late for want of a processor would be turned away for having said nothing.
     """
-    for name, milliseconds in (("_STRANGER", getattr(request, "param", 300)), ("_BEAT", 100), ("_BEATEN", 300)):
+    for name, milliseconds in (
+        ("_HANDSHAKE_TIMEOUT", getattr(request, "param", 300)),
+        ("_BEAT", 100),
+        ("_BEATEN", 300),
+    ):
         monkeypatch.setattr(receivers, name, milliseconds)
     made = at_port()
     receiver = Receiver(registry, made)
@@ -137,13 +141,13 @@ def test_strangers_leave_descriptors_for_the_rest(transport: str, pause: float) 
         aggregator.start()
         with ExitStack() as strangers:
             for number in range(220):
-                if number % 16 == 0 and "lets nobody else in" not in aggregator.said():
+                if number % 16 == 0 and "accepts no more" not in aggregator.said():
                     time.sleep(pause)  # 0MQ ends a process that has no descriptor left for an ipc:// address
                 stranger = strangers.enter_context(socket.socket(FAMILIES[transport]))
                 stranger.settimeout(PATIENCE)
                 with suppress(OSError):  # as soon as nobody else is let in
                     stranger.connect(("127.0.0.1", port) if transport == "tcp" else str(aggregator.socket))
-            until(lambda: "lets nobody else in" in aggregator.said(), "it says so")
+            until(lambda: "accepts no more" in aggregator.said(), "it says so")
             assert aggregator.own("workers") == 0
         worker = place.worker(aggregator.address)
         worker.record(100)

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Set, Tuple
 
 import pytest
 
-from tapes.distributed import frames, keeping, presence, publishing
+from tapes.distributed import frames, presence, publishing, state_format
 from tapes.distributed.frames import END, ENDING, LEAVING, Frame
 from tapes.distributed.processes import processes
 from tapes.distributed.publishing import Publisher, hello
@@ -329,7 +329,7 @@ def test_of_those_that_were_taken_to_be_gone_none_is_too_many_to_be_known_again(
         for _ in range(2):
             worker.tell(again)
 
-    assert len(keeping.decode(keeping.encode(bench.aggregator)).gone) == len(given_up) + 100
+    assert len(state_format.decode(state_format.encode(bench.aggregator)).gone) == len(given_up) + 100
     assert again.get_stats().orders.value == 5 * len(given_up) + 2 * 2
     assert again.get_stats().spread["count"] == len(given_up) + 2
 

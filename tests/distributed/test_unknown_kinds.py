@@ -10,7 +10,7 @@ from zlib import crc32
 import pytest
 
 from tapes import plugins
-from tapes.distributed import foreign, frames, keeping, known
+from tapes.distributed import frames, known, state_format, unknown_kinds
 from tapes.kinds import kind as kinds
 from tapes.kinds.kind import VALUE, Kind
 from tapes.plugins import Provided, lookup
@@ -129,10 +129,10 @@ def test_the_log_names_sixteen_kinds_at_most(aggregator: Asking, caplog: pytest.
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ([of_kind("counter", "a")], "The kind counter is written as 0, and not by its name."),
-        ([of_kind("", "a")], "'' is no name of a kind of metrics."),
-        ([of_kind("a kind", "a")], "'a kind' is no name of a kind of metrics."),
-        ([of_kind("größe", "a")], "'größe' is no name of a kind of metrics."),
+        ([of_kind("counter", "a")], "The kind counter has the code 0, and must not be written by name."),
+        ([of_kind("", "a")], "'' is not the name of a kind."),
+        ([of_kind("a kind", "a")], "'a kind' is not the name of a kind."),
+        ([of_kind("größe", "a")], "'größe' is not the name of a kind."),
         ([of_kind("k" * 65, "a")], "A string has 65 bytes, more than 64."),
         ([of_kind("peak", "a", merge="min")], "A peak is not merged by 'min', as only gauges are."),
         ([of_kind("peak", "a"), counter(1)], "A state of a counter is not one of <MergedPeak 'a'>."),
@@ -140,7 +140,7 @@ def test_the_log_names_sixteen_kinds_at_most(aggregator: Asking, caplog: pytest.
             [series("counter", "a"), state(b"\0")],
             "A state of a kind that has a name is not one of <MergedC",
         ),
-        ([of_kind("tide", "a"), state(b"", place=1)], "A state is of no series that the worker has named."),
+        ([of_kind("tide", "a"), state(b"", place=1)], "A state belongs to no series that the worker has named."),
         ([of_kind("tide", "a"), of_kind("tide", "b")], "Two series have the number 0."),
         ([of_kind("tide", "a" * 1025)], "A string has 1,025 bytes, more than 1,024."),
         ([of_kind("tide", "tapes.aggregator.x")], "'tapes.aggregator.x' is a name that only aggregators use."),
@@ -183,7 +183,7 @@ def test_a_state_that_cannot_be_read_takes_no_other_along(
     assert stats_of(aggregator) == {"a": {"value": 10}}
     assert aggregator.get_stats().tapes.aggregator.left_out.value == 4
     (line,) = problems(caplog)
-    assert line.startswith("The aggregator cannot read what here:1 tells of <MergedPeak 'queue'>: ")
+    assert line.startswith("The aggregator cannot read what here:1 sends of <MergedPeak 'queue'>: ")
     assert problem in line
     assert "same version of the distribution that has the kind" in line
 
@@ -226,7 +226,7 @@ def test_a_kept_state_that_cannot_be_read_takes_no_other_along(
     monkeypatch.setattr(PeakKind, "read", lambda *_: 1 / 0)
 
     assert stats_of(restarted(kept.aggregator)) == {"served": {"value": 2}}
-    assert "1 series or workers that cannot be" in problems(caplog)[0]
+    assert "1 invalid series or workers" in problems(caplog)[0]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ class TallyKind(Kind):
         """Return the sum."""
         return sum(states)
 
-    def less(self, state: int, part: int) -> int:
+    def minus(self, state: int, part: int) -> int:
         """Return what has come since."""
         return state - part
 
@@ -356,7 +356,7 @@ def test_an_unknown_kind_in_a_state_is_left_out(kept: Bench, goes_on: bool, capl
     """With one line in the log that names it, and with all that comes of it later. Everything else is there."""
     worker = kept.workers[0]
     again = Asking(kept.clock, [worker])
-    keeping.fill(again, keeping.decode(without_peaks(keeping.encode(kept.aggregator))), goes_on=goes_on)
+    state_format.fill(again, state_format.decode(without_peaks(state_format.encode(kept.aggregator))), goes_on=goes_on)
 
     assert stats_of(again) == {"served": {"value": 2}}
     (problem,) = problems(caplog)
@@ -372,7 +372,7 @@ def test_an_unknown_kind_in_a_state_is_left_out(kept: Bench, goes_on: bool, capl
 def refilled(content: bytes, clock: ManualClock, workers: List[Simulated], *, goes_on: bool = False) -> Asking:
     """Return an aggregator that begins with a state, and has room for one series of a name."""
     aggregator = Asking(clock, workers, max_tag_sets=1)
-    keeping.fill(aggregator, keeping.decode(content), goes_on=goes_on)
+    state_format.fill(aggregator, state_format.decode(content), goes_on=goes_on)
     for worker in [] if goes_on else workers:
         worker.publisher.begin()
     return aggregator
@@ -394,7 +394,7 @@ def test_an_aggregator_that_does_not_know_a_kind_keeps_what_it_had_counted(
         worker.tell(aggregator)
     bench.give_up(0)
     shown = stats_of(aggregator)
-    content = keeping.encode(aggregator)
+    content = state_format.encode(aggregator)
     for restart in range(restarts):
         with monkeypatch.context() as patch:
             patch.delitem(kinds._known, "tally")
@@ -403,7 +403,7 @@ def test_an_aggregator_that_does_not_know_a_kind_keeps_what_it_had_counted(
                 aggregator.retire(aggregator.workers[workers[1].identity])
             workers[3].tell(aggregator)
             assert stats_of(aggregator) == {}
-            content = keeping.encode(aggregator)
+            content = state_format.encode(aggregator)
     aggregator = refilled(content, clock, workers[2:])
 
     assert shown == {"sold": {"shop=eu": {"sum": 1111}, "overflow=true": {"sum": 2222}}}
@@ -416,7 +416,7 @@ def test_an_aggregator_that_does_not_know_a_kind_keeps_what_it_had_counted(
     assert told(aggregator)["bad_frames"] == 0
     lines = [problem for problem in problems(caplog) if "kind 'tally'" in problem]
     assert len(lines) == restarts
-    assert lines[0].endswith("has a plugin that provides the kind. What its state has of them stays there until then.")
+    assert lines[0].endswith("has a plugin that provides the kind. Until then they stay in its state.")
 
 
 def test_a_kind_that_becomes_known_while_it_runs_counts_once(
@@ -433,13 +433,13 @@ def test_a_kind_that_becomes_known_while_it_runs_counts_once(
     with monkeypatch.context() as patch:
         patch.delitem(kinds._known, "tally")
         running = Asking(clock, workers)
-        keeping.fill(running, keeping.decode(keeping.encode(aggregator)))
+        state_format.fill(running, state_format.decode(state_format.encode(aggregator)))
     for worker in workers:
         worker.publisher.begin()
         worker.tell(running)
     meanwhile = stats_of(running)
     restarted = Asking(clock, workers)
-    keeping.fill(restarted, keeping.decode(keeping.encode(running)))
+    state_format.fill(restarted, state_format.decode(state_format.encode(running)))
     kept_by_it = stats_of(restarted)
     for worker in workers:
         worker.publisher.begin()
@@ -475,17 +475,17 @@ def test_what_is_kept_of_unknown_kinds_is_bounded(
     for n in range(5):
         bench.workers[0].registry.adopt(Tally(f"sold{n}", (), clock.monotonic)).update(1)
     bench.tell()
-    content = keeping.encode(bench.aggregator)
+    content = state_format.encode(bench.aggregator)
     found = []
     for limit, most in (("MOST_SERIES", 3), ("MOST_BYTES", 150)):
         with monkeypatch.context() as patch:
-            patch.setattr(foreign, limit, most)
+            patch.setattr(unknown_kinds, limit, most)
             patch.delitem(kinds._known, "tally")
-            kept_there = keeping.encode(refilled(content, clock, []))
+            kept_there = state_format.encode(refilled(content, clock, []))
         found.append(len(refilled(kept_there, clock, []).places.shared()))
 
     assert found == [3, 2]
-    assert sum("drops series of its state" in problem for problem in problems(caplog)) == 2
+    assert sum("drops series of unknown kinds" in problem for problem in problems(caplog)) == 2
 
 
 def test_a_kind_without_wire_code_says_so_and_takes_no_other_along(caplog: pytest.LogCaptureFixture) -> None:
@@ -501,5 +501,5 @@ def test_a_kind_without_wire_code_says_so_and_takes_no_other_along(caplog: pytes
     assert stats_of(bench.aggregator) == {"orders": {"value": 2}}
     assert bench.aggregator.asked == []
     (problem,) = problems(caplog)
-    assert "cannot be told to the aggregator" in problem
+    assert "cannot be published" in problem
     assert "MuteKind has no write(), so a mute cannot be sent or kept" in problem

@@ -8,7 +8,7 @@ from typing import Dict, List
 
 import pytest
 
-from tapes.distributed import frames, keeping, publishing, records
+from tapes.distributed import frames, publishing, records, state_format
 from tapes.distributed.publishing import Publisher
 from tapes.distributed.records import Hello
 from tapes.distributed.upstream import BEGIN_ANEW, BEGIN_AS_ANOTHER, FAREWELL, Word
@@ -17,7 +17,7 @@ from tapes.kinds.slices import SLICE
 from tapes.registry import Registry
 from tapes.state.gauge import MERGES
 from tapes.state.histogram import SLOT
-from tapes.state.rates import TICK
+from tapes.state.meter import TICK
 from tapes.testing import ManualClock
 from tests.docs.pages import blocks
 
@@ -95,12 +95,12 @@ SAID = {
         *(f"| `{letter.decode()}` |" for letter in (BEGIN_ANEW, BEGIN_AS_ANOTHER, FAREWELL)),
     ],
     "The state file": [
-        f"`{keeping.MAGIC.decode()}`",
-        f"| {len(keeping.MAGIC)} |",
-        f"| u8 | version | {keeping.VERSION} |",
-        f"the last {keeping._GONE} at most",
+        f"`{state_format.MAGIC.decode()}`",
+        f"| {len(state_format.MAGIC)} |",
+        f"| u8 | version | {state_format.VERSION} |",
+        f"the last {state_format._GONE} at most",
     ],
-    "Versions": [f"This is version {keeping.VERSION} of both."],
+    "Versions": [f"This is version {state_format.VERSION} of both."],
 }
 """What the code does, in the words of the section."""
 

@@ -32,11 +32,11 @@ hosts = texts.map(lambda text: "".join(character for character in text if charac
 u32, u64 = st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 64) - 1)
 
 
-class Teller:
+class FakeWorker:
     """Who has told what a pool knows."""
 
     present = settles = True
-    told = settled = NEVER
+    frame_time = settled = NEVER
     shift: Optional[float] = 0.0
     heard = 1e9
 
@@ -53,7 +53,7 @@ def test_states(kind: str, data: st.DataObject, number: int) -> None:
     found_number, found = read(record, lambda reader: (records.read_number(reader), value.read(reader)))
 
     assert found_number == number
-    assert seen(value.whole(found)) == seen(state)
+    assert seen(value.full_state(found)) == seen(state)
 
 
 @LAW
@@ -152,7 +152,7 @@ def test_changes_make_up_the_whole(folds: List[Tuple[float, List[float]]]) -> No
     """What a receiver has that was told of the changes of a histogram is what it would have been told at once."""
     clock = ManualClock(1000.0)
     metric = Registry(clock=clock).histogram("metric")
-    known, source = None, Teller()
+    known, source = None, FakeWorker()
     pools = HistogramPool(), HistogramPool()
     for wait, values in folds:
         for value in values:
@@ -236,7 +236,7 @@ def test_what_was_read_is_written_no_larger(buckets: Dict[int, int]) -> None:
     for lanes up to the next power of two.
     """
     record = record_of(buckets)
-    state = HISTOGRAM.whole(update_of(record))
+    state = HISTOGRAM.full_state(update_of(record))
 
     assert len(records.state(HISTOGRAM, 0, state, None)) <= len(record) + 63 * 2
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, NamedTuple
 
 import pytest
 
-from tapes.distributed import frames, journal, keeping, presence, records
+from tapes.distributed import frames, journal, presence, records, state_format
 from tapes.distributed.frames import END, ENDING, LEAVING, Frame
 from tapes.distributed.records import Hello, Series
 from tapes.facts import Facts
@@ -20,7 +20,7 @@ from tapes.state.counter import CounterState
 from tapes.state.distribution import EMPTY, Distribution
 from tapes.state.gauge import MERGES, UNSET, GaugeState
 from tapes.state.histogram import NEVER, HistogramState, Slice
-from tapes.state.rates import MeterState
+from tapes.state.meter import MeterState
 from tapes.state.timer import TimerState
 from tapes.testing import ManualClock
 from tapes.wire import Reader
@@ -311,7 +311,7 @@ def test_states_are_read_as_ever(name: str) -> None:
     """The sample is the state that it was made of."""
     kind, state, _, content = STATES[name]
 
-    assert seen(KINDS[kind].whole(read_state(content, KINDS[kind]))) == seen(state)
+    assert seen(KINDS[kind].full_state(read_state(content, KINDS[kind]))) == seen(state)
 
 
 def test_a_change_of_a_histogram_is_read_as_ever() -> None:
@@ -372,7 +372,7 @@ def test_a_frame() -> None:
 
 def test_numbers_that_stand_for_something() -> None:
     """They are part of the format, as is their order."""
-    assert (frames.VERSION, keeping.VERSION) == (1, 1)
+    assert (frames.VERSION, state_format.VERSION) == (1, 1)
     assert (END, LEAVING, ENDING) == (1, 2, 4)
     assert (records.HELLO, records.SERIES, records.REMOVED, records.FACTS) == (1, 2, 3, 4)
     assert {str(kind): kind.code for kind in KINDS.values()} == {
@@ -454,13 +454,13 @@ def aggregated() -> Asking:
 
 def test_the_state_of_an_aggregator(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is written and read as ever."""
-    monkeypatch.setattr(keeping, "machine", lambda: "boot 7")
+    monkeypatch.setattr(state_format, "machine", lambda: "boot 7")
     monkeypatch.setattr(presence, "machine", lambda: "boot 7")
     aggregator = aggregated()
 
-    assert keeping.encode(aggregator).hex() == STATE_BYTES.hex()
+    assert state_format.encode(aggregator).hex() == STATE_BYTES.hex()
     other = Asking(ManualClock(1001.0))
-    keeping.fill(other, keeping.decode(STATE_BYTES))
+    state_format.fill(other, state_format.decode(STATE_BYTES))
     assert_alike(stats_of(other), stats_of(aggregator))
 
 
@@ -478,15 +478,15 @@ def test_what_is_said_of_names_in_a_state() -> None:
     worker = Simulated(clock)
     worker.registry.counter("s.sip").increment()
     worker.tell(aggregator)
-    without = keeping.encode(aggregator)
+    without = state_format.encode(aggregator)
     worker.registry.counter("s.sip", description=FACTS.description, unit=FACTS.unit)
     worker.tell(aggregator)
-    kept = keeping.encode(aggregator)
-    keeping.fill(other, keeping.decode(kept))
+    kept = state_format.encode(aggregator)
+    state_format.fill(other, state_format.decode(kept))
 
     assert kept.endswith(DESCRIBED_BYTES)
     assert len(kept) == len(without) + len(DESCRIBED_BYTES)
-    assert keeping.decode(without).facts == []
+    assert state_format.decode(without).facts == []
     assert other.all_facts() == {"s.sip": FACTS}
 
 

@@ -72,9 +72,8 @@ def test_a_metric_of_another_registry_cannot_be_pickled(kind: str) -> None:
         with pytest.raises(NotPortableError) as caught:
             pickle.dumps(metric)
         assert str(caught.value) == (
-            f"{metric!r} cannot be pickled, because it is not in the default registry of this process, which is the "
-            "only one that other processes have too: make it with the functions of tapes, or ask for it where it is "
-            "needed."
+            f"{metric!r} cannot be pickled: it is not in the default registry, the only one that other processes have "
+            "too. Create it with the functions of tapes, or look it up where it is needed."
         )
     assert "removed" not in tapes.get_stats()
 
@@ -180,7 +179,7 @@ def test_a_registry_is_itself_again() -> None:
     assert copy.copy(other) is copy.deepcopy(other) is other
     assert pickled(DEFAULT_REGISTRY) is copy.deepcopy(DEFAULT_REGISTRY) is DEFAULT_REGISTRY
     assert pickled(tapes.counter)("c") is tapes.counter("c")
-    with pytest.raises(NotPortableError, match=r"<Registry of 0 series> cannot be pickled: only the default registry"):
+    with pytest.raises(NotPortableError, match=r"<Registry of 0 series> cannot be pickled: the default registry"):
         pickle.dumps(other)
 
 

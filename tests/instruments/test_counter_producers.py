@@ -376,8 +376,8 @@ def test_the_newest_producer_counts(registry: Registry, caplog: pytest.LogCaptur
     assert first.asked == 1
     (message,) = caplog.messages
     assert message == (
-        f"The counter 'a' has another producer: {second!r} is asked from now on, and not {first!r}. "
-        "If both are meant, tell them apart by tags."
+        f"The counter 'a' has a new producer: {second!r} is called from now on, instead of {first!r}. If you need "
+        "both, give them different tags."
     )
 
 
@@ -463,8 +463,8 @@ def test_how_many_producers_the_rest_may_have(
     assert rest(registry) == 3
     (message,) = caplog.messages[1:]
     assert message == (
-        "The series of 'a' tagged overflow=true asks 3 producers, which is as many as it may: what grows in the totals "
-        "of further ones is not counted."
+        "The series of 'a' tagged overflow=true asks 3 producers, which is the limit: the growth of further totals is "
+        "not counted."
     )
 
 

@@ -248,8 +248,8 @@ def test_durations_below_zero_are_zero(duration: Any, others: int, caplog: pytes
     assert (second["count"], second["sum"], second["min"]) == (others + 2, 2.0 * others, 0.0)
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == (
-        "The timer 't' was given 1 duration below zero, recorded as zero; of further ones nothing is logged. Measure "
-        "with a clock that is never set back, like time.monotonic()."
+        "The timer 't' was given 1 duration below zero, recorded as zero. Further ones are not logged. Measure with a "
+        "clock that is never set back, like time.monotonic()."
     )
 
 

@@ -249,7 +249,7 @@ def test_a_gauge_with_a_producer_is_not_set(registry: Registry, record: Any, wha
         record(gauge)
 
     assert str(caught.value) == (
-        f"The gauge 'g' has the producer {dict!r}, which {what} would contradict: make one without a producer."
+        f"The gauge 'g' has the producer {dict!r}, so {what} cannot be used: make a gauge without a producer."
     )
 
 
@@ -293,8 +293,8 @@ def test_the_newest_producer_is_asked(registry: Registry, caplog: pytest.LogCapt
     assert gauge.producer is not first
     assert warnings(caplog) == [
         (
-            f"The gauge 'g' has another producer: {second!r} is asked from now on, and not {first!r}. "
-            "If both are meant, tell them apart by tags."
+            f"The gauge 'g' has a new producer: {second!r} is called from now on, instead of {first!r}. If you need "
+            "both, give them different tags."
         )
     ]
 
@@ -373,8 +373,8 @@ def test_a_gauge_that_was_set_gets_a_producer(registry: Registry, caplog: pytest
     assert value_of(registry) == 7
     assert warnings(caplog) == [
         (
-            f"The gauge 'g' has been set by the program: {producer!r} is asked from now on, and what is set is not "
-            "shown. If both are meant, tell them apart by tags."
+            f"The gauge 'g' was set by the program and has a producer now: {producer!r} is called from now on, and "
+            "values that are set are not reported. If you need both, give them different tags."
         )
     ]
 
@@ -436,7 +436,7 @@ def test_the_first_way_to_merge_stays(registry: Registry, caplog: pytest.LogCapt
     assert gauge.merge == "max"
     assert warnings(caplog) == [
         (
-            "The gauge 'g' is merged by 'max', and not by 'min', because that was the first. "
-            "If both are meant, tell them apart by tags."
+            "The gauge 'g' is merged by 'max', not by 'min': the first value stays. If you need both, give them "
+            "different tags."
         )
     ]

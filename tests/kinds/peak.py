@@ -26,7 +26,7 @@ class PeakState:
         """Return the larger one."""
         return PeakState(max([each.peak for each in (self, other) if each.peak is not None], default=None))
 
-    def less(self, part: PeakState) -> PeakState:
+    def minus(self, part: PeakState) -> PeakState:
         """Return this state: to merge both gives it again."""
         return self
 

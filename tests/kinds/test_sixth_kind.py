@@ -263,7 +263,7 @@ def test_a_record_that_cannot_be_folded_is_dropped(registry: Registry, caplog: p
     assert recorder.read(1000.0).peak == 2 * CAPACITY // 100 * 100
     (problem,) = [record.getMessage() for record in caplog.records]
     assert problem.startswith("'two' was recorded to <Height 'queue'>, which cannot be folded: TypeError(")
-    assert "Check a value with checked() before record()." in problem
+    assert "Check values with checked() before record()." in problem
 
 
 def test_an_exception_of_a_signal_handler_ends_a_fold_and_drops_nothing(

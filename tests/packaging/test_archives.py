@@ -119,7 +119,7 @@ def test_program_without_metadata(wheels: dict[str, Path], show: Run, tmp_path: 
     assert printed.splitlines() == [
         "stream http",
         (
-            "reporters.statsd: There is no reporter 'statsd'. It comes with pip install tapes-statsd. "
-            "A frozen program has to bring the metadata of tapes-statsd along. Installed: http, stream."
+            "reporters.statsd: There is no reporter 'statsd'. It comes with pip install tapes-statsd. A frozen "
+            "program has to include the metadata of tapes-statsd. Installed: http, stream."
         ),
     ]

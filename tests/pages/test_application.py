@@ -64,7 +64,7 @@ _HASHES = itertools.count()
 class Served:
     """An application with a registry of one counter, and what it has told."""
 
-    def __init__(self, routes: Dict[str, Route], admits: Optional[Callable[[str], bool]] = None) -> None:
+    def __init__(self, routes: Dict[str, Route], allows_host: Optional[Callable[[str], bool]] = None) -> None:
         self.registry = Registry()
         self.registry.counter("orders").increment(3)
         self.made = 0
@@ -75,7 +75,7 @@ class Served:
             "Served",
             made=self._count,
             failed=self.errors.append,
-            admits=admits,
+            allows_host=allows_host,
         )
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Response:
@@ -131,7 +131,7 @@ def test_head_is_answered_with_the_headers_alone() -> None:
 
 def test_what_is_not_a_page_is_decided_at_once() -> None:
     """The host comes first, then the method, then the path."""
-    served = Served({"/": FormatRoute()}, admits=lambda host: host == "here")
+    served = Served({"/": FormatRoute()}, allows_host=lambda host: host == "here")
     remedy = b"403 Forbidden (the host that was asked for is not one of allowed_hosts)\n"
 
     assert served.get("/x", "PUT", host="There:80") == text(HTTPStatus.FORBIDDEN, remedy)

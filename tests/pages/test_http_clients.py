@@ -372,5 +372,5 @@ def test_running_out_of_descriptors_is_survived(run_script: RunScript, kind: str
     assert (done.returncode, done.stdout) == (0, "OSError 24\n")
     assert done.stderr.count(f"{kind}(127.0.0.1:") == 1
     assert "could not accept a connection." in done.stderr
-    assert "Too many open files. Raise the limit (ulimit -n), or open less." in done.stderr
+    assert "Too many open files. Raise the limit of open files (ulimit -n), or open fewer." in done.stderr
     assert "Traceback" not in done.stderr

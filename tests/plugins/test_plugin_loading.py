@@ -87,7 +87,7 @@ def test_names_without_importing_the_target(distributions: Distributions) -> Non
         ),
         (
             "@hookimpl(wrapper=True)\ndef tapes_reporters(): return (yield)",
-            "tapes_reporters is marked as a wrapper, but there is nothing around which to wrap it",
+            "tapes_reporters is marked as a wrapper, but there is nothing to wrap",
         ),
         ("@hookimpl\ndef tapes_reporters(): raise KeyError('x')", "tapes_reporters() raised KeyError: 'x'"),
         ("@hookimpl\ndef tapes_reporters(): raise SystemExit", "tapes_reporters() raised SystemExit"),

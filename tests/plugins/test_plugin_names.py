@@ -144,12 +144,12 @@ def test_library_that_is_not_installed(distributions: Distributions) -> None:
     cause = "importing leaf:Leaf raised ModuleNotFoundError: No module named 'library_of_others'"
     assert done.lines == [
         (
-            f"PluginError: The reporter 'tornado-statsd' of tapes-tornado 1.0 cannot be used: {cause}. "
-            "Install it with all that it needs: pip install 'tapes-tornado[statsd]'."
+            f"PluginError: The reporter 'tornado-statsd' of tapes-tornado 1.0 cannot be used: {cause}. Install it with "
+            "its dependencies: pip install 'tapes-tornado[statsd]'."
         ),
         (
-            f"PluginError: The format 'shop' of shop-metrics 1.0 cannot be used: {cause}. "
-            "Install it with all that it needs: pip install shop-metrics."
+            f"PluginError: The format 'shop' of shop-metrics 1.0 cannot be used: {cause}. Install it with its "
+            "dependencies: pip install shop-metrics."
         ),
     ]
 

@@ -181,8 +181,8 @@ def test_routes_are_looked_up_by_path(shop: Distributions) -> None:
         "PluginError: The route '/half' of shop-metrics 1.0 is <shop_routes.Half object",
         (
             "PluginError: The route '/gone' of shop-metrics 1.0 cannot be used: importing shop_routes:Gone raised "
-            "AttributeError: module 'shop_routes' has no attribute 'Gone'. Install it with all that it needs: "
-            "pip install shop-metrics."
+            "AttributeError: module 'shop_routes' has no attribute 'Gone'. Install it with its dependencies: pip "
+            "install shop-metrics."
         ),
         (
             "UnknownPluginError: There is no route '/metric'. Did you mean '/metrics'? "

@@ -11,11 +11,11 @@ from tests.reporting.lines import statistics
 
 PREAMBLE = """
 import tapes, sys, os, time, threading, multiprocessing
-import tapes.process.ending
+import tapes.process.shutdown
 from tapes.reporting import ScheduledReporter
 from tapes.reporting.stream import ThreadedStreamReporter
 
-tapes.process.ending.EXIT_TIMEOUT = 60  # on a machine that is busy
+tapes.process.shutdown.EXIT_TIMEOUT = 60  # on a machine that is busy
 
 def first(reporter):
     deadline = time.monotonic() + 30
@@ -90,7 +90,7 @@ def test_what_is_still_running_reports_once_more(run_script: RunScript, how: str
 def test_reporters_that_hang_hold_up_the_exit_together_and_not_one_by_one(run_script: RunScript) -> None:
     """The exit takes one deadline however many reporters hang, each is logged, and nothing aborts."""
     done = run_script(f"""{PREAMBLE}
-tapes.process.ending.EXIT_TIMEOUT = 0.3
+tapes.process.shutdown.EXIT_TIMEOUT = 0.3
 
 class Hanging(ScheduledReporter):
     def report(self):
@@ -101,13 +101,13 @@ for _ in range(20):
 """)
 
     assert done.returncode == 0
-    assert done.stderr.count("Hanging(interval=3600) has not stopped within") == 20
+    assert done.stderr.count("Hanging(interval=3600) did not stop within") == 20
 
 
 def test_a_reporter_that_hangs_takes_no_last_report_from_another(run_script: RunScript) -> None:
     """Although the first reporter uses up the whole deadline, the second one makes its last report."""
     done = run_script(f"""{PREAMBLE}
-tapes.process.ending.EXIT_TIMEOUT = 5
+tapes.process.shutdown.EXIT_TIMEOUT = 5
 
 class Hanging(ScheduledReporter):
     def report(self):
@@ -152,7 +152,7 @@ first(reporter)
 def test_a_reporter_that_hangs_on_standard_output_does_not_abort_the_exit(run_script: RunScript) -> None:
     """A stalled reader of standard output costs the last report and not the exit status."""
     done = run_script(f"""{PREAMBLE}
-tapes.process.ending.EXIT_TIMEOUT = 0.3
+tapes.process.shutdown.EXIT_TIMEOUT = 0.3
 reading, writing = os.pipe()
 os.set_blocking(writing, False)
 try:
@@ -167,7 +167,7 @@ time.sleep(0.2)
 """)
 
     assert done.returncode == 0
-    assert "has not stopped within" in done.stderr
+    assert "did not stop within" in done.stderr
 
 
 @pytest.mark.parametrize("began", ["before the fork", "after the fork"])
@@ -211,7 +211,7 @@ reporter.stop()
 def test_a_child_that_a_thread_has_forked_ends_although_a_report_hangs(run_script: RunScript) -> None:
     """A reporter that hangs does not keep such a child alive for more than the deadline."""
     done = run_script(f"""{PREAMBLE}
-tapes.process.ending.EXIT_TIMEOUT = 0.3
+tapes.process.shutdown.EXIT_TIMEOUT = 0.3
 
 class Hanging(ScheduledReporter):
     def report(self):

@@ -21,8 +21,8 @@ from tapes.reporting import ScheduledReporter
 orders = tapes.counter("orders")
 
 def exit_within(seconds):
-    import tapes.process.ending, tapes.process.termination
-    tapes.process.ending.EXIT_TIMEOUT = tapes.process.termination.EXIT_TIMEOUT = seconds
+    import tapes.process.shutdown, tapes.process.termination
+    tapes.process.shutdown.EXIT_TIMEOUT = tapes.process.termination.EXIT_TIMEOUT = seconds
 
 exit_within(60)  # on a machine that is busy
 
@@ -211,7 +211,7 @@ time.sleep(60)
 """)
 
     assert (done.returncode, orders(done)) == (TERMINATED, [0, 7])
-    assert "has not stopped within" in done.stderr
+    assert "did not stop within" in done.stderr
 
 
 def test_a_signal_in_the_middle_of_recording_and_reading_loses_nothing(run_script: RunScript) -> None:

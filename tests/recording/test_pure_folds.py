@@ -10,7 +10,7 @@ import pytest
 
 from tapes.recording import pure
 from tapes.state.histogram import Slice
-from tapes.state.rates import TICK
+from tapes.state.meter import TICK
 from tapes.testing import ManualClock
 from tests.conftest import Until
 from tests.recording.cores import KINDS, Subject
@@ -22,7 +22,7 @@ NOW = 1000.0
 def held_up(monkeypatch: pytest.MonkeyPatch, buffer: Any, until: Until) -> Iterator[threading.Event]:
     """Let a thread be in the middle of a fold of `buffer`, until it is let go."""
     begun, go_on = threading.Event(), threading.Event()
-    absorbed = type(buffer)._absorbed
+    absorbed = type(buffer)._with_records
 
     def slowly(self: Any, *arguments: Any) -> Any:
         if self is buffer and threading.current_thread() is folder:
@@ -30,7 +30,7 @@ def held_up(monkeypatch: pytest.MonkeyPatch, buffer: Any, until: Until) -> Itera
             assert go_on.wait(30)
         return absorbed(self, *arguments)
 
-    monkeypatch.setattr(type(buffer), "_absorbed", slowly)
+    monkeypatch.setattr(type(buffer), "_with_records", slowly)
     folder = threading.Thread(target=lambda: buffer.read(NOW))
     folder.start()
     until(begun.is_set)
@@ -75,7 +75,7 @@ def test_who_exchanges_waits_for_a_fold_in_another_thread(
     subject.record(1)
     taken: List[Any] = []
     with held_up(monkeypatch, subject.buffer, until) as go_on:
-        exchanging = threading.Thread(target=lambda: taken.extend(subject.buffer.exchange(None)))
+        exchanging = threading.Thread(target=lambda: taken.extend(subject.buffer.swap(None)))
         exchanging.start()
         exchanging.join(0.05)
         assert exchanging.is_alive()
@@ -83,7 +83,7 @@ def test_who_exchanges_waits_for_a_fold_in_another_thread(
         exchanging.join()
 
     assert subject.count() == empty
-    subject.buffer.exchange(taken)
+    subject.buffer.swap(taken)
     assert subject.count() == 1
 
 
@@ -162,9 +162,9 @@ def test_what_is_not_packed_yet_is_exchanged_and_forgotten_in_a_child(kind: str)
     """As all else is that has been recorded."""
     subject, count = full_subject(kind, 2)
     other, _ = full_subject(kind, 2)
-    taken = subject.buffer.exchange(None)
+    taken = subject.buffer.swap(None)
     assert subject.count() == 0
-    subject.buffer.exchange(taken)
+    subject.buffer.swap(taken)
     other.buffer.restart()
 
     assert subject.count() == count

@@ -192,13 +192,13 @@ def test_what_is_taken_out_can_be_put_back(core: Core, kind: str) -> None:
     empty = subject.count()
     subject.record_twice()
     before = subject.count()
-    taken = subject.buffer.exchange(None)
+    taken = subject.buffer.swap(None)
     assert subject.count() == empty
     clock.advance(100)
     subject.record(1)
     assert subject.count() == 1
 
-    subject.buffer.exchange(taken)
+    subject.buffer.swap(taken)
 
     assert subject.count() == before
 

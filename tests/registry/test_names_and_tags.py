@@ -21,14 +21,14 @@ LAW = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 KINDS = ["counter", "gauge", "histogram", "meter", "timer"]
 
 
-EMPTY_SEGMENT = "The metric name '{}' has an empty segment: put one '.' between words, and none around."
+EMPTY_SEGMENT = "The metric name '{}' has an empty segment: put one '.' between words, and none at the ends."
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "A metric name is not empty: name it after what it measures, like 'shop.orders'."),
+        ("", "The metric name is empty: name the metric after what it measures, like 'shop.orders'."),
         *[(name, EMPTY_SEGMENT.format(name)) for name in (".", ".a", "a.", "a..b")],
         (None, "A metric name is a str, like 'shop.orders', not None (NoneType)."),
         (3, "A metric name is a str, like 'shop.orders', not 3 (int)."),

@@ -12,8 +12,8 @@ from tapes.registry import Registry
 from tapes.testing import ManualClock
 
 WARNING = (
-    "'m' has 3 different tag sets, which is as many as it may: what is recorded under further ones goes to its series "
-    "tagged overflow=true. Tags are for few values each; raise max_tag_sets of the registry if these are meant."
+    "'m' has 3 different tag sets, which is the limit: records of further ones go to its series tagged overflow=true. "
+    "Use fewer values for each tag, or raise max_tag_sets of the registry."
 )
 
 

@@ -217,7 +217,7 @@ print("parent too")
 """,
     "where no hook runs, the exit of a child waits for no ghost": """
 import select, tapes.reporting.run
-tapes.process.ending.EXIT_TIMEOUT = 60
+tapes.process.shutdown.EXIT_TIMEOUT = 60
 reporter, server = MemoryReporter(3600), HTTPReporter(0)
 reporter.start()
 server.start()
@@ -225,7 +225,7 @@ first(reporter)
 
 def child():
     began = time.monotonic()
-    tapes.process.ending.stop_all()
+    tapes.process.shutdown.stop_all()
     assert time.monotonic() - began < 30
 
 in_child(child, fork_without_hooks)

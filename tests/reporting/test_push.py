@@ -159,7 +159,7 @@ def test_a_sender_has_three_methods_that_are_called_in_a_thread(method: str) -> 
     asynchronous = type("Later", (Noting,), {method: later})
     lacking = type("Lacking", (), {name: vars(Noting)[name] for name in {"open", "send", "close"} - {method}})
 
-    with pytest.raises(TypeError, match=rf"Reporter sends by Later, of which {method}\(\) is asynchronous"):
+    with pytest.raises(TypeError, match=rf"Reporter sends by Later, whose {method}\(\) is asynchronous"):
         type("Reporter", (PushReporter,), {"sender": asynchronous})
     with pytest.raises(TypeError, match=rf"Reporter sends by Lacking, which has no {method}\(\)"):
         type("Reporter", (PushReporter,), {"sender": lacking})

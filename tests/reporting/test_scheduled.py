@@ -213,7 +213,7 @@ def test_a_close_that_hangs_does_not_hold_up_a_stop(until: Until, caplog: pytest
 
     assert not reporter.running
     assert [record.message for record in caplog.records] == [
-        "Opening(interval=10) has not stopped within 0.05 s: it is left behind, and its last report may be lost."
+        "Opening(interval=10) did not stop within 0.05 s: it is abandoned, and its last report may be lost."
     ]
     release.set()
 

@@ -104,7 +104,7 @@ def test_a_program_without_standard_output_is_not_troubled(
         pass
 
     assert (reporter.reports, reporter.failures) == (0, 2)
-    assert "give it a stream or a path" in str(reporter.last_error)
+    assert "Give it a stream or a path" in str(reporter.last_error)
     assert len(caplog.records) == 1
 
 

@@ -23,9 +23,9 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/var/log/report")
     ("error", "line"),
     [
         (FULL, f"{FULL}. Make room on the disk."),
-        (OSError(errno.ENOENT, "Gone", "/x"), "[Errno 2] Gone: '/x'. See that it is there, or correct the path."),
+        (OSError(errno.ENOENT, "Gone", "/x"), "[Errno 2] Gone: '/x'. Check that it exists, or correct the path."),
         (ConnectionRefusedError(errno.ECONNREFUSED, "udp://h:1: No"), None),
-        (socket.timeout("timed out"), "timed out. See why the far end takes nothing, or takes so long."),
+        (socket.timeout("timed out"), "timed out. Check why the far end is slow, or accepts nothing."),
         (socket.gaierror(socket.EAI_NONAME, "No such host"), None),
         (OSError("two\nlines."), "two lines."),
         (OSError(), "OSError."),

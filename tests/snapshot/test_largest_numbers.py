@@ -17,8 +17,8 @@ from tapes.registry import Registry
 from tapes.reporting.statsd.deliveries import Deliveries
 from tapes.reporting.statsd.lines import counters, gauges, names
 from tapes.snapshot import Reading, Snapshot
+from tapes.state.meter import TICK
 from tapes.state.numbers import LARGEST
-from tapes.state.rates import TICK
 from tapes.testing import ManualClock
 
 HUGE: List[List[Any]] = [
@@ -135,7 +135,7 @@ def test_what_is_largest_is_shown_as_that() -> None:
 def test_a_rate_near_the_largest_number() -> None:
     """The averages of states that no single process could have made are finite, too."""
     from tapes.kinds.meter import METER
-    from tapes.state.rates import MeterState
+    from tapes.state.meter import MeterState
 
     state = MeterState(int(LARGEST), 5, int(LARGEST), (LARGEST, LARGEST, LARGEST))
     shown = METER.view(state.merge(state).marked(10**400), 8 * TICK)

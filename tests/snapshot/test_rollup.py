@@ -264,7 +264,7 @@ def test_readings_of_another_process(registry: Registry) -> None:
 
     assert reading.statistics == registry.rollup("a")[0].statistics
     assert pickle.loads(pickle.dumps(reading)).statistics == reading.statistics
-    with pytest.raises(InvalidTypeError, match="'a' is a odometer, a kind that is not known here"):
+    with pytest.raises(InvalidTypeError, match="'a' is a odometer, an unknown kind"):
         rolled_up([Reading("a", (), "odometer", {"km": 3}, None)], (), 0.0)
 
 

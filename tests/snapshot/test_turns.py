@@ -58,7 +58,7 @@ def test_others_have_their_turn_after_each_piece(monkeypatch: pytest.MonkeyPatch
 
     work = Turns()
     for _ in range(1000):
-        work.go_on()
+        work.yield_if_due()
 
     lengths = [after - before - _REST for before, after in zip(time.breaths, time.breaths[1:])]
     assert 1000 / 11 <= len(time.breaths) <= 1000 / 8
@@ -80,7 +80,7 @@ def test_those_who_do_long_work_take_turns_with_one_another(monkeypatch: pytest.
     def work(turn: Turns) -> None:
         for _ in range(5):
             time.now = max(time.now, turn.ends)
-            turn.go_on()
+            turn.yield_if_due()
             pieces.append((time.now, turn.ends))
 
     monkeypatch.setattr(turns, "sleep", wait)
@@ -96,9 +96,9 @@ def test_nobody_waits_for_one_that_has_stopped(monkeypatch: pytest.MonkeyPatch) 
     time = timed(monkeypatch, 0.0)
     hangs, goes_on = Turns(), Turns()
     time.now = PIECE
-    hangs.go_on()
+    hangs.yield_if_due()
     begun = time.now
-    goes_on.go_on()
+    goes_on.yield_if_due()
 
     assert time.now == pytest.approx(begun + PIECE + _REST)
 
@@ -114,7 +114,7 @@ def test_nobody_makes_room_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         turns._free_at = time.now + PIECE
 
     monkeypatch.setattr(turns, "sleep", wait)
-    turn.go_on()
+    turn.yield_if_due()
 
     assert begun + _PATIENCE <= time.now <= begun + _PATIENCE + 2 * PIECE
 
@@ -165,7 +165,7 @@ def test_where_nobody_can_wait_there_are_no_turns(monkeypatch: pytest.MonkeyPatc
 
     work = Turns()
     for _ in range(10):
-        work.go_on()
+        work.yield_if_due()
 
     assert len(tried) >= 4
 
@@ -202,7 +202,7 @@ def test_the_interpreter_looks_no_more_often_than_the_program_lets_it(
     monkeypatch.setattr(gc, "get_threshold", lambda: (700 if threshold is None else threshold, 10, 10))
     work = Turns()
     for _ in range(10_000):
-        work.go_on()
+        work.yield_if_due()
 
     assert seen == [0] * looks
 

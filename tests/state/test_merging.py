@@ -18,12 +18,12 @@ from tapes.kinds.kind import Kind
 from tapes.kinds.meter import METER
 from tapes.kinds.timer import TIMER
 from tapes.recording import distribution_of
-from tapes.state import counter, gauge, histogram, rates
+from tapes.state import counter, gauge, histogram, meter
 from tapes.state.counter import CounterState
 from tapes.state.distribution import EMPTY, Distribution
 from tapes.state.gauge import MERGES, UNSET, GaugeState, single
 from tapes.state.histogram import HistogramState
-from tapes.state.rates import MeterState, tick_of
+from tapes.state.meter import MeterState, tick_of
 from tapes.state.timer import TimerState
 from tests.state.likeness import alike
 
@@ -41,7 +41,7 @@ gauges = st.one_of(st.just(UNSET), st.builds(single, values, times))
 
 def make_meter(marks: Sequence[Tuple[float, int]]) -> MeterState:
     """Return a meter's state after some events at some times."""
-    state = rates.started(0.0)
+    state = meter.started(0.0)
     for time, events in sorted(marks):
         state = state.advanced(tick_of(time)).marked(events)
     return state
@@ -117,10 +117,10 @@ def counter_view(state: CounterState) -> Any:
 KINDS: Dict[str, Any] = {
     "counter": (counters, counter.ZERO, counter_view),
     "gauge": (gauges, gauge.UNSET, gauge_view),
-    "meter": (meters, rates.started(0.0), meter_view),
+    "meter": (meters, meter.started(0.0), meter_view),
     "distribution": (distributions, EMPTY, distribution_view),
     "histogram": (histograms, histogram.NONE, histogram_view),
-    "timer": (timers, TimerState(rates.started(0.0), histogram.NONE), timer_view),
+    "timer": (timers, TimerState(meter.started(0.0), histogram.NONE), timer_view),
 }
 
 

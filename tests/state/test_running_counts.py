@@ -44,7 +44,7 @@ def test_the_sum_is_that_of_what_was_put_in_last(steps: List[Tuple[int, Optional
     running = RunningCounts()
     there: Dict[int, Buckets] = {}
     for who, new in steps:
-        running.exchange(there.pop(who, None), new, who % 2)
+        running.replace(there.pop(who, None), new, who % 2)
         if new is not None:
             there[who] = new
 
@@ -67,7 +67,7 @@ def test_no_lane_of_many_runs_over(most: int, number: int) -> None:
     full = narrow({0x3F80 + 2 * place: most for place in range(7)})
     running = RunningCounts()
     for place in range(number):
-        running.exchange(None, full, place // TOGETHER)
+        running.replace(None, full, place // TOGETHER)
 
     assert as_dict(running.total()) == {key: most * number for key, _ in full.items()}
     assert as_dict(summed([full] * number, 7 * most * number)) == {key: most * number for key, _ in full.items()}
@@ -77,9 +77,9 @@ def test_no_lane_of_many_runs_over(most: int, number: int) -> None:
 def test_a_sum_that_was_read_stays_as_it_was(held: Buckets) -> None:
     """What is put in later is only in later sums."""
     running = RunningCounts()
-    running.exchange(None, held, 0)
+    running.replace(None, held, 0)
     before = running.total()
-    running.exchange(None, held, 0)
+    running.replace(None, held, 0)
 
     assert as_dict(before) == as_dict(held)
     assert as_dict(running.total()) == dict.fromkeys(as_dict(held), 2)
@@ -89,7 +89,7 @@ def test_an_empty_count_may_be_put_in_and_taken_out() -> None:
     """As a sender may tell it that is not of tapes."""
     running = RunningCounts()
     empty = Lanes(0, 0, {0: 0})
-    running.exchange(None, empty, 0)
-    running.exchange(empty, None, 0)
+    running.replace(None, empty, 0)
+    running.replace(empty, None, 0)
 
     assert as_dict(running.total()) == {}

@@ -81,7 +81,7 @@ def test_sums_that_overflow_are_as_large_as_a_number_can_be() -> None:
     huge = distribution([1.7e308, -1.7e308, 1.7e308])
     total = union([huge, huge, huge])
 
-    for part in (total, union([total, total]), total.less(huge), total.less(huge).less(huge)):
+    for part in (total, union([total, total]), total.minus(huge), total.minus(huge).minus(huge)):
         assert math.isfinite(part.sum)
         assert math.isfinite(part.deviations)
         assert part.deviations >= 0
@@ -93,7 +93,7 @@ def test_less_takes_out_what_was_put_in(kept: List[float], taken: List[float]) -
     """What is left has the counts and buckets of the rest exactly, and its sums to rounding."""
     whole = distribution(kept + taken)
     for part in (distribution(taken), laned(distribution(taken))):
-        left = whole.less(part)
+        left = whole.minus(part)
 
         assert (left.count, buckets_of(left)) == (len(kept), buckets_of(distribution(kept)))
         assert math.isclose(left.sum, math.fsum(kept), rel_tol=1e-9, abs_tol=1e-6)
@@ -103,7 +103,7 @@ def test_less_takes_out_what_was_put_in(kept: List[float], taken: List[float]) -
 
 def test_less_does_not_know_the_extremes() -> None:
     """They are those of the whole, which hold what is left."""
-    left = distribution([1.0, 5.0, 9.0]).less(distribution([1.0, 9.0]))
+    left = distribution([1.0, 5.0, 9.0]).minus(distribution([1.0, 9.0]))
 
     assert (left.minimum, left.maximum) == (1.0, 9.0)
 
@@ -112,9 +112,9 @@ def test_less_of_nothing_and_of_everything() -> None:
     """Without nothing it is itself, without everything it is empty."""
     whole = distribution([1.0, 2.0])
 
-    assert whole.less(EMPTY) is whole
-    assert whole.less(distribution([2.0, 1.0])) is EMPTY
-    assert EMPTY.less(EMPTY) is EMPTY
+    assert whole.minus(EMPTY) is whole
+    assert whole.minus(distribution([2.0, 1.0])) is EMPTY
+    assert EMPTY.minus(EMPTY) is EMPTY
 
 
 def test_less_leaves_both_as_they_are() -> None:
@@ -122,7 +122,7 @@ def test_less_leaves_both_as_they_are() -> None:
     whole, part = distribution([1.0, 2.0, 2.0]), distribution([2.0])
     before = buckets_of(whole), buckets_of(part)
 
-    whole.less(part)
+    whole.minus(part)
 
     assert (buckets_of(whole), buckets_of(part)) == before
 
@@ -134,7 +134,7 @@ def test_what_was_merged_and_taken_out_again_does_not_add_up_to_more(repetitions
     part = distribution([0.1 * number for number in range(0, 100, 3)])
     result = whole
     for _ in range(repetitions):
-        result = union([result.less(part), part])
+        result = union([result.minus(part), part])
 
     assert_alike(result, whole)
 
@@ -159,7 +159,7 @@ def test_the_deviation_of_values_whose_squares_overflow(values: List[float], sca
     whole = distribution_of(scaled, EMPTY)
     half = len(scaled) // 2
     first, second = distribution_of(scaled[:half], EMPTY), distribution_of(scaled[half:], EMPTY)
-    again = union([first, whole.less(first)])
+    again = union([first, whole.minus(first)])
 
     largest = max(map(abs, scaled))
     for found in (whole, first.merge(second), union([second, first]), unpacked(whole.packed()), again):

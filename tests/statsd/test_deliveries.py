@@ -145,7 +145,7 @@ def test_counters_that_are_gone_are_forgotten(registry: Registry) -> None:
     registry.clear()
     deliver(told, registry)
 
-    assert told._told == {}
+    assert told._counts == {}
 
 
 def test_a_look_that_is_cut_off_forgets_nothing(registry: Registry) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapes.reporting.statsd.names import SeriesName, named, safe_name, tagged, told_apart
+from tapes.reporting.statsd.names import SeriesName, distinguished, named, safe_name, tagged
 
 TEXTS = st.text(st.one_of(st.sampled_from("_0xab5f.:|@#;=,/ \n-"), st.characters()), min_size=1, max_size=12)
 TAGS = st.dictionaries(TEXTS, TEXTS, max_size=3).map(lambda tags: tuple(sorted(tags.items())))
@@ -110,10 +110,10 @@ def test_series_that_share_a_name_can_be_told_apart(
     if (name, tags) == (other_name, other_tags):
         return
 
-    second_apart = told_apart(second, other_tags)
+    second_apart = distinguished(second, other_tags)
 
     assert second_apart not in (first, second)
-    assert told_apart(first, tags) != second_apart
+    assert distinguished(first, tags) != second_apart
     assert re.fullmatch(r"[A-Za-z0-9_.-]+", second_apart.path)
 
 
@@ -122,6 +122,6 @@ def test_two_names_that_are_alike_are_told_apart_by_their_tags() -> None:
     alike = named("a", (("b", "c_d"),))
     assert alike == named("a", (("b_c", "d"),)) == named("a.b_c_d", ())
 
-    apart = [told_apart(alike, (("b", "c_d"),)), told_apart(alike, (("b_c", "d"),)), told_apart(alike, ())]
+    apart = [distinguished(alike, (("b", "c_d"),)), distinguished(alike, (("b_c", "d"),)), distinguished(alike, ())]
 
     assert [name.path for name in apart] == ["a.b_c_d_0x_b_0x3d_c_d", "a.b_c_d_0x_b_c_0x3d_d", "a.b_c_d_0x_"]

@@ -56,8 +56,8 @@ def test_what_is_refused_later_is_sent_again(
     where = f"udp://{machine.host}:{server.port}"
     assert [record.getMessage() for record in caplog.records] == [
         (
-            f"StatsdReporter(interval=10, {where}) could not report: [Errno 111] {where}: Connection refused. "
-            "Start what listens there, or correct the address. It will try again."
+            f"StatsdReporter(interval=10, {where}) could not report: [Errno 111] {where}: Connection refused. Start "
+            "the server there, or correct the address. It will try again."
         )
     ]
     assert server.totals() == {"orders.value": 8}

@@ -353,7 +353,7 @@ def test_trouble_is_logged_once_a_streak(
     where = f"udp://127.0.0.1:{statsd.port}"
     assert caplog.records[0].getMessage() == (
         f"StatsdReporter(interval=10, {where}) could not report: [Errno {errno.ECONNREFUSED}] {where}: "
-        f"{os.strerror(errno.ECONNREFUSED)}. Start what listens there, or correct the address. It will try again."
+        f"{os.strerror(errno.ECONNREFUSED)}. Start the server there, or correct the address. It will try again."
     )
     assert caplog.records[0].exc_info is None
     assert (reporter.failures, reporter.reports) == (5, 2)
@@ -664,7 +664,7 @@ def test_a_line_that_fits_into_no_packet_is_left_out(
 
     assert statsd.read() == ["hits.value:+3|c"]
     assert [record.getMessage().partition(")")[2] for record in caplog.records] == [
-        f" leaves out what does not fit into max_packet=64, as does this line of 111 bytes: '{'c' * 80}'..."
+        f" leaves out lines that do not fit into max_packet=64, like this one of 111 bytes: '{'c' * 80}'..."
     ]
 
 
@@ -681,8 +681,8 @@ def test_series_that_would_be_alike_are_logged_once(
     assert statsd.read() == ["hits.value:+3|c", "a.b_c.value:+1|c", "a.b_c_0x_.value:+2|c"]
     assert [record.getMessage().partition(")")[2] for record in caplog.records] == [
         (
-            " sends 'a.b_c' with the tags {} as 'a.b_c_0x_', because another series has the name that it would have: "
-            "name one of them differently, or use tags='datadog'."
+            " sends 'a.b_c' with the tags {} as 'a.b_c_0x_', because another series already has its name: rename one "
+            "of the two, or use tags='datadog'."
         )
     ]
 
@@ -758,7 +758,7 @@ def test_a_unix_socket_where_there_are_none_is_refused(monkeypatch: pytest.Monke
     """A system without unix sockets is told when the reporter is made, and not by every report."""
     monkeypatch.delattr(socket, "AF_UNIX")
 
-    with pytest.raises(ReporterOptionError, match="this system has not: use 'udp' or 'tcp'"):
+    with pytest.raises(ReporterOptionError, match="this system does not have: use 'udp' or 'tcp'"):
         StatsdReporter(10, protocol="unix", path="/run/s")
 
 

@@ -164,7 +164,7 @@ def test_a_stop_on_the_thread_of_the_loop_has_a_deadline(
     asyncio.run(main())
 
     assert [record.getMessage() for record in caplog.records] == [
-        "Driven(interval=3600) has not stopped within 0.05 s: it is left behind, and its last report may be lost."
+        "Driven(interval=3600) did not stop within 0.05 s: it is abandoned, and its last report may be lost."
     ]
     reporter.release.set()
     until(lambda: reporter.calls[-1] == "close")
@@ -387,7 +387,7 @@ def test_errors_name_the_reporter_that_the_user_knows(
         until(lambda: reporter.failures)
 
     assert isinstance(reporter.last_error, ReporterError)
-    assert str(reporter.last_error).startswith("TornadoStreamReporter(interval=3600) has nowhere to write to")
+    assert str(reporter.last_error).startswith("TornadoStreamReporter(interval=3600) has no stream to write to")
 
 
 def test_without_tapes_statsd_it_says_what_to_install(run_script: RunScript) -> None:

@@ -260,7 +260,7 @@ def test_a_closed_loop_is_refused(run: Run, io_loop: Any) -> None:
     """A loop that can never run is the user's own mistake, and raises at the start."""
     io_loop.close()
 
-    with pytest.raises(ReporterStateError, match="Lamp was given is closed"):
+    with pytest.raises(ReporterStateError, match="The io_loop of Lamp is closed"):
         loops.when_running(io_loop, run, lambda loop: None, "Lamp")
 
 

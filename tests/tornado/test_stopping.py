@@ -450,7 +450,7 @@ def test_a_coroutine_that_hangs_without_a_loop_does_not_hold_up_a_stop(caplog: p
 
     assert not reporter.running
     assert [record.getMessage() for record in caplog.records] == [
-        "Waiting(interval=3600) has not stopped within 0.05 s: it is left behind, and its last report may be lost."
+        "Waiting(interval=3600) did not stop within 0.05 s: it is abandoned, and its last report may be lost."
     ]
     caplog.clear()
     hang.set()

@@ -77,4 +77,4 @@ def reported(reporter: Reporter) -> None:
     """Report on another registry, in a child."""
     reporter.report_on(aggregator.registry)
     reporter.report_on(None)  # type: ignore[arg-type]  # no registry
-    assert_type(forking.fork_apart(), int)
+    assert_type(forking.fork_without_metrics(), int)

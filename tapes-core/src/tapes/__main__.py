@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         "plugins",
         help="list what is installed, and what is broken and why",
         description="List the installed plugins, and the reporters, formats, routes and kinds that they provide.\n"
-        "Each of these is imported, to see whether it has all that it needs.",
+        "Each of these is imported, to check that it has everything it needs.",
         epilog="exit status: 0 if everything works, 1 if a plugin, or something that it provides, is broken or\n"
         "ignored.\n"
         "A plugin that is blocked is not broken.",

@@ -48,7 +48,7 @@ class Catalogue:
         self._lookups: List[Dict[Any, Any]] = []
         self._keys: Dict[Series, List[Any]] = {}  # the lookup keys of each tagged series
         self._tree = NameTree()
-        self._under_way: Optional[object] = None  # the change in progress
+        self._change_in_progress: Optional[object] = None
 
     def facts(self, name: str) -> Facts:
         """Return the facts of a name. Safe without `changing`."""
@@ -62,7 +62,7 @@ class Catalogue:
             found[name] = self.facts(name)
         return found
 
-    def says(self, name: str, facts: Facts) -> bool:
+    def has_facts(self, name: str, facts: Facts) -> bool:
         """Return whether each fact in `facts` is already set for this name. Safe without `changing`."""
         there = self.described.get(name, NO_FACTS)
         return bool((there.description or not facts.description) and (there.unit or not facts.unit))
@@ -81,30 +81,30 @@ class Catalogue:
 
     def names(self) -> NameTree:
         """Return the tree of names. Rebuilds it if a change was cut off, or is in progress below this call."""
-        if self._under_way is not None:
-            self._make_anew()
+        if self._change_in_progress is not None:
+            self._rebuild()
         return self._tree
 
     def everything(self) -> List[Instrument]:
         """Return all metrics, those set aside last, in the order of their creation."""
         return [*self.series.values(), *self.aside.values()]
 
-    def shown(self, clock: Clock, name: Optional[str] = None) -> List[Instrument]:
+    def visible(self, clock: Clock, name: Optional[str] = None) -> List[Instrument]:
         """Return the visible metrics, all or those of one name. One set aside is visible after its first record.
 
         Those of one name cost no look at others.
         """
         if name is None:
-            shown, aside = list(self.series.values()), list(self.aside.values())
+            visible, aside = list(self.series.values()), list(self.aside.values())
         else:
             with self.changing:
                 series = self.series_of(name)
-                shown = list(filter(None, map(self.series.get, series)))
+                visible = list(filter(None, map(self.series.get, series)))
                 aside = list(filter(None, map(self.aside.get, series)))
         if aside:
             now = clock.monotonic()
-            shown += [metric for metric in aside if not metric.is_at_zero(now) and self._fits(metric)]
-        return shown
+            visible += [metric for metric in aside if not metric.is_at_zero(now) and self._fits(metric)]
+        return visible
 
     def series_of(self, name: str) -> List[Series]:
         """Return the series of one name, in the order of their creation, those set aside last."""
@@ -156,7 +156,7 @@ class Catalogue:
         self._forget_lookups()
         self.series, self.aside = series, aside
         self.described, self.described_aside = described, described_aside
-        self._make_anew()
+        self._rebuild()
 
     def remember(self, lookup: Dict[Any, Any], key: Any, series: Series, metric: Instrument) -> None:
         """Enter a metric in a lookup cache under `key`, until it is removed. Idempotent."""
@@ -198,16 +198,16 @@ class Catalogue:
 
     def _begin(self) -> object:
         self.names()
-        self._under_way = change = object()
+        self._change_in_progress = change = object()
         return change
 
     def _end(self, change: object) -> None:
         """End a change. If another one came in between, rebuild everything derived."""
-        if self._under_way is not change:
-            self._make_anew()
-        self._under_way = None
+        if self._change_in_progress is not change:
+            self._rebuild()
+        self._change_in_progress = None
 
-    def _make_anew(self) -> None:
+    def _rebuild(self) -> None:
         """Rebuild everything that is derived from the series."""
         before: Optional[List[Series]] = None
         while before != list(self.series):  # repeat if a signal handler or a finalizer changed it meanwhile
@@ -217,7 +217,7 @@ class Catalogue:
             if self._tree.kind(name) is None:
                 self.described.pop(name, None)
         self._forget_lookups()
-        self._under_way = None
+        self._change_in_progress = None
 
     def _forget_lookups(self) -> None:
         for lookup in self._lookups:

@@ -20,7 +20,7 @@ class Isolation:
             self._aside = catalogue.aside.copy()
             self._described = catalogue.described.copy()
             self._totals, catalogue.totals = catalogue.totals, catalogue.totals.copy()
-            self._content = [(metric, metric.exchange(None)) for metric in catalogue.everything()]
+            self._content = [(metric, metric.swap(None)) for metric in catalogue.everything()]
         self._generation = forking.generation
 
     def end(self) -> None:
@@ -31,13 +31,13 @@ class Isolation:
             aside = self._aside.copy()
             for series, metric in [*catalogue.aside.items(), *catalogue.series.items()]:
                 if metric not in before:
-                    metric.exchange(None)
+                    metric.swap(None)
                     metric.put_aside()
                 if self._series.get(series) is not metric:
                     aside[series] = metric
             for metric, content in self._content:
                 # In a child that was forked inside, what was recorded before belongs to the parent.
-                metric.exchange(content if forking.generation == self._generation else None)
+                metric.swap(content if forking.generation == self._generation else None)
             names, described_aside = {name for name, _ in self._series}, {}
             for name, _ in aside:
                 if name not in names:

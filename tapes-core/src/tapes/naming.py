@@ -40,10 +40,10 @@ def check_name(name: object) -> str:
         )
     name = str.__str__(name)
     if not name:
-        raise InvalidNameError("A metric name is not empty: name it after what it measures, like 'shop.orders'.")
+        raise InvalidNameError("The metric name is empty: name the metric after what it measures, like 'shop.orders'.")
     if name[0] == "." or name[-1] == "." or ".." in name:
         raise InvalidNameError(
-            f"The metric name {quoted(name)} has an empty segment: put one '.' between words, and none around."
+            f"The metric name {quoted(name)} has an empty segment: put one '.' between words, and none at the ends."
         )
     segments = name.count(".") + 1
     if segments > MAX_SEGMENTS:

@@ -38,9 +38,8 @@ def reduced(metric: Series) -> Tuple[Callable[..., Any], Tuple[Any, ...]]:
     registry: Container[Any] = default_registry
     if metric not in registry or not hasattr(registry, metric.kind):
         raise NotPortableError(
-            f"{metric!r} cannot be pickled, because it is not in the default registry of this process, which is the "
-            "only one that other processes have too: make it with the functions of tapes, or ask for it where it is "
-            "needed."
+            f"{metric!r} cannot be pickled: it is not in the default registry, the only one that other processes have "
+            "too. Create it with the functions of tapes, or look it up where it is needed."
         )
     return found, (metric.kind, metric.name, dict(metric.tags))
 

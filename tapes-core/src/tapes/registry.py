@@ -129,14 +129,14 @@ class Registry:
             own = canonical_tags(check_tags(name, tags))
             if not counter.also_asked_for(own, producer, total_of) and self._is_news("producers", name):
                 _log(
-                    "The series of %r tagged overflow=true asks %d producers, which is as many as it may: what grows "
-                    "in the totals of further ones is not counted.",
+                    "The series of %r tagged overflow=true asks %d producers, which is the limit: the growth of "
+                    "further totals is not counted.",
                     *(name, MOST_PRODUCERS),
                 )
             return counter
         problem = counter.asked_for(producer, total_of)
         if problem is not None and self._is_news("producer", name):
-            _log("The counter %r %s If both are meant, tell them apart by tags.", name, problem)
+            _log("The counter %r %s If you need both, give them different tags.", name, problem)
         return counter
 
     @_shortcut_to(_counter)
@@ -187,7 +187,7 @@ class Registry:
         # The overflow series has one value for all tag sets, that of the first producer.
         problem = None if gauge.tags == OVERFLOW else gauge.asked_for(producer, merge)
         if problem is not None and self._is_news("producer", gauge.name):
-            _log("The gauge %r %s If both are meant, tell them apart by tags.", gauge.name, problem)
+            _log("The gauge %r %s If you need both, give them different tags.", gauge.name, problem)
         return gauge
 
     @_shortcut_to(_gauge)
@@ -319,7 +319,7 @@ class Registry:
 
     def series(self, name: str) -> List[Instrument]:
         """Return the metrics of one name, one for each tag set, in the order of their creation."""
-        return self._catalogue.shown(self.clock, name)
+        return self._catalogue.visible(self.clock, name)
 
     def rollup(self, name: str, by: Iterable[str] = ()) -> List[Reading]:
         """Merge the series of a name, into one for each combination of values of the tags `by`.
@@ -375,7 +375,7 @@ class Registry:
 
     def __iter__(self) -> Iterator[Instrument]:
         """Iterate over all current metrics, one for each series, in the order of their creation."""
-        return iter(self._catalogue.shown(self.clock))
+        return iter(self._catalogue.visible(self.clock))
 
     def __contains__(self, metric: object) -> bool:
         """Return whether this metric object is in the registry."""
@@ -383,7 +383,7 @@ class Registry:
 
     def __len__(self) -> int:
         """Return the number of series."""
-        return len(self._catalogue.shown(self.clock))
+        return len(self._catalogue.visible(self.clock))
 
     @contextmanager
     def isolated(self) -> Iterator[Registry]:
@@ -434,7 +434,7 @@ class Registry:
             except (KeyError, TypeError, AttributeError):
                 pass
             else:
-                if self._catalogue.says(found.name, facts):
+                if self._catalogue.has_facts(found.name, facts):
                     return found
         name = check_name(name)
         checked = check_tags(name, tags)
@@ -469,9 +469,8 @@ class Registry:
         # Outside the lock: observers and log handlers may take locks of their own.
         if overflowed:
             _log(
-                "%r has %d different tag sets, which is as many as it may: what is recorded under further ones goes to "
-                "its series tagged overflow=true. Tags are for few values each; raise max_tag_sets of the registry if "
-                "these are meant.",
+                "%r has %d different tag sets, which is the limit: records of further ones go to its series tagged "
+                "overflow=true. Use fewer values for each tag, or raise max_tag_sets of the registry.",
                 *(name, self.max_tag_sets),
             )
         if created:
@@ -494,8 +493,8 @@ class Registry:
         if self is DEFAULT_REGISTRY:
             return "DEFAULT_REGISTRY"
         raise NotPortableError(
-            f"{self!r} cannot be pickled: only the default registry of the process is one that other processes have "
-            "too. Make one where it is needed."
+            f"{self!r} cannot be pickled: the default registry is the only one that other processes have too. Create a "
+            "registry where it is needed."
         )
 
     def __repr__(self) -> str:

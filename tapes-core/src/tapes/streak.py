@@ -46,10 +46,10 @@ class Streak:
             self.length = 0
 
 
-def log_once(said: Set[Any], what: Hashable, logger_name: str, message: str, *arguments: object) -> None:
-    """Log a warning unless `what` is in `said`, and put it there. Imports `logging` only to log, as a streak does."""
-    if what not in said:
-        said.add(what)
+def log_once(logged: Set[Any], what: Hashable, logger_name: str, message: str, *arguments: object) -> None:
+    """Log a warning unless `what` is in `logged`, and put it there. Imports `logging` only to log, as a streak does."""
+    if what not in logged:
+        logged.add(what)
         import logging
 
         logging.getLogger(logger_name).warning(message, *arguments)

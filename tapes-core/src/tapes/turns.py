@@ -28,7 +28,7 @@ _PATIENCE = 0.1  # the longest that a thread waits for others, in seconds
 _AT_ONCE = 1_000  # series between two collections, or more if the program has set a larger threshold
 
 # Other interpreters would look at all objects of the program each time.
-_looks_at_what_is_new = sys.implementation.name == "cpython" and "free-threading" not in sys.version
+_collects_new_objects_alone = sys.implementation.name == "cpython" and "free-threading" not in sys.version
 
 _free_at = 0.0  # when the next piece may begin, in any thread
 
@@ -40,25 +40,25 @@ class Turns:
     left for the application. No thread waits for one that has blocked within its piece.
     """
 
-    __slots__ = ("_unseen", "ends")
+    __slots__ = ("_uncollected", "ends")
 
     def __init__(self) -> None:
-        self._unseen = 0
+        self._uncollected = 0
         self.ends = perf_counter() + piece
         """The end of the current piece, a time of `perf_counter`."""
 
-    def go_on(self) -> None:
+    def yield_if_due(self) -> None:
         """Let other threads run if the current piece is over. Call it for each series."""
-        self._unseen += 1
-        if self._unseen >= _AT_ONCE and self._unseen > (threshold := gc.get_threshold()[0]):
-            if threshold and gc.isenabled() and _looks_at_what_is_new:
+        self._uncollected += 1
+        if self._uncollected >= _AT_ONCE and self._uncollected > (threshold := gc.get_threshold()[0]):
+            if threshold and gc.isenabled() and _collects_new_objects_alone:
                 gc.collect(0)
-            self._unseen = 0
+            self._uncollected = 0
         if perf_counter() >= self.ends:
-            self.ends = _begun() + piece
+            self.ends = _wait_for_turn() + piece
 
 
-def _begun() -> float:
+def _wait_for_turn() -> float:
     """Wait until the next piece may begin, and return its start."""
     global _free_at
     now = perf_counter()

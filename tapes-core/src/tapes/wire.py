@@ -10,8 +10,8 @@ import struct
 from typing import Any, Optional, Tuple
 
 from tapes.errors import TapesError
+from tapes.state.meter import tick_of
 from tapes.state.numbers import LARGEST, saturated
-from tapes.state.rates import tick_of
 
 CLOCK = 1e9
 """The largest time of a monotonic clock, before or after its zero, in seconds: 31 years."""
@@ -115,7 +115,7 @@ class Reader:
 
     def impossible(self, at: float) -> WireError:
         """Return the error for an impossible time."""
-        return WireError(f"Something was recorded at {at}, which cannot be: its time is {self.latest} now.")
+        return WireError(f"A record has the time {at}, which cannot be: the clock shows {self.latest} now.")
 
     def finish(self) -> None:
         """Raise WireError unless everything has been read."""

@@ -50,7 +50,7 @@ class Fuzz:
             "too long": lambda: [self._frame + self._bytes(100) + b"\0"],
             "one bit changed": self._flipped,
             "of a later version": self._of_later_version,
-            "with flags that are not known": lambda: [self._encoded(self._hello, flags=0x80)],
+            "with unknown flags": lambda: [self._encoded(self._hello, flags=0x80)],
             "of no time": lambda: [self._encoded(self._hello, time=float("nan"))],
             "with records of nobody": lambda: [self._encoded(self._bytes(200))],
             "with records that are none": lambda: [self._encoded(self._hello + b"\x07" + self._bytes(200))],

@@ -95,7 +95,7 @@ def test_what_is_no_frame_is_counted_and_dropped(site: Site) -> None:
     assert bad == sum(sent.values()), sent
     assert min(sent.values()) > 0
     log = aggregator.said()
-    assert len(log.splitlines()) == log.count("has dropped what is no frame") == 1, log
+    assert len(log.splitlines()) == log.count("has dropped an invalid frame") == 1, log
 
 
 def test_strangers_at_the_socket_disturb_nobody(site: Site) -> None:

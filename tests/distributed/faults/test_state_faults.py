@@ -109,8 +109,8 @@ def test_a_state_that_can_never_be_written_is_refused(site: Site) -> None:
 
     assert refusals == [
         (
-            f"state_path: {nowhere} cannot be written: {os.strerror(errno.ENOENT)}. "
-            "See that it is there, or correct the path.\n"
+            f"state_path: {nowhere} cannot be written: {os.strerror(errno.ENOENT)}. Check that it exists, or correct "
+            "the path.\n"
         ),
         f"state_path: {folder} cannot be read: it is a folder. Choose another file.\n",
     ]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tapes.distributed.keeping import decode
+from tapes.distributed.state_format import decode
 from tests.distributed.faults.crowd import EACH
 from tests.distributed.faults.events import Picture
 from tests.distributed.faults.processes import (

@@ -25,7 +25,7 @@ def test_a_forgotten_connect_is_said_at_exit(place: Place) -> None:
 
     place.check(program, said=None)
     (line,) = program.lines()
-    assert line.startswith(f"WARNING tapes.distributed: What process {program.pid} has recorded")
+    assert line.startswith(f"WARNING tapes.distributed: The records of process {program.pid} in the")
     assert place.address in line
     assert FORGOTTEN in line
 
@@ -396,7 +396,7 @@ def test_a_fork_in_the_middle_of_a_flush_leaves_it_to_the_parent(place: Place) -
             noted("seen")
     """
     program = place.run(script, options=["-W", "ignore:This process:DeprecationWarning"])  # of a fork, since 3.12
-    said = ["False ReporterError('This connection is of the parent process.')"]
+    said = ["False ReporterError('This connection belongs to the parent process.')"]
 
     place.check(program, seen={"served.value": 7, "stock.value": 5}, said=said)
 
@@ -524,7 +524,7 @@ def test_what_is_counted_in_isolation_is_told_apart(place: Place) -> None:
         registry.gauge("memory", lambda: 1)
 
         def told():
-            numbers = registry._publisher.told().get(served)
+            numbers = registry._publisher.sent_numbers().get(served)
             return None if numbers is None else served.state(numbers).value
 
         with aggregator():

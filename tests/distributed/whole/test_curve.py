@@ -93,7 +93,7 @@ def test_the_right_keys_come_in(place: Place, machine: OtherMachine, folder: Pat
     ("stranger", "reason", "why"),
     [
         ("another-worker", "with a key that is not in the folder of its keys", "unknown_key"),
-        ("another-aggregator", "another aggregator's", "other_aggregator"),
+        ("another-aggregator", "that of another aggregator", "other_aggregator"),
         ("", "has no key", "no_key"),
     ],
     ids=["another-worker", "another-aggregator", "no-key"],
@@ -106,7 +106,7 @@ def test_no_other_comes_in(
     friend = hub.worker(folder, 3)
     place.expect({"served.value": 3})
     other = hub.worker(stranger and strangers / stranger, 40)
-    until(lambda: "turned away" in hub.process.said(), "the aggregator has logged it")
+    until(lambda: "has refused" in hub.process.said(), "the aggregator has logged it")
     counted = REFUSED.format(why)
     until(lambda: place.report().last(counted)[counted], "it is counted")
 
@@ -115,7 +115,7 @@ def test_no_other_comes_in(
     hub.check([friend], {"served.value": 3}, said=None)
     assert other.said().count("has confirmed its last report") == 1
     (line,) = hub.process.lines()
-    assert f"The aggregator at {hub.address} has turned away" in line
+    assert f"The aggregator at {hub.address} has refused" in line
     assert reason in line
 
 

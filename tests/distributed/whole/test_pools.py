@@ -92,8 +92,8 @@ def test_a_process_that_is_stuck_outside_of_the_interpreter_can_be_terminated(pl
     program = place.run(
         """
         import ctypes
-        import tapes.process.ending, tapes.process.termination
-        tapes.process.ending.EXIT_TIMEOUT = tapes.process.termination.EXIT_TIMEOUT = 1
+        import tapes.process.shutdown, tapes.process.termination
+        tapes.process.shutdown.EXIT_TIMEOUT = tapes.process.termination.EXIT_TIMEOUT = 1
 
         registry, served = counting(interval=3600)
         libc = ctypes.CDLL(None)

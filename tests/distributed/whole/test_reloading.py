@@ -94,9 +94,9 @@ def test_a_config_with_faults_changes_nothing(place: Place, content: str, part: 
     assert seen == {"served.value": 7}
     assert status == 0
     (line,) = program.lines()
-    assert "The aggregator keeps its config, and reporters and keys stay as they are, because of " in line
+    assert "The aggregator keeps its old config, reporters and keys, because of " in line
     assert part in line
-    assert line.endswith(" Mend that, and send SIGHUP again.")
+    assert line.endswith(" Fix that, and send SIGHUP again.")
     assert "nothing was started" not in line
 
 
@@ -116,10 +116,12 @@ def test_what_needs_another_start_is_said(place: Place) -> None:
     status = program.terminated()
 
     assert status == 0
-    assert "another start is needed for by_worker, lease in [aggregator], which stay as they were" in program.lines()[0]
-    assert "does not start" in program.lines()[1]
+    assert (
+        "restart the aggregator to change by_worker, lease in [aggregator]. They stay as they were"
+    ) in program.lines()[0]
+    assert "could not start" in program.lines()[1]
     assert "in use" in program.lines()[1]
-    assert program.lines()[1].endswith(". The others run. SIGHUP tries again.")
+    assert program.lines()[1].endswith(". The others run. Send SIGHUP to try again.")
 
 
 def test_the_first_reporter_of_tornado_needs_another_start(place: Place) -> None:
@@ -133,7 +135,7 @@ def test_the_first_reporter_of_tornado_needs_another_start(place: Place) -> None
     status = program.terminated()
 
     assert status == 0
-    assert "another start is needed for the first reporter of Tornado" in program.said()
+    assert "restart the aggregator to add its first reporter of Tornado" in program.said()
     assert not place.report("after").path.exists()
 
 

@@ -267,7 +267,7 @@ def test_stop_returns_in_time_when_a_reporter_hangs(
     assert not is_there(pid)
     assert set(children()) <= set(earlier)
     (message,) = caplog.messages
-    assert " has not stopped within 0.5 s and was killed" in message
+    assert " did not stop within 0.5 s and was killed" in message
     aggregator.start()  # although its socket and its lock were left behind
     aggregator.stop(timeout=0)
 

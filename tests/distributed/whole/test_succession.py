@@ -68,10 +68,10 @@ def test_ports_are_free_as_soon_as_the_program_was_killed(place: Place) -> None:
     ports = free_port(), free_port()
     program = place.run(
         f"""
-from tapes.distributed import fates
+from tapes.distributed import lifetime
 from tapes.reporting.http import HTTPReporter
 
-fates._GRACE = HOUR
+lifetime._GRACE = HOUR
 aggregating = RegistryAggregator([HTTPReporter(int(sys.argv[1]))], sys.argv[2], insecure=True, lease=HOUR)
 aggregating.start()
 (FOLDER / "pid").write_text(str(aggregating.pid))

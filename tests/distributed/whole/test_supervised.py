@@ -97,7 +97,7 @@ def test_verbose_tells_what_goes_on(place: Place) -> None:
     told.signal(signal.SIGTERM)
 
     place.check(told, last={"served.value": 7}, said=None)
-    assert f"The aggregator works at ipc://{place.folder}/a. It reports by [ThreadedStreamReporter(" in told.said()
+    assert f"The aggregator listens at ipc://{place.folder}/a, and reports by [ThreadedStreamReporter(" in told.said()
     assert told.lines()[-1].endswith("The aggregator ends.")
     assert "Traceback" not in told.said()
 

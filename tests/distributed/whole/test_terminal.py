@@ -188,9 +188,9 @@ idle()
 
 
 SLOW = """
-from tapes.distributed import fates
+from tapes.distributed import lifetime
 
-fates.PARTING = fates.ORPHANED = 0.3  # where no signal has gone to the workers as well
+lifetime.FAREWELL_TIMEOUT = lifetime.ORPHANED = 0.3  # where no signal has gone to the workers as well
 """
 
 

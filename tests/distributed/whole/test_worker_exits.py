@@ -117,7 +117,7 @@ def test_close_returns_when_its_time_is_over(place: Place) -> None:
 
     place.check(worker, said=None)
     assert "True" in worker.lines()
-    assert "has not stopped within 0.3 s" in worker.said()
+    assert "did not stop within 0.3 s" in worker.said()
     place.expect({"served.value": 111})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, List, Mapping, NamedTuple, Sequence, Tuple
 
 from tapes import plugins
-from tapes.config.options import Options, did_you_mean, shown
+from tapes.config.options import Options, did_you_mean, quoted_with_type
 from tapes.config.source import ConfigSource, Source, read
 from tapes.errors import ConfigError, PluginError, TapesError
 from tapes.plugins.loading import describe
@@ -72,7 +72,7 @@ def check(config: ConfigSource = None, *, registry: Registry | None = None) -> C
     max_tag_sets = _max_tag_sets(source.table, faults)
     sigterm = source.table.get("sigterm", True)
     if not isinstance(sigterm, bool):
-        faults.append(f"sigterm: {shown(sigterm)} is not {_KEYS['sigterm']}")
+        faults.append(f"sigterm: {quoted_with_type(sigterm)} is not {_KEYS['sigterm']}")
     target = DEFAULT_REGISTRY if registry is None else registry
     if "aggregator" in source.table:
         reporters = _member(config, target, faults)
@@ -100,7 +100,7 @@ def block_plugins(source: Source, faults: List[str]) -> Tuple[str, ...]:
     """Block the plugins that `source` lists, and return their names. Faults are added to `faults`."""
     section = source.table.get("plugins", {})
     if not isinstance(section, Mapping):
-        faults.append(f"plugins: {shown(section)} is not a table")
+        faults.append(f"plugins: {quoted_with_type(section)} is not a table")
         return ()
     for key in section:
         if key != "block":
@@ -108,7 +108,7 @@ def block_plugins(source: Source, faults: List[str]) -> Tuple[str, ...]:
             faults.append(f"plugins.{key}: unknown key{did_you_mean(str(key), ['block'])}; {known}")
     names = section.get("block", [])
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        faults.append(f"plugins.block: {shown(names)} is not a list of strings, the names of plugins")
+        faults.append(f"plugins.block: {quoted_with_type(names)} is not a list of strings, the names of plugins")
         return ()
     for name in names:
         plugins.block(name)
@@ -121,7 +121,7 @@ def _max_tag_sets(table: Mapping[str, object], faults: List[str]) -> int | None:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
-    faults.append(f"max_tag_sets: {shown(value)} is not {_KEYS['max_tag_sets']}")
+    faults.append(f"max_tag_sets: {quoted_with_type(value)} is not {_KEYS['max_tag_sets']}")
     return None
 
 
@@ -131,15 +131,15 @@ def _reporters(table: Mapping[str, object], registry: Registry, faults: List[str
         return ()
     section = table["reporters"]
     if not isinstance(section, Mapping):
-        faults.append(f"reporters: {shown(section)} is not a table of tables, one for each reporter")
+        faults.append(f"reporters: {quoted_with_type(section)} is not a table of tables, one for each reporter")
         return ()
     checked: List[CheckedReporter] = []
     for key, options in section.items():
         path = f"reporters.{key}"
         if not isinstance(key, str):
-            faults.append(f"{path}: the name of a reporter is a string, not {shown(key)}")
+            faults.append(f"{path}: the name of a reporter is a string, not {quoted_with_type(key)}")
         elif not isinstance(options, Mapping):
-            faults.append(f"{path}: {shown(options)} is not a table of options")
+            faults.append(f"{path}: {quoted_with_type(options)} is not a table of options")
         else:
             reporter = _reporter(path, key, options, registry, faults)
             if reporter is not None:
@@ -160,7 +160,7 @@ def _reporter(
 ) -> CheckedReporter | None:
     name = table.get("type", key)
     if not isinstance(name, str):
-        faults.append(f"{path}.type: {shown(name)} is not a string, the name of a reporter")
+        faults.append(f"{path}.type: {quoted_with_type(name)} is not a string, the name of a reporter")
         return None
     try:
         cls = plugins.reporter_class(name)

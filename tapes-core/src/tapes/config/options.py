@@ -63,7 +63,9 @@ class Options:
                 try:
                     arguments[name] = fit(value, self.options[name].annotation)
                 except MismatchError:
-                    faults.append(f"{key}.{name}: {shown(value)} is not {accepted(self.options[name].annotation)}")
+                    faults.append(
+                        f"{key}.{name}: {quoted_with_type(value)} is not {accepted(self.options[name].annotation)}"
+                    )
             elif self._open:
                 arguments[name] = value
             else:
@@ -97,7 +99,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f", did you mean {close[0]!r}?" if close else ""
 
 
-def shown(value: object) -> str:
+def quoted_with_type(value: object) -> str:
     """Return a value and its type as text, short enough for a line."""
     return f"{reprlib.repr(value)} ({type(value).__name__})"
 

@@ -42,7 +42,7 @@ def read(config: ConfigSource) -> Source:
     if config is None:
         named = os.environ.get(VARIABLE)
         if not named:
-            fault = "it is not set, and no file was given: let it name a TOML file, or give the path of one"
+            fault = "it is not set, and no file was given: set it to the path of a TOML file, or pass a path"
             raise ConfigError(f"The environment variable {VARIABLE}", [fault])
         return _read_file(named, f"{named} (named by {VARIABLE})")
     try:
@@ -64,7 +64,7 @@ def _read_file(path: str, name: str) -> Source:
     tool = table.get("tool")
     ours = tool.get("tapes") if isinstance(tool, dict) else None
     if not isinstance(ours, dict):
-        raise ConfigError(name, ["it has no table [tool.tapes]: put the tables of tapes below it"])
+        raise ConfigError(name, ["it has no table [tool.tapes]: add it, with the tables of tapes below it"])
     return Source(f"[tool.tapes] in {name}", ours)
 
 
@@ -75,13 +75,13 @@ def _parse(content: bytes, name: str) -> Dict[str, Any]:
         try:
             import tomli as tomllib
         except ImportError as error:
-            fault = "Python before 3.11 reads TOML with a library that is not installed: pip install tomli"
+            fault = "Python before 3.11 needs a library to read TOML, which is not installed: pip install tomli"
             raise ConfigError(name, [fault]) from error
     try:
         table: Dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))  # editors on Windows write a byte order mark
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(name, [f"line {line} is not UTF-8, which TOML always is: {error.reason}"]) from error
+        raise ConfigError(name, [f"line {line} is not UTF-8, as TOML has to be: {error.reason}"]) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(name, [f"it is not TOML: {error}"]) from error
     return table

@@ -27,7 +27,7 @@ class Counter(CounterBuffer, Instrument):
     `Registry.counter` for where it begins.
     """
 
-    __slots__ = ("__weakref__", "_growth", "_is_aside", "_life", "_told")
+    __slots__ = ("__weakref__", "_growth", "_is_aside", "_latest", "_life")
 
     kind = COUNTER
 
@@ -36,7 +36,7 @@ class Counter(CounterBuffer, Instrument):
         self._growth: Union[Growth, Growths, None] = None
         self._is_aside = False
         self._life = object()  # what growth is counted for: another one when it is as new
-        self._told: Tuple[Any, float, Any] = (None, 0, None)  # of the last read: what was recorded, grown, and both
+        self._latest: Tuple[Any, float, Any] = (None, 0, None)  # of the last read: what was recorded, grown, and both
         if producer is not None:
             self.asked_for(producer)
 
@@ -62,9 +62,9 @@ class Counter(CounterBuffer, Instrument):
         before = growth.producer
         if is_same(producer, before):
             return None
-        self._growth = growth.told_by(producer)
+        self._growth = growth.continued_by(producer)
         growth.end()
-        return f"has another producer: {quoted(producer)} is asked from now on, and not {quoted(before)}."
+        return f"has a new producer: {quoted(producer)} is called from now on, instead of {quoted(before)}."
 
     def also_asked_for(self, tags: Tags, producer: Producer, total_of: TotalOf) -> bool:
         """Ask this producer too, for the total of other tags that this series takes; False if there are too many."""
@@ -101,12 +101,12 @@ class Counter(CounterBuffer, Instrument):
         if self._growth is not None:
             self._growth.restart()
 
-    def exchange(self, content: Optional[List[Any]]) -> List[Any]:
-        """Return everything recorded, and restore the records and growth of an earlier exchange."""
+    def swap(self, content: Optional[List[Any]]) -> List[Any]:
+        """Return everything recorded, and restore the records and growth of an earlier swap."""
         growth = self._growth
-        known: Any = growth.exchange() if growth is not None and content is None else None
+        known: Any = growth.take_out() if growth is not None and content is None else None
         asked = growth, known, self._is_aside
-        taken = super().exchange(None if content is None else content[1:])
+        taken = super().swap(None if content is None else content[1:])
         if content is not None:
             growth, known, self._is_aside = content[0]
             self._growth = None if growth is None else growth.resumed(known)
@@ -117,10 +117,10 @@ class Counter(CounterBuffer, Instrument):
         self._is_aside = True
 
     def _with(self, grown: float, numbers: Numbers) -> Numbers:
-        recorded, before, told = self._told
+        recorded, before, latest = self._latest
         if recorded is numbers and before == grown:
-            return told  # type: ignore[no-any-return]  # the same object until something changes
+            return latest  # type: ignore[no-any-return]  # the same object until something changes
         increments, decrements = numbers
         together = added(increments, grown), decrements
-        self._told = numbers, grown, together
+        self._latest = numbers, grown, together
         return together

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type
 from tapes import portable
 from tapes.errors import InvalidTypeError, quoted
 from tapes.instruments.instrument import Instrument
-from tapes.instruments.producing import Answers, is_same
+from tapes.instruments.producing import ProducerCalls, is_same
 from tapes.kinds.gauge import GAUGE
 from tapes.process import forking
 from tapes.recording import GaugeBuffer, exact
@@ -33,7 +33,7 @@ class Gauge(GaugeBuffer, Instrument):
     number, the value is None, which is logged once for each streak.
     """
 
-    __slots__ = ("__weakref__", "_answers", "_is_aside", "_settable", "merge", "producer")
+    __slots__ = ("__weakref__", "_calls", "_is_aside", "_settable", "merge", "producer")
 
     kind = GAUGE
 
@@ -54,7 +54,7 @@ class Gauge(GaugeBuffer, Instrument):
         """How to combine the values of several processes: `sum`, `min`, `max`, `mean` or `last`."""
         self._settable = settable  # stays True when it gets a producer later: code that sets it must not start to fail
         self._is_aside = False
-        self._answers: Optional[Answers] = None
+        self._calls: Optional[ProducerCalls] = None
 
     def set(self, value: SupportsFloat) -> None:
         """Set the value of this gauge, any real number.
@@ -93,17 +93,18 @@ class Gauge(GaugeBuffer, Instrument):
             if self.merge == default:
                 self.merge = merge
             else:
-                problem = f"is merged by {self.merge!r}, and not by {merge!r}, because that was the first."
+                problem = f"is merged by {self.merge!r}, not by {merge!r}: the first value stays."
         before = self.producer
         if producer is None or is_same(producer, before):
             return problem
         is_set = before is None and self._is_set(self.now())
         self.producer = producer
         if before is not None:
-            return f"has another producer: {quoted(producer)} is asked from now on, and not {quoted(before)}."
+            return f"has a new producer: {quoted(producer)} is called from now on, instead of {quoted(before)}."
         if is_set:
             return (
-                f"has been set by the program: {quoted(producer)} is asked from now on, and what is set is not shown."
+                f"was set by the program and has a producer now: {quoted(producer)} is called from now on, and values "
+                "that are set are not reported."
             )
         return problem
 
@@ -144,10 +145,10 @@ class Gauge(GaugeBuffer, Instrument):
     def _is_set(self, now: float) -> bool:
         return self.state(super().numbers(now)).parts > 0
 
-    def exchange(self, content: Optional[List[Any]]) -> List[Any]:
-        """Return everything recorded, and restore records, producer and `merge` of an earlier exchange."""
+    def swap(self, content: Optional[List[Any]]) -> List[Any]:
+        """Return everything recorded, and restore records, producer and `merge` of an earlier swap."""
         asked = self.producer, self.merge, self._settable, self._is_aside
-        taken = super().exchange(None if content is None else content[1:])
+        taken = super().swap(None if content is None else content[1:])
         if content is not None:
             self.producer, self.merge, self._settable, self._is_aside = content[0]
         return [asked, *taken]
@@ -179,18 +180,18 @@ class Gauge(GaugeBuffer, Instrument):
         asked = _being_asked.get()
         if self in asked:
             return None  # its own producer reads this gauge, for example by get_stats()
-        if self._answers is None:
-            self._answers = Answers(f"The gauge {self.name!r}", "it is reported as null")
+        if self._calls is None:
+            self._calls = ProducerCalls(f"The gauge {self.name!r}", "it is reported as null")
         token = _being_asked.set((*asked, self))
         try:
-            return self._answers.number(producer)
+            return self._calls.number(producer)
         finally:
             _being_asked.reset(token)
 
     def _produced(self, what: str) -> InvalidTypeError:
         return InvalidTypeError(
-            f"The gauge {self.name!r} has the producer {quoted(self.producer)}, which {what} would contradict: "
-            "make one without a producer."
+            f"The gauge {self.name!r} has the producer {quoted(self.producer)}, so {what} cannot be used: make a gauge "
+            "without a producer."
         )
 
     def __reduce__(self) -> Tuple[Any, ...]:

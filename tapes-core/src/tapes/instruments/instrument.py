@@ -73,8 +73,8 @@ class Instrument:
         """Begin at zero in a child process."""
         raise NotImplementedError
 
-    def exchange(self, content: List[Any] | None) -> List[Any]:
-        """Return everything recorded, and replace it by the result of an earlier exchange; None for nothing."""
+    def swap(self, content: List[Any] | None) -> List[Any]:
+        """Return everything recorded, and replace it by the result of an earlier swap; None for nothing."""
         raise NotImplementedError
 
     def put_aside(self) -> None:

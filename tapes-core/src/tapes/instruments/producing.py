@@ -35,7 +35,7 @@ def is_same(producer: Producer, other: object) -> bool:
     return producer is other
 
 
-class Answers:
+class ProducerCalls:
     """The numbers that the producer of a metric returns. Where it returns none, one log line a streak says so."""
 
     __slots__ = ("_least", "_streak", "_subject", "_then")
@@ -73,20 +73,20 @@ class Answers:
         self._streak.failed(f"cannot be read, {problem}: {self._then}.", error)
 
 
-class Known:
+class KnownTotal:
     """What is known of a total at one moment, and what came to be known after it."""
 
-    __slots__ = ("before", "last", "next", "owner", "process", "start", "teller", "told")
+    __slots__ = ("before", "last", "moment", "next", "owner", "process", "rank", "start")
 
     def __init__(
-        self, owner: object, teller: int, before: float, start: Optional[float], last: Optional[float], told: int = 0
+        self, owner: object, rank: int, before: float, start: Optional[float], last: Optional[float], moment: int = 0
     ) -> None:
         self.process = getpid()
         self.owner = owner
         """The counter whose growth this is; None before the first."""
-        self.teller = teller
+        self.rank = rank
         """The number of that counter. Newer ones have higher numbers."""
-        self.told = told
+        self.moment = moment
         """The number of the moment at which it was told last."""
         self.before = before
         """What came of totals that have begun anew since."""
@@ -94,7 +94,7 @@ class Known:
         """Where this one began; None if that is what it is when it is told for the next time."""
         self.last = last
         """What it was last, maybe in a parent process; None if it has never been told."""
-        self.next: Dict[None, Known] = {}
+        self.next: Dict[None, KnownTotal] = {}
         """What is known now, if it is something else. To put it in is one atomic operation, done once."""
 
     def grown(self) -> float:
@@ -102,30 +102,30 @@ class Known:
         start, last = self.start, self.last
         return self.before if start is None or last is None else added(self.before, last - start)
 
-    def after(self, total: float, teller: int) -> Known:
+    def after(self, total: float, rank: int) -> KnownTotal:
         """Return what is known when `total` has been told."""
         start, last = self.start, self.last
         if last is not None and total < last:
-            return Known(self.owner, teller, self.grown(), 0, total, next(_numbers))
+            return KnownTotal(self.owner, rank, self.grown(), 0, total, next(_numbers))
         if start is None:
-            return Known(self.owner, teller, self.before, total, total, next(_numbers))
+            return KnownTotal(self.owner, rank, self.before, total, total, next(_numbers))
         if total == last:
             return self
-        return Known(self.owner, teller, self.before, start, total, next(_numbers))
+        return KnownTotal(self.owner, rank, self.before, start, total, next(_numbers))
 
-    def seen_by(self, counter: object, teller: int, grown: float) -> Known:
+    def seen_by(self, counter: object, rank: int, grown: float) -> KnownTotal:
         """Return what this is to a counter: if that is another one than before, it goes on with what it has grown."""
         if self.owner is counter:
             return self
         start = self.start if self.last is None or self.start is None else self.last
-        return Known(counter, teller, grown, start, self.last, self.told)
+        return KnownTotal(counter, rank, grown, start, self.last, self.moment)
 
-    def taken(self) -> Known:
+    def taken(self) -> KnownTotal:
         """Return what is known when this growth has been taken out."""
         start = None if self.start is None else self.last
-        return Known(self.owner, self.teller, 0, start, self.last, self.told)
+        return KnownTotal(self.owner, self.rank, 0, start, self.last, self.moment)
 
-    def without(self, since: Known, teller: int) -> Known:
+    def without(self, since: KnownTotal, rank: int) -> KnownTotal:
         """Return what is known when the growth since this one was taken out does not count."""
         grown, start = self.grown(), since.last
         if start == self.last and not since.grown():
@@ -133,11 +133,11 @@ class Known:
             grown = self.before
         elif self.last is None and self.start is not None and start is not None:
             grown = max(added(start, -since.grown()), 0)  # with which it began since
-        return Known(self.owner, teller, grown, start, since.last, since.told)
+        return KnownTotal(self.owner, rank, grown, start, since.last, since.moment)
 
-    def forked(self) -> Known:
+    def forked(self) -> KnownTotal:
         """Return what a child process knows: no growth, and not where it begins."""
-        return Known(self.owner, self.teller, 0, None, self.last, self.told)
+        return KnownTotal(self.owner, self.rank, 0, None, self.last, self.moment)
 
 
 class Total:
@@ -151,9 +151,9 @@ class Total:
 
     def __init__(self) -> None:
         # In a child process nobody knows how much of it is the parent's.
-        self._known = Known(None, 0, 0, 0 if getpid() == _FIRST_PROCESS else None, None)
+        self._known = KnownTotal(None, 0, 0, 0 if getpid() == _FIRST_PROCESS else None, None)
 
-    def known(self) -> Known:
+    def known(self) -> KnownTotal:
         """Return what is known now, in this process."""
         known = self._known
         while True:
@@ -166,7 +166,7 @@ class Total:
         self._known = known
         return known
 
-    def step(self, next_of: Callable[[Known], Known]) -> Tuple[Known, Known]:
+    def step(self, next_of: Callable[[KnownTotal], KnownTotal]) -> Tuple[KnownTotal, KnownTotal]:
         """Go on to what `next_of` makes of what is known. Return both; the same one twice if it is that again."""
         while True:
             known = self.known()
@@ -183,7 +183,7 @@ class Growth:
     does a producer that fails: the next total has it all.
     """
 
-    __slots__ = ("_answers", "_claims", "_counter", "_growth", "_has_ended", "_name", "_teller", "producer", "total")
+    __slots__ = ("_calls", "_claims", "_counter", "_growth", "_has_ended", "_name", "_rank", "producer", "total")
 
     def __init__(
         self, name: str, producer: Producer, total: Optional[Total] = None, counter: Optional[object] = None
@@ -193,19 +193,19 @@ class Growth:
         self.total = Total() if total is None else total
         self._name = name
         self._counter = object() if counter is None else counter
-        self._teller = next(_numbers)
+        self._rank = next(_numbers)
         self._claims: Dict[int, object] = {}  # of who is asking, by process
         self._growth: float = 0
         self._has_ended = False
-        self._answers = Answers(f"The counter {name!r}", "what it counts meanwhile is added later", least=0)
+        self._calls = ProducerCalls(f"The counter {name!r}", "what it counts meanwhile is added later", least=0)
 
-    def told_by(self, producer: Producer) -> Growth:
+    def continued_by(self, producer: Producer) -> Growth:
         """Return the growth so far of a total that another producer tells from now on.
 
         What the one before is being asked for counts if it comes before the first total of the other.
         """
         growth = Growth(self._name, producer, self.total, self._counter)
-        growth._growth, growth._teller = self._growth, self._teller
+        growth._growth, growth._rank = self._growth, self._rank
         return growth
 
     def restart(self) -> None:
@@ -220,25 +220,25 @@ class Growth:
     def renew(self) -> None:
         """Be the newest who tells the total, if another counter has been since."""
         if self.total.known().owner is not self._counter:
-            self._teller = next(_numbers)
+            self._rank = next(_numbers)
 
-    def exchange(self) -> Union[Known, float]:
+    def take_out(self) -> Union[KnownTotal, float]:
         """Begin at zero with the total that is known last, or else the next one. Return what is known before."""
-        counter, teller, seen = self._counter, self._teller, self.known()
+        counter, rank, seen = self._counter, self._rank, self.known()
         known, after = self.total.step(
-            lambda known: known if _is_late(known, counter, teller) else known.seen_by(counter, teller, seen).taken()
+            lambda known: known if _is_late(known, counter, rank) else known.seen_by(counter, rank, seen).taken()
         )
         self._growth = 0
-        return seen if after is known else known.seen_by(counter, teller, seen)
+        return seen if after is known else known.seen_by(counter, rank, seen)
 
-    def resumed(self, before: Union[Known, float]) -> Growth:
-        """Return to the growth of before an exchange: what has come since then is not counted."""
-        if not isinstance(before, Known):
+    def resumed(self, before: Union[KnownTotal, float]) -> Growth:
+        """Return to the growth of before `take_out`: what has come since then is not counted."""
+        if not isinstance(before, KnownTotal):
             self._growth = before  # a newer counter has taken its place
             return self
-        self._teller = teller = next(_numbers)
+        self._rank = rank = next(_numbers)
         self._has_ended = False
-        self.total.step(lambda known: before.without(known.seen_by(before.owner, teller, 0), teller))
+        self.total.step(lambda known: before.without(known.seen_by(before.owner, rank, 0), rank))
         return self
 
     def now(self) -> float:
@@ -261,7 +261,7 @@ class Growth:
             try:
                 if claims.setdefault(pid, claim) is claim:
                     began = next(_numbers)
-                    total = self._answers.number(self.producer)
+                    total = self._calls.number(self.producer)
                     if total is not None:
                         self._learn(total, began)
             finally:
@@ -270,21 +270,21 @@ class Growth:
             _release(claims, pid, claim)
 
     def _learn(self, total: float, began: int) -> None:
-        counter, teller, seen = self._counter, self._teller, self._growth
+        counter, rank, seen = self._counter, self._rank, self._growth
 
-        def after(known: Known) -> Known:
-            if known.told > began or _is_late(known, counter, teller):
+        def after(known: KnownTotal) -> KnownTotal:
+            if known.moment > began or _is_late(known, counter, rank):
                 return known  # another has told the total since this one was asked: the next one has it all
-            return known.seen_by(counter, teller, seen).after(total, max(known.teller, teller))
+            return known.seen_by(counter, rank, seen).after(total, max(known.rank, rank))
 
         _, known = self.total.step(after)
         if known.owner is counter:
             self._growth = known.grown()
 
 
-def _is_late(known: Known, counter: object, teller: int) -> bool:
+def _is_late(known: KnownTotal, counter: object, rank: int) -> bool:
     """Whether a newer counter has told the total."""
-    return known.owner is not counter and known.teller > teller
+    return known.owner is not counter and known.rank > rank
 
 
 class Growths:
@@ -315,7 +315,7 @@ class Growths:
                 return False
             part = parts.setdefault(tags, Growth(self._name, producer, total_of((self._name, tags))))
         if not is_same(producer, part.producer):
-            parts[tags] = part.told_by(producer)
+            parts[tags] = part.continued_by(producer)
             part.end()
         parts[tags].renew()
         return True
@@ -339,12 +339,12 @@ class Growths:
         for part in list(self._parts.values()):
             part.restart()
 
-    def exchange(self) -> Dict[Tags, Union[Known, float]]:
+    def take_out(self) -> Dict[Tags, Union[KnownTotal, float]]:
         """Do what that of one growth does, for each."""
-        return {tags: part.exchange() for tags, part in list(self._parts.items())}
+        return {tags: part.take_out() for tags, part in list(self._parts.items())}
 
-    def resumed(self, before: Dict[Tags, Union[Known, float]]) -> Growths:
-        """Return the growth of before an exchange. Those that have been added since are left out."""
+    def resumed(self, before: Dict[Tags, Union[KnownTotal, float]]) -> Growths:
+        """Return the growth of before `take_out`. Those that have been added since are left out."""
         parts = self._parts
         return Growths(self._name, {tags: parts[tags].resumed(known) for tags, known in before.items()})
 

@@ -67,9 +67,9 @@ class CounterKind(Kind):
             raise WireError(f"A counter has counted {increments} up and {decrements} down: neither is below zero.")
         return CounterState(increments, decrements)
 
-    def here(self, told: Mapping[Any, CounterState]) -> List[CounterState]:
+    def all_shifted(self, states: Mapping[Any, CounterState]) -> List[CounterState]:
         """Return the states unchanged: they hold no times."""
-        return list(told.values())
+        return list(states.values())
 
     def has_recorded(self, update: CounterState) -> bool:
         """Return whether anything was counted, even if it cancels out."""

@@ -55,7 +55,9 @@ class GaugeKind(Kind):
             return UNSET
         total, minimum, maximum, last = (reader.number() for _ in range(4))
         if not minimum <= last <= maximum or (parts == 1 and not minimum == total == maximum):
-            raise WireError(f"A gauge has no last value {last} from {minimum} to {maximum} in {parts} processes.")
+            raise WireError(
+                f"A gauge cannot have the last value {last} from {minimum} to {maximum} in {parts} processes."
+            )
         if reader.single and parts != 1:
             raise WireError(f"A gauge of one worker has values of {parts} processes.")
         return GaugeState(parts, total, minimum, maximum, last, reader.time(last_at))
@@ -66,7 +68,7 @@ class GaugeKind(Kind):
             return True
         return self.write(state, None)[_HEAD.size :] != self.write(known, None)[_HEAD.size :]
 
-    def moved(self, state: GaugeState, shift: Optional[float], heard: float) -> GaugeState:
+    def shifted(self, state: GaugeState, shift: Optional[float], heard: float) -> GaugeState:
         """Return the state with the time of the last value by the clock here."""
         at = -inf if shift is None else min(state.last_at + shift, heard)
         if at == state.last_at:

@@ -63,7 +63,7 @@ class HistogramKind(Kind):
         """Read the slices of one piece."""
         return slices.read(reader, *reader.take(_HEAD))
 
-    def whole(self, update: HistogramUpdate) -> HistogramState:
+    def full_state(self, update: HistogramUpdate) -> HistogramState:
         """Return the state of a complete update."""
         return update.state()
 

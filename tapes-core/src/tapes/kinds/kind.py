@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tapes.wire import Reader
 
-    class Source(Protocol):
+    class WorkerClock(Protocol):
         """The worker that a state is from, with what is needed to convert its times."""
 
         @property
@@ -119,9 +119,9 @@ class Kind(str):
         """Return the state `settled`, of what is merged for good, together with one more state."""
         return self.merge([settled, state])
 
-    def less(self, state: Any, part: Any) -> Any:
+    def minus(self, state: Any, part: Any) -> Any:
         """Return the state of what has come since the state was `part`: both merged make `state` again."""
-        return state.less(part)
+        return state.minus(part)
 
     def folded(self, state: Any, records: Sequence[Any], until: float) -> Any:
         """Return the state after `records`, none of which was made after `until`.
@@ -145,7 +145,7 @@ class Kind(str):
         """Read an update. Raises WireError for one that no recording can have produced."""
         raise NotImplementedError(f"{type(self).__name__} has no read(), so a {self} cannot be received or restored.")
 
-    def whole(self, update: Any) -> Any:
+    def full_state(self, update: Any) -> Any:
         """Return the state of an update that is not just a change."""
         return update
 
@@ -161,13 +161,13 @@ class Kind(str):
         """Return a state without the parts that depend on its clock: windows and rates."""
         return state
 
-    def moved(self, state: Any, shift: Optional[float], heard: float) -> Any:
-        """Return a state with its times by the clock here. See `Source` for the arguments."""
+    def shifted(self, state: Any, shift: Optional[float], heard: float) -> Any:
+        """Return a state with its times by the clock here. See `WorkerClock` for the arguments."""
         return state
 
-    def here(self, told: Mapping[Any, Any]) -> List[Any]:
+    def all_shifted(self, states: Mapping[Any, Any]) -> List[Any]:
         """Return the states of all sources, which are the keys, with times by the clock here."""
-        return [self.moved(state, source.shift, source.heard) for source, state in told.items()]
+        return [self.shifted(state, worker.shift, worker.heard) for worker, state in states.items()]
 
     def __reduce__(self) -> Tuple[Any, ...]:
         return str, (str(self),)

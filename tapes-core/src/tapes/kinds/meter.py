@@ -6,8 +6,8 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 from tapes.kinds.kind import RATE, TOTAL, Kind
+from tapes.state.meter import TICK, MeterState, started, tick_of
 from tapes.state.numbers import LARGEST, MOST, saturated
-from tapes.state.rates import TICK, MeterState, started, tick_of
 from tapes.wire import WireError, number
 
 if TYPE_CHECKING:
@@ -65,27 +65,29 @@ class MeterKind(Kind):
         """Return the number of events alone, without rates."""
         return MeterState(state.count, 0, 0, (0.0, 0.0, 0.0))
 
-    def moved(self, state: MeterState, shift: Optional[float], heard: float) -> MeterState:
+    def shifted(self, state: MeterState, shift: Optional[float], heard: float) -> MeterState:
         """Return the state by the clock here. Ticks can only be shifted by whole ones."""
         if shift is None:
             return self.timeless(state)
         tick = min(state.tick + round(shift / TICK), tick_of(heard) + 1)
         return state if tick == state.tick else MeterState(state.count, tick, state.current, state.rates)
 
-    def here(self, told: Mapping[Any, MeterState]) -> List[MeterState]:
+    def all_shifted(self, states: Mapping[Any, MeterState]) -> List[MeterState]:
         """Return the states by the clock here. Those with the same clock cost nothing."""
         return [
             state
-            if source.shift == 0 and state.tick * TICK <= source.heard
-            else self.moved(state, source.shift, source.heard)
-            for source, state in told.items()
+            if worker.shift == 0 and state.tick * TICK <= worker.heard
+            else self.shifted(state, worker.shift, worker.heard)
+            for worker, state in states.items()
         ]
 
 
 def events(reader: Reader, count: float, current: float, tick: int, m1: float, m5: float, m15: float) -> MeterState:
     """Return the state of a meter, or of the events of a timer, from the fields read. Raises WireError if invalid."""
     if not 0 <= current <= count or not (0.0 <= m1 <= LARGEST and 0.0 <= m5 <= LARGEST and 0.0 <= m15 <= LARGEST):
-        raise WireError(f"There are no {count} events, {current} in a tick, at rates of {m1}, {m5} and {m15}.")
+        raise WireError(
+            f"A meter cannot have {count} events, {current} of them in a tick, at rates of {m1}, {m5} and {m15}."
+        )
     if not reader.earliest <= tick * TICK <= reader.last:
         raise reader.impossible(tick * TICK)
     if tick > reader.tick:

@@ -34,10 +34,10 @@ _WHOLE, _CLOSED = 1, 2  # flags of a histogram
 class HistogramUpdate:
     """An update of a histogram: all slices or the changed ones."""
 
-    __slots__ = ("closed", "slices", "through", "whole")
+    __slots__ = ("closed", "is_full", "slices", "through")
 
-    def __init__(self, whole: bool, through: float, closed: Optional[Distribution], slices: List[Slice]) -> None:
-        self.whole = whole
+    def __init__(self, is_full: bool, through: float, closed: Optional[Distribution], slices: List[Slice]) -> None:
+        self.is_full = is_full
         """True if the update holds all slices, False if only the changed ones."""
         self.through = through
         """The start of the last closed slice."""
@@ -115,13 +115,13 @@ def _changed(state: HistogramState, known: HistogramState) -> List[Slice]:
 def read(reader: Reader, flags: int, through: float, count: int) -> HistogramUpdate:
     """Read the slices of a histogram, after its flags and other fields. Raises WireError if invalid."""
     if flags & ~(_WHOLE | _CLOSED):
-        raise WireError(f"A histogram has flags that are not known: {flags:#x}.")
+        raise WireError(f"A histogram has unknown flags: {flags:#x}.")
     if through != NEVER:
         reader.time(through)
     closed = None
     if flags & _CLOSED:
         if not count:
-            raise WireError("A histogram says that it has closed values, and has none.")
+            raise WireError("A histogram has the flag of closed values, but no such values.")
         start, end, closed = _read_slice(reader)
         if start or end:
             raise WireError(f"The closed values of a histogram are not from {start} to {end}.")
@@ -133,7 +133,7 @@ def read(reader: Reader, flags: int, through: float, count: int) -> HistogramUpd
     for _ in range(count):
         start, end, values = _read_slice(reader)
         if not before < start <= end <= start + 2 * SPAN:
-            raise WireError(f"A histogram has no slice from {start} to {end} after one from {before}.")
+            raise WireError(f"A histogram cannot have a slice from {start} to {end} after one from {before}.")
         if start < reader.earliest or end > reader.last:
             raise reader.impossible(end)
         slices.append(Slice(start, end if end <= latest else max(start, latest), values))
@@ -209,10 +209,10 @@ def _read_slice(reader: Reader) -> Tuple[float, float, Distribution]:
     fields = reader.take(SLICE)
     start, end, count, total, deviations, minimum, maximum, low, length, pairs, width = fields
     if width not in _CODES or low + 2 * length > _NARROW.stop or low % 2:
-        raise WireError(f"There are no {length} lanes of {width} bytes from {low} on.")
+        raise WireError(f"There cannot be {length} lanes of {width} bytes from {low} on.")
     if not count:
         if length or pairs or total or deviations or (minimum, maximum) != (math.inf, -math.inf):
-            raise WireError("A slice without values has some.")
+            raise WireError("A slice with a count of zero has values.")
         return start, end, EMPTY
     if not -LARGEST <= minimum <= maximum <= LARGEST or not abs(total) <= LARGEST or not 0.0 <= deviations <= LARGEST:
         raise WireError(
@@ -221,10 +221,10 @@ def _read_slice(reader: Reader) -> Tuple[float, float, Distribution]:
     lanes = reader.bytes(length * width)
     others = _read_pairs(reader, pairs) if pairs else {}
     if length and any(key in _NARROW for key in others):
-        raise WireError("There are buckets that ought to have a lane.")
+        raise WireError("Some buckets have to be lanes.")
     inside = sum(lanes if width == 1 else struct.unpack(f"<{length}{_CODES[width]}", lanes))
     if count > MOST or count != inside + sum(others.values()) or inside >= MANY:
-        raise WireError(f"There are not {count:,} values in these buckets.")
+        raise WireError(f"The buckets do not hold {count:,} values.")
     if length:
         begin = aligned(low)
         number = int.from_bytes(lanes, "little") << ((low - begin) >> 1) * 8 * width
@@ -238,5 +238,5 @@ def _read_pairs(reader: Reader, pairs: int) -> Dict[int, int]:
     keys = struct.unpack(f"<{pairs}I", reader.bytes(pairs * 4))
     counts = struct.unpack(f"<{pairs}Q", reader.bytes(pairs * 8))
     if not all(map(is_key, keys)) or not all(counts) or len(set(keys)) != pairs:
-        raise WireError("There are counts of buckets that there are not.")
+        raise WireError("Some counts have no bucket.")
     return dict(zip(keys, counts))

@@ -15,7 +15,7 @@ from tapes.wire import WireError
 
 if TYPE_CHECKING:
     from tapes.kinds.kind import Statistics
-    from tapes.state.rates import MeterState
+    from tapes.state.meter import MeterState
     from tapes.wire import Reader
 
 _HEAD = Struct("<QQq3dBdH")
@@ -70,11 +70,11 @@ class TimerKind(Kind):
         """Read the events, and the slices of one piece."""
         count, current, tick, m1, m5, m15, flags, through, parts = reader.take(_HEAD)
         if count > MOST:
-            raise WireError(f"A timer has not timed {count:,} events.")
+            raise WireError(f"A timer cannot have {count:,} events.")
         read = events(reader, count, current, tick, m1, m5, m15)
         return TimerUpdate(read, slices.read(reader, flags, through, parts))
 
-    def whole(self, update: TimerUpdate) -> TimerState:
+    def full_state(self, update: TimerUpdate) -> TimerState:
         """Return the state of a complete update."""
         return TimerState(update.events, update.durations.state())
 

@@ -47,18 +47,18 @@ class Application:
         *,
         made: Callable[[], None],
         failed: Callable[[BaseException], object],
-        admits: Optional[Callable[[str], bool]] = None,
+        allows_host: Optional[Callable[[str], bool]] = None,
     ) -> None:
         """Make pages of what `snapshot` returns, with the routes that `find` returns for paths.
 
-        Requests whose Host `admits` refuses get 403. `made` is called for each page that a client will see, `failed`
-        with the error of a page that could not be made. Threads that make pages are named `tapes-<name>-page`.
+        Requests whose Host `allows_host` refuses get 403. `made` is called for each page that a client will see,
+        `failed` with the error of a page that could not be made. Threads that make pages are named `tapes-<name>-page`.
         """
         self._snapshot = snapshot
         self._find = find
         self._made = made
         self._failed = failed
-        self._admits = admits
+        self._allows_host = allows_host
         self._renderings = PerProcess(lambda: Renderings(self._make, name))
 
     @classmethod
@@ -69,7 +69,7 @@ class Application:
         name: str,
         subject: str,
         *,
-        admits: Optional[Callable[[str], bool]] = None,
+        allows_host: Optional[Callable[[str], bool]] = None,
     ) -> Application:
         """Return an application that no reporter counts for: the log says as `subject` what fails, once a streak."""
         streak = Streak(LOGGER_NAME, subject)
@@ -77,7 +77,7 @@ class Application:
             *(snapshot, find, name),
             made=streak.succeeded,
             failed=lambda error: streak.failed(CANNOT_MAKE, error),
-            admits=admits,
+            allows_host=allows_host,
         )
 
     @property
@@ -88,7 +88,7 @@ class Application:
     def decide(self, request: Request) -> Union[Response, Wanted]:
         """Return the response to a request, or the page that it wants. Raises only what has to pass."""
         method = request.method
-        if self._admits is not None and not self._admits(host_of(request.headers.get("host", ""))):
+        if self._allows_host is not None and not self._allows_host(host_of(request.headers.get("host", ""))):
             return refusal(method, HTTPStatus.FORBIDDEN)
         if method not in METHODS:
             return refusal(method, HTTPStatus.METHOD_NOT_ALLOWED)
@@ -149,5 +149,5 @@ def _checked(page: Page) -> Page:
             raise ValueError(f"{quoted(value)} cannot be the value of a header {quoted(name)}.")
     for name, value in headers:
         if name.lower() in _OF_SERVERS:
-            raise ValueError(f"The header {name!r} is up to the server: leave {name}: {value} out.")
+            raise ValueError(f"The header {name!r} is set by the server: leave out {name}: {value}.")
     return Page(media_type, bytes(body), headers, status)

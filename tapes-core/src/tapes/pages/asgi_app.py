@@ -48,7 +48,7 @@ class ASGI:
             else:
                 await self._answer(request, decided, receive, send)
         else:
-            raise ValueError(f"tapes.pages.asgi() does not know the protocol {scope['type']!r}.")
+            raise ValueError(f"tapes.pages.asgi() does not support the protocol {scope['type']!r}.")
 
     async def _answer(self, request: Request, wanted: Wanted, receive: Receive, send: Send) -> None:
         waiter = Waiter(self._application, wanted, counted=request.method == "GET")

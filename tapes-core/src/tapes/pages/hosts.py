@@ -15,7 +15,7 @@ def host_of(location: str) -> str:
     return re.sub(r":[0-9]*\Z", "", location).rstrip(".").lower()
 
 
-def is_admitted(host: str, allowed: FrozenSet[str]) -> bool:
+def is_allowed(host: str, allowed: FrozenSet[str]) -> bool:
     """Return whether a host is allowed, an address, `localhost`, or empty because the client sent none."""
     return host in allowed or _ADDRESS.fullmatch(host) is not None
 

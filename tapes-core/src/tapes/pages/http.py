@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tapes.reporting.run import Run
 
 _TICK = 1.0  # seconds between checks of the connections' deadlines, and of the sockets' identities
-_LOST = "The program has closed its sockets: start the reporter after that."
+_LOST = "The program has closed the sockets of the reporter: start the reporter after that."
 
 
 class HTTPReporter(PageReporter):

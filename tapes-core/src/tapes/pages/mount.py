@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Optional, Sequence
 
 from tapes.pages.application import Application
 from tapes.pages.formats import checked_format
-from tapes.pages.hosts import checked_hosts, is_admitted
+from tapes.pages.hosts import checked_hosts, is_allowed
 from tapes.pages.plugin_routes import PluginRoutes
 from tapes.pages.route import FormatRoute, only
 from tapes.registry import DEFAULT_REGISTRY
@@ -34,5 +34,5 @@ def mounted(
     return Application.with_log(
         *(shown.snapshot, find, name),
         name if format_name is None else f"{name}(format={format_name!r})",
-        admits=(lambda host: is_admitted(host, hosts)) if hosts else None,
+        allows_host=(lambda host: is_allowed(host, hosts)) if hosts else None,
     )

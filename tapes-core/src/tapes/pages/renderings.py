@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PATIENCE = 15.0
 """Seconds a slow page, for example with a hanging producer, may delay the next one."""
 
-BREATH = 1.0
+LONGEST_PAUSE = 1.0
 """The longest pause between two pages, in seconds. The pause is as long as the page took, so that half of the time is
 left to the program."""
 
@@ -117,8 +117,8 @@ class Renderings:
     def _run(self, rendering: _Rendering) -> None:
         with self._changed:
             while not self._may_begin(rendering):
-                breath = self._next_not_before - time.monotonic()
-                self._changed.wait(PATIENCE / 10 if self._running or breath <= 0 else breath)
+                pause = self._next_not_before - time.monotonic()
+                self._changed.wait(PATIENCE / 10 if self._running or pause <= 0 else pause)
             del self._next[rendering.wanted]
             askers = [asker for asker in rendering.askers if asker.waits()]
             dropped = [asker for asker in rendering.askers if asker not in askers] + self._make_room()
@@ -136,7 +136,7 @@ class Renderings:
             with self._changed:
                 self._running.remove(rendering)
                 now = time.monotonic()
-                self._next_not_before = now + min(now - rendering.began, BREATH)
+                self._next_not_before = now + min(now - rendering.began, LONGEST_PAUSE)
                 if rendering.askers:
                     self._held.append(rendering)
                 self._changed.notify_all()

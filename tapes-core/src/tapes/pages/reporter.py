@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Mapping, Optional, Sequence
 
 from tapes.pages.application import CANNOT_MAKE, Application
 from tapes.pages.formats import checked_format
-from tapes.pages.hosts import checked_hosts, is_admitted
+from tapes.pages.hosts import checked_hosts, is_allowed
 from tapes.pages.plugin_routes import PluginRoutes
 from tapes.pages.route import FormatRoute
 from tapes.registry import Registry
@@ -88,7 +88,7 @@ class PageReporter(Reporter):
             type(self).__name__,
             made=self.succeeded,
             failed=lambda error: self.failed(error, CANNOT_MAKE),
-            admits=self.admits,
+            allows_host=self.allows_host,
         )
 
     def obstacles(self, earlier: Mapping[str, Reporter]) -> Sequence[str]:
@@ -99,9 +99,9 @@ class PageReporter(Reporter):
             if isinstance(other, PageReporter) and self._port == other._port != 0 and overlap(self._host, other._host)
         ]
 
-    def admits(self, host: str) -> bool:
+    def allows_host(self, host: str) -> bool:
         """Return True if a request with this Host is answered (DNS rebinding). `host` is empty without the header."""
-        return not self._is_private or is_admitted(host, self._allowed_hosts)
+        return not self._is_private or is_allowed(host, self._allowed_hosts)
 
     def could_not_accept(self, error: BaseException) -> None:
         """Count a failed accept, for example for lack of descriptors, as a failed report. Raises nothing."""

@@ -90,7 +90,7 @@ class _Asker:
         """Return what is handed over next. Raises ConnectionResetError if it has been let go of."""
         body = self._body
         if body is None:  # too late to say so, other than by closing the connection
-            raise ConnectionResetError("The page has been taken too slowly: its memory is needed for others.")
+            raise ConnectionResetError("The client reads the page too slowly: its memory is needed for other pages.")
         return body[start : start + _PIECE]
 
     def leave(self) -> None:

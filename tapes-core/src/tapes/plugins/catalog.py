@@ -11,7 +11,7 @@ from tapes.errors import PluginError
 from tapes.plugins import core
 from tapes.plugins.discovery import Found, find_plugins
 from tapes.plugins.loading import Loaded, Plugin, left_out, load_plugin, new_manager
-from tapes.plugins.observing import Audience, Observer
+from tapes.plugins.observing import Observer, Observers
 from tapes.version import VERSION
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Catalog:
         self._blocked: Set[str] = set()
         self._loaded: Tuple[Loaded, ...] = ()
         self._installed: Installed | None = None
-        self._audience = Audience()
+        self._observers = Observers()
 
     def installed(self) -> Installed:
         """Return what the plugins provide. The first call loads them.
@@ -75,14 +75,14 @@ class Catalog:
             finally:
                 self._loading_in = None
             installed = _claims(self._loaded, warn=True)
-            self._audience.admit(
+            self._observers.use(
                 Observer(loaded.plugin, hook, implementation)
                 for loaded in self._loaded
                 for hook, implementation in loaded.observers
             )
             self._installed = installed
         # Outside the lock: an observer may look up names, and may wait for threads that do.
-        self._audience.catch_up()
+        self._observers.catch_up()
         return installed
 
     def block(self, name: str) -> None:
@@ -95,7 +95,7 @@ class Catalog:
                 left_out(loaded.plugin, "blocked") if loaded.plugin.name == name else loaded for loaded in self._loaded
             )
             self._installed = _claims(self._loaded, warn=False)
-        self._audience.dismiss(name)
+        self._observers.remove_plugin(name)
 
     def _load(self) -> Tuple[Loaded, ...]:
         manager = new_manager()

@@ -149,7 +149,7 @@ def _implementations(manager: pluggy.PluginManager, plugin: object) -> Dict[str,
                 continue
             if caller.has_spec():
                 if implementation.wrapper or implementation.hookwrapper:
-                    raise _Fault(f"{caller.name} is marked as a wrapper, but there is nothing around which to wrap it")
+                    raise _Fault(f"{caller.name} is marked as a wrapper, but there is nothing to wrap")
                 implementations[caller.name] = implementation
             elif not implementation.optionalhook:
                 raise _Fault(f"there is no hook {caller.name!r}{_meant(caller.name)}")

@@ -113,8 +113,8 @@ def format_named(name: str) -> Format:
     made = _made("format", provided, _OUR_FORMATS)
     if not isinstance(getattr(made, "media_type", None), str) or not callable(getattr(made, "encode", None)):
         raise PluginError(
-            f"The format {name!r} of {provided.plugin.origin} is {made!r} ({provided.target}), which has not both "
-            f"media_type and encode(snapshot). Update {provided.plugin.distribution}."
+            f"The format {name!r} of {provided.plugin.origin} is {made!r} ({provided.target}), which lacks media_type "
+            f"or encode(snapshot). Update {provided.plugin.distribution}."
         )
     return cast("Format", made)
 
@@ -130,8 +130,8 @@ def route_at(path: str) -> Route:
     made = _made("route", provided, {})
     if not callable(getattr(made, "variant", None)) or not callable(getattr(made, "page", None)):
         raise PluginError(
-            f"The route {path!r} of {provided.plugin.origin} is {made!r} ({provided.target}), which has not both "
-            f"variant(headers) and page(snapshot, variant). Update {provided.plugin.distribution}."
+            f"The route {path!r} of {provided.plugin.origin} is {made!r} ({provided.target}), which lacks "
+            f"variant(headers) or page(snapshot, variant). Update {provided.plugin.distribution}."
         )
     return cast("Route", made)
 
@@ -178,7 +178,7 @@ def _driven(driver: str, name: str) -> type[Reporter]:
     except (Exception, SystemExit) as error:
         raise PluginError(
             f"The reporter {quoted(f'{driver}-{name}')} cannot be used: importing {module} raised {describe(error)}. "
-            f"Install it with all that it needs: {_pip_install(distribution)}."
+            f"Install it with its dependencies: {_pip_install(distribution)}."
         ) from error
     try:
         return cast("type[Reporter]", drive(found))
@@ -212,7 +212,7 @@ def _resolve(kind: str, provided: Provided, ours: Mapping[str, str]) -> object:
             requirement = provided.plugin.distribution
         raise PluginError(
             f"The {kind} {provided.name!r} of {provided.plugin.origin} cannot be used: importing {provided.target} "
-            f"raised {describe(error)}. Install it with all that it needs: {_pip_install(requirement)}."
+            f"raised {describe(error)}. Install it with its dependencies: {_pip_install(requirement)}."
         ) from error
 
 
@@ -227,7 +227,7 @@ def _unknown(kind: str, name: str, provided: Mapping[str, Provided], ours: Mappi
     if name in missing:
         sentences.append(f"It comes with {_pip_install(missing[name])}.")
         if getattr(sys, "frozen", False):
-            sentences.append(f"A frozen program has to bring the metadata of {missing[name].partition('[')[0]} along.")
+            sentences.append(f"A frozen program has to include the metadata of {missing[name].partition('[')[0]}.")
     elif name not in ours:
         close = difflib.get_close_matches(name, [*provided, *missing], n=1)
         if close:

@@ -34,12 +34,12 @@ class Observer:
         self._streak = Streak("tapes.plugins", f"The hook {hook} of the plugin {plugin.name!r} of {plugin.origin}")
         self._here = threading.local()
 
-    def tell(self, arguments: Mapping[str, object]) -> None:
+    def notify(self, arguments: Mapping[str, object]) -> None:
         """Call the implementation with the arguments of the hook that it takes."""
         # It may itself cause an event: an observer of new metrics may count them in its own metric.
-        if getattr(self._here, "being_told", False):
+        if getattr(self._here, "being_notified", False):
             return
-        self._here.being_told = True
+        self._here.being_notified = True
         try:
             self._function(*[arguments[name] for name in self._argnames])
         except BaseException as error:  # it must not affect code that makes a metric
@@ -49,10 +49,10 @@ class Observer:
         else:
             self._streak.succeeded()
         finally:
-            self._here.being_told = False
+            self._here.being_notified = False
 
 
-class Audience:
+class Observers:
     """All observers of the loaded plugins, as two callbacks for `tapes.observers`."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Audience:
         self._announced: Dict[int, Tuple[Instrument]] = {}
         self._catching_up_in: int | None = None
 
-    def admit(self, new: Iterable[Observer]) -> None:
+    def use(self, new: Iterable[Observer]) -> None:
         """Call these observers from now on."""
         self._observers = tuple(new)
         self._catching_up_in = os.getpid()
@@ -80,11 +80,11 @@ class Audience:
                 for registry in _live_registries():
                     for metric in registry:
                         if self._is_first(metric):
-                            self._tell("tapes_metric_created", {"registry": registry, "metric": metric})
+                            self._notify("tapes_metric_created", {"registry": registry, "metric": metric})
         finally:
             self._catching_up_in = None
 
-    def dismiss(self, plugin_name: str) -> None:
+    def remove_plugin(self, plugin_name: str) -> None:
         """Stop calling the observers of a plugin."""
         self._observers = tuple(observer for observer in self._observers if observer.plugin.name != plugin_name)
 
@@ -93,16 +93,16 @@ class Audience:
         # Compare the pid: in a child forked meanwhile, no thread is catching up.
         catching_up = self._catching_up_in == os.getpid()
         if self._is_first(metric) if catching_up else self._announced.pop(id(metric), None) is None:
-            self._tell("tapes_metric_created", {"registry": registry, "metric": metric})
+            self._notify("tapes_metric_created", {"registry": registry, "metric": metric})
 
     def report_failed(self, reporter: Reporter, error: BaseException, streak: int) -> None:
         """Announce a failed report."""
-        self._tell("tapes_report_failed", {"reporter": reporter, "error": error, "streak": streak})
+        self._notify("tapes_report_failed", {"reporter": reporter, "error": error, "streak": streak})
 
-    def _tell(self, hook: str, arguments: Mapping[str, object]) -> None:
+    def _notify(self, hook: str, arguments: Mapping[str, object]) -> None:
         for observer in self._observers:
             if observer.hook == hook:
-                observer.tell(arguments)
+                observer.notify(arguments)
 
     def _is_first(self, metric: Instrument) -> bool:
         entry = (metric,)

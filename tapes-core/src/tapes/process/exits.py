@@ -8,7 +8,7 @@ import threading
 from typing import Callable
 
 from tapes.process import forker, termination
-from tapes.process.ending import alive, stop_all
+from tapes.process.shutdown import alive, stop_all
 
 _after_forker_registered = False
 _finalizer_pid = 0

@@ -16,7 +16,7 @@ _main = getattr(threading.main_thread(), "native_id", None)
 _of_thread = threading.local()
 
 
-class _Ending:
+class _ThreadEnd:
     """Sets an event when its thread ends, because the thread's local data is freed then."""
 
     def __init__(self) -> None:
@@ -36,5 +36,5 @@ def after_fork() -> None:
     global ended, _main
     _main = _native_id()
     if ended is not None or not getattr(_of_thread, "is_main", True):
-        _of_thread.ending = ending = _Ending()
+        _of_thread.ending = ending = _ThreadEnd()
         ended = ending.happened

@@ -41,25 +41,25 @@ generation = 0
 
 _pid = os.getpid()
 _forked_in = 0  # the process that has forked another one
-_forking_apart: int | None = None  # the thread inside `fork_apart`
+_thread_forking_without_metrics: int | None = None  # the thread inside `fork_without_metrics`
 
 
-def fork_apart() -> int:
+def fork_without_metrics() -> int:
     """Fork, like `os.fork`, a child that does something else: its registries are empty, its reporters stopped.
 
     That includes the reporters that continue in other forked children.
     """
-    global _forking_apart
-    _forking_apart = threading.get_ident()
+    global _thread_forking_without_metrics
+    _thread_forking_without_metrics = threading.get_ident()
     try:
         return os.fork()
     finally:
-        _forking_apart = None
+        _thread_forking_without_metrics = None
 
 
-def is_apart() -> bool:
-    """Return whether this child was made by `fork_apart`. Valid during `after_fork`."""
-    return _forking_apart == threading.get_ident()
+def is_without_metrics() -> bool:
+    """Return whether this child was made by `fork_without_metrics`. Valid during `after_fork`."""
+    return _thread_forking_without_metrics == threading.get_ident()
 
 
 def has_forked() -> bool:
@@ -69,7 +69,7 @@ def has_forked() -> bool:
 
 def _after_fork_in_parent() -> None:
     global _forked_in
-    if not is_apart():
+    if not is_without_metrics():
         _forked_in = os.getpid()
 
 

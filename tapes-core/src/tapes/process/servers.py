@@ -19,19 +19,19 @@ def in_master_of_uwsgi() -> bool:
         return False
 
 
-def hindrances() -> List[str]:
+def setting_warnings() -> List[str]:
     """Return a warning, with its remedy, for each setting of the server that delays or loses reports."""
     uwsgi: Any = sys.modules.get("uwsgi")
     found = []
     if getattr(uwsgi, "has_threads", 1) == 0:
         found.append(
-            "This uWSGI runs no threads of Python, so reporters are late, and report for sure only at its end. "
-            "Add enable-threads = true to its configuration."
+            "This uWSGI runs no Python threads, so reports come late, or only at its end. Add enable-threads = true "
+            "to its configuration."
         )
     options = getattr(uwsgi, "opt", None)
     if isinstance(options, dict) and options.get("die-on-term"):
         found.append(
-            "With die-on-term, uWSGI ends workers that are busy without their last report. Use "
-            "hook-master-start = unix_signal:15 gracefully_kill_them_all instead of it in its configuration."
+            "With die-on-term, uWSGI ends busy workers without their last report. Use hook-master-start = "
+            "unix_signal:15 gracefully_kill_them_all instead in its configuration."
         )
     return found

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Dict, List, Optional
 
 from tapes.process import forking
 from tapes.process.descriptors import Identity, identity
-from tapes.process.ending import EXIT_TIMEOUT, alive, stop_all
+from tapes.process.shutdown import EXIT_TIMEOUT, alive, stop_all
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from tapes.process.ending import Runner
+    from tapes.process.shutdown import Runner
 
 
 class _End:

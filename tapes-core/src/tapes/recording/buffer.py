@@ -81,7 +81,7 @@ class Buffer(Generic[State]):
         content, *records = self._pending[:]
         # Records remain if another thread is folding, or if this one is, and a signal handler or finalizer cut in.
         if records:
-            content = self._absorbed(content, records, until, now)
+            content = self._with_records(content, records, until, now)
         return content if type(content) is tuple else self._packed(content)
 
     def committed(self, now: float) -> Numbers:
@@ -112,8 +112,8 @@ class Buffer(Generic[State]):
         self._pending = [self._zero(now)]
         self._refolded(now)
 
-    def exchange(self, content: List[Any] | None) -> List[Any]:
-        """Return everything recorded, and replace it by `content`, from an earlier exchange; None for nothing.
+    def swap(self, content: List[Any] | None) -> List[Any]:
+        """Return everything recorded, and replace it by `content`, from an earlier swap; None for nothing.
 
         For the isolation of tests. Waits for a fold in another thread.
         """
@@ -137,7 +137,7 @@ class Buffer(Generic[State]):
         """Return the numbers of a metric without a record up to `now`."""
         raise NotImplementedError
 
-    def _absorbed(self, content: Any, records: List[Any], until: float, now: float) -> Any:
+    def _with_records(self, content: Any, records: List[Any], until: float, now: float) -> Any:
         """Return `content` with `records` folded in.
 
         No record was made after `until`; later ones are made after `now`. Both contents are numbers, or a list that
@@ -159,7 +159,7 @@ class Buffer(Generic[State]):
     def _fold(self, until: float, now: float, keep: int = 0, *, packs: bool = True) -> bool:
         """Fold all but the newest `keep` records. Return False if another fold is in progress.
 
-        See `_absorbed` for the times. `packs=False` leaves the result unpacked, for a caller that soon folds again.
+        See `_with_records` for the times. `packs=False` leaves the result unpacked, for a caller that soon folds again.
         """
         pid = getpid()
         key, claim = (self, pid), [get_ident()]
@@ -176,7 +176,7 @@ class Buffer(Generic[State]):
                         self._pid = pid
                     # Another thread may meanwhile have folded the records to keep, too.
                     count = max(len(pending) - keep, 1)
-                    content = self._absorbed(pending[0], pending[1:count], until, now)
+                    content = self._with_records(pending[0], pending[1:count], until, now)
                     pending[:count] = (self._packed(content) if packs else content,)
             finally:
                 _release(key, claim)

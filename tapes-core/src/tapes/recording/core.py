@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Protocol, Suppo
 from tapes.state.counter import CounterState
 from tapes.state.gauge import GaugeState
 from tapes.state.histogram import HistogramState
-from tapes.state.rates import MeterState
+from tapes.state.meter import MeterState
 from tapes.state.timer import TimerState
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Readable(Protocol[State]):
     """The recorded values, as numbers that are cheap to keep, and as the state that these stand for.
 
     Every method may be called in any thread. `now` is a time of the buffer's own clock. Numbers are immutable. They
-    stay the same object until something is recorded, restarted or exchanged; threads that read at the same time may
+    stay the same object until something is recorded, restarted or swapped; threads that read at the same time may
     get different objects that stand for the same values.
     """
 
@@ -62,10 +62,10 @@ class Resettable(Protocol):
         """Begin at zero in a child process. The fork may have come in the middle of any other method."""
         ...
 
-    def exchange(self, content: Optional[List[Any]]) -> List[Any]:
-        """Return everything recorded, and replace it by the result of an earlier exchange; None for nothing.
+    def swap(self, content: Optional[List[Any]]) -> List[Any]:
+        """Return everything recorded, and replace it by the result of an earlier swap; None for nothing.
 
-        The result is only good for a later exchange. Waits for a fold in another thread.
+        The result is only good for a later swap. Waits for a fold in another thread.
         """
         ...
 

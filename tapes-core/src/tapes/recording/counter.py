@@ -43,7 +43,7 @@ class CounterBuffer(Buffer[CounterState]):
     def _zero(self, now: float) -> Numbers:
         return _ZERO
 
-    def _absorbed(self, numbers: Numbers, records: List[float], until: float, now: float) -> Numbers:
+    def _with_records(self, numbers: Numbers, records: List[float], until: float, now: float) -> Numbers:
         if not records:
             return numbers
         increments, decrements = numbers

@@ -61,7 +61,7 @@ class GaugeBuffer(Buffer[GaugeState]):
     def _zero(self, now: float) -> Numbers:
         return UNSET.numbers()
 
-    def _absorbed(self, numbers: Numbers, records: List[_Change], until: float, now: float) -> Numbers:
+    def _with_records(self, numbers: Numbers, records: List[_Change], until: float, now: float) -> Numbers:
         if not records:
             return numbers
         value, at = GaugeState(*numbers).last or 0, until

@@ -44,7 +44,7 @@ class GenericBuffer(Buffer[Any]):
     def _zero(self, now: float) -> Numbers:
         return (self.kind.zero(now),)
 
-    def _absorbed(self, numbers: Numbers, records: List[Any], until: float, now: float) -> Numbers:
+    def _with_records(self, numbers: Numbers, records: List[Any], until: float, now: float) -> Numbers:
         if not records:
             return numbers
         folded = self.kind.folded
@@ -74,8 +74,8 @@ class GenericBuffer(Buffer[Any]):
 
             log_once(
                 *(_refusing, kind, "tapes.registry"),
-                "%s was recorded to %r, which cannot be folded: %r. It is dropped, and so are other records of this "
-                "kind of metrics that fail. All others count. Check a value with checked() before record().",
+                "%s was recorded to %r, which cannot be folded: %r. It is dropped, as is every other record of this "
+                "kind that fails. Check values with checked() before record().",
                 *(quoted(record), self, error),
             )
             return state

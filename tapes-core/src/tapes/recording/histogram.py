@@ -122,7 +122,7 @@ class HistogramBuffer(SlicedBuffer[HistogramState]):
     def _zero(self, now: float) -> Numbers:
         return b"", NOTHING_SETTLED
 
-    def _absorbed(self, content: Any, records: List[float], until: float, now: float) -> Any:
+    def _with_records(self, content: Any, records: List[float], until: float, now: float) -> Any:
         if not records:
             return content
         newest, settled = content
@@ -166,15 +166,15 @@ def with_values(
     `records` must not be empty.
     """
     if newest is not None and newest.start == slice_start(since, until):  # the usual case
-        values = _distributed(records, newest.values)
+        values = _saturating_distribution_of(records, newest.values)
         return Slice(newest.start, max(newest.end, until), values), settled
     state = with_newest(settled, newest)
     into = state.slice_for(since, until)
-    state = state.recorded(into, until, _distributed(records, into.values))
+    state = state.recorded(into, until, _saturating_distribution_of(records, into.values))
     return state.slices[-1], state.settled()
 
 
-def _distributed(records: List[float], onto: Distribution) -> Distribution:
+def _saturating_distribution_of(records: List[float], onto: Distribution) -> Distribution:
     try:
         return distribution_of(records, onto)
     except OverflowError:  # an int is too large for a float

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, List, SupportsIndex, TypeVar
 
 from tapes.recording.buffer import CAPACITY, Buffer
 from tapes.recording.exact import exact
-from tapes.state.rates import TICK, MeterState, of_numbers, started, tick_of, with_events
+from tapes.state.meter import TICK, MeterState, of_numbers, started, tick_of, with_events
 
 if TYPE_CHECKING:
     from tapes.recording.buffer import Numbers
@@ -82,5 +82,5 @@ class MeterBuffer(TickingBuffer[MeterState]):
     def _zero(self, now: float) -> Numbers:
         return started(now).numbers()
 
-    def _absorbed(self, numbers: Numbers, records: List[int], until: float, now: float) -> Numbers:
+    def _with_records(self, numbers: Numbers, records: List[int], until: float, now: float) -> Numbers:
         return with_events(numbers, sum(records), now)

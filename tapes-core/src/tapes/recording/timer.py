@@ -12,7 +12,7 @@ from tapes.recording.meter import TickingBuffer
 from tapes.recording.timing import SharedTiming, Timing
 from tapes.scope import without_parentheses
 from tapes.state.histogram import NOTHING_SETTLED, with_newest
-from tapes.state.rates import of_numbers, started, with_events
+from tapes.state.meter import of_numbers, started, with_events
 from tapes.state.timer import TimerState
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
     def _zero(self, now: float) -> Numbers:
         return _EVENTS.pack(*started(now).numbers()), NOTHING_SETTLED
 
-    def _absorbed(self, content: Any, records: List[float], until: float, now: float) -> Any:
+    def _with_records(self, content: Any, records: List[float], until: float, now: float) -> Any:
         if type(content) is tuple:
             events, settled = content
             before = self._memo.slice(events, _EVENTS.size)
@@ -165,7 +165,7 @@ class TimerBuffer(SlicedBuffer[TimerState], TickingBuffer[TimerState]):
         import logging
 
         logging.getLogger("tapes.registry").warning(
-            "The timer %r was given %s below zero, recorded as zero; of further ones nothing is logged. Measure with a "
+            "The timer %r was given %s below zero, recorded as zero. Further ones are not logged. Measure with a "
             "clock that is never set back, like time.monotonic().",
             self.name,
             "1 duration" if count == 1 else f"{count} durations",

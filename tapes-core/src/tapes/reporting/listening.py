@@ -90,7 +90,7 @@ def _listening(family: int, address: Any) -> OwnSocket:
 
 def _cannot_listen(host: str, port: int, listener: object, error: OSError) -> OSError:
     remedy = {
-        errno.EADDRINUSE: "Stop what listens there, or choose another port: 0 takes a free one.",
+        errno.EADDRINUSE: "Stop the program that listens there, or choose another port: 0 takes a free one.",
         errno.EACCES: "Choose a port above 1023.",
     }.get(error.errno or 0, "Use an address of this machine.")
     reason = os.strerror(error.errno) if error.errno else str(error)

@@ -214,7 +214,7 @@ def _constructor(cls: type, sender: Callable[..., Sender]) -> Callable[..., None
     of_sender = list(signature_of(made_by).parameters.values())[isinstance(sender, type) :]
     for parameter in of_sender:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise TypeError(f"{sender!r} takes options without a name, {parameter}: write down which ones there are.")
+            raise TypeError(f"{sender!r} takes options without a name, {parameter}: name each option.")
     taken = sorted({parameter.name for parameter in of_sender} & {*of_reporter, "io_loop"})
     if taken:
         raise TypeError(f"{sender!r} has an option {taken[0]!r}, as every reporter has: name it differently.")
@@ -248,8 +248,8 @@ def _check(reporter: str, sender: Callable[..., Sender]) -> None:
             )
         if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
             raise TypeError(
-                f"{reporter} sends by {sender.__name__}, of which {name}() is asynchronous: a sender is called in a "
-                "thread, also where an event loop says when, and may block. Use def."
+                f"{reporter} sends by {sender.__name__}, whose {name}() is asynchronous: a sender is always called in "
+                "a thread, and may block. Use def."
             )
 
 

@@ -14,8 +14,8 @@ import tapes.state.quantiles  # noqa: F401
 from tapes import observers
 from tapes.errors import ReporterStateError
 from tapes.process import forking, servers
-from tapes.process.ending import alive
 from tapes.process.exits import prepare_exit
+from tapes.process.shutdown import alive
 from tapes.registry import DEFAULT_REGISTRY, Registry
 from tapes.reporting import checked
 from tapes.reporting.run import Run
@@ -112,7 +112,7 @@ class Reporter(ABC):
         import logging
 
         logging.getLogger(LOGGER_NAME).warning(
-            "%r has not stopped within %g s: it is left behind, and its last report may be lost.", self, timeout
+            "%r did not stop within %g s: it is abandoned, and its last report may be lost.", self, timeout
         )
 
     def report_on(self, registry: Registry) -> None:
@@ -239,7 +239,7 @@ class Reporter(ABC):
         """Become a reporter of this child process. Called by `tapes.process.forking`."""
         was_running = self._leave_parent()
         prepare_exit()
-        if was_running and self.survives_fork and not forking.is_apart():
+        if was_running and self.survives_fork and not forking.is_without_metrics():
             try:
                 self._start(Run(self.interrupt, in_child=True))
             except Exception as error:  # noqa: BLE001 -- a reporter must not make a fork fail
@@ -345,5 +345,5 @@ _warned: Set[str] = set()
 
 def _warn_of_server() -> None:
     """Log each server setting that delays or loses reports, once per process."""
-    for hindrance in servers.hindrances():
+    for hindrance in servers.setting_warnings():
         log_once(_warned, hindrance, LOGGER_NAME, "%s", hindrance)

@@ -44,7 +44,7 @@ class StreamSender:
             raise ReporterOptionError(f"Give either stream ({quoted(stream)}) or path ({quoted(path)}), not both.")
         if stream is not None and not callable(getattr(stream, "write", None)):
             raise ReporterOptionError(
-                f"stream is a text stream to write to, not {quoted(stream)}: use path for a file's name."
+                f"stream is a text stream to write to, not {quoted(stream)}: use path for a file."
             )
         self.context = Context("", SYSTEM_CLOCK, {}, 0)
         self._stream = stream
@@ -84,7 +84,7 @@ class StreamSender:
         stream = sys.stdout if self._stream is None else self._stream
         if stream is None:
             raise ReporterError(
-                f"{self.context.reporter} has nowhere to write to: sys.stdout is None, so give it a stream or a path."
+                f"{self.context.reporter} has no stream to write to: sys.stdout is None. Give it a stream or a path."
             )
         raw = _unbuffered(stream)
         if raw is None:
@@ -114,7 +114,7 @@ class StreamSender:
                 while rest:  # one write, unless the disk is nearly full: then the second write raises
                     written = file.write(rest)
                     if written is None:
-                        raise BlockingIOError(f"{file!r} takes no more at the moment: whoever reads it is too slow.")
+                        raise BlockingIOError(f"{file!r} is full: its reader is too slow.")
                     rest = rest[written:]
         finally:
             if len(rest) < length:

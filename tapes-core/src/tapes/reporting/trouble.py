@@ -8,35 +8,35 @@ from typing import Optional
 
 from tapes.errors import ReporterError
 
-_FAR_END = "Start what listens there, or correct the address."
-_NETWORK = "See whether the network and the address are those that are meant."
-_SLOW = "See why the far end takes nothing, or takes so long."
-_RIGHTS = "Give the user of this process the right to it, or choose another place."
+_FAR_END = "Start the server there, or correct the address."
+_NETWORK = "Check the network and the address."
+_SLOW = "Check why the far end is slow, or accepts nothing."
+_RIGHTS = "Give the user of this process access to it, or choose another place."
 _ROOM = "Make room on the disk."
-_LIMIT = "Raise the limit (ulimit -n), or open less."
+_LIMIT = "Raise the limit of open files (ulimit -n), or open fewer."
 
 _REMEDIES = {
     errno.ECONNREFUSED: _FAR_END,
     errno.ECONNRESET: _FAR_END,
-    errno.EPIPE: "Start what reads there.",
-    errno.ENXIO: "Start what reads there.",
+    errno.EPIPE: "Start the program that reads there.",
+    errno.ENXIO: "Start the program that reads there.",
     errno.EHOSTUNREACH: _NETWORK,
     errno.ENETUNREACH: _NETWORK,
     errno.ENETDOWN: _NETWORK,
     errno.EADDRNOTAVAIL: _NETWORK,
     errno.ETIMEDOUT: _SLOW,
     errno.EAGAIN: _SLOW,
-    errno.ENOENT: "See that it is there, or correct the path.",
+    errno.ENOENT: "Check that it exists, or correct the path.",
     errno.ENOTDIR: "Correct the path.",
-    errno.EISDIR: "Name a file, and not a folder.",
+    errno.EISDIR: "Name a file, not a folder.",
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
-    errno.EROFS: "Choose a place that can be written to.",
+    errno.EROFS: "Choose a writable place.",
     errno.ENOSPC: _ROOM,
     errno.EFBIG: _ROOM,
     errno.EMFILE: _LIMIT,
     errno.ENFILE: _LIMIT,
-    errno.EBADF: "Start the reporter after the program has closed what it closes.",
+    errno.EBADF: "Start the reporter after the program has closed its descriptors.",
 }
 if hasattr(errno, "EDQUOT"):
     _REMEDIES[errno.EDQUOT] = _ROOM
@@ -55,7 +55,7 @@ def explained(error: BaseException) -> Optional[str]:
 def remedy(error: OSError) -> str:
     """Return a sentence with the remedy for an error of the system; "" if there is none."""
     if isinstance(error, socket.gaierror):
-        return "Correct the name of the host, or see why names are not found here."
+        return "Correct the name of the host, or check the name server."
     if error.errno is None and isinstance(error, (socket.timeout, TimeoutError, BlockingIOError)):
         return _SLOW
     return _REMEDIES.get(error.errno or 0, "")

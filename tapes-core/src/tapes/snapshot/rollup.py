@@ -30,7 +30,7 @@ def rolled_up(readings: Iterable[Reading], by: Tuple[str, ...], now: float) -> L
         groups.setdefault(_combination(reading.tags, by), []).append(reading)
     found = []
     for tags, group in groups.items():
-        turns.go_on()
+        turns.yield_if_due()
         found.append(_together(tags, group, now))
     return found
 
@@ -83,7 +83,7 @@ def _together(tags: Tags, group: List[Reading], now: float) -> Reading:
     kind = first.kind if isinstance(first.kind, Kind) else kind_named(first.kind)
     if kind is None:
         raise InvalidTypeError(
-            f"{quoted(first.name)} is a {first.kind}, a kind that is not known here: import the module that makes it."
+            f"{quoted(first.name)} is a {first.kind}, an unknown kind: import the module that defines it."
         )
     state = kind.merge([reading.state for reading in group])
     merge = "sum" if first.origin is None else first.origin.merge

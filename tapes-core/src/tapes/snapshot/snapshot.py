@@ -91,7 +91,7 @@ class Reading:
         statistics = self._statistics
         if statistics is None:
             if self._turns is not None:
-                self._turns.go_on()
+                self._turns.yield_if_due()
             statistics = self._statistics = self._computed()
         return statistics
 
@@ -135,8 +135,8 @@ def readings_of(metrics: Iterable[Origin], now: float, facts: Callable[[str], Fa
             if has_to_pass(error):
                 raise
             _log_once(
-                "%r cannot be read: %r. It is left out, and so are others of its kind that fail. All other series are "
-                "reported.",
+                "%r cannot be read: %r. It is left out, as is every other of its kind that fails. All other series "
+                "are reported.",
                 *(metric, metric.kind, error),
             )
         else:
@@ -186,21 +186,21 @@ class Readings(Sequence[Reading]):
     their statistics lets other threads run now and then, see `tapes.turns`.
     """
 
-    __slots__ = ("_facts", "_given", "_kinds", "_names", "_nows", "_numbers", "_origins", "_tags", "_turns")
+    __slots__ = ("_facts", "_kinds", "_names", "_nows", "_numbers", "_origins", "_statistics", "_tags", "_turns")
 
     def __init__(self, readings: Iterable[Reading]) -> None:
         """Store the parts of `readings`, one after the other."""
         self._names: List[str] = []
         self._tags: List[Tags] = []
         self._kinds: List[str] = []
-        self._given: Dict[int, Statistics] = {}  # by index, for readings that came with statistics
+        self._statistics: Dict[int, Statistics] = {}  # by index, for readings that came with statistics
         self._numbers: List[Any] = []
         self._origins: List[Optional[Origin]] = []
         self._nows: List[Optional[float]] = []
         self._facts: List[Facts] = []
         self._turns = Turns()
         for place, reading in enumerate(readings):
-            self._turns.go_on()
+            self._turns.yield_if_due()
             self._names.append(reading.name)
             self._tags.append(reading.tags)
             self._kinds.append(reading.kind)
@@ -209,7 +209,7 @@ class Readings(Sequence[Reading]):
             self._nows.append(reading._now)
             self._facts.append(reading.facts)
             if reading._statistics is not None:
-                self._given[place] = reading._statistics
+                self._statistics[place] = reading._statistics
 
     def __len__(self) -> int:
         return len(self._names)
@@ -226,8 +226,8 @@ class Readings(Sequence[Reading]):
     def __getitem__(self, place: Union[int, slice]) -> Union[Reading, List[Reading]]:
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
-        self._turns.go_on()
-        given = self._given.get(place % len(self))
+        self._turns.yield_if_due()
+        given = self._statistics.get(place % len(self))
         return Reading(
             self._names[place],
             self._tags[place],

@@ -25,7 +25,7 @@ class CounterState:
         """Return the state of a counter that saw the changes of both."""
         return CounterState(added(self.increments, other.increments), added(self.decrements, other.decrements))
 
-    def less(self, part: CounterState) -> CounterState:
+    def minus(self, part: CounterState) -> CounterState:
         """Return the state of a counter that saw only the changes since this one was in the state `part`."""
         return CounterState(added(self.increments, -part.increments), added(self.decrements, -part.decrements))
 

@@ -171,7 +171,7 @@ def without(total: Buckets, part: Buckets) -> Buckets:
         # A lane below its part borrows from the next one. Then the lanes add up to more than they should.
         found = Lanes(low, lanes, others or None)
         if lanes < 0 or sum(found.counts()) != sum(total.counts()) - sum(part.counts()):
-            raise ValueError("There are buckets that hold less than their part.")
+            raise ValueError("Some buckets hold less than the part to take out.")
         return found
     return _taken_out(dict(total.items()), part)
 
@@ -184,7 +184,7 @@ def _from(lanes: Lanes, low: int) -> int:
 def _taken_out(buckets: Dict[int, int], part: Buckets) -> Dict[int, int]:
     for key, count in part.items():
         if count > buckets.get(key, 0):
-            raise ValueError(f"The bucket {key} holds less than its part.")
+            raise ValueError(f"The bucket {key} holds less than the part to take out.")
         buckets[key] -= count
     return {key: count for key, count in buckets.items() if count}
 
@@ -238,15 +238,15 @@ class RunningCounts:
     Lanes keep their width until `total`.
     """
 
-    __slots__ = ("_apart", "_others", "_sums")
+    __slots__ = ("_others", "_plain", "_sums")
 
     def __init__(self) -> None:
         # By lowest key, width and group: the plain sum, and the sum of every other lane.
         self._sums: Dict[Tuple[int, int, int], List[int]] = {}
         self._others: Dict[int, int] = {}
-        self._apart: Dict[int, int] = {}  # the sum of buckets that are not lanes
+        self._plain: Dict[int, int] = {}  # the sum of buckets that are not lanes
 
-    def exchange(self, old: Optional[Buckets], new: Optional[Buckets], group: int) -> None:
+    def replace(self, old: Optional[Buckets], new: Optional[Buckets], group: int) -> None:
         """Replace `old`, which was added before, by `new`. A group holds at most `TOGETHER` of them."""
         if isinstance(old, Lanes) and isinstance(new, Lanes):
             width = new.width
@@ -264,7 +264,7 @@ class RunningCounts:
 
     def _count(self, buckets: Buckets, group: int, sign: int) -> None:
         if not isinstance(buckets, Lanes):
-            _count(buckets, self._apart, sign)
+            _count(buckets, self._plain, sign)
             return
         if buckets.others:
             _count(buckets.others, self._others, sign)
@@ -281,8 +281,8 @@ class RunningCounts:
         ]
         if self._others:
             many.append(Lanes(0, 0, dict(self._others)))
-        if self._apart:
-            many.append(dict(self._apart))
+        if self._plain:
+            many.append(dict(self._plain))
         return many[0] if len(many) == 1 else summed(many or [{}], 0)
 
 

@@ -45,7 +45,7 @@ class Distribution:
         """Return the distribution of the values of both."""
         return union((self, other))
 
-    def less(self, part: Distribution) -> Distribution:
+    def minus(self, part: Distribution) -> Distribution:
         """Return the distribution of the values that are not in `part`, a part of this distribution.
 
         Exact for counts and buckets, to float rounding for sums. The extremes stay those of all values, because those

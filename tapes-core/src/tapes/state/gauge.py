@@ -41,7 +41,7 @@ class GaugeState:
             max(self.last_at, other.last_at),
         )
 
-    def less(self, part: GaugeState) -> GaugeState:
+    def minus(self, part: GaugeState) -> GaugeState:
         """Return this state: a gauge's value does not build on earlier ones."""
         return self
 

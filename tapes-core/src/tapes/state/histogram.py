@@ -136,7 +136,7 @@ class HistogramState:
         """Return the state of a histogram that saw the values of both. Slices of the same slot become one."""
         return merged((self, other))
 
-    def less(self, part: HistogramState) -> HistogramState:
+    def minus(self, part: HistogramState) -> HistogramState:
         """Return the state of a histogram that saw only the values since this one was in the state `part`.
 
         Exact for counts and buckets, to float rounding for sums. The extremes are those of all values.
@@ -145,10 +145,10 @@ class HistogramState:
         before = {each.start: each.values for each in part.slices if each.start > through}
         here = {each.start: each.values.count for each in self.slices}
         if any(here.get(start, 0) < values.count for start, values in before.items()):  # their times were shifted
-            return HistogramState(self.cumulative().less(part.cumulative()), through, ())
+            return HistogramState(self.cumulative().minus(part.cumulative()), through, ())
         closed = union([part.closed, *[each.values for each in part.slices if each.start <= through]])
-        slices = [Slice(each.start, each.end, each.values.less(before.get(each.start, EMPTY))) for each in self.slices]
-        return HistogramState(self.closed.less(closed), through, tuple([each for each in slices if each.values.count]))
+        slices = [Slice(each.start, each.end, each.values.minus(before.get(each.start, EMPTY))) for each in self.slices]
+        return HistogramState(self.closed.minus(closed), through, tuple([each for each in slices if each.values.count]))
 
     def __repr__(self) -> str:
         return f"<HistogramState of {self.count} values>"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tapes.state.histogram import HistogramState
-    from tapes.state.rates import MeterState
+    from tapes.state.meter import MeterState
 
 
 class TimerState:
@@ -23,9 +23,9 @@ class TimerState:
         """Return the state of a timer that saw the events of both."""
         return TimerState(self.events.merge(other.events), self.durations.merge(other.durations))
 
-    def less(self, part: TimerState) -> TimerState:
+    def minus(self, part: TimerState) -> TimerState:
         """Return the state of a timer that saw only the events since this one was in the state `part`."""
-        return TimerState(self.events.less(part.events), self.durations.less(part.durations))
+        return TimerState(self.events.minus(part.events), self.durations.minus(part.durations))
 
     def __repr__(self) -> str:
         return f"<TimerState of {self.events.count} events>"

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tapes.distributed",
         description=_DESCRIPTION,
-        epilog="It ends with a last report on SIGTERM and on Ctrl-C. On SIGHUP it reads config and keys anew.\n"
+        epilog="It ends with a last report on SIGTERM and on Ctrl-C. On SIGHUP it reloads config and keys.\n"
         "exit status: 0 when it was ended, 1 if it cannot start or go on.\n\n"
         "python -m tapes.distributed keygen DIR   makes CURVE keys for tcp:// between hosts",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -46,9 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"the config (default: the file that the environment variable {VARIABLE} names)",
     )
     parser.add_argument("--check", action="store_true", help="only check the config, and start nothing")
-    parser.add_argument(
-        "--verbose", action="store_true", help="write to the log what is going on, not only what is wrong"
-    )
+    parser.add_argument("--verbose", action="store_true", help="log progress too, not only problems")
     options = parser.parse_args(given)
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,
@@ -69,12 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _keygen(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tapes.distributed keygen",
-        description="Make the keys by which an aggregator and its workers know each other over tcp://.",
+        description="Make the keys by which an aggregator and its workers identify each other over tcp://.",
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="DIR")
     parser.add_argument(
-        "--worker", metavar="NAME", default="", help="make only a further pair, for the workers of this name"
+        "--worker", metavar="NAME", default="", help="make only one more pair of keys, for workers, with this name"
     )
     options = parser.parse_args(arguments)
     try:
@@ -88,7 +86,7 @@ def _keygen(arguments: Sequence[str]) -> int:
         f"The keys are in {folder}. Give keys={str(folder)!r} to both sides, with\n"
         f"  the aggregator: {keys.AGGREGATOR}.key_secret, and the .key of all workers that may connect\n"
         f"  its workers:    {worker}.key_secret and {keys.AGGREGATOR}.key\n"
-        "What ends in .key_secret is for nobody else to read.\n",
+        "Keep files that end in .key_secret private.\n",
     )
     return 0
 

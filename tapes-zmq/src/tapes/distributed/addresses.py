@@ -59,7 +59,7 @@ def checked(address: object, *, keys: object, insecure: bool) -> Address:
         )
     if keys is None and not insecure:
         raise ReporterOptionError(
-            f"socket_addr {quoted(address)} lets in whoever reaches the port, other users of this host too, and "
+            f"socket_addr {quoted(address)} lets in everyone who reaches the port, other users of this host too, and "
             "encrypts nothing. Make keys with `python -m tapes.distributed keygen DIR` and give keys=DIR, use an "
             "ipc:// address within the host, or say insecure=True."
         )
@@ -94,15 +94,15 @@ def access(address: Address, group: object, mode: object) -> Access:
         return Access(0o660, number)
     if isinstance(mode, bool) or not isinstance(mode, int) or mode & ~0o777 or mode & 0o600 != 0o600:
         said = oct(mode) if isinstance(mode, int) and not isinstance(mode, bool) else quoted(mode)
-        raise ReporterOptionError(f"mode is that of a file which its owner can use, like 0o660, not {said}.")
+        raise ReporterOptionError(f"mode is a file mode that lets the owner read and write, like 0o660, not {said}.")
     for who, bits in (("group", mode >> 3 & 7), ("others", mode & 7)):
         if bits and not bits & 2:
             raise ReporterOptionError(
-                f"mode {mode:#o} gives the {who} no right to write, and without it nobody can connect: use {0o660:#o} "
-                f"for the group, {0o666:#o} for everybody, or leave them out."
+                f"mode {mode:#o} does not let the {who} write, so nobody could connect: use {0o660:#o} for the group, "
+                f"{0o666:#o} for everybody, or leave them out."
             )
     if number is not None and not mode & 0o020:
-        raise ReporterOptionError(f"mode {mode:#o} gives the group {group!r} no right to write: use {0o660:#o}.")
+        raise ReporterOptionError(f"mode {mode:#o} does not let the group {group!r} write: use {0o660:#o}.")
     return Access(mode, number)
 
 
@@ -133,29 +133,29 @@ def listening(path: str, access: Access) -> int:
     """
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(path)
-        _share(path, access)
+        _grant_access(path, access)
         made.listen(socket.SOMAXCONN)
         return made.detach()
 
 
-def _share(path: str, access: Access) -> None:
+def _grant_access(path: str, access: Access) -> None:
     """Set the group and mode of a socket, but not of a file that somebody has put in its place meanwhile."""
     if not hasattr(os, "O_PATH"):
-        _share_by(path, access, follow_symlinks=os.chmod not in os.supports_follow_symlinks)
+        _grant_access_by(path, access, follow_symlinks=os.chmod not in os.supports_follow_symlinks)
         return
     file = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _share_by(f"/proc/self/fd/{file}", access, follow_symlinks=True)
+        _grant_access_by(f"/proc/self/fd/{file}", access, follow_symlinks=True)
     except FileNotFoundError:  # there is no /proc
-        _share_by(path, access, follow_symlinks=True)
+        _grant_access_by(path, access, follow_symlinks=True)
     finally:
         os.close(file)
 
 
-def _share_by(path: str, access: Access, *, follow_symlinks: bool) -> None:
+def _grant_access_by(path: str, access: Access, *, follow_symlinks: bool) -> None:
     status = os.stat(path, follow_symlinks=follow_symlinks)
     if not stat.S_ISSOCK(status.st_mode) or files.is_foreign(status):
-        raise OSError(errno.EEXIST, "somebody has replaced the socket", path)
+        raise OSError(errno.EEXIST, "another process has replaced the socket", path)
     if access.group is not None:
         os.chown(path, -1, access.group, follow_symlinks=follow_symlinks)
     os.chmod(path, access.mode, follow_symlinks=follow_symlinks)

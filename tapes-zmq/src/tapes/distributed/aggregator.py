@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, TypeVar, Union
 from tapes.distributed import addresses, claims
 from tapes.distributed import keys as curve
 from tapes.distributed.driving import Change
-from tapes.distributed.fates import Fate, Here, Resident
 from tapes.distributed.forked import ForkedProcess
+from tapes.distributed.lifetime import Lifetime, OwnLifetime, ResidentLifetime
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.places import MAX_SERIES, MAX_TAG_SETS
 from tapes.distributed.presence import LEASE
 from tapes.distributed.processes import machine, processes
-from tapes.distributed.service import Place, Service
+from tapes.distributed.service import Service, Setup
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterOptionError, ReporterStateError
 from tapes.reporting import Reporter
@@ -96,7 +96,7 @@ class RegistryAggregator:
         self._keys_folder = None if keys is None else os.path.abspath(os.fspath(keys))
         self._keys = None if keys is None else curve.of_aggregator(keys)
         self._state_path = None if state_path is None else os.path.abspath(options.path("state_path", state_path))
-        self._here = Here()
+        self._here = OwnLifetime()
         self._child: Optional[ForkedProcess] = None
         self._service: Optional[Service] = None
 
@@ -124,24 +124,24 @@ class RegistryAggregator:
         for reporter in self.reporters:
             if reporter.running:
                 raise ReporterStateError(f"{reporter!r} is running: stop() it before it is given to an aggregator.")
-        self._here = Here()
+        self._here = OwnLifetime()
         program = claims.Program.here(frozenset(ForkedProcess.pids))
         if fork:
-            self._child = ForkedProcess(lambda ready, fate: self._serve(program, ready, fate))
+            self._child = ForkedProcess(lambda ready, lifetime: self._serve(program, ready, lifetime))
             self._child.wait_until_ready()
             return
         with self._here:
             self._serve(program, lambda: None, self._here)
 
-    def reside(self, fate: Resident, ready: Callable[[], None], *, passes_on: bool) -> None:
-        """Merge and report in this process, which belongs to nobody, until `fate` ends it.
+    def reside(self, lifetime: ResidentLifetime, ready: Callable[[], None], *, passes_on: bool) -> None:
+        """Merge and report in this process, which belongs to nobody, until `lifetime` ends it.
 
         With `passes_on` the state file is only for an aggregator that takes its place after a crash.
 
         Calls `ready` once workers can connect. Raises `claims.TakenError` if another aggregator holds the address.
         """
-        fate.handle_signals()
-        self._serve(claims.Program.here(), ready, fate, passes_on=passes_on)
+        lifetime.handle_signals()
+        self._serve(claims.Program.here(), ready, lifetime, passes_on=passes_on)
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Let it take in what workers still send, report once more and end. Waits at most `timeout` seconds.
@@ -182,17 +182,19 @@ class RegistryAggregator:
             except (ReporterOptionError, OSError) as error:
                 import logging
 
-                logging.getLogger(LOGGER_NAME).error("The aggregator at %s keeps its keys: %s", self.address, error)
+                logging.getLogger(LOGGER_NAME).error("The aggregator at %s keeps its old keys: %s", self.address, error)
             else:
                 self._service.use_keys(self._keys)
         return Change()
 
     def _serve(
-        self, program: claims.Program, ready: Callable[[], None], fate: Fate, *, passes_on: bool = False
+        self, program: claims.Program, ready: Callable[[], None], lifetime: Lifetime, *, passes_on: bool = False
     ) -> None:
         """Merge and report until asked to end. Calls `ready` once it works or stands by."""
-        place = Place(self.address, self._access, self._state_path, program, isinstance(fate, Resident), passes_on)
-        self._service = service = Service(self.registry, self.reporters, place, self._keys, fate)
+        place = Setup(
+            self.address, self._access, self._state_path, program, isinstance(lifetime, ResidentLifetime), passes_on
+        )
+        self._service = service = Service(self.registry, self.reporters, place, self._keys, lifetime)
         try:
             service.run(ready, self.reload)
         finally:

@@ -24,13 +24,13 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Connect to the socket, if its owner is trusted."""
-        fault = trust.objection(self._path, self._trusted)
+        fault = trust.socket_fault(self._path, self._trusted)
         if fault is not None:
             raise ReporterError(fault)
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
-        doubt = trust.doubt(trust.peer(self.sock.fileno()), self._trusted)
+        doubt = trust.peer_fault(trust.peer(self.sock.fileno()), self._trusted)
         if doubt is not None:
             raise ReporterError(doubt)
 
@@ -46,7 +46,7 @@ def page_at(socket_path: str, path: str, headers: Mapping[str, str], trusted: Fr
         answer = connection.getresponse()
         body = answer.read()
     except (socket.timeout, TimeoutError):
-        raise ReporterError("it does not answer: it is held still, or has too much to do") from None
+        raise ReporterError("it does not answer: it is suspended or overloaded") from None
     except OSError as error:
         raise ReporterError(f"{socket_path}: {error.strerror or error}") from error
     except http.client.HTTPException as error:

@@ -94,11 +94,11 @@ class FileLock:
         """Whether the file is new: no earlier holder has left it."""
         self._file = self._locked(taken)
         self._held[path] = os.getpid()
-        self._say(program.pid, program.since)
+        self._write(program.pid, program.since)
 
     def leave(self) -> None:
         """Tell those who wait for it that it will be released soon."""
-        self._say(0, 0)
+        self._write(0, 0)
 
     def release(self, *others: str, leave: bool = False) -> None:
         """Release the lock. Before that, while nobody else can use them, remove its file and the files `others`.
@@ -114,7 +114,7 @@ class FileLock:
                 os.unlink(path)
         os.close(self._file)
 
-    def _say(self, program: int, since: int) -> None:
+    def _write(self, program: int, since: int) -> None:
         line = f"{os.getpid()} {program} {since} {processes()}\n".encode()
         os.lseek(self._file, 0, os.SEEK_SET)
         os.write(self._file, line)
@@ -157,7 +157,7 @@ class Claim:
         is not a socket, and OSError if the lock file cannot be created.
         """
         self._lock: Optional[FileLock] = None
-        self.turn: Optional[FileLock] = None
+        self.standby_lock: Optional[FileLock] = None
         """The lock of the one that stands by, which was held while waiting for the address."""
         self.is_first = True
         """False if an aggregator was killed here, or left workers behind that go on publishing."""
@@ -172,7 +172,7 @@ class Claim:
             remedy = "Remove it" if isinstance(error, files.UnfitFileError) else "Choose a folder that it may write to"
             raise OSError(
                 error.errno,
-                f"An aggregator cannot be at {address}: {address.path}.lock: {error.strerror}. {remedy}",
+                f"An aggregator cannot listen at {address}: {address.path}.lock: {error.strerror}. {remedy}",
             ) from error
         try:
             if _removed_socket(address.path):
@@ -183,15 +183,15 @@ class Claim:
         _warn_of_open_folder(address.path)
 
     @property
-    def is_awaited(self) -> bool:
+    def has_successor(self) -> bool:
         """Whether another aggregator stands by."""
-        return self._lock is not None and is_awaited(self._socket)
+        return self._lock is not None and has_successor(self._socket)
 
     def settle(self) -> None:
         """Tell workers and others that the aggregator no longer stands by, but works."""
-        if self.turn is not None:
-            self.turn.release()
-            self.turn = None
+        if self.standby_lock is not None:
+            self.standby_lock.release()
+            self.standby_lock = None
 
     def leave(self) -> None:
         """Tell those who wait for the address that it will be released soon."""
@@ -205,12 +205,12 @@ class Claim:
             self._lock.release(self._socket, leave=is_missed)
 
 
-def is_awaited(path: str) -> bool:
+def has_successor(path: str) -> bool:
     """Whether an aggregator stands by for the socket at `path`, or has claimed it and is about to listen."""
-    if not os.path.lexists(next_lock(path)):
+    if not os.path.lexists(standby_lock_path(path)):
         return False
     try:
-        FileLock(next_lock(path), "").release()
+        FileLock(standby_lock_path(path), "").release()
     except ReporterError:
         return True
     except OSError:  # the file is not one of ours
@@ -235,7 +235,7 @@ def is_held(path: str) -> bool:
     return False
 
 
-def next_lock(path: str) -> str:
+def standby_lock_path(path: str) -> str:
     """Return the path of the lock that an aggregator holds while it stands by for the socket at `path`."""
     return f"{path}.next"
 

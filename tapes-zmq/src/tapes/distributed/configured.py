@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from tapes.config.checking import check
-from tapes.config.options import Options, shown
+from tapes.config.options import Options, quoted_with_type
 from tapes.config.source import VARIABLE, ConfigSource, read
 from tapes.distributed.aggregator import RegistryAggregator
 from tapes.distributed.driving import Change, needs_a_loop
@@ -100,8 +100,8 @@ class ConfiguredAggregator(RegistryAggregator):
         except (TapesError, OSError) as error:
             why = f"{error.source}: {'; '.join(error.faults)}" if isinstance(error, ConfigError) else str(error)
             self._say(
-                "The aggregator keeps its config, and reporters and keys stay as they are, because of "
-                f"{' '.join(why.split()).rstrip('.')}. Mend that, and send SIGHUP again."
+                "The aggregator keeps its old config, reporters and keys, because of "
+                f"{' '.join(why.split()).rstrip('.')}. Fix that, and send SIGHUP again."
             )
             return Change()
         changed = {name for name in {*self.options, *new.options} if self.options.get(name) != new.options.get(name)}
@@ -110,8 +110,8 @@ class ConfiguredAggregator(RegistryAggregator):
             self._keys_folder = new._keys_folder
         if changed:
             self._say(
-                f"{self.source}: another start is needed for {', '.join(sorted(changed))} in [aggregator], "
-                "which stay as they were until then."
+                f"{self.source}: restart the aggregator to change {', '.join(sorted(changed))} in [aggregator]. They "
+                "stay as they were until then."
             )
         super().reload()
         return self._follow(new)
@@ -123,8 +123,8 @@ class ConfiguredAggregator(RegistryAggregator):
         begins = {key: reporter for key, reporter in new._made.items() if key not in same}
         if needs_a_loop(begins.values()) and not needs_a_loop(self.reporters):
             self._say(
-                f"{self.source}: another start is needed for the first reporter of Tornado. All reporters stay as they "
-                "were until then."
+                f"{self.source}: restart the aggregator to add its first reporter of Tornado. All reporters stay as "
+                "they were until then."
             )
             return Change()
         ends = tuple(reporter for key, reporter in self._made.items() if key not in same)
@@ -142,7 +142,7 @@ class ConfiguredAggregator(RegistryAggregator):
 def _options(config: ConfigSource, name: str, table: object, faults: List[str]) -> Tuple[Own, Dict[str, Any]]:
     """Return what the table `[aggregator]` says: for whoever starts the aggregator, and for itself."""
     if not isinstance(table, Mapping):
-        faults.append(f"aggregator: {shown(table)} is not a table")
+        faults.append(f"aggregator: {quoted_with_type(table)} is not a table")
         table = {}
     if isinstance(config, Mapping):
         identity: Union[str, Mapping[str, object]] = config
@@ -154,8 +154,8 @@ def _options(config: ConfigSource, name: str, table: object, faults: List[str]) 
     start = rest.pop("start", "auto")
     if start not in ("auto", "never"):
         faults.append(
-            f"aggregator.start: {shown(start)} is neither 'auto' (whichever process comes first starts the aggregator) "
-            "nor 'never' (somebody else does)"
+            f"aggregator.start: {quoted_with_type(start)} is neither 'auto' (whichever process comes first starts the "
+            "aggregator) nor 'never' (somebody else does)"
         )
     seconds = {"linger": LINGER, "interval": 1.0}
     for key, default in seconds.items():

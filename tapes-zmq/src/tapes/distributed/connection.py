@@ -12,7 +12,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from tapes.distributed import trust
-from tapes.distributed.claims import is_awaited
+from tapes.distributed.claims import has_successor
 from tapes.errors import ReporterError
 from tapes.process.descriptors import identity
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 else:
     _Socket = zmq.Socket
 
-_WAITING = 256  # frames in the send queue, at most; some 8 MB by the size of frames
+_HIGH_WATER_MARK = 256  # frames in the send queue, at most; some 8 MB by the size of frames
 _AGAIN = (0.1, 0.5)  # seconds until the next attempt, at first and at most
-_TURNED_AWAY = 2.0  # seconds until the next attempt after a refusal: keys do not change that often
+_REFUSED = 2.0  # seconds until the next attempt after a refusal: keys do not change that often
 _ATTEMPT = 5.0  # seconds in which a host has to answer
 _ANSWER = 2.0  # seconds in which the accepting process has to answer; one that does not may be suspended
 _BEAT, _BEATEN = 2_000, 6_000  # interval and timeout of heartbeats over a network, in milliseconds
@@ -36,7 +36,7 @@ _LOST = zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED
 _EVENTS = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _FAILED | _LOST
 
 _FAR = "its host does not answer, or has no address"
-_MUTE = "who listens there does not answer: it is held still, or is no aggregator"
+_MUTE = "the process that listens there does not answer: it is suspended, or is no aggregator"
 
 Keys = Callable[[], "Optional[WorkerKeys]"]
 """Returns the current keys; None if there are none."""
@@ -81,7 +81,7 @@ class Connection:
         """Why there is no aggregator, with the remedy; None once the handshake has succeeded."""
 
     @property
-    def is_taken(self) -> bool:
+    def is_cut_off(self) -> bool:
         """Whether the program has closed all descriptors, those of 0MQ included, as daemons do.
 
         0MQ aborts a process in which it finds that. So from then on its objects may neither be used nor closed.
@@ -96,7 +96,7 @@ class Connection:
     @property
     def is_expected(self) -> bool:
         """Whether an aggregator is about to start, as it stands by for one that leaves."""
-        return self._address.path is not None and is_awaited(self._address.path)
+        return self._address.path is not None and has_successor(self._address.path)
 
     def attend(self) -> bool:
         """Do what is due: connect, and handle events of the socket. False if the connection is lost or new."""
@@ -156,13 +156,13 @@ class Connection:
 
     def _require_own_process(self) -> None:
         if os.getpid() != self._pid:
-            raise ReporterError("This connection is of the parent process.")
-        if self.is_taken:
-            raise ReporterError("The program has closed the descriptors of this connection. Another one is made.")
+            raise ReporterError("This connection belongs to the parent process.")
+        if self.is_cut_off:
+            raise ReporterError("The program has closed the descriptors of this connection. A new one is made.")
 
     def _connect(self, now: float) -> None:
         if self._address.path is not None:
-            fault = trust.objection(self._address.path, self._trusted)
+            fault = trust.socket_fault(self._address.path, self._trusted)
             if fault is not None:
                 self._lose(fault, now)
                 return
@@ -188,7 +188,7 @@ class Connection:
         socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         # Raise an error instead of dropping what cannot be sent: the next flush sends it.
         socket.setsockopt(zmq.XPUB_NODROP, 1)
-        socket.setsockopt(zmq.SNDHWM, _WAITING)
+        socket.setsockopt(zmq.SNDHWM, _HIGH_WATER_MARK)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.IPV6, 1)
         socket.setsockopt(zmq.RECONNECT_IVL, -1)
@@ -211,7 +211,7 @@ class Connection:
                 self.fault = _MUTE
             if self._address.path is not None:
                 self.peer = trust.peer(value)
-                fault = trust.doubt(self.peer, self._trusted)
+                fault = trust.peer_fault(self.peer, self._trusted)
                 if fault is not None:
                     self._lose(fault, now)
         elif kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
@@ -219,26 +219,30 @@ class Connection:
             self.fault = None
             self._pause = _AGAIN[0]
         elif kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            self._lose("it does not admit the key of this worker: copy its .key into the folder of its keys", now)
+            self._lose(
+                "it does not know the key of this worker: copy the worker's .key into the folder of the "
+                "aggregator's keys",
+                now,
+            )
         elif kind & _FAILED and value in (errno.EAGAIN, errno.ETIMEDOUT):
             self._lose(_MUTE, now)
         elif kind & _FAILED and self._keys is not None:
-            self._lose("it turns this worker away: its keys are not those that this worker has, or it has none", now)
+            self._lose("it refuses this worker: it has other keys than this worker expects, or none", now)
         elif kind & _FAILED:
-            self._lose("it turns this worker away: it wants keys, or is no aggregator", now)
+            self._lose("it refuses this worker: it requires keys, or is no aggregator", now)
         elif self.ready:
-            self._lose("it has gone, or the network to it", now)
+            self._lose("it is gone, or the network to it is down", now)
         elif self._connected:
-            self._lose("who listens there hangs up", now)
+            self._lose("the process that listens there closes the connection", now)
         else:
             self._lose("nobody listens there: start it", now)
 
     def _lose(self, fault: str, now: float) -> None:
         """Give up this attempt, and schedule the next one."""
-        turned_away = self._connected and not self.ready
+        refused = self._connected and not self.ready
         self._drop()
         self.fault = fault
-        self._next = now + (_TURNED_AWAY if turned_away else self._pause)
+        self._next = now + (_REFUSED if refused else self._pause)
         self._pause = min(2 * self._pause, _AGAIN[1])
 
     def _drop(self) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 REPORTING = 2.5
 """Seconds for all last reports together."""
 
-LOOK = 0.2
+CHECK_INTERVAL = 0.2
 """Seconds between two checks whether the aggregator has to end."""
 
 _RETRY = 5.0  # seconds until a reporter that could not start is started again
@@ -62,7 +62,7 @@ class Reporters:
                     import logging
 
                     logging.getLogger(LOGGER_NAME).error(
-                        "%r does not start: %s. The others run. SIGHUP tries again.", reporter, reason
+                        "%r could not start: %s. The others run. Send SIGHUP to try again.", reporter, reason
                     )
             else:
                 self._failed.pop(reporter, None)
@@ -97,15 +97,15 @@ class Reporters:
             self._running.remove(reporter)
 
 
-class Course(NamedTuple):
+class Steps(NamedTuple):
     """The steps of an aggregator's run, as functions."""
 
     begin: Callable[[], None]
-    wanted: Callable[[], bool]
-    has_to_change: Callable[[], bool]
-    retire: Callable[[], Change]
+    should_run: Callable[[], bool]
+    should_reload: Callable[[], bool]
+    stop_replaced: Callable[[], Change]
     """Stop the reporters that have to end, and return the change."""
-    renew: Callable[[Change], None]
+    start_new: Callable[[Change], None]
     """Start the reporters of the change."""
     end: Callable[[], None]
 
@@ -115,40 +115,40 @@ def needs_a_loop(reporters: Iterable[Reporter]) -> bool:
     return any(each.needs_loop for each in reporters)
 
 
-def drive(course: Course, *, on_a_loop: bool) -> None:
+def drive(steps: Steps, *, on_a_loop: bool) -> None:
     """Begin, wait until asked to end, and end. With `on_a_loop` do so on an event loop that Tornado finds."""
-    with _collecting_seldom(), _in_long_turns():
+    with _with_rare_collections(), _without_yielding():
         if on_a_loop:
             import asyncio
 
-            asyncio.run(_drive_on_a_loop(course))
+            asyncio.run(_drive_on_a_loop(steps))
             return
-        course.begin()
-        while course.wanted():
-            if course.has_to_change():
-                course.renew(course.retire())
-            time.sleep(LOOK)
-        course.end()
+        steps.begin()
+        while steps.should_run():
+            if steps.should_reload():
+                steps.start_new(steps.stop_replaced())
+            time.sleep(CHECK_INTERVAL)
+        steps.end()
 
 
-async def _drive_on_a_loop(course: Course) -> None:
+async def _drive_on_a_loop(steps: Steps) -> None:
     import asyncio
 
     from tornado.ioloop import IOLoop
 
     IOLoop.current()  # from here on reporters find it
     loop = asyncio.get_running_loop()
-    course.begin()
-    while course.wanted():
-        if course.has_to_change():
-            course.renew(await loop.run_in_executor(None, course.retire))
-        await asyncio.sleep(LOOK)
+    steps.begin()
+    while steps.should_run():
+        if steps.should_reload():
+            steps.start_new(await loop.run_in_executor(None, steps.stop_replaced))
+        await asyncio.sleep(CHECK_INTERVAL)
     # In another thread, since reporters need the loop to finish what they have begun.
-    await loop.run_in_executor(None, course.end)
+    await loop.run_in_executor(None, steps.end)
 
 
 @contextmanager
-def _in_long_turns() -> Iterator[None]:
+def _without_yielding() -> Iterator[None]:
     """Do not yield the GIL while a page is made: in a process of its own no application waits for it."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -161,7 +161,7 @@ def _in_long_turns() -> Iterator[None]:
 
 
 @contextmanager
-def _collecting_seldom() -> Iterator[None]:
+def _with_rare_collections() -> Iterator[None]:
     """Collect garbage less often: each collection visits some hundred thousand objects and finds next to nothing."""
     import gc
 

@@ -86,4 +86,4 @@ def _check(status: os.stat_result, path: str, flags: int) -> None:
     if is_foreign(status):
         raise UnfitFileError(errno.EPERM, f"it belongs to the user {owner(status)}", path)
     if flags & (os.O_WRONLY | os.O_RDWR) and status.st_nlink > 1:
-        raise UnfitFileError(errno.EMLINK, "it has another name, by which it would change too", path)
+        raise UnfitFileError(errno.EMLINK, "it has another name (a hard link), under which it would change too", path)

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, ClassVar, Dict, Optional, Set
 
-from tapes.distributed.fates import STOP, Fate, Forked
+from tapes.distributed.lifetime import STOP, ForkedLifetime, Lifetime
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.errors import ReporterError
 from tapes.process import forking
@@ -21,8 +21,8 @@ _READY = 30.0  # seconds in which it has to be ready
 _MOMENT = 1.0  # seconds in which it has to end if the start is interrupted
 _KILLED = 5.0  # seconds to wait for the end of a killed process
 
-Serve = Callable[[Callable[[], None], Fate], None]
-"""Runs the aggregator until its fate ends it. Calls the function once it works or stands by."""
+Serve = Callable[[Callable[[], None], Lifetime], None]
+"""Runs the aggregator until its lifetime ends it. Calls the function once it works or stands by."""
 
 
 class ForkedProcess:
@@ -36,20 +36,20 @@ class ForkedProcess:
         self._parent = os.getpid()
         self._status: Optional[int] = None
         self._readable, writable = os.pipe()
-        told, self._tell = os.pipe()
-        self._stands_for = identity(self._tell)
+        stop_reader, self._stop_pipe = os.pipe()
+        self._stands_for = identity(self._stop_pipe)
         _flush()  # or the child would write the parent's buffered output again
-        self.pid = forking.fork_apart()
+        self.pid = forking.fork_without_metrics()
         if self.pid:
             self.pids.add(self.pid)
             os.close(writable)
-            os.close(told)
+            os.close(stop_reader)
             return
         code = 1
         try:
             os.close(self._readable)
-            os.close(self._tell)
-            code = _live(serve, writable, Forked(self._parent, told))
+            os.close(self._stop_pipe)
+            code = _run_child(serve, writable, ForkedLifetime(self._parent, stop_reader))
         finally:
             os._exit(code)
 
@@ -61,10 +61,10 @@ class ForkedProcess:
     def wait_until_ready(self) -> None:
         """Wait until it works or stands by. Raises the error that kept it from that."""
         try:
-            content = self._first_words()
+            content = self._read_outcome()
         except BaseException:
             # It has reported nothing yet, so a kill loses nothing and is not logged. First let it remove its files.
-            self._tell_to_stop()
+            self._request_stop()
             if not self._reap(_MOMENT):
                 self._kill()
             self._close()
@@ -84,17 +84,17 @@ class ForkedProcess:
         if os.getpid() != self._parent:
             return
         if self.running:
-            self._tell_to_stop()
+            self._request_stop()
             if not self._reap(timeout):
                 self._kill()
                 import logging
 
                 logging.getLogger(LOGGER_NAME).warning(
-                    "%s has not stopped within %g s and was killed: its last reports may be lost.", name, timeout
+                    "%s did not stop within %g s and was killed: its last reports may be lost.", name, timeout
                 )
         self._close()
 
-    def _first_words(self) -> bytes:
+    def _read_outcome(self) -> bytes:
         deadline = time.monotonic() + _READY
         content = b""
         while not content.endswith(b"\n"):
@@ -102,14 +102,14 @@ class ForkedProcess:
                 raise ReporterError(f"The aggregator was not ready within {_READY:g} s, and was ended: see its log.")
             read = os.read(self._readable, 65536)
             if not read:
-                raise ReporterError("The aggregator has ended before it was ready: see what it has written.")
+                raise ReporterError("The aggregator ended before it was ready: see its output.")
             content += read
         return content
 
-    def _tell_to_stop(self) -> None:
+    def _request_stop(self) -> None:
         with suppress(OSError):  # it may be ending right now
-            if identity(self._tell) == self._stands_for:
-                os.write(self._tell, STOP)
+            if identity(self._stop_pipe) == self._stands_for:
+                os.write(self._stop_pipe, STOP)
             else:  # the program has closed all files, and the descriptor may be one of its own by now
                 os.kill(self.pid, signal.SIGUSR1)
 
@@ -119,9 +119,9 @@ class ForkedProcess:
         self._reap(_KILLED)
 
     def _close(self) -> None:
-        tell, self._tell = self._tell, -1
-        if tell >= 0 and identity(tell) == self._stands_for:
-            os.close(tell)
+        pipe, self._stop_pipe = self._stop_pipe, -1
+        if pipe >= 0 and identity(pipe) == self._stands_for:
+            os.close(pipe)
 
     def _reap(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
@@ -143,36 +143,36 @@ class ForkedProcess:
         return self._status is not None
 
 
-def _live(serve: Serve, writable: int, child: Forked) -> int:
+def _run_child(serve: Serve, writable: int, child: ForkedLifetime) -> int:
     """Run in the forked process, and return its exit code."""
     child.handle_signals()
-    told = False
+    has_reported = False
 
-    def tell(error: Optional[Dict[str, Any]]) -> None:
-        nonlocal told
-        if told:
+    def report(error: Optional[Dict[str, Any]]) -> None:
+        nonlocal has_reported
+        if has_reported:
             return
-        told = True
+        has_reported = True
         with suppress(OSError):  # the parent may be gone
             os.write(writable, json.dumps(error).encode() + b"\n")
         os.close(writable)
 
     try:
-        serve(lambda: tell(None), child)
+        serve(lambda: report(None), child)
     except Exception as error:
-        if told:
+        if has_reported:
             import logging
 
             logging.getLogger(LOGGER_NAME).exception("The aggregator has ended.")
         else:
-            tell(_told(error))
+            report(_as_data(error))
         return 1
     finally:
         _flush()
     return 0
 
 
-def _told(error: Exception) -> Dict[str, Any]:
+def _as_data(error: Exception) -> Dict[str, Any]:
     """Return the error as JSON data, for the parent to raise."""
     if not isinstance(error, OSError) or error.errno is None:
         return {"message": str(error), "errno": None}

@@ -96,7 +96,7 @@ def decode(message: bytes) -> Frame:
     if checksum != crc32(body, crc32(message[: _HEAD.size])):
         raise FrameError("Its checksum is wrong.")
     if flags & ~FLAGS:
-        raise FrameError(f"It has flags that are not known: {flags:#x}.")
+        raise FrameError(f"It has unknown flags: {flags:#x}.")
     if not -CLOCK <= time <= CLOCK:
         raise FrameError(f"Its time is {time}, which no monotonic clock shows.")
     return Frame(worker, session, sequence, time, flags, body)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Optional, Union
 from tapes.distributed import files, journal
 from tapes.distributed.frames import FrameError
 from tapes.distributed.journal import Journal
-from tapes.distributed.keeping import Kept, decode, encode, fill
 from tapes.distributed.logger import LOGGER_NAME
+from tapes.distributed.state_format import Kept, decode, encode, fill
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterError
 from tapes.reporting.trouble import remedy
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tapes.clock import Waitable
 
 _INTERVAL = 5.0  # seconds between two writes of the state, at least
-_SHARE = 20  # pause between two writes, at least, as a multiple of the time that a write took
+_PAUSE_FACTOR = 20  # pause between two writes, at least, as a multiple of the time that a write took
 _LONG = 1.0  # seconds; if the last write took longer, the state is not written at the end
 _LONGEST = 1 << 28  # bytes of a journal after which the state is written in any case
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -90,7 +90,7 @@ class Keeper:
                 with suppress(OSError):
                     os.unlink(path)
 
-    def took(self, registry: UnifiedRegistry, message: bytes) -> None:
+    def add_frame(self, registry: UnifiedRegistry, message: bytes) -> None:
         """Add a frame that the registry has taken in to the journal. The next `flush()` writes it."""
         if self._journal is not None:
             self._journal.add(registry.clock.monotonic(), message)
@@ -148,7 +148,7 @@ class Keeper:
         except OSError as error:
             raise ReporterError(f"state_path: {self.path} cannot be read: {reason(error)}") from error
         try:
-            return self._gone_on_with(decode(content), registry)
+            return self._with_journals(decode(content), registry)
         except FrameError as error:
             raise ReporterError(
                 f"state_path: {self.path} cannot be used: {error} Move it away to begin from zero."
@@ -156,9 +156,9 @@ class Keeper:
         except OSError as error:
             raise ReporterError(f"state_path: {error.filename} cannot be read: {reason(error)}") from error
 
-    def _gone_on_with(self, kept: Kept, counting: UnifiedRegistry) -> Kept:
+    def _with_journals(self, kept: Kept, counting: UnifiedRegistry) -> Kept:
         """Return the state after the frames in the journals. `counting` counts their damage. Raises OSError."""
-        clock = _Then()
+        clock = _JournalClock()
         registry = UnifiedRegistry(
             clock=clock, max_series=counting.max_series, max_tag_sets=counting.most_tag_sets, system=kept.machine
         )
@@ -200,7 +200,7 @@ class Keeper:
             return False
         finally:
             self._took = took = time.monotonic() - start
-            self._next = start + took + max(_INTERVAL, _SHARE * took)
+            self._next = start + took + max(_INTERVAL, _PAUSE_FACTOR * took)
         self._streak.succeeded()
         return True
 
@@ -234,7 +234,7 @@ class Keeper:
         journal.remove(self.path, below=generation)
 
 
-class _Then:
+class _JournalClock:
     """The clock of the earlier aggregator, set to the time when each frame came."""
 
     now = 0.0

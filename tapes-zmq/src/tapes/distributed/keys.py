@@ -84,8 +84,8 @@ def of_aggregator(folder: Folder) -> AggregatorKeys:
     admitted = {_public(folder, name): name for name in names if name != AGGREGATOR}
     if not admitted:
         raise ReporterOptionError(
-            f"keys: {os.fspath(folder)!r} has no key of a worker, and nobody could connect: "
-            "copy one there, like worker.key."
+            f"keys: {os.fspath(folder)!r} has no key of a worker, so nobody could connect: copy one there, like "
+            "worker.key."
         )
     return AggregatorKeys(public, secret, admitted)
 
@@ -145,7 +145,7 @@ def _refuse_if_others_write(path: Path) -> None:
         return  # containers mount secrets read-only, with any mode
     if stat.S_IMODE(status.st_mode) & 0o022:
         raise ReporterOptionError(
-            f"keys: {path} can be written to by others: chmod go-w {path}, and look whether all keys are known to you."
+            f"keys: {path} can be written to by others: chmod go-w {path}, and check that you know all keys in it."
         )
     if status.st_uid not in (0, os.geteuid()):
         raise ReporterOptionError(

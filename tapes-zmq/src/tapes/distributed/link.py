@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Callable, List, Optional, Tuple
 import zmq
 
 from tapes.distributed import frames, upstream
-from tapes.distributed.processes import is_at_work
-from tapes.process.ending import is_ending
+from tapes.distributed.processes import is_busy
+from tapes.process.shutdown import is_ending
 
 if TYPE_CHECKING:
     from tapes.distributed.connection import Connection
@@ -49,15 +49,15 @@ class Link:
     def fault(self) -> str:
         """Why no aggregator takes the frames, with the remedy."""
         if self._stalled is not None:
-            return "it reads nothing: it is held still, or has too much to do"
+            return "it reads nothing: it is suspended or overloaded"
         if self._wanted:
-            return "it does not answer: it is held still, or has too much to do"
-        return self._connection.fault or "who listens there asks for nothing: it is no aggregator"
+            return "it does not answer: it is suspended or overloaded"
+        return self._connection.fault or "the process that listens there asks for nothing: it is no aggregator"
 
     @property
-    def is_taken(self) -> bool:
+    def is_cut_off(self) -> bool:
         """Whether the program has closed the descriptors of its connection."""
-        return self._connection.is_taken
+        return self._connection.is_cut_off
 
     @property
     def is_missed(self) -> bool:
@@ -99,7 +99,7 @@ class Link:
         """Send the last report, and wait until the aggregator confirms it. Return False if it does not."""
         start = time.monotonic()
         self._silent = 0.0
-        told: List[Tuple[int, int]] = []
+        sent: List[Tuple[int, int]] = []
         flags = frames.LEAVING | (frames.ENDING if is_ending() else 0)
         patience, repeat = _REPEAT, math.inf
         while not run.abandoned and not self._is_in_vain(start):
@@ -108,10 +108,10 @@ class Link:
                 # Its last frame, or one before it, may be lost. No later frame would reveal that.
                 self.publisher.begin()
                 patience *= 2
-            if self._wanted and self.publisher.position not in told[-1:] and self.flush(registry, flags):
-                told.append(self.publisher.position)
+            if self._wanted and self.publisher.position not in sent[-1:] and self.flush(registry, flags):
+                sent.append(self.publisher.position)
                 repeat = time.monotonic() + patience
-            if self._confirmed in told:
+            if self._confirmed in sent:
                 return True
             before = time.monotonic()
             self._pause()
@@ -137,7 +137,7 @@ class Link:
         if self._silent < _SILENT:
             return now - start > FAREWELL
         peer = self._connection.peer
-        return now - start > FAREWELL or peer is None or not is_at_work(peer.pid)
+        return now - start > FAREWELL or peer is None or not is_busy(peer.pid)
 
     def _listen(self) -> None:
         """Process messages of the aggregator."""

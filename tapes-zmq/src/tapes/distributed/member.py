@@ -15,7 +15,7 @@ from tapes.distributed.rendezvous import Rendezvous, meeting_at, name_of
 from tapes.distributed.reporter import ASKING, ZmqReporter
 from tapes.errors import ReporterError, ReporterStateError
 from tapes.process import forking
-from tapes.process.ending import is_ending
+from tapes.process.shutdown import is_ending
 from tapes.reporting.wakeup import Wakeup
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Member(ZmqReporter):
         if launcher is None or launcher.fault is None or not link.is_missed:
             return super()._complaint(link)
         return ReporterError(
-            f"No aggregator can be started: {launcher.fault.rstrip('.')}. What is counted meanwhile is told later."
+            f"No aggregator can be started: {launcher.fault.rstrip('.')}. What is counted meanwhile is sent later."
         )
 
     def _is_worker(self) -> bool:

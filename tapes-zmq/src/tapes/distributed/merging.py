@@ -14,7 +14,7 @@ from tapes.kinds.timer import TIMER
 from tapes.streak import Streak
 
 if TYPE_CHECKING:
-    from tapes.distributed.pools import Pool, Source
+    from tapes.distributed.pools import Pool, WorkerView
     from tapes.kinds.kind import Kind
     from tapes.naming import Tags
 
@@ -25,7 +25,7 @@ _FAULTS = Streak(LOGGER_NAME, "The aggregator")
 class Merged(Instrument):
     """A metric of many workers. It is read like any other, but not recorded to. Thread-safe."""
 
-    __slots__ = ("__weakref__", "_lock", "_pool", "_shown", "_state", "merge", "name", "tags")
+    __slots__ = ("__weakref__", "_last_good", "_lock", "_pool", "_state", "merge", "name", "tags")
 
     def __init__(self, name: str, tags: Tags, merge: str = "sum") -> None:
         self.name = name
@@ -33,7 +33,7 @@ class Merged(Instrument):
         self.merge = merge
         """How the values of the workers are combined, for a gauge."""
         self._state: Any = None
-        self._shown: Any = None  # the last state that could be merged
+        self._last_good: Any = None  # the last state that could be merged
         self._pool = self._empty_pool()
         self._lock = Lock()
 
@@ -55,46 +55,46 @@ class Merged(Instrument):
     def _together(self, now: float) -> Any:
         """Return the state of the pool. On an error, return the last good one: one series cannot break a page."""
         try:
-            self._shown = self._pool.state(now)
+            self._last_good = self._pool.state(now)
         except Exception as error:  # noqa: BLE001 -- it is logged
-            if self._shown is None:
-                self._shown = self._empty_pool().state(now)
-            _FAULTS.failed(f"cannot merge {self!r}. What it showed before is shown.", error)
-        return self._shown
+            if self._last_good is None:
+                self._last_good = self._empty_pool().state(now)
+            _FAULTS.failed(f"cannot merge {self!r}. It shows the last good state.", error)
+        return self._last_good
 
-    def moved(self, source: Source) -> None:
+    def shift_changed(self, worker: WorkerView) -> None:
         """Adapt to a new shift of a worker."""
         with self._lock:
             self._state = None
-            self._pool.moved(source)
+            self._pool.shift_changed(worker)
 
-    def take(self, source: Source, update: Any) -> None:
+    def take(self, worker: WorkerView, update: Any) -> None:
         """Take in an update of a worker."""
         with self._lock:
             self._state = None
-            self._pool.take(source, update)
+            self._pool.take(worker, update)
 
-    def settle(self, source: Source) -> None:
+    def settle(self, worker: WorkerView) -> None:
         """Merge for good what is settled of a worker."""
         with self._lock:
-            self._pool.settle(source)
+            self._pool.settle(worker)
 
-    def retire(self, source: Source) -> bool:
+    def retire(self, worker: WorkerView) -> bool:
         """Merge for good all of a worker that is gone. Return True if no other worker has a share."""
         with self._lock:
             self._state = None
-            self._pool.retire(source)
-            return not self._pool.sources()
+            self._pool.retire(worker)
+            return not self._pool.workers()
 
     def is_unused(self) -> bool:
         """Whether nobody who is there has told anything, and nobody who is gone had recorded anything."""
         with self._lock:
-            return not self._pool.sources() and self.kind.is_empty(self._pool.merged())
+            return not self._pool.workers() and self.kind.is_empty(self._pool.merged())
 
-    def kept(self) -> Tuple[Any, List[Tuple[Source, Any]]]:
+    def kept(self) -> Tuple[Any, List[Tuple[WorkerView, Any]]]:
         """Return, to be kept over a restart, what is merged for good, and the share of each worker."""
         with self._lock:
-            return self._pool.merged(), [(source, self._pool.share(source)) for source in self._pool.sources()]
+            return self._pool.merged(), [(worker, self._pool.share(worker)) for worker in self._pool.workers()]
 
     def restore(self, merged: Any) -> None:
         """Start from what was merged before a restart."""
@@ -102,20 +102,20 @@ class Merged(Instrument):
             self._state = None
             self._pool.restore(merged)
 
-    def restore_share(self, source: Source, share: Any) -> None:
+    def restore_share(self, worker: WorkerView, share: Any) -> None:
         """Start from the share of a worker before a restart."""
         with self._lock:
             self._state = None
-            self._pool.restore_share(source, share)
+            self._pool.restore_share(worker, share)
 
     def restart(self) -> None:
         """Forget everything, in a child process."""
         self._lock = Lock()
-        self._state = self._shown = None
+        self._state = self._last_good = None
         self._pool = self._empty_pool()
 
-    def exchange(self, content: Optional[List[Any]]) -> List[Any]:
-        """Take out the content. Put in the content of an earlier exchange, or none."""
+    def swap(self, content: Optional[List[Any]]) -> List[Any]:
+        """Take out the content. Put in the content of an earlier swap, or none."""
         with self._lock:
             self._state = None
             pool, self._pool = self._pool, self._empty_pool() if content is None else content[0]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple, Type
 
-from tapes.distributed.foreign import MOST_BYTES, MOST_SERIES
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.merging import Merged, class_of
 from tapes.distributed.records import OVERFLOW_NAME
+from tapes.distributed.unknown_kinds import MOST_BYTES, MOST_SERIES
 from tapes.distributed.workers import Overflowed
 from tapes.errors import MetricError
 from tapes.kinds.kind import kind_named
@@ -16,7 +16,7 @@ from tapes.name_tree import OVERFLOW
 from tapes.streak import Streak, log_once
 
 if TYPE_CHECKING:
-    from tapes.distributed.figures import Figures
+    from tapes.distributed.own_metrics import OwnMetrics
     from tapes.distributed.presence import Presence
     from tapes.distributed.records import Series
     from tapes.distributed.workers import Target, Worker
@@ -41,7 +41,7 @@ class Places:
         registry: Registry,
         workers: Dict[bytes, Worker],
         presence: Presence,
-        figures: Figures,
+        own_metrics: OwnMetrics,
         retire_worker: Callable[[Worker], None],
         *,
         by_worker: bool,
@@ -52,7 +52,7 @@ class Places:
         self._registry = registry
         self._workers = workers
         self._presence = presence
-        self._figures = figures
+        self._own_metrics = own_metrics
         self._retire_worker = retire_worker
         self._by_worker = by_worker
         self._max_series = max_series
@@ -71,7 +71,7 @@ class Places:
     def targets(self, worker: Worker, new: Series) -> Tuple[Target, ...]:
         """Return the targets for the states of a series that a worker has named; empty if it is left out."""
         if new.kind in self._kept_kinds or kind_named(new.kind) is None:
-            self._figures.left_out.increment()
+            self._own_metrics.left_out.increment()
             self.leave_out_kind(new.kind)
             return ()
         try:
@@ -86,15 +86,15 @@ class Places:
                 return self.targets(worker, new)
             return (merged,) if own is None else (merged, own)
         except MetricError as error:
-            self.leave_out(worker, new, f"it clashes with what other workers have. {error}")
+            self.leave_out(worker, new, f"it clashes with series of other workers. {error}")
             return ()
 
     def remove(self, worker: Worker, series: Tuple[Target, ...] | List[Target]) -> None:
         """Remove series from a worker. A series goes when its last worker has removed it."""
         if series:
-            self._let_go([merged for merged in series if merged.retire(worker)])
+            self._remove_unused([merged for merged in series if merged.retire(worker)])
 
-    def _let_go(self, targets: List[Target]) -> None:
+    def _remove_unused(self, targets: List[Target]) -> None:
         """Remove series that no worker has any more from the registry."""
         series = [target for target in targets if not isinstance(target, Overflowed)]
         for merged in series:
@@ -112,7 +112,7 @@ class Places:
     def retire(self, worker: Worker) -> None:
         """Merge for good all of a worker that is gone. Its gauges go, what it has counted stays."""
         without = [target for target in worker.everything() if self._has_merged(target, worker)]
-        self._let_go([target for target in without if target in self._own or not target.lasts])
+        self._remove_unused([target for target in without if target in self._own or not target.lasts])
         worker.forget_series()
         worker.unclaimed, worker.earlier = [], {}  # parts of overflow series refer to it
         worker.forget_earlier_parts()
@@ -125,10 +125,12 @@ class Places:
         try:
             return target.retire(worker)
         except Exception as error:  # noqa: BLE001 -- it is logged
-            self._figures.count_bad(f"cannot merge {target!r} of {worker.name}: {error!r}. It merges its other series.")
+            self._own_metrics.count_bad_frame(
+                f"cannot merge {target!r} of {worker.name}: {error!r}. It merges its other series."
+            )
             return False
 
-    def is_of_one(self, metric: Instrument) -> bool:
+    def is_of_one_worker(self, metric: Instrument) -> bool:
         """Whether a series is that of a single worker, in addition to the shared one."""
         return metric in self._own
 
@@ -158,11 +160,11 @@ class Places:
             self._kept_kinds.add(kind)
         if is_kept is False:
             self._omissions.failed(
-                f"drops series of its state that are of kinds which it does not know, as {kind!r}: it keeps "
-                f"{MOST_SERIES:,} of them and {MOST_BYTES:,} bytes at most."
+                f"drops series of unknown kinds, like {kind!r}, from its state: it keeps {MOST_SERIES:,} of them and "
+                f"{MOST_BYTES:,} bytes at most."
             )
         if len(self._unknown_kinds) < _UNKNOWN_KINDS:
-            stays = "" if is_kept is None else " What its state has of them stays there until then."
+            stays = "" if is_kept is None else " Until then they stay in its state."
             log_once(
                 *(self._unknown_kinds, kind, LOGGER_NAME),
                 "The aggregator leaves out all series of the kind %r, which it does not know, and counts everything "
@@ -179,21 +181,21 @@ class Places:
         kind = targets[0].kind
         log_once(
             *(self._unread_kinds, kind, LOGGER_NAME),
-            "The aggregator cannot read what %s tells of %r: %r. It leaves out such states of the kind %r, and counts "
-            "everything else: install the same version of the distribution that has the kind on both sides.",
+            "The aggregator cannot read what %s sends of %r: %r. It leaves out such states of the kind %r, and "
+            "counts everything else: install the same version of the distribution that has the kind on both sides.",
             *(worker.name, targets[0], error, str(kind)),
         )
         unused = [target for target in targets if target.is_unused()]
         if targets[0] in unused:
-            self._figures.left_out.increment()
-        self._let_go(unused)
+            self._own_metrics.left_out.increment()
+        self._remove_unused(unused)
         return tuple([target for target in targets if target not in unused])
 
     def leave_out(self, worker: Worker, new: Series, reason: str) -> None:
         """Count a series that is left out, and log the first in a row."""
-        self._figures.left_out.increment()
+        self._own_metrics.left_out.increment()
         self._omissions.failed(
-            f"leaves out {new.name!r} of {worker.name}, and counts what else it does, because {reason}"
+            f"leaves out {new.name!r} of {worker.name}, and counts its other series, because {reason}"
         )
 
     def _overflowed_series(self, worker: Worker, new: Series) -> Optional[Overflowed]:
@@ -217,8 +219,8 @@ class Places:
         of = new
         if not named:
             new = new._replace(name=f"{OVERFLOW_NAME}.{new.kind}", merge="sum")
-        self._figures.overflowed.increment()
-        if self._figures.overflowed.read(0.0).value == 1:
+        self._own_metrics.overflowed.increment()
+        if self._own_metrics.overflowed.read(0.0).value == 1:
             logging.getLogger(LOGGER_NAME).warning(
                 "The aggregator has %s: the totals of further ones go to series tagged overflow=true.", limit
             )

@@ -17,7 +17,7 @@ State = TypeVar("State")
 Update = TypeVar("Update")
 
 
-class Source(Protocol):
+class WorkerView(Protocol):
     """A worker as pools see it; in an overflow series, one series of a worker."""
 
     @property
@@ -40,7 +40,7 @@ class Source(Protocol):
         """
 
     @property
-    def told(self) -> float:
+    def frame_time(self) -> float:
         """The time of the frame that is being taken in, by its own clock."""
 
     @property
@@ -51,21 +51,21 @@ class Source(Protocol):
 class Pool(Generic[State, Update]):
     """The states of one series. Not thread-safe: the merged metric locks."""
 
-    def sources(self) -> List[Source]:
+    def workers(self) -> List[WorkerView]:
         """Return the workers that have a replaceable state."""
         raise NotImplementedError
 
-    def take(self, source: Source, update: Update) -> None:
+    def take(self, worker: WorkerView, update: Update) -> None:
         """Take in an update of a worker."""
         raise NotImplementedError
 
-    def moved(self, source: Source) -> None:
+    def shift_changed(self, worker: WorkerView) -> None:
         """Adapt to a new shift of a worker."""
 
-    def settle(self, source: Source) -> None:
+    def settle(self, worker: WorkerView) -> None:
         """Merge for good what is settled of a worker."""
 
-    def retire(self, source: Source) -> None:
+    def retire(self, worker: WorkerView) -> None:
         """Merge for good all of a worker that is gone."""
         raise NotImplementedError
 
@@ -79,7 +79,7 @@ class Pool(Generic[State, Update]):
         """Return the merged state of everything settled."""
         raise NotImplementedError
 
-    def share(self, source: Source) -> State:
+    def share(self, worker: WorkerView) -> State:
         """Return the replaceable state of a worker, by its own clock."""
         raise NotImplementedError
 
@@ -87,7 +87,7 @@ class Pool(Generic[State, Update]):
         """Start from an earlier merged state."""
         raise NotImplementedError
 
-    def restore_share(self, source: Source, share: State) -> None:
+    def restore_share(self, worker: WorkerView, share: State) -> None:
         """Start from an earlier replaceable state of a worker."""
         raise NotImplementedError
 
@@ -97,36 +97,36 @@ class StatePool(Pool[Any, Any]):
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
-        self._told: Dict[Source, Any] = {}
-        self._gone = kind.zero(0.0)
+        self._states: Dict[WorkerView, Any] = {}
+        self._retired = kind.zero(0.0)
 
-    def sources(self) -> List[Source]:
-        return list(self._told)
+    def workers(self) -> List[WorkerView]:
+        return list(self._states)
 
-    def take(self, source: Source, update: Any) -> None:
-        self._told[source] = update
+    def take(self, worker: WorkerView, update: Any) -> None:
+        self._states[worker] = update
 
-    def retire(self, source: Source) -> None:
-        told = self._told.get(source)
-        if told is not None and self._kind.lasts:
-            self._gone = self._kind.settled(self._gone, self._kind.moved(told, source.shift, source.heard))
-        self._told.pop(source, None)  # last: if that fails, it is there as before
+    def retire(self, worker: WorkerView) -> None:
+        states = self._states.get(worker)
+        if states is not None and self._kind.lasts:
+            self._retired = self._kind.settled(self._retired, self._kind.shifted(states, worker.shift, worker.heard))
+        self._states.pop(worker, None)  # last: if that fails, it is there as before
 
     def state(self, now: float) -> Any:
-        kind, told = self._kind, self._told
+        kind, states = self._kind, self._states
         if kind.lasts:
-            return kind.merge([self._gone, *kind.here(told)])
-        present = {source: state for source, state in told.items() if source.present}
-        return kind.merge([kind.zero(now), *kind.here(present)])
+            return kind.merge([self._retired, *kind.all_shifted(states)])
+        present = {worker: state for worker, state in states.items() if worker.present}
+        return kind.merge([kind.zero(now), *kind.all_shifted(present)])
 
     def merged(self) -> Any:
-        return self._gone
+        return self._retired
 
-    def share(self, source: Source) -> Any:
-        return self._told[source]
+    def share(self, worker: WorkerView) -> Any:
+        return self._states[worker]
 
     def restore(self, merged: Any) -> None:
-        self._gone = merged
+        self._retired = merged
 
-    def restore_share(self, source: Source, share: Any) -> None:
-        self._told[source] = share
+    def restore_share(self, worker: WorkerView, share: Any) -> None:
+        self._states[worker] = share

@@ -60,7 +60,7 @@ def is_alive(pid: int, since: int) -> Optional[bool]:
         return None
 
 
-def is_at_work(pid: int) -> bool:
+def is_busy(pid: int) -> bool:
     """Whether any thread of a process runs, waits for a processor, or waits for a disk.
 
     False if unknown.

@@ -11,8 +11,8 @@ from tapes.config.source import is_disabled
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.publishing import has_recorded
 from tapes.distributed.reporter import ASKING
-from tapes.process.ending import after_last_reports
 from tapes.process.exits import prepare_exit
+from tapes.process.shutdown import after_last_reports
 from tapes.registry import Registry
 from tapes.reporting.reporter import STOP_TIMEOUT
 
@@ -80,7 +80,7 @@ class PublishedRegistry(Registry):
         """Log once if this process has recorded something that will never reach an aggregator."""
         if self._said or self._connected:  # when connected, the reporter has published, or logged why it could not
             return
-        told = self._publisher.told()
+        told = self._publisher.sent_numbers()
         if self._tried and not told:
             return  # there never was an aggregator, which the reporter logged when it was closed
         now = self.clock.monotonic()
@@ -89,7 +89,7 @@ class PublishedRegistry(Registry):
             import logging
 
             logging.getLogger(LOGGER_NAME).warning(
-                "What process %d has recorded in the DistributedRegistry for %s has reached no aggregator, because %s: "
+                "The records of process %d in the DistributedRegistry for %s have reached no aggregator, because %s: "
                 "call it in each worker, after the fork.",
                 *(os.getpid(), self.address),
                 "it was closed, and connect() not called again" if told else "it never called connect()",

@@ -40,7 +40,7 @@ More series make fewer frames, and so fewer points at which a busy application t
 _UNCERTAIN = 10.0  # seconds of flushes that may have been sent and not arrived, as when a network fails
 _MOST = 2_000  # states that are remembered for such flushes, at most
 _LONG = 3  # intervals without a flush after which the aggregator may have retired this worker
-_WHOLE = 2  # flushes after such a silence that are remembered whole, until the aggregator has said so
+_KEPT_FLUSHES = 2  # flushes after such a silence that are remembered whole, until the aggregator has said so
 
 NAMED = object()
 """Stands for the numbers sent of a series that has been named, but whose first state is not completely sent."""
@@ -89,17 +89,17 @@ class Publisher:
         self._described: Dict[str, Facts] = {}  # the facts sent in the session, by name
         self._next: Optional[Instrument] = None  # where an unfinished flush stopped
         self._last = math.inf  # when the last flush began
-        self._whole = 0
-        self._untold: Set[str] = set()  # kinds of which metrics cannot be told, as was logged
+        self._kept_flushes = 0
+        self._failing_kinds: Set[str] = set()  # kinds of which metrics cannot be told, as was logged
 
     @property
     def position(self) -> Position:
         """The session and the number of the next frame."""
         return self._session, self._sequence
 
-    def told(self) -> Dict[Instrument, Any]:
+    def sent_numbers(self) -> Dict[Instrument, Any]:
         """Return the numbers that have been sent, by metric."""
-        return {**self._merged, **_told(self._sent)}
+        return {**self._merged, **_completely_sent(self._sent)}
 
     def announce(self, interval: float) -> None:
         """Set the interval, in seconds, that the next session announces."""
@@ -129,7 +129,7 @@ class Publisher:
                 break
             else:
                 known.update(past.sent)
-        self._merged.update(_told(known))
+        self._merged.update(_completely_sent(known))
         self._sent = {}
         self._journal.clear()
         self._states = self._flushes = 0
@@ -143,7 +143,7 @@ class Publisher:
         """
         now = registry.clock.monotonic()
         if now - self._last > max(_UNCERTAIN, _LONG * self._hello.interval):
-            self._whole = _WHOLE
+            self._kept_flushes = _KEPT_FLUSHES
         self._last = now
         parts: List[bytes] = []
         changes: List[Tuple[Instrument, Any]] = []
@@ -151,8 +151,8 @@ class Publisher:
         size = 0
         if not self._sequence:
             parts.append(records.hello(self._hello))
-        for metric, told, sent, facts in self._changes(registry, now):
-            for place, record in enumerate(told):
+        for metric, written, sent, facts in self._changes(registry, now):
+            for place, record in enumerate(written):
                 if size and (size + len(record) > FRAME or len(changes) >= SERIES):
                     yield self._frame(now, 0, parts)
                     if place and metric not in self._sent:
@@ -185,39 +185,39 @@ class Publisher:
         for metric in self._merged.keys() - there:
             del self._merged[metric]
         if len(self._numbers) > len(there):
-            there_or_told = there | self._sent.keys()
-            self._numbers = {metric: number for metric, number in self._numbers.items() if metric in there_or_told}
+            there_or_sent = there | self._sent.keys()
+            self._numbers = {metric: number for metric, number in self._numbers.items() if metric in there_or_sent}
         if self._next in there:
             start = metrics.index(self._next)
             metrics = metrics[start:] + metrics[:start]
         described = self._described
-        unsaid = {
+        unsent = {
             name: facts
             for name, facts in registry.all_facts().items()
             if (said := described.get(name, NO_FACTS)) is not facts and said != facts
         }
         turns = Turns()
         for metric in metrics:
-            turns.go_on()
+            turns.yield_if_due()
             try:
-                change = self._change(metric, now, unsaid)
+                change = self._change(metric, now, unsent)
             except Exception as error:  # noqa: BLE001 -- whatever it is, the others are told
                 log_once(
-                    *(self._untold, metric.kind, LOGGER_NAME),
-                    "%r cannot be told to the aggregator: %r. It is left out, and so are others of its kind that fail. "
-                    "All other series are told. Mend what makes this kind of metrics.",
+                    *(self._failing_kinds, metric.kind, LOGGER_NAME),
+                    "%r cannot be published: %r. It is left out, as is every other of its kind that fails. All other "
+                    "series are published. Fix the code of this kind.",
                     *(metric, error),
                 )
             else:
                 if change is not None:
                     yield change
 
-    def _change(self, metric: Instrument, now: float, unsaid: Dict[str, Facts]) -> Optional[_Change]:
-        """Return what has to be told of a metric, if anything has. Takes out of `unsaid` what is said of its name."""
+    def _change(self, metric: Instrument, now: float, unsent: Dict[str, Facts]) -> Optional[_Change]:
+        """Return what has to be told of a metric, if anything has. Takes out of `unsent` what is said of its name."""
         numbers = metric.committed(now)
         sent = self._sent.get(metric)
         kind = metric.kind
-        facts = unsaid.get(metric.name)
+        facts = unsent.get(metric.name)
         says = b"" if facts is None else records.facts(metric.name, facts)
         if sent is None:
             number = self._number_of(metric)
@@ -239,13 +239,13 @@ class Publisher:
         else:
             return None
         if facts is not None:
-            del unsaid[metric.name]
+            del unsent[metric.name]
         return metric, [first, *others], numbers, facts
 
     def _state(self, metric: Instrument, numbers: Any) -> Any:
         """Return the state to send: without what was published under earlier identities."""
         state = metric.state(numbers)
-        return metric.kind.less(state, metric.state(self._merged[metric])) if metric in self._merged else state
+        return metric.kind.minus(state, metric.state(self._merged[metric])) if metric in self._merged else state
 
     def _number_of(self, metric: Instrument) -> int:
         number = self._numbers.setdefault(metric, self._next_number)
@@ -263,7 +263,7 @@ class Publisher:
         self._journal.append(_Past(self.position, before, kept, ends=ends))
         self._states += kept
         self._flushes += ends
-        self._whole -= ends and self._whole > 0
+        self._kept_flushes -= ends and self._kept_flushes > 0
         self._sequence += 1
         for metric, sent in changes:
             if sent is None:
@@ -274,7 +274,7 @@ class Publisher:
 
     def _forget(self) -> None:
         """Drop the journal of frames that have arrived by now, or never will."""
-        if self._whole:
+        if self._kept_flushes:
             return
         flushes = max(_UNCERTAIN / self._hello.interval, 2)
         while self._flushes > flushes or self._states > _MOST:
@@ -283,21 +283,21 @@ class Publisher:
             self._states -= past.states
 
 
-def _told(sent: Mapping[Instrument, Any]) -> Dict[Instrument, Any]:
+def _completely_sent(sent: Mapping[Instrument, Any]) -> Dict[Instrument, Any]:
     """Return the numbers that were sent completely."""
     return {metric: numbers for metric, numbers in sent.items() if numbers is not None and numbers is not NAMED}
 
 
-def differ(metric: Instrument, numbers: Any, told: Any) -> bool:
-    """Whether a metric with `numbers` has changed since the numbers `told` were sent."""
-    if numbers is told:
+def differ(metric: Instrument, numbers: Any, sent: Any) -> bool:
+    """Whether a metric with `numbers` has changed since the numbers `sent` were sent."""
+    if numbers is sent:
         return False
     kind = metric.kind
-    return not kind.repeats or kind.differs(metric.state(numbers), metric.state(told), metric.merge)
+    return not kind.repeats or kind.differs(metric.state(numbers), metric.state(sent), metric.merge)
 
 
-def has_recorded(metric: Instrument, now: float, told: Any) -> bool:
-    """Whether a metric has counted something that is not in the numbers `told`, which are None if none were sent.
+def has_recorded(metric: Instrument, now: float, sent: Any) -> bool:
+    """Whether a metric has counted something that is not in the numbers `sent`, which are None if none were sent.
 
     Kinds that do not last are ignored: a gauge is a value of this moment. So is the growth of a producer's total since
     it was last read, which every process has.
@@ -305,10 +305,10 @@ def has_recorded(metric: Instrument, now: float, told: Any) -> bool:
     if not metric.kind.lasts:
         return False
     numbers = metric.recorded(now)
-    return metric.kind.has_recorded(metric.state(numbers)) if told is None else differ(metric, numbers, told)
+    return metric.kind.has_recorded(metric.state(numbers)) if sent is None else differ(metric, numbers, sent)
 
 
-def has_anything_to_say(registry: Registry) -> bool:
+def has_values(registry: Registry) -> bool:
     """Whether a registry has counted anything, or has a gauge with a value."""
     now = registry.clock.monotonic()
     return any(metric.kind.has_recorded(metric.read(now)) for metric in registry)

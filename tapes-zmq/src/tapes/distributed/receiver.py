@@ -39,8 +39,8 @@ _LAST = 1.0  # seconds for taking in what has arrived, at the end
 # Frames of one peer in the receive queue, at most; more wait at the sender. If the queue is full when the peer hangs
 # up, 0MQ drops what the system still holds. So while this process is suspended, a worker that ends loses nothing only
 # if it has sent fewer frames than this.
-_WAITING = 128
-_STRANGER = 5_000  # milliseconds for the handshake of a connection
+_HIGH_WATER_MARK = 128
+_HANDSHAKE_TIMEOUT = 5_000  # milliseconds for the handshake of a connection
 _BEAT, _BEATEN = 3_000, 10_000  # interval and timeout of heartbeats over a network, in milliseconds
 _EVENTS = 64  # requests and refusals handled at a time
 
@@ -106,8 +106,8 @@ class Receiver:
         self._ready.wait()
         if self.error is not None:
             raise ReporterError(
-                f"An aggregator cannot be at {self._address}: {self.error}. Stop what is there, or choose another "
-                "socket_addr."
+                f"An aggregator cannot listen at {self._address}: {self.error}. Stop the program there, or choose "
+                "another socket_addr."
             ) from self.error
 
     def use_keys(self, keys: AggregatorKeys) -> None:
@@ -161,7 +161,7 @@ class Receiver:
                     raise
             time.sleep(_YIELD)
 
-    def _has_cut_off(self, socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes]) -> bool:
+    def _has_closed_for_new_keys(self, socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes]) -> bool:
         """Take the new keys, and close the sockets if a key is gone: 0MQ cannot close a single connection.
 
         Workers send again what is lost with them, as after a restart.
@@ -192,8 +192,8 @@ class Receiver:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.IPV6, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
-        socket.setsockopt(zmq.RCVHWM, _WAITING)
-        socket.setsockopt(zmq.HANDSHAKE_IVL, _STRANGER)
+        socket.setsockopt(zmq.RCVHWM, _HIGH_WATER_MARK)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_TIMEOUT)
         if self._address.path is None:  # only heartbeats reveal that a host or network is gone
             socket.setsockopt(zmq.HEARTBEAT_IVL, _BEAT)
             socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _BEATEN)
@@ -237,21 +237,21 @@ class Receiver:
             if self._closing_port:
                 self._closing_port, self._is_closed = False, True
                 self._close_port(socket)
-            if self._new_keys is not None and self._has_cut_off(socket, monitor):
+            if self._new_keys is not None and self._has_closed_for_new_keys(socket, monitor):
                 return
             drained = self._take(socket) if socket in ready else True
             seen = self._registry.clock.monotonic()
             stalled = stalls.found()
             if stalled > _STALL:
-                self._registry.excuse(stalled)
-            self._look_after_the_rest(seen)
-            self._bound_strangers(socket)
+                self._registry.ignore_stall(stalled)
+            self._do_periodic_work(seen)
+            self._limit_connections(socket)
             if stopping:
                 end = min(end, time.monotonic() + _LAST)
                 if drained or time.monotonic() >= end:
                     return
 
-    def _look_after_the_rest(self, seen: float) -> None:
+    def _do_periodic_work(self, seen: float) -> None:
         """Do periodic work, however many messages are waiting. `seen` is the time of the last stall check."""
         now = time.monotonic()
         if self._keeper is not None:
@@ -263,9 +263,9 @@ class Receiver:
             if self._keeper is not None:
                 self._keeper.keep_when_due(self._registry)
         if self._leaving:
-            self._bid_farewell()
+            self._confirm_farewells()
 
-    def _bound_strangers(self, socket: zmq.Socket[bytes]) -> None:
+    def _limit_connections(self, socket: zmq.Socket[bytes]) -> None:
         """Accept no more connections while few descriptors are left, most likely because of silent strangers."""
         descriptors = self._descriptors
         if not self._is_full and not self._is_closed and descriptors.are_short():
@@ -273,8 +273,8 @@ class Receiver:
             self._close_port(socket)
             descriptors.give_back()
             self._crowds.failed(
-                f"has nearly as many connections and files as the {descriptors.limit} that it may have: it lets nobody "
-                "else in until there are fewer. Raise the limit (ulimit -n), if they are workers."
+                f"has nearly as many connections and files as the {descriptors.limit} that it may have: it accepts no "
+                "more until there are fewer. Raise the limit (ulimit -n), if they are workers."
             )
         elif self._is_full and not self._is_closed and descriptors.are_plenty():
             try:
@@ -299,7 +299,7 @@ class Receiver:
                 socket.recv_multipart()
                 message = b""  # invalid: a frame is a single-part message
             if apply(message) and keeper is not None:
-                keeper.took(registry, message)
+                keeper.add_frame(registry, message)
         return False
 
     def _take_what_was_left(self) -> None:
@@ -310,26 +310,26 @@ class Receiver:
         for frames in handover.left(self._address.path):
             for frame in frames:
                 if registry.apply(frame) and keeper is not None:
-                    keeper.took(registry, frame)
+                    keeper.add_frame(registry, frame)
             if keeper is not None:
                 keeper.flush()
 
-    def _bid_farewell(self) -> None:
+    def _confirm_farewells(self) -> None:
         """Confirm to leaving workers that all their frames are taken in, and in the journal if there is one.
 
         If the journal cannot be written, that is logged already, and the workers need not wait.
         """
         leaving, self._leaving[:] = self._leaving[:], []
         for worker in leaving:
-            self._say(Word(worker.identity, upstream.FAREWELL, (worker.session, worker.sequence)))
+            self._send(Word(worker.identity, upstream.FAREWELL, (worker.session, worker.sequence)))
 
     def _ask(self, worker: Worker) -> None:
-        self._say(Word(worker.identity, upstream.BEGIN_ANEW))
+        self._send(Word(worker.identity, upstream.BEGIN_ANEW))
 
     def _dismiss(self, identity: bytes, position: Tuple[int, int]) -> None:
-        self._say(Word(identity, upstream.BEGIN_AS_ANOTHER, position))
+        self._send(Word(identity, upstream.BEGIN_AS_ANOTHER, position))
 
-    def _say(self, word: Word) -> None:
+    def _send(self, word: Word) -> None:
         topic = word.topic()
         self._socket.setsockopt(zmq.SUBSCRIBE, topic)
         self._socket.setsockopt(zmq.UNSUBSCRIBE, topic)
@@ -343,8 +343,8 @@ class Receiver:
         _, number, _, address, _, mechanism, key = request[:7]
         admitted = mechanism == b"CURVE" and z85.encode(key) in self._keys.admitted
         if not admitted:
-            whom = f"{address.decode('ascii', 'replace')}, with a key that is not in the folder of its keys"
-            self._refuse(UNKNOWN_KEY, whom)
+            peer = f"{address.decode('ascii', 'replace')}, with a key that is not in the folder of its keys"
+            self._refuse(UNKNOWN_KEY, peer)
         status = (b"200", b"OK") if admitted else (b"400", b"This key may not come")
         zap.send_multipart([b"1.0", number, *status, b"", b""])
 
@@ -359,17 +359,17 @@ class Receiver:
         if kind != zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             fault = _FAULTS_OF_PEERS.get(number, NOT_0MQ)
             why = UNFINISHED if kind == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL else fault
-            self._refuse(why, "somebody who does not speak 0MQ, or has no key or another aggregator's")
+            self._refuse(why, "a peer that does not speak 0MQ, or has no key, or that of another aggregator")
 
-    def _refuse(self, why: str, whom: str) -> None:
-        """Count a refused connection, and log it once for each description `whom`."""
+    def _refuse(self, why: str, peer: str) -> None:
+        """Count a refused connection, and log it once for each description `peer`."""
         self._refused[why].increment()
-        if whom not in self._refusals and len(self._refusals) < 1000:
-            self._refusals[whom] = None
+        if peer not in self._refusals and len(self._refusals) < 1000:
+            self._refusals[peer] = None
             import logging
 
             with suppress(Exception):  # of logging handlers
-                logging.getLogger(LOGGER_NAME).warning("The aggregator at %s has turned away %s.", self._address, whom)
+                logging.getLogger(LOGGER_NAME).warning("The aggregator at %s has refused %s.", self._address, peer)
 
 
 class _Stalls:

@@ -100,9 +100,9 @@ def read_hello(reader: Reader) -> Hello:
     host, machine, processes = reader.text(_LABEL), reader.text(_LABEL), reader.text(_LABEL)
     reader.finish()
     if pid not in _PIDS or not 0.0 < interval <= _SELDOM or settles > 1:
-        raise FrameError(f"No worker has the pid {pid} and an interval of {interval} s, or settles {settles}.")
+        raise FrameError(f"A worker cannot have the pid {pid}, an interval of {interval} s, and settles {settles}.")
     if any(ord(character) < 0x20 for label in (host, machine, processes) for character in label):
-        raise FrameError(f"A worker is on no host of this name: {host!r}.")
+        raise FrameError(f"A worker has an invalid host name: {host!r}.")
     return Hello(host, machine, processes, pid, started, interval, bool(settles))
 
 
@@ -124,7 +124,7 @@ def read_series(reader: Reader) -> Series:
     code, merge = reader.bytes(2)
     known = BY_CODE.get(code)
     if (known is None and code != NAMED) or merge >= len(MERGES):
-        raise FrameError(f"There is no kind {code} of metrics, or no way {merge} to merge gauges.")
+        raise FrameError(f"The kind {code} or the merge {merge} is unknown.")
     kind = _read_kind(reader) if known is None else known
     if known is None:
         known = known_kind(kind)
@@ -159,7 +159,7 @@ def read_facts(reader: Reader) -> Tuple[str, Facts]:
     except MetricError as error:
         raise FrameError(str(error)) from None
     if said == NO_FACTS:
-        raise FrameError(f"Nothing is said of {name!r}.")
+        raise FrameError(f"A record has no facts of {name!r}.")
     _check_reserved(name, reader)
     return name, said
 
@@ -173,10 +173,10 @@ def _read_kind(reader: Reader) -> str:
     """Read the name of a kind, which may be unknown here."""
     name = reader.text(LONGEST_NAME)
     if not is_name(name):
-        raise FrameError(f"{name!r} is no name of a kind of metrics.")
+        raise FrameError(f"{name!r} is not the name of a kind.")
     kind = kind_named(name)
     if kind is not None and kind.code is not None:
-        raise FrameError(f"The kind {name} is written as {kind.code}, and not by its name.")
+        raise FrameError(f"The kind {name} has the code {kind.code}, and must not be written by name.")
     return name
 
 

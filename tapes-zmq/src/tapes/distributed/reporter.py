@@ -19,7 +19,7 @@ from tapes.distributed import keys as curve
 from tapes.distributed.connection import Connection
 from tapes.distributed.link import Link
 from tapes.distributed.logger import LOGGER_NAME
-from tapes.distributed.publishing import Publisher, has_anything_to_say, hello
+from tapes.distributed.publishing import Publisher, has_values, hello
 from tapes.distributed.trust import Trust, users
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterError, ReporterOptionError, ReporterStateError
@@ -97,10 +97,10 @@ class ZmqReporter(ScheduledReporter):
         self._complains = False
         self._has_something = False
 
-    def told(self) -> Mapping[Instrument, Any]:
+    def sent_numbers(self) -> Mapping[Instrument, Any]:
         """Return the numbers that this process has published to the aggregator, by metric."""
         publisher = (self.registry.notes or {}).get(_note(self))
-        return {} if publisher is None else publisher.told()
+        return {} if publisher is None else publisher.sent_numbers()
 
     def open(self) -> None:
         """Check that no other reporter publishes the same. Raises ReporterStateError if one does."""
@@ -124,7 +124,7 @@ class ZmqReporter(ScheduledReporter):
 
     def report(self) -> None:
         """Send the changed series, if there is an aggregator."""
-        if self._link is not None and self._link.is_taken:
+        if self._link is not None and self._link.is_cut_off:
             self.close_inherited()
         publisher = _publisher(self)
         if publisher is None:
@@ -206,7 +206,7 @@ class ZmqReporter(ScheduledReporter):
         link = self._link
         if link is None or run.abandoned:
             return
-        if not has_anything_to_say(self.registry):
+        if not has_values(self.registry):
             return  # most likely a parent that only forks workers
         if not link.take_leave(self.registry, run) and not run.abandoned:
             self._leave_unconfirmed(link)
@@ -216,7 +216,7 @@ class ZmqReporter(ScheduledReporter):
         import logging
 
         logging.getLogger(LOGGER_NAME).warning(
-            "%r stops, and no aggregator has confirmed its last report: %s. What was counted since the one before "
+            "%r stops, and no aggregator has confirmed its last report: %s. What was counted since the report before "
             "may be lost.",
             *(self, link.fault),
         )
@@ -232,7 +232,7 @@ class ZmqReporter(ScheduledReporter):
                 self.attempt(run)
                 continue
             link = None if run.stopping.is_set() else self._link
-            if link is not None and link.is_taken:
+            if link is not None and link.is_cut_off:
                 return False  # the next report opens another connection
             if link is not None:
                 self._answer(link, run)
@@ -262,11 +262,11 @@ class ZmqReporter(ScheduledReporter):
         """Return the error that no aggregator takes what this process has to publish; None if there is none."""
         if not link.is_missed:
             return None
-        self._has_something = self._has_something or has_anything_to_say(self.registry)
+        self._has_something = self._has_something or has_values(self.registry)
         if not self._has_something:
             return None
         return ReporterError(
-            f"No aggregator takes anything at {self.address}: {link.fault}. What is counted meanwhile is told later."
+            f"No aggregator receives anything at {self.address}: {link.fault}. What is counted meanwhile is sent later."
         )
 
     def _current_keys(self) -> Optional[curve.WorkerKeys]:
@@ -278,7 +278,7 @@ class ZmqReporter(ScheduledReporter):
     def close(self) -> None:
         """Close the connection."""
         link, self._link = self._link, None
-        if link is not None and link.is_taken:
+        if link is not None and link.is_cut_off:
             _inherited.append(link)
         elif link is not None:
             link.close()

@@ -98,18 +98,20 @@ def _run(order: Dict[str, Any], ready: Any) -> bool:
     """Run the aggregator, and return False if another one has the address."""
     from tapes.distributed.claims import TakenError
     from tapes.distributed.configured import ConfiguredAggregator
-    from tapes.distributed.fates import Resident
+    from tapes.distributed.lifetime import ResidentLifetime
 
     aggregator = ConfiguredAggregator(order["config"], address=order["address"], state_path=order["state"])
     registry = aggregator.registry
-    fate = Resident(aggregator.own.linger, lambda: any(worker.present for worker in list(registry.workers.values())))
+    lifetime = ResidentLifetime(
+        aggregator.own.linger, lambda: any(worker.present for worker in list(registry.workers.values()))
+    )
 
     def begin() -> None:
-        fate.begin()
+        lifetime.begin()
         ready()
 
     try:
-        aggregator.reside(fate, begin, passes_on=aggregator.options["state_path"] == order["state"])
+        aggregator.reside(lifetime, begin, passes_on=aggregator.options["state_path"] == order["state"])
     except TakenError:
         return False  # another one was faster
     return True

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from tapes.distributed import claims, succession
-from tapes.distributed.driving import LOOK, REPORTING, Change, Course, Reporters, drive, needs_a_loop
-from tapes.distributed.fates import ORPHANED, Fate
+from tapes.distributed.driving import CHECK_INTERVAL, REPORTING, Change, Reporters, Steps, drive, needs_a_loop
+from tapes.distributed.lifetime import ORPHANED, Lifetime
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.errors import ReporterError
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from tapes.distributed.unified import UnifiedRegistry
     from tapes.reporting import Reporter
 
-_SUCCESSION = 2 * LOOK  # seconds in which an aggregator that stands by notices that its own program is gone too
+_SUCCESSION = (
+    2 * CHECK_INTERVAL
+)  # seconds in which an aggregator that stands by notices that its own program is gone too
 _STAY = 1 / 3  # part of the time for leaving after which, if no worker has left, they are taken to go on
 _CATCHING_UP = (1.5, 5.0)  # seconds for workers to come back after a restart, at least and at most
 _TAKING_OVER = (0.6, 1.0)  # the same after one that left its state: only the gauges are missing
@@ -32,7 +34,7 @@ _PASSING = 60.0  # seconds after which nobody takes the place of an aggregator t
 _ALONE = 30.0  # seconds without any worker after which that is logged
 
 
-class Place(NamedTuple):
+class Setup(NamedTuple):
     """The address, state file and program of an aggregator."""
 
     address: Address
@@ -48,22 +50,22 @@ class Place(NamedTuple):
 
 
 class Service:
-    """Merges what workers publish, and runs reporters on it, until its fate ends it. Runs once."""
+    """Merges what workers publish, and runs reporters on it, until its lifetime ends it. Runs once."""
 
     def __init__(
         self,
         registry: UnifiedRegistry,
         reporters: Sequence[Reporter],
-        place: Place,
+        setup: Setup,
         keys: Optional[AggregatorKeys],
-        fate: Fate,
+        lifetime: Lifetime,
     ) -> None:
         self._registry = registry
         self._reporters = reporters
         self._running = Reporters(registry)
-        self._place = place
+        self._setup = setup
         self._keys = keys
-        self._fate = fate
+        self._lifetime = lifetime
         self._since = math.inf
         self._state_lock: Optional[claims.FileLock] = None
         self._keeper: Optional[Keeper] = None
@@ -81,53 +83,55 @@ class Service:
 
         Raises the error of the receiver, if one has ended it.
         """
-        place = self._place
-        claim = succession.claimed(place.address, place.program, self._fate.wanted, partial(self._stand_by, ready))
+        setup = self._setup
+        claim = succession.claimed(
+            setup.address, setup.program, self._lifetime.should_run, partial(self._stand_by, ready)
+        )
         if claim is None:
             return
         self._since = time.monotonic()
         try:
-            receiver = self._take_place(claim)
+            receiver = self._take_over(claim)
             if receiver is None:
                 return
             # Ends if the receiver fails: frozen totals are worse than none, and a supervisor can start another one.
-            course = Course(
+            steps = Steps(
                 partial(self._begin, ready),
-                lambda: receiver.error is None and self._is_wanted(),
-                self._fate.has_to_reload,
+                lambda: receiver.error is None and self._should_run(),
+                self._lifetime.should_reload,
                 partial(self._reload, reload),
                 lambda change: self._running.add(change.begins),
                 partial(self._end, claim, receiver),
             )
-            drive(course, on_a_loop=needs_a_loop(self._reporters))
+            drive(steps, on_a_loop=needs_a_loop(self._reporters))
         finally:
             self._leave(claim)
         if receiver.error is not None:
             raise receiver.error
 
-    def _take_place(self, claim: claims.Claim) -> Optional[Receiver]:
+    def _take_over(self, claim: claims.Claim) -> Optional[Receiver]:
         """Restore the state of the aggregator before, and start to receive. Returns None if asked to end meanwhile."""
         # 0MQ is imported here: a process that only forks the aggregator never creates a context.
         from tapes.distributed.keeper import Keeper
         from tapes.distributed.receiver import Receiver
 
-        registry, place = self._registry, self._place
-        if place.state_path is not None:
-            lock = partial(_state_lock, place.state_path, place.program)
-            self._state_lock = succession.locked(lock, self._fate.wanted)
+        registry, setup = self._registry, self._setup
+        if setup.state_path is not None:
+            lock = partial(_state_lock, setup.state_path, setup.program)
+            self._state_lock = succession.locked(lock, self._lifetime.should_run)
             if self._state_lock is None:
                 return None
-            self._keeper = Keeper(place.state_path)
-            if place.passes_on:
+            self._keeper = Keeper(setup.state_path)
+            if setup.passes_on:
                 self._keeper.discard(older=_PASSING)
         restored = self._keeper is not None and self._keeper.restore(registry)
-        inherited = succession.inherit(None if restored else registry, place.address)
-        self._receiver = receiver = Receiver(registry, place.address, self._keys, self._keeper, place.access)
+        inherited = succession.take_over(None if restored else registry, setup.address)
+        self._receiver = receiver = Receiver(registry, setup.address, self._keys, self._keeper, setup.access)
         receiver.start()
         self._serve_workers()
         claim.settle()
         # At a tcp:// address it is unknown whether there was an aggregator before.
-        if restored or inherited or not claim.is_first or place.address.path is None:
+        if restored or inherited or not claim.is_first or setup.address.path is None:
             self._catch_up(*(_TAKING_OVER if inherited else _CATCHING_UP))
         return receiver
 
@@ -135,10 +139,10 @@ class Service:
         """Serve pages to the workers that answer for all."""
         from tapes.distributed.serving import Pages
 
-        path = self._place.address.path
+        path = self._setup.address.path
         if path is None:
             return
-        pages = Pages(self._registry, f"{path}.page", self._place.access)
+        pages = Pages(self._registry, f"{path}.page", self._setup.access)
         try:
             pages.start()
         except OSError as error:
@@ -147,15 +151,15 @@ class Service:
             self._pages = pages
 
     def _begin(self, ready: Callable[[], None]) -> None:
-        if self._place.resident:
+        if self._setup.resident:
             self._running.add(self._reporters)
         else:
             self._running.start(self._reporters)
-        _log("INFO", "works at %s. It reports by %s.", self._place.address, list(self._reporters))
+        _log("INFO", "listens at %s, and reports by %s.", self._setup.address, list(self._reporters))
         ready()
 
     def _reload(self, reload: Callable[[], Change]) -> Change:
-        _log("INFO", "reads its keys and config anew.")
+        _log("INFO", "reloads its keys and config.")
         change = reload()
         self._running.stop(change.ends)
         return change
@@ -165,11 +169,11 @@ class Service:
         claim.leave()
         if self._state_lock is not None:
             self._state_lock.leave()
-        if self._fate.abandoned() and not claim.is_awaited:  # a new start of the program needs its ports
+        if self._lifetime.is_orphaned() and not claim.has_successor:  # a new start of the program needs its ports
             self._running.stop_pages()
             receiver.close_port()
         if receiver.error is None:
-            self._see_off(claim)
+            self._await_farewells(claim)
         self._running.stop_all()
 
     def _leave(self, claim: claims.Claim) -> None:
@@ -182,22 +186,22 @@ class Service:
         if receiver is not None:
             if not receiver.stop(REPORTING):
                 # Its thread still changes the state, so it cannot be written. What is in the journal is safe.
-                _log("WARNING", "takes in for too long what has arrived: its state is not written once more.")
+                _log("WARNING", "takes too long to merge what has arrived: its last state is not written.")
             elif receiver.error is None:
                 if self._keeper is not None:
                     self._keeper.keep(self._registry)
-                    if self._place.passes_on and not is_missed:
+                    if self._setup.passes_on and not is_missed:
                         self._keeper.discard()
-                if claim.is_awaited:
-                    succession.bequeath(self._registry, self._place.address)
+                if claim.has_successor:
+                    succession.hand_over(self._registry, self._setup.address)
         if self._state_lock is not None:
             self._state_lock.release()
         claim.release(is_missed=is_missed)
 
-    def _is_wanted(self) -> bool:
-        if self._place.resident:
+    def _should_run(self) -> bool:
+        if self._setup.resident:
             self._running.try_again()
-            return self._fate.wanted()
+            return self._lifetime.should_run()
         if time.monotonic() - self._since > _ALONE:
             self._since = math.inf
             if not self._registry.workers and not self._registry.gone:
@@ -206,14 +210,14 @@ class Service:
                 logging.getLogger(LOGGER_NAME).warning(
                     "No worker has published to the aggregator at %s for %g s: call connect() of a DistributedRegistry "
                     "with this socket_addr in each worker, after the fork.",
-                    *(self._place.address, _ALONE),
+                    *(self._setup.address, _ALONE),
                 )
-        return self._fate.wanted()
+        return self._lifetime.should_run()
 
     def _catch_up(self, least: float, most: float) -> None:
         """After a restart, wait until workers have published everything, so that no count is seen to go back."""
         start = time.monotonic()
-        while (passed := time.monotonic() - start) < most and self._fate.wanted():
+        while (passed := time.monotonic() - start) < most and self._lifetime.should_run():
             workers = list(self._registry.workers.values())
             if passed >= least and all(worker.in_step for worker in workers if worker.present):
                 return
@@ -224,23 +228,23 @@ class Service:
 
         logging.getLogger(LOGGER_NAME).warning(
             "There is an aggregator at %s already. This one stands by, and takes its place when that one leaves.",
-            self._place.address,
+            self._setup.address,
         )
         ready()
 
-    def _see_off(self, claim: claims.Claim) -> None:
+    def _await_farewells(self, claim: claims.Claim) -> None:
         """Wait for the farewells of workers that end too, as after Ctrl-C.
 
         Does not wait long if workers go on, or if an aggregator stands by to which they can publish.
         """
         start = time.monotonic()
-        while (passed := time.monotonic() - start) < (parting := self._fate.parting()):
-            if passed > _SUCCESSION and claim.is_awaited:
+        while (passed := time.monotonic() - start) < (timeout := self._lifetime.farewell_timeout()):
+            if passed > _SUCCESSION and claim.has_successor:
                 return
             workers = list(self._registry.workers.values())
-            if passed > LOOK and not any(worker.present for worker in workers):
+            if passed > CHECK_INTERVAL and not any(worker.present for worker in workers):
                 return
-            if passed > parting * _STAY and parting <= ORPHANED and not any(worker.left for worker in workers):
+            if passed > timeout * _STAY and timeout <= ORPHANED and not any(worker.left for worker in workers):
                 return
             time.sleep(0.02)
 
@@ -248,7 +252,7 @@ class Service:
 def _state_lock(path: str, program: claims.Program) -> claims.FileLock:
     """Lock a state file. Raises ReporterError if another aggregator keeps it, or it cannot be written."""
     try:
-        taken = f"state_path: {path} is kept by another aggregator{{who}}: stop it, or choose another file."
+        taken = f"state_path: {path} belongs to another aggregator{{who}}: stop it, or choose another file."
         return claims.FileLock(f"{path}.lock", taken, program)
     except OSError as error:
         from tapes.distributed.keeper import reason

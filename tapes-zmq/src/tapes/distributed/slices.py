@@ -6,7 +6,7 @@ import math
 import random
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
-from tapes.distributed.pools import Pool, Source, StatePool
+from tapes.distributed.pools import Pool, StatePool, WorkerView
 from tapes.kinds.meter import METER
 from tapes.state.counts import MANY, TOGETHER, RunningCounts
 from tapes.state.distribution import EMPTY, Distribution, union
@@ -74,21 +74,21 @@ class _Running:
         self._minimum, self._maximum = math.inf, -math.inf
         self._counts = RunningCounts()
 
-    def exchange(self, old: Optional[Distribution], new: Optional[Distribution], group: int) -> None:
+    def replace(self, old: Optional[Distribution], new: Optional[Distribution], group: int) -> None:
         """Take out the `old` values of a worker and put in the `new` ones; either may be None."""
         total, squares, pivot, most = self._sum, self._squares, self._pivot, self._most
         if old is not None:
             count = old.count
             self.count -= count
             total -= old.sum
-            apart = old.sum / count - pivot
-            squares -= old.deviations + apart * apart * count
+            offset = old.sum / count - pivot
+            squares -= old.deviations + offset * offset * count
         if new is not None:
             count = new.count
             self.count += count
             total += new.sum
-            apart = new.sum / count - pivot
-            squares += new.deviations + apart * apart * count
+            offset = new.sum / count - pivot
+            squares += new.deviations + offset * offset * count
             if new.minimum < self._minimum:
                 self._minimum = new.minimum
             if new.maximum > self._maximum:
@@ -100,7 +100,7 @@ class _Running:
             most[1] = squares
         if old is not None and (new is None or new.minimum > old.minimum or new.maximum < old.maximum):
             self.unsure = True
-        self._counts.exchange(None if old is None else old.buckets, None if new is None else new.buckets, group)
+        self._counts.replace(None if old is None else old.buckets, None if new is None else new.buckets, group)
 
     def be_sure(self, parts: Sequence[Distribution]) -> None:
         """Compute the minimum, the maximum and the sums anew from their `parts`."""
@@ -115,8 +115,8 @@ class _Running:
         """Return the sum; None if it is too large for its numbers, or too small against their rounding errors."""
         count, most = self.count, self._most
         mean = self._sum / count
-        apart = mean - self._pivot
-        deviations = self._squares - apart * apart * count
+        offset = mean - self._pivot
+        deviations = self._squares - offset * offset * count
         if count >= MANY or deviations - deviations != 0 or abs(self._sum) < _TRACE * most[0]:
             return None
         if deviations < _TRACE * most[1] and most[1] > _TRACE * _TRACE * mean * mean * count:
@@ -128,7 +128,7 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
     """The pool of a histogram."""
 
     def __init__(self) -> None:
-        self._shares: Dict[Source, _Share] = {}
+        self._shares: Dict[WorkerView, _Share] = {}
         self._joined = 0  # how many shares there have been so far
         self._merged = NONE
         # Settled slices that are not merged yet, by the clock here. Merging many costs little more than merging one.
@@ -136,57 +136,57 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
         self._running: Dict[float, _Running] = {}  # the sums of the shares' slices, by start by the clock here
         self._delay = _LATE + random.random() * _SPREAD
 
-    def sources(self) -> List[Source]:
+    def workers(self) -> List[WorkerView]:
         return list(self._shares)
 
-    def take(self, source: Source, update: HistogramUpdate) -> None:
-        share = self._shares.get(source)
+    def take(self, worker: WorkerView, update: HistogramUpdate) -> None:
+        share = self._shares.get(worker)
         if share is None:
-            share = self._new_share(source)
-        if update.whole:
+            share = self._new_share(worker)
+        if update.is_full:
             self._drop(share, math.inf)
-        if not source.settles:
+        if not worker.settles:
             self._replace(share, update)
             return
         if update.through > share.through:
             if update.closed is None:
-                self._settle(share, update.through, source.heard)
+                self._settle(share, update.through, worker.heard)
             else:  # part of it has been merged already, as slices
-                self._over.append(_timeless(update.closed.less(share.closed)))
+                self._over.append(_timeless(update.closed.minus(share.closed)))
                 share.closed, share.through = update.closed, update.through
                 self._drop(share, update.through)
-        through, over = share.through, self._over_by(source.told)
+        through, over = share.through, self._over_by(worker.frame_time)
         final = [part for part in update.slices if through < part.start <= over]
         for part in update.slices:
             if part.start > through:
-                self._exchange(share, part.start, None if part.start <= over else part)
+                self._replace_slice(share, part.start, None if part.start <= over else part)
         if final or len(share.slices) > 1:
-            self._settle(share, over, source.heard, final)
+            self._settle(share, over, worker.heard, final)
 
-    def settle(self, source: Source) -> None:
-        share = self._shares.get(source)
-        if share is not None and source.settles:
-            self._settle(share, self._over_by(source.settled), source.heard)
+    def settle(self, worker: WorkerView) -> None:
+        share = self._shares.get(worker)
+        if share is not None and worker.settles:
+            self._settle(share, self._over_by(worker.settled), worker.heard)
 
-    def moved(self, source: Source) -> None:
-        share = self._shares.get(source)
+    def shift_changed(self, worker: WorkerView) -> None:
+        share = self._shares.get(worker)
         if share is not None:
             slices = self._drop(share, math.inf)
-            share.shift = source.shift
+            share.shift = worker.shift
             for part in slices:
-                self._exchange(share, part.start, part)
+                self._replace_slice(share, part.start, part)
 
-    def retire(self, source: Source) -> None:
-        share = self._shares.pop(source, None)
+    def retire(self, worker: WorkerView) -> None:
+        share = self._shares.pop(worker, None)
         if share is not None:
-            if not source.settles:
+            if not worker.settles:
                 self._over.append(_timeless(share.closed))
-            self._settle(share, math.inf, source.heard)
+            self._settle(share, math.inf, worker.heard)
 
     def state(self, now: float) -> HistogramState:
         self._merge()
         merged = self._merged = closed_by(self._merged, now)
-        closed = [merged.closed, *[share.closed for source, share in self._shares.items() if not source.settles]]
+        closed = [merged.closed, *[share.closed for worker, share in self._shares.items() if not worker.settles]]
         running = []
         for start, each in self._running.items():
             values = self._values(start, each)
@@ -200,27 +200,27 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
         self._merge()
         return self._merged
 
-    def share(self, source: Source) -> HistogramState:
-        share = self._shares[source]
+    def share(self, worker: WorkerView) -> HistogramState:
+        share = self._shares[worker]
         slices = tuple([share.slices[start] for start in sorted(share.slices)])
         return HistogramState(share.closed, share.through, slices)
 
     def restore(self, merged: HistogramState) -> None:
         self._merged = merged
 
-    def restore_share(self, source: Source, share: HistogramState) -> None:
-        restored = self._new_share(source, share.closed, share.closed_through)
+    def restore_share(self, worker: WorkerView, share: HistogramState) -> None:
+        restored = self._new_share(worker, share.closed, share.closed_through)
         for part in share.slices:
-            self._exchange(restored, part.start, part)
+            self._replace_slice(restored, part.start, part)
 
-    def _new_share(self, source: Source, closed: Distribution = EMPTY, through: float = NEVER) -> _Share:
-        share = self._shares[source] = _Share(source.shift, self._joined, closed, through)
+    def _new_share(self, worker: WorkerView, closed: Distribution = EMPTY, through: float = NEVER) -> _Share:
+        share = self._shares[worker] = _Share(worker.shift, self._joined, closed, through)
         self._joined += 1
         return share
 
     def _replace(self, share: _Share, update: HistogramUpdate) -> None:
         """Take in the update of an aggregator. All of it may be replaced, so nothing is merged."""
-        if update.whole:
+        if update.is_full:
             share.closed = EMPTY
         closed = self._drop(share, update.through)
         if update.closed is not None:
@@ -229,9 +229,9 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
             share.closed = union([share.closed, *[part.values for part in closed]])
         share.through = update.through
         for part in update.slices:
-            self._exchange(share, part.start, part)
+            self._replace_slice(share, part.start, part)
 
-    def _exchange(self, share: _Share, start: float, new: Optional[Slice]) -> Optional[Slice]:
+    def _replace_slice(self, share: _Share, start: float, new: Optional[Slice]) -> Optional[Slice]:
         """Replace the slice with this start by `new`, or remove it if that is None. Return the old one."""
         old = share.slices.pop(start, None)
         if new is not None:
@@ -245,7 +245,7 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
                 running = self._running[here] = _Running((values or EMPTY).mean)
             # A share without a shift may have several slices with the same start, so it is a group by itself.
             group = -share.number - 1 if share.shift is None else share.number // TOGETHER
-            running.exchange(before, values, group)
+            running.replace(before, values, group)
             if new is not None:
                 running.end = max(running.end, _here(new.end, share.shift))
             if not running.count:
@@ -267,7 +267,9 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
 
     def _drop(self, share: _Share, through: float) -> List[Slice]:
         """Remove and return the slices of a worker that start at `through` or before."""
-        dropped = [self._exchange(share, start, None) for start in [each for each in share.slices if each <= through]]
+        dropped = [
+            self._replace_slice(share, start, None) for start in [each for each in share.slices if each <= through]
+        ]
         return [part for part in dropped if part is not None]
 
     def _over_by(self, known: float) -> float:
@@ -280,7 +282,7 @@ class HistogramPool(Pool[HistogramState, "HistogramUpdate"]):
         if over:
             share.closed = union([share.closed, *[part.values for part in over]])
             share.through = max([share.through, *[part.start for part in over]])
-            self._over += [_moved(part, share.shift, heard) for part in over]
+            self._over += [_shifted(part, share.shift, heard) for part in over]
             if len(self._over) > _MANY:
                 self._merge()
 
@@ -297,7 +299,7 @@ def _here(time: float, shift: Optional[float]) -> float:
     return NEVER if shift is None else time + shift
 
 
-def _moved(part: Slice, shift: Optional[float], heard: float) -> Slice:
+def _shifted(part: Slice, shift: Optional[float], heard: float) -> Slice:
     """Return a slice by the clock here, of a worker that was last heard at `heard`."""
     if shift is None or part.start + shift > heard:
         return _timeless(part.values)
@@ -318,22 +320,22 @@ class TimerPool(Pool[TimerState, "TimerUpdate"]):
         self._events = StatePool(METER)
         self._durations = HistogramPool()
 
-    def sources(self) -> List[Source]:
-        return self._events.sources()
+    def workers(self) -> List[WorkerView]:
+        return self._events.workers()
 
-    def take(self, source: Source, update: TimerUpdate) -> None:
-        self._events.take(source, update.events)
-        self._durations.take(source, update.durations)
+    def take(self, worker: WorkerView, update: TimerUpdate) -> None:
+        self._events.take(worker, update.events)
+        self._durations.take(worker, update.durations)
 
-    def moved(self, source: Source) -> None:
-        self._durations.moved(source)
+    def shift_changed(self, worker: WorkerView) -> None:
+        self._durations.shift_changed(worker)
 
-    def settle(self, source: Source) -> None:
-        self._durations.settle(source)
+    def settle(self, worker: WorkerView) -> None:
+        self._durations.settle(worker)
 
-    def retire(self, source: Source) -> None:
-        self._events.retire(source)
-        self._durations.retire(source)
+    def retire(self, worker: WorkerView) -> None:
+        self._events.retire(worker)
+        self._durations.retire(worker)
 
     def state(self, now: float) -> TimerState:
         return TimerState(self._events.state(now), self._durations.state(now))
@@ -341,13 +343,13 @@ class TimerPool(Pool[TimerState, "TimerUpdate"]):
     def merged(self) -> TimerState:
         return TimerState(self._events.merged(), self._durations.merged())
 
-    def share(self, source: Source) -> TimerState:
-        return TimerState(self._events.share(source), self._durations.share(source))
+    def share(self, worker: WorkerView) -> TimerState:
+        return TimerState(self._events.share(worker), self._durations.share(worker))
 
     def restore(self, merged: TimerState) -> None:
         self._events.restore(merged.events)
         self._durations.restore(merged.durations)
 
-    def restore_share(self, source: Source, share: TimerState) -> None:
-        self._events.restore_share(source, share.events)
-        self._durations.restore_share(source, share.durations)
+    def restore_share(self, worker: WorkerView, share: TimerState) -> None:
+        self._events.restore_share(worker, share.events)
+        self._durations.restore_share(worker, share.durations)

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 
-from tapes.distributed.claims import Claim, FileLock, Program, TakenError, next_lock
+from tapes.distributed.claims import Claim, FileLock, Program, TakenError, standby_lock_path
 from tapes.distributed.keeper import Keeper
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.errors import ReporterError
@@ -41,13 +41,13 @@ def claimed(
 
     Raises what `Claim` raises: TakenError, for one, if the aggregator belongs to another program.
     """
-    turn: Optional[FileLock] = None
+    standby_lock: Optional[FileLock] = None
 
     def be_next() -> None:
-        nonlocal turn
-        if turn is None and address.path is not None:
+        nonlocal standby_lock
+        if standby_lock is None and address.path is not None:
             with suppress(ReporterError, OSError):
-                turn = FileLock(next_lock(address.path), "", program)
+                standby_lock = FileLock(standby_lock_path(address.path), "", program)
 
     start = time.monotonic()
     standing = False
@@ -55,7 +55,7 @@ def claimed(
         while wanted():
             try:
                 claim = Claim(address, program)
-                claim.turn, turn = turn, None
+                claim.standby_lock, standby_lock = standby_lock, None
                 return claim
             except TakenError as error:
                 holder = error.holder
@@ -73,8 +73,8 @@ def claimed(
                 stands_by()
             time.sleep(_IDLE if holder is not None and holder.goes_on else _POLL)
     finally:
-        if turn is not None:
-            turn.release()
+        if standby_lock is not None:
+            standby_lock.release()
     return None
 
 
@@ -102,20 +102,20 @@ def _leaves(error: TakenError, start: float) -> bool:
     return time.monotonic() - start < _UNKNOWN
 
 
-def bequeath(registry: UnifiedRegistry, address: Address) -> None:
+def hand_over(registry: UnifiedRegistry, address: Address) -> None:
     """Leave the state of an aggregator to the next one at its address. An error is logged."""
     if address.path is not None:
-        Keeper(_legacy(address.path)).keep(registry)
+        Keeper(_handover_path(address.path)).keep(registry)
 
 
-def inherit(registry: Optional[UnifiedRegistry], address: Address) -> bool:
+def take_over(registry: Optional[UnifiedRegistry], address: Address) -> bool:
     """Fill a new registry with the state that the last aggregator has just left, and return whether there was one.
 
     Without a registry, when the state is known already, only remove it.
     """
     if address.path is None:
         return False
-    path = _legacy(address.path)
+    path = _handover_path(address.path)
     try:
         is_fresh = time.time() - os.lstat(path).st_mtime < _FRESH
         return is_fresh and (registry is None or Keeper(path).read(registry))
@@ -124,13 +124,13 @@ def inherit(registry: Optional[UnifiedRegistry], address: Address) -> bool:
     except ReporterError as error:
         import logging
 
-        logging.getLogger(LOGGER_NAME).warning("What the last aggregator has left is lost: %s", error)
+        logging.getLogger(LOGGER_NAME).warning("The state of the last aggregator is lost: %s", error)
         return False
     finally:
         with suppress(OSError):
             os.unlink(path)
 
 
-def _legacy(path: str) -> str:
+def _handover_path(path: str) -> str:
     """Return the path of the file in which an aggregator leaves its state to the next one."""
     return f"{path}.left"

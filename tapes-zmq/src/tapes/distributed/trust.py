@@ -38,32 +38,35 @@ def users(trust: object) -> FrozenSet[int]:
     return frozenset(map(_number, trust if isinstance(trust, (list, tuple, set, frozenset)) else [trust]))
 
 
-def objection(path: str, trusted: FrozenSet[int]) -> Optional[str]:
+def socket_fault(path: str, trusted: FrozenSet[int]) -> Optional[str]:
     """Return why a worker must not publish to the socket at `path`, with the remedy; None if it may."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
         return "there is none, start it or correct the address"
     except OSError as error:
-        return f"{path} cannot be looked at, {error.strerror}: let this user enter its folder"
+        return f"{path} cannot be checked, {error.strerror}: let this user enter its folder"
     if not stat.S_ISSOCK(status.st_mode):
         return f"{path} is {files.kind(status) if not stat.S_ISREG(status.st_mode) else 'a file'}: remove it"
     if not _is_trusted(status.st_uid, trusted):
         owner = files.owner(status)
-        return f"its socket belongs to the user {owner}: give trust={owner!r} if that is meant"
+        return f"its socket belongs to the user {owner}: give trust={owner!r} to trust that user"
     if os.access not in os.supports_effective_ids or os.access(path, os.W_OK, effective_ids=True):
         return None
     return (
-        f"its socket, of the user {files.owner(status)} with mode {stat.S_IMODE(status.st_mode):o}, is not for this "
-        "user: give the aggregator a group that both are in, or run both as the same user"
+        f"its socket, of the user {files.owner(status)} with mode {stat.S_IMODE(status.st_mode):o}, is not writable "
+        "for this user: give the aggregator a group that both are in, or run both as the same user"
     )
 
 
-def doubt(peer: Optional[Peer], trusted: FrozenSet[int]) -> Optional[str]:
+def peer_fault(peer: Optional[Peer], trusted: FrozenSet[int]) -> Optional[str]:
     """Return why a worker must not publish to the other end of a connection, with the remedy; None if it may."""
     if peer is None or _is_trusted(peer.user, trusted):
         return None
-    return f"process {peer.pid} that listens there is of the user number {peer.user}: give trust={peer.user} if meant"
+    return (
+        f"process {peer.pid} that listens there belongs to the user number {peer.user}: give trust={peer.user} "
+        "to trust that user"
+    )
 
 
 def peer(descriptor: int) -> Optional[Peer]:

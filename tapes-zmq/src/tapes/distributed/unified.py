@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
 
 from tapes.clock import SYSTEM_CLOCK, Clock
 from tapes.distributed import frames, records
-from tapes.distributed.departed import Departed
-from tapes.distributed.figures import Figures
-from tapes.distributed.foreign import Foreign
 from tapes.distributed.frames import Frame, FrameError
+from tapes.distributed.own_metrics import OwnMetrics
 from tapes.distributed.places import MAX_SERIES, MAX_TAG_SETS, Places
 from tapes.distributed.presence import LEASE, UNKNOWN, Presence
 from tapes.distributed.records import NAMED_STATE, STATE, Hello
+from tapes.distributed.retired import Retired
+from tapes.distributed.unknown_kinds import UnknownKinds
 from tapes.distributed.workers import UNSURE, Position, Worker, alike
 from tapes.kinds.kind import BY_CODE
 from tapes.registry import Registry
@@ -70,14 +70,14 @@ class UnifiedRegistry(Registry):
         """Identifies it to an aggregator that it publishes to. A successor takes it over."""
         self.gone = 0
         """How many workers have been retired."""
-        self.departed = Departed()
-        self.foreign = Foreign()
+        self.retired = Retired()
+        self.unknown_kinds = UnknownKinds()
         """What was kept of kinds that are not known here."""
         self._dismissed: Dict[bytes, float] = {}  # those of them that were told so, and when
         self._presence = Presence(lease, system)
-        self._figures = Figures(self, self.workers, self._presence, lambda: self.places.count)
+        self._own_metrics = OwnMetrics(self, self.workers, self._presence, lambda: self.places.count)
         self.places = Places(
-            *(self, self.workers, self._presence, self._figures, self.retire),
+            *(self, self.workers, self._presence, self._own_metrics, self.retire),
             by_worker=by_worker,
             max_series=max_series,
             max_tag_sets=max_tag_sets,
@@ -88,11 +88,11 @@ class UnifiedRegistry(Registry):
 
         An invalid one is counted and dropped; the first in a row is logged.
         """
-        self._figures.messages.increment()
+        self._own_metrics.messages.increment()
         try:
             return self._take(frames.decode(message))
         except FrameError as error:
-            self._figures.count_bad(f"has dropped what is no frame of a worker. {error}")
+            self._own_metrics.count_bad_frame(f"has dropped an invalid frame. {error}")
             return False
 
     def tidy(self, now: Optional[float] = None) -> None:
@@ -101,43 +101,45 @@ class UnifiedRegistry(Registry):
         `now` is the time of the last stall check: time after it does not count as silence of the workers.
         """
         now = self.clock.monotonic() if now is None else now
-        self._figures.calm_down(now)
+        self._own_metrics.end_streak(now)
         self._dismissed = {identity: at for identity, at in self._dismissed.items() if now - at < _REPEAT}
         for worker in list(self.workers.values()):
-            self._look_after(worker, now - worker.heard)
-        self._figures.see_whether_it_keeps_up(now)
+            self._check_worker(worker, now - worker.heard)
+        self._own_metrics.check_lateness(now)
 
     def series(self, name: str) -> List[Instrument]:
         """Return the metrics of one name, without the series of single workers."""
-        return [metric for metric in super().series(name) if not self.places.is_of_one(metric)]
+        return [metric for metric in super().series(name) if not self.places.is_of_one_worker(metric)]
 
-    def excuse(self, seconds: float) -> None:
+    def ignore_stall(self, seconds: float) -> None:
         """Do not count the last `seconds`, in which this process was stalled, as silence of the workers."""
         now = self.clock.monotonic()
         for worker in self.workers.values():
             worker.heard = min(worker.heard + seconds, now)
-        self._figures.excuse()
+        self._own_metrics.restart_lateness()
 
     def retire(self, worker: Worker) -> None:
         """Retire a worker that is gone. Its gauges go, what it has counted stays."""
         self.places.retire(worker)
         self.workers.pop(worker.identity, None)
         self.gone += 1
-        self.departed.remember([(worker.identity, worker.known)])
+        self.retired.remember([(worker.identity, worker.known)])
         if worker.ended or self._presence.is_alive(worker.hello) is False:
-            self.departed.end(worker.identity)
+            self.retired.end(worker.identity)
 
-    def _look_after(self, worker: Worker, silent: float) -> None:
+    def _check_worker(self, worker: Worker, silent: float) -> None:
         """Check a worker that has been silent for `silent` seconds. On an error only that worker is dropped."""
         try:
-            self._see_whether_gone(worker, silent)
+            self._check_presence(worker, silent)
         except Exception as error:  # noqa: BLE001 -- it is logged
             worker.present = False
             self.workers.pop(worker.identity, None)
-            self.departed.remember([(worker.identity, worker.known)])
-            self._figures.count_bad(f"has to let go of {worker.name}: {error!r}. What it counts since is not seen.")
+            self.retired.remember([(worker.identity, worker.known)])
+            self._own_metrics.count_bad_frame(
+                f"has dropped {worker.name}: {error!r}. What this worker counts from now on is missing."
+            )
 
-    def _see_whether_gone(self, worker: Worker, silent: float) -> None:
+    def _check_presence(self, worker: Worker, silent: float) -> None:
         """Retire a worker that is gone; ask one with missing frames to begin a new session."""
         worker.present = silent <= self._presence.lease_of(worker) and not worker.left
         if worker.hello is UNKNOWN:
@@ -154,7 +156,7 @@ class UnifiedRegistry(Registry):
         """Take in a frame. Return False, and take in nothing, if its worker is retired."""
         worker = self.workers.get(frame.worker)
         if worker is None:
-            position = self.departed.position_of(frame.worker)
+            position = self.retired.position_of(frame.worker)
             if position is not None:
                 if (frame.session, frame.sequence) >= position:
                     self._dismiss(frame.worker, position)
@@ -167,16 +169,16 @@ class UnifiedRegistry(Registry):
                 hello = self._hello_of(frame)
                 worker = self.workers[frame.worker] = Worker(frame.worker, hello, self.clock.monotonic())
         try:
-            self._heed(worker, frame)
+            self._take_known(worker, frame)
         except FrameError:
             worker.in_step = False
             raise
         except Exception as error:  # no frame may end the aggregator
             worker.in_step = False
-            raise FrameError(f"It contradicts what {worker.name} has said before: {error!r}.") from error
+            raise FrameError(f"It contradicts earlier frames of {worker.name}: {error!r}.") from error
         return True
 
-    def _heed(self, worker: Worker, frame: Frame) -> None:
+    def _take_known(self, worker: Worker, frame: Frame) -> None:
         """Take in a frame of a known worker."""
         worker.heard = self.clock.monotonic()
         worker.present = not worker.left  # after a farewell only a frame that begins a session is new
@@ -186,7 +188,7 @@ class UnifiedRegistry(Registry):
             self._begin(worker, frame)
         elif frame.session > worker.session or frame.sequence > worker.sequence or not worker.in_step:
             if worker.in_step or frame.session > worker.session:
-                self._figures.gaps.increment()
+                self._own_metrics.gaps.increment()
             worker.session = max(worker.session, frame.session - 1)
             worker.in_step = False
             self._ask(worker)
@@ -195,7 +197,7 @@ class UnifiedRegistry(Registry):
             return
         worker.sequence += 1
         self._set_clock(worker, frame)
-        worker.told = frame.time
+        worker.frame_time = frame.time
         self._take_records(worker, frame)
         worker.known = (worker.session, worker.sequence)
         if frame.flags & frames.END:
@@ -207,7 +209,7 @@ class UnifiedRegistry(Registry):
             if kind == records.HELLO:
                 return records.read_hello(Reader(frame.body, start, end))
             break
-        raise FrameError("The first frame of a session does not say whose it is.")
+        raise FrameError("The first frame of a session has no hello.")
 
     def _begin(self, worker: Worker, frame: Frame) -> None:
         """Begin a session, in which the worker publishes everything from the start."""
@@ -245,7 +247,7 @@ class UnifiedRegistry(Registry):
                 number = records.read_number(reader)
                 targets = series.get(number, () if worker.is_full else None)
                 if targets is None:
-                    raise FrameError("A state is of no series that the worker has named.")
+                    raise FrameError("A state belongs to no series that the worker has named.")
                 if kind is None:
                     self._take_named(worker, number, targets, reader)
                     continue
@@ -344,9 +346,9 @@ class UnifiedRegistry(Registry):
         A frame tells of the past. So a worker that claims to have the clock of this machine, but is ahead of it, has
         another clock: it is measured like one of another host, and the slots and ticks of others do not move.
         """
-        apart = worker.apart(frame.time)
-        is_here = worker.hello.machine == self._presence.machine and apart >= -UNSURE
-        shift = 0.0 if is_here else worker.measured(apart)
+        bound = worker.shift_bound(frame.time)
+        is_here = worker.hello.machine == self._presence.machine and bound >= -UNSURE
+        shift = 0.0 if is_here else worker.measured_shift(bound)
         if shift != worker.shift:
             machine = worker.hello.machine
             if shift:
@@ -354,7 +356,7 @@ class UnifiedRegistry(Registry):
                 shift = alike(shift, [each.shift for each in neighbours if each is not worker])
             worker.shift = shift
             for merged in worker.everything():
-                merged.moved(worker)
+                merged.shift_changed(worker)
 
     def __repr__(self) -> str:
         return f"<UnifiedRegistry of {len(self)} series of {len(self.workers)} workers>"

@@ -40,7 +40,7 @@ class Worker:
         self._least = math.inf
         self._since = -math.inf
         self.settles = hello.settles
-        self.told = NEVER
+        self.frame_time = NEVER
         """The time of its last frame, by its own clock."""
         self.settled = NEVER
         """The time up to which everything of it is known, by its own clock."""
@@ -156,7 +156,7 @@ class Worker:
         self.overflowed[number] = known
         return known
 
-    def apart(self, time: float) -> float:
+    def shift_bound(self, time: float) -> float:
         """Return an upper bound of its shift, from a frame with this `time` by its clock.
 
         If its clock was set back, earlier frames bound it too: they were not from the future either.
@@ -164,17 +164,17 @@ class Worker:
         self._newest = max(self._newest, time)
         return self.heard - self._newest
 
-    def measured(self, apart: float) -> float:
-        """Return the shift of its clock, given the upper bound `apart` of a new frame.
+    def measured_shift(self, bound: float) -> float:
+        """Return the shift of its clock, given the upper bound `bound` of a new frame.
 
         A frame shows the shift plus the time that it took to arrive, so the smallest is right. Where one clock is
         slower, the smallest of the last minutes is. Small changes are ignored, since the slots of the worker move with
         the shift.
         """
         shift, now = self.shift, self.heard
-        self._least = min(self._least, apart)
-        if shift is None or apart < shift - UNSURE:
-            return apart
+        self._least = min(self._least, bound)
+        if shift is None or bound < shift - UNSURE:
+            return bound
         if now - self._since > _A_WHILE:
             if self._least > shift + UNSURE and self._since > -math.inf:
                 shift = self._least
@@ -212,9 +212,9 @@ class Part:
         return self.worker.settles
 
     @property
-    def told(self) -> float:
+    def frame_time(self) -> float:
         """That of the worker."""
-        return self.worker.told
+        return self.worker.frame_time
 
     @property
     def settled(self) -> float:
@@ -253,9 +253,9 @@ class Overflowed:
         """Take in an update of the worker."""
         self.merged.take(self.part, update)
 
-    def moved(self, worker: Worker) -> None:
+    def shift_changed(self, worker: Worker) -> None:
         """Adapt to a new shift of the worker."""
-        self.merged.moved(self.part)
+        self.merged.shift_changed(self.part)
 
     def settle(self, worker: Worker) -> None:
         """Merge for good what is settled of the worker."""

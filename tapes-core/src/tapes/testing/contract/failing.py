@@ -73,7 +73,7 @@ class FailureContract(Bench):
                 observers.report_failed.remove(observe)
             mine = [entry for entry in told if entry[0] is reporter]
             expected = [(reporter, errors[0], 1), (reporter, errors[1], 2), (reporter, errors[0], 1)]
-            assert mine == expected, f"Observers were told {mine}, not {expected}."
+            assert mine == expected, f"Observers got {mine}, not {expected}."
 
     def test_a_failing_observer_does_not_end_the_reporting(self) -> None:
         """An observer that raises does not affect the reports."""

@@ -191,7 +191,7 @@ class Connection:
             if not self._known:
                 self._in_trouble = True
                 reason = f"the host {host!r} cannot be found: {error}"
-                remedy = "Correct host, or see why names are not found here."
+                remedy = "Correct host, or check the name server."
                 raise OSError(f"{self._destination}: {reason}. {remedy}") from error
         else:
             # The original StatsD listens on IPv4 only, by default.

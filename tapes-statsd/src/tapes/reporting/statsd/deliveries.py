@@ -94,14 +94,14 @@ class Deliveries:
         """Held from reading the changes until they are delivered, so that no other reporter sends the same."""
         self.number = 0
         """The number of the newest snapshot that was sent."""
-        self._told: Dict[object, Counts] = {}  # by origin; a counter that is created again has another origin
+        self._counts: Dict[object, Counts] = {}  # by origin; a counter that is created again has another origin
 
     def changes(self, readings: Iterable[Reading]) -> Changes:
         """Return the changes to send: one for each reading of a counter that has changed.
 
         Forgets counters that are not among the readings.
         """
-        now_told: Dict[object, Counts] = {}
+        new_counts: Dict[object, Counts] = {}
         found = Changes()
         for place, reading in enumerate(readings):
             kind = kind_named(reading.kind)
@@ -109,30 +109,30 @@ class Deliveries:
                 continue
             origin = reading.origin
             after = kind.counts(reading.state)
-            before = self._told.get(origin, _NOTHING)
+            before = self._counts.get(origin, _NOTHING)
             if _has_fallen(before[0], after[0]) or _has_fallen(before[1], after[1]):
                 before = _NOTHING  # it has begun anew: both only grow
             else:
                 after = max(before[0], after[0]), max(before[1], after[1])
-            now_told[origin] = before
+            new_counts[origin] = before
             if _between(before, after):
                 found.append(place, origin, before, after)
-        self._told = now_told
+        self._counts = new_counts
         return found
 
     def delivered(self, change: Change) -> None:
         """Note that a change was delivered."""
-        self._told[change.origin] = change.after
+        self._counts[change.origin] = change.after
 
     def take_back(self, changes: Iterable[Change]) -> None:
         """Note that these changes were not delivered after all."""
         for _, origin, before, after in changes:
-            told = self._told.get(origin)
-            if told is None:
+            counts = self._counts.get(origin)
+            if counts is None:
                 continue
-            if told != after:  # another reporter has delivered more since
-                before = told[0] - (after[0] - before[0]), told[1] - (after[1] - before[1])
-            self._told[origin] = before
+            if counts != after:  # another reporter has delivered more since
+                before = counts[0] - (after[0] - before[0]), counts[1] - (after[1] - before[1])
+            self._counts[origin] = before
 
 
 def _has_fallen(before: float, after: float) -> bool:
@@ -150,5 +150,5 @@ def deliveries(notes: Dict[Hashable, Any], destination: Hashable) -> Deliveries:
     A forked child has delivered nothing, as all its counters begin at zero. Neither has an isolated registry, which has
     its own notes.
     """
-    told: Deliveries = notes.setdefault(("statsd", os.getpid(), destination), Deliveries())
-    return told
+    known: Deliveries = notes.setdefault(("statsd", os.getpid(), destination), Deliveries())
+    return known

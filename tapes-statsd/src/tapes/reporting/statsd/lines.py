@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
 from tapes.kinds.kind import RATE, SUM, TOTAL, kind_named
-from tapes.reporting.statsd.names import STYLES, TagStyle, told_apart
+from tapes.reporting.statsd.names import STYLES, TagStyle, distinguished
 from tapes.reporting.statsd.numbers import plain_each, signed
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def names(snapshot: Snapshot, prefix: str, style: TagStyle) -> Names:
     for number, reading in enumerate(snapshot.readings):
         name = named(reading.name, reading.tags)
         if name.path + name.suffix in taken:
-            name = told_apart(name, reading.tags)
+            name = distinguished(name, reading.tags)
             found.clashes.append(number)
         taken[name.path + name.suffix] = None
         found.paths.append(prefix + name.path)

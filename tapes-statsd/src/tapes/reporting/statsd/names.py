@@ -59,7 +59,7 @@ STYLES: Dict[TagStyle, Callable[[str, Tags], SeriesName]] = {"name": named, "dat
 """The function of each style, which makes a series name from a name and tags."""
 
 
-def told_apart(series: SeriesName, tags: Tags) -> SeriesName:
+def distinguished(series: SeriesName, tags: Tags) -> SeriesName:
     """Return another name for a series whose name is taken.
 
     Tags in names can clash: `a` with `b=c` looks like `a.b_c`, and `b_c=d` like `b=c_d`.

@@ -76,7 +76,7 @@ class StatsdSender:
         self._sleep = time.sleep
         self._unconfirmed = Changes()
         self._unconfirmed_by: Optional[Deliveries] = None
-        self._mentioned: Set[str] = set()
+        self._warned: Set[str] = set()
 
     def open(self) -> None:
         """Start with a new connection, which the first report opens."""
@@ -87,74 +87,74 @@ class StatsdSender:
     def send(self, snapshot: Snapshot) -> None:
         """Send the changes of counters, and all gauges."""
         context = self.context
-        self._take_back_what_was_refused()
+        self._take_back_refused()
         self._connection.connect(context.clock.monotonic())
-        told = deliveries(context.notes, self.destination)
-        with told.lock:
-            if context.number < told.number:
+        known = deliveries(context.notes, self.destination)
+        with known.lock:
+            if context.number < known.number:
                 return  # another reporter or run has sent a later snapshot meanwhile
-            told.number = context.number
+            known.number = context.number
             named = names(snapshot, self._prefix, self._style)
-            changes = told.changes(snapshot.readings)
-            self._mention_clashes(snapshot, named)
+            changes = known.changes(snapshot.readings)
+            self._warn_clashes(snapshot, named)
             of_counters = zip(counters(changes, named), changes)
             of_gauges = zip(gauges(snapshot, named), itertools.repeat(None))
-            self._send(told, itertools.chain(of_counters, of_gauges))
+            self._send(known, itertools.chain(of_counters, of_gauges))
 
     def close(self) -> None:
         """Close the connection."""
-        self._take_back_what_was_refused()
+        self._take_back_refused()
         self._connection.close()
 
     def __str__(self) -> str:
         return f"{self._to}, prefix={self._prefix[:-1]!r}" if self._prefix else f"{self._to}"
 
-    def _take_back_what_was_refused(self) -> None:
+    def _take_back_refused(self) -> None:
         if self._connection.refusal() is not None:
-            told = self._unconfirmed_by
-            if told is not None:
-                with told.lock:
-                    told.take_back(self._unconfirmed)
+            known = self._unconfirmed_by
+            if known is not None:
+                with known.lock:
+                    known.take_back(self._unconfirmed)
                     self._unconfirmed = Changes()
 
-    def _send(self, told: Deliveries, lines: Iterable[Tuple[Sequence[str], Optional[Change]]]) -> None:
+    def _send(self, known: Deliveries, lines: Iterable[Tuple[Sequence[str], Optional[Change]]]) -> None:
         is_stream = self._to.protocol != "udp"
-        packets = pack(lines, self._max_packet, is_stream=is_stream, leave_out=self._mention_too_long)
+        packets = pack(lines, self._max_packet, is_stream=is_stream, leave_out=self._warn_too_long)
         sent = Changes()
-        self._unconfirmed, self._unconfirmed_by = sent, told
+        self._unconfirmed, self._unconfirmed_by = sent, known
         try:
             for number, packet in enumerate(packets, 1):
                 taken = self._connection.send(packet.data)
                 for change in packet.delivered(taken):
-                    told.delivered(change)
+                    known.delivered(change)
                     sent.append(*change)
                 if taken < len(packet.data):
                     raise self._connection.trouble
                 if not is_stream and number % _BURST == 0:
                     self._sleep(_PAUSE)
         except ConnectionError:
-            told.take_back(sent)
+            known.take_back(sent)
             sent.clear()
             raise
 
-    def _mention_too_long(self, line: str) -> None:
-        self._mention_once(
-            f"leaves out what does not fit into max_packet={self._max_packet}, as does this line of "
-            f"{len(line)} bytes: {line[:80]!r}..."
+    def _warn_too_long(self, line: str) -> None:
+        self._warn_once(
+            f"leaves out lines that do not fit into max_packet={self._max_packet}, like this one of {len(line)} bytes: "
+            f"{line[:80]!r}..."
         )
 
-    def _mention_clashes(self, snapshot: Snapshot, named: Names) -> None:
+    def _warn_clashes(self, snapshot: Snapshot, named: Names) -> None:
         if named.clashes:
             number = named.clashes[0]
             reading = snapshot.readings[number]
-            self._mention_once(
+            self._warn_once(
                 f"sends {reading.name!r} with the tags {dict(reading.tags)} as {named.paths[number]!r}, because "
-                "another series has the name that it would have: name one of them differently, or use tags='datadog'."
+                "another series already has its name: rename one of the two, or use tags='datadog'."
             )
 
-    def _mention_once(self, problem: str) -> None:
+    def _warn_once(self, problem: str) -> None:
         kind = problem.partition(" ")[0]
-        log_once(self._mentioned, kind, LOGGER_NAME, "%s %s", self.context.reporter, problem)
+        log_once(self._warned, kind, LOGGER_NAME, "%s %s", self.context.reporter, problem)
 
 
 def _destination(protocol: object, host: object, port: object, path: object) -> Destination:
@@ -177,7 +177,9 @@ def _destination(protocol: object, host: object, port: object, path: object) -> 
 
 def _checked_socket(path: str) -> str:
     if not hasattr(socket, "AF_UNIX"):
-        raise ReporterOptionError("protocol='unix' needs unix sockets, which this system has not: use 'udp' or 'tcp'.")
+        raise ReporterOptionError(
+            "protocol='unix' needs unix sockets, which this system does not have: use 'udp' or 'tcp'."
+        )
     length = len(os.fsencode(path))
     if length > LONGEST_PATH:
         raise ReporterOptionError(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tapes.reporting.run import Run
     from tapes.reporting.scheduled import ScheduledReporter
 
-_LOOK_AGAIN = 0.05  # seconds between two checks by stop() that the loop of the last report still runs
+_CHECK_INTERVAL = 0.05  # seconds between two checks by stop() that the loop of the last report still runs
 
 
 class Drive:
@@ -35,12 +35,12 @@ class Drive:
     def __init__(self, reporter: ScheduledReporter, run: Run) -> None:
         self.run = run
         """The run that it drives."""
-        self.pace = Pace(reporter.interval, run, self.go_on)
+        self.pace = Pace(reporter.interval, run, self.make_reports)
         self._reporter = reporter
         self._turns: Dict[str, Tuple[int, object]] = {}
-        self._flight: Optional[_Flight] = None
+        self._async_report: Optional[_AsyncReport] = None
 
-    def go_on(self, patience: Optional[float] = None) -> None:
+    def make_reports(self, patience: Optional[float] = None) -> None:
         """Make a report in this thread, unless one is under way. If the run is stopping, also make the last one.
 
         A coroutine may take `patience` seconds if there is no loop for it and no thread can be started.
@@ -53,11 +53,11 @@ class Drive:
         deadline = time.monotonic() + timeout
         while not self.run.done.is_set():
             if not self._runs_elsewhere():
-                self.go_on(max(0.0, deadline - time.monotonic()))
-            if self._is_up_to_this_thread():
+                self.make_reports(max(0.0, deadline - time.monotonic()))
+            if self._is_for_this_thread():
                 return True
             left = max(0.0, deadline - time.monotonic())
-            if not self.run.done.wait(min(left, _LOOK_AGAIN)) and not left:
+            if not self.run.done.wait(min(left, _CHECK_INTERVAL)) and not left:
                 return False
         return True
 
@@ -72,10 +72,10 @@ class Drive:
                 held = self._turns.setdefault("turn", turn)
             if held is not turn:
                 return False
-            if self._flight is not None and self._flight.stranded:
-                self._flight.close()
-                self._flight = None
-            if self._flight is not None or run.closing:
+            if self._async_report is not None and self._async_report.stranded:
+                self._async_report.close()
+                self._async_report = None
+            if self._async_report is not None or run.closing:
                 return False
             last = run.stopping.is_set()
             over = run.abandoned or self._report(last, patience)
@@ -91,10 +91,10 @@ class Drive:
         run, reporter, loop = self.run, self._reporter, self._loop_here()
         try:
             # Without a loop, call a coroutine function within its own one: it may ask for the current loop.
-            apart = loop is None and _is_coroutine_function(reporter.report)
-            result: object = _called(reporter.report) if apart else reporter.report()
+            has_own_loop = loop is None and _is_coroutine_function(reporter.report)
+            result: object = _called(reporter.report) if has_own_loop else reporter.report()
             if inspect.isawaitable(result):
-                return self._begin_flight(_Flight(result, last, loop), patience)
+                return self._begin_async(_AsyncReport(result, last, loop), patience)
         except BaseException as error:
             if _is_for_the_program(error):
                 raise
@@ -103,77 +103,77 @@ class Drive:
             reporter.note(run, None)
         return True
 
-    def _begin_flight(self, flight: _Flight, patience: Optional[float]) -> bool:
-        self._flight = flight
-        if flight.loop is None:
+    def _begin_async(self, report: _AsyncReport, patience: Optional[float]) -> bool:
+        self._async_report = report
+        if report.loop is None:
             name = f"tapes-{type(self._reporter).__name__}"
             try:
-                threading.Thread(target=self._fly_apart, args=(flight, None), name=name, daemon=True).start()
+                threading.Thread(target=self._await_on_own_loop, args=(report, None), name=name, daemon=True).start()
             except RuntimeError:  # from Python 3.12 on no thread can start while the interpreter exits
-                self._fly_apart(flight, patience)
+                self._await_on_own_loop(report, patience)
         else:
-            task = flight.task = flight.loop.create_task(self._fly(flight, flight.loop))
-            task.add_done_callback(partial(self._flown, flight))
+            task = report.task = report.loop.create_task(self._await_on_loop(report, report.loop))
+            task.add_done_callback(partial(self._clean_up, report))
             # Do not let asyncio warn of an abandoned task: the last report makes up for it.
             with suppress(AttributeError):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # there since Python 3.3
-        return flight.over
+        return report.over
 
-    async def _fly(self, flight: _Flight, loop: asyncio.AbstractEventLoop) -> None:
+    async def _await_on_loop(self, report: _AsyncReport, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            await flight.awaitable
+            await report.awaitable
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 -- as with plain reports
             if _is_for_the_program(error):
-                self._drop(flight)
+                self._drop(report)
                 loop.call_soon(_throw, error)  # if the task raised it, asyncio would also warn of the task
             else:
-                self._landed(flight, error)
+                self._finish(report, error)
         else:
-            self._landed(flight, None)
+            self._finish(report, None)
 
-    def _fly_apart(self, flight: _Flight, patience: Optional[float]) -> None:
-        async def fly() -> None:
-            await asyncio.wait_for(flight.awaitable, patience)
+    def _await_on_own_loop(self, report: _AsyncReport, patience: Optional[float]) -> None:
+        async def wait() -> None:
+            await asyncio.wait_for(report.awaitable, patience)
 
-        flight.thread = threading.get_ident()
+        report.thread = threading.get_ident()
         outcome: Optional[BaseException] = None
         try:
-            asyncio.run(fly())
+            asyncio.run(wait())
         except BaseException as error:  # noqa: BLE001 -- as with plain reports
             outcome = error
-        self._landed(flight, outcome)
+        self._finish(report, outcome)
 
-    def _landed(self, flight: _Flight, error: Optional[BaseException]) -> None:
+    def _finish(self, report: _AsyncReport, error: Optional[BaseException]) -> None:
         """Note the outcome of a coroutine, and go on."""
-        if flight.over:
+        if report.over:
             return
-        flight.over = True
+        report.over = True
         self._reporter.note(self.run, error)
-        if flight.last or self.run.abandoned:
-            self._reporter.end(self.run)  # before the flight is cleared, so that no other report begins
-            self._flight = None
+        if report.last or self.run.abandoned:
+            self._reporter.end(self.run)  # before the report is cleared, so that no other report begins
+            self._async_report = None
         else:
-            self._flight = None
+            self._async_report = None
             if self.run.stopping.is_set():
-                self.go_on()
+                self.make_reports()
 
-    def _drop(self, flight: _Flight) -> None:
+    def _drop(self, report: _AsyncReport) -> None:
         """Clear a coroutine that was cancelled, or cut off by Ctrl-C: the next report makes up for it."""
-        if self._flight is not flight:
+        if self._async_report is not report:
             return
-        flight.close()
-        self._flight = None
+        report.close()
+        self._async_report = None
         # Not after the last report, which might end like this again and again: stop() handles it.
-        if self.run.stopping.is_set() and not flight.last:
-            self.go_on()
+        if self.run.stopping.is_set() and not report.last:
+            self.make_reports()
 
-    def _flown(self, flight: _Flight, task: asyncio.Task[None]) -> None:
+    def _clean_up(self, report: _AsyncReport, task: asyncio.Task[None]) -> None:
         """Clean up after a task, which may have been cancelled before it began."""
         if not task.cancelled():
             task.exception()  # marks the exception of a closed task as retrieved, so that asyncio does not log it
-        self._drop(flight)
+        self._drop(report)
 
     def _loop_here(self) -> Optional[asyncio.AbstractEventLoop]:
         """Return the loop that runs in this thread, if a report can run on it."""
@@ -184,15 +184,15 @@ class Drive:
         loop = self.pace.loop
         return loop is not None and loop.is_running() and loop is not running_loop()
 
-    def _is_up_to_this_thread(self) -> bool:
+    def _is_for_this_thread(self) -> bool:
         """Whether this thread itself has to do the rest, once the caller returns to it."""
-        turn, flight, here = self._turns.get("turn"), self._flight, threading.get_ident()
-        if flight is not None and (flight.thread == here or (flight.loop and flight.loop is running_loop())):
+        turn, report, here = self._turns.get("turn"), self._async_report, threading.get_ident()
+        if report is not None and (report.thread == here or (report.loop and report.loop is running_loop())):
             return True
         return turn is not None and turn[0] == here and not _is_forgotten(turn)
 
 
-class _Flight:
+class _AsyncReport:
     """A coroutine that is reporting."""
 
     __slots__ = ("awaitable", "last", "loop", "over", "task", "thread")

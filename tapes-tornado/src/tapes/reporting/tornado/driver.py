@@ -40,7 +40,7 @@ class LoopDriven(ScheduledReporter):
     needs_loop = True
 
     _io_loop: Optional[IOLoop] = None
-    _turnstile: Optional[_Turnstile] = None
+    _trigger: Optional[_Trigger] = None
     _pace: Optional[Pace] = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -63,30 +63,30 @@ class LoopDriven(ScheduledReporter):
     @property
     def idle(self) -> bool:
         """Whether it is running, and its thread waits for the next report."""
-        turnstile = self._turnstile
-        return self.running and turnstile is not None and not turnstile.is_open
+        trigger = self._trigger
+        return self.running and trigger is not None and not trigger.is_set
 
     def launch(self, run: Run) -> None:
         """Start the timer on the loop, and the thread."""
-        turnstile = self._turnstile = _Turnstile(run)
-        pace = self._pace = Pace(self.interval, run, turnstile.open)
+        trigger = self._trigger = _Trigger(run)
+        pace = self._pace = Pace(self.interval, run, trigger.set)
         when_running(self._io_loop, run, pace.begin, type(self).__name__)
         super().launch(run)
 
     def work(self, run: Run) -> None:
         """Report whenever the loop says so, and once more at the end."""
-        turnstile = self._turnstile
-        assert turnstile is not None  # launch() has made it
-        while not run.abandoned and turnstile.passed():
+        trigger = self._trigger
+        assert trigger is not None  # launch() has made it
+        while not run.abandoned and trigger.wait():
             self.attempt(run)
-            turnstile.reset()
+            trigger.reset()
         self.attempt(run)
 
     def interrupt(self) -> None:
         """Wake the thread to make the last report."""
-        turnstile, pace = self._turnstile, self._pace
-        if turnstile is not None and turnstile.run.stopping.is_set():
-            turnstile.open()
+        trigger, pace = self._trigger, self._pace
+        if trigger is not None and trigger.run.stopping.is_set():
+            trigger.set()
         if pace is not None:
             pace.wake()
         super().interrupt()
@@ -146,28 +146,28 @@ def _constructor(cls: type, inner: Callable[..., None]) -> Callable[..., None]:
     return constructor(cls, [*before, io_loop, *after], "\n\n".join(docs), construct, inner)
 
 
-class _Turnstile:
+class _Trigger:
     """An event that lets the waiting thread through once. One that comes while the thread is busy is dropped."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._opened = Wakeup()
+        self._wakeup = Wakeup()
 
     @property
-    def is_open(self) -> bool:
+    def is_set(self) -> bool:
         """Whether it has been opened since the last reset."""
-        return self._opened.is_set()
+        return self._wakeup.is_set()
 
-    def open(self) -> None:
+    def set(self) -> None:
         """Let the thread through, if it waits. Call it from any thread or signal handler."""
-        self._opened.set()
+        self._wakeup.set()
 
-    def passed(self) -> bool:
+    def wait(self) -> bool:
         """Wait until it is opened. Return False if the run is stopping instead."""
         if not self.run.stopping.is_set():  # if the run stops later, interrupt() opens it
-            self._opened.wait()
+            self._wakeup.wait()
         return not self.run.stopping.is_set()
 
     def reset(self) -> None:
         """Close it, and drop openings that came while the thread was busy."""
-        self._opened = Wakeup()
+        self._wakeup = Wakeup()

@@ -49,9 +49,7 @@ def when_running(io_loop: Optional[IOLoop], run: Run, begin: Begin, name: str) -
     if run.in_child:
         _note_ghosts()
     elif given is not None and asyncio_loop(given).is_closed():
-        raise ReporterStateError(
-            f"The loop that {name} was given is closed, and can never run: give it another one as io_loop, or none."
-        )
+        raise ReporterStateError(f"The io_loop of {name} is closed, and can never run: give it another one, or none.")
     first = given
     if first is None and not run.in_child and running_loop() is not None:
         first = IOLoop.current()
@@ -144,7 +142,7 @@ class _Lookout:
             "Start it on the thread of the loop, or give it the loop as io_loop.",
         )
         if self._given is not None:
-            missing, remedy = "the loop that it was given has not", "Give it the loop that runs, or none."
+            missing, remedy = "the loop that it was given has not", "Give it the running loop as io_loop, or none."
         with suppress(Exception):  # of logging handlers
             logging.getLogger(LOGGER_NAME).warning(
                 "%s waits for an event loop: %s been running in this process for %g s, and nothing is reported until "

@@ -49,14 +49,14 @@ def fork_apart_and_not() -> List[str]:
         reporter.start()
         orders.increment(3)
         fork_to(say)
-        assert not forking.is_apart()
+        assert not forking.is_without_metrics()
         return say()
 
-    fork_to(say, forking.fork_apart)
+    fork_to(say, forking.fork_without_metrics)
     fork_to(say)
-    fork_to(start_and_fork, forking.fork_apart)
+    fork_to(start_and_fork, forking.fork_without_metrics)
     say()
-    assert not forking.is_apart()
+    assert not forking.is_without_metrics()
     reporter.stop()
     os.close(writing)
     with os.fdopen(reading) as pipe:
@@ -74,32 +74,32 @@ def test_it_is_told_by_the_thread(monkeypatch: pytest.MonkeyPatch, until: Until)
     seen: List[bool] = []
 
     def fork() -> int:
-        seen.append(forking.is_apart())
+        seen.append(forking.is_without_metrics())
         begun.set()
         assert go_on.wait(30)
         return 1
 
     monkeypatch.setattr(os, "fork", fork)
-    thread = threading.Thread(target=forking.fork_apart)
+    thread = threading.Thread(target=forking.fork_without_metrics)
     thread.start()
     until(begun.is_set)
-    seen.append(forking.is_apart())
+    seen.append(forking.is_without_metrics())
     go_on.set()
     thread.join()
 
-    assert [*seen, forking.is_apart()] == [True, False, False]
+    assert [*seen, forking.is_without_metrics()] == [True, False, False]
 
 
 def test_a_fork_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error is raised, and the next fork is one as usual."""
 
     def fork() -> int:
-        assert forking.is_apart()
+        assert forking.is_without_metrics()
         raise OSError("no more processes")
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fork", fork)
         with pytest.raises(OSError, match="no more processes"):
-            forking.fork_apart()
+            forking.fork_without_metrics()
 
-    assert not forking.is_apart()
+    assert not forking.is_without_metrics()

@@ -15,7 +15,7 @@ from tapes.reporting.wakeup import Wakeup
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """The handled signals: the first two end the aggregator, the last one makes it reload."""
 
-PARTING = 1.5
+FAREWELL_TIMEOUT = 1.5
 """Seconds for which an aggregator that ends waits for the farewells of workers that end too."""
 
 ORPHANED = 6.0
@@ -29,28 +29,28 @@ _GRACE = 30.0  # the same, after a signal that most likely went to the workers a
 _HANG_UP = getattr(signal, "SIGHUP", None)
 
 
-class Fate(Protocol):
+class Lifetime(Protocol):
     """Says when an aggregator has to end or reload."""
 
-    def wanted(self) -> bool:
+    def should_run(self) -> bool:
         """Whether it should go on."""
         ...
 
-    def abandoned(self) -> bool:
+    def is_orphaned(self) -> bool:
         """Whether the program that it belongs to is gone."""
         ...
 
-    def parting(self) -> float:
+    def farewell_timeout(self) -> float:
         """Return for how many seconds it should wait for the workers at its end."""
         ...
 
-    def has_to_reload(self) -> bool:
+    def should_reload(self) -> bool:
         """Whether it should reload its keys and config. True once for each request."""
         ...
 
 
-class Here:
-    """The fate of an aggregator in this process.
+class OwnLifetime:
+    """The lifetime of an aggregator in this process.
 
     SIGINT and SIGTERM end it. So does SIGHUP if the terminal is gone; otherwise SIGHUP is a request to reload, from a
     supervisor or a person.
@@ -66,28 +66,28 @@ class Here:
         """End the aggregator. Thread-safe, also in a signal handler."""
         self._stopping.set()
 
-    def wanted(self) -> bool:
+    def should_run(self) -> bool:
         """Whether it should go on."""
         return not self._stopping.is_set()
 
-    def abandoned(self) -> bool:
+    def is_orphaned(self) -> bool:
         """Whether the program that it belongs to is gone."""
         return False
 
-    def parting(self) -> float:
+    def farewell_timeout(self) -> float:
         """Return for how many seconds it should wait for the workers."""
-        return PARTING
+        return FAREWELL_TIMEOUT
 
-    def has_to_reload(self) -> bool:
+    def should_reload(self) -> bool:
         """Whether it should reload its keys and config."""
         reloading, self._reloading = self._reloading, False
         return reloading
 
-    def __enter__(self) -> Here:
+    def __enter__(self) -> OwnLifetime:
         """Handle signals, if in the main thread. Ignored ones stay ignored, as nohup and shells expect."""
         if threading.current_thread() is threading.main_thread():
-            heeded = [number for number in SIGNALS if not _is_ignored(number)]
-            self._handlers = {number: signal.signal(number, self._heed) for number in heeded}
+            handled = [number for number in SIGNALS if not _is_ignored(number)]
+            self._handlers = {number: signal.signal(number, self._handle) for number in handled}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -95,45 +95,45 @@ class Here:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _heed(self, number: int, frame: object) -> None:
+    def _handle(self, number: int, frame: object) -> None:
         if number == _HANG_UP and not (self._terminal and not _has_terminal()):
             self._reloading = True
         else:
             self._stopping.set()
 
 
-class Forked:
-    """The fate of an aggregator in a forked process, as seen from there.
+class ForkedLifetime:
+    """The lifetime of an aggregator in a forked process, as seen from there.
 
     A signal to end mostly goes to a whole group of processes, from a terminal or a supervisor. The workers then finish
     their requests and publish once more, and the parent ends the aggregator or itself. So SIGINT and SIGHUP do not end
     it: a parent that survives them goes on. SIGTERM does.
     """
 
-    def __init__(self, parent: int, told: int) -> None:
-        """`parent` is the pid of the parent, which writes STOP to the pipe that `told` reads."""
+    def __init__(self, parent: int, stop_pipe: int) -> None:
+        """`parent` is the pid of the parent, which writes STOP to the pipe that `stop_pipe` reads."""
         self._parent = parent
-        self._told = told
-        self._is_told = False
+        self._stop_pipe = stop_pipe
+        self._is_stopped = False
         self._signalled = -_GRACE
         self._terminated = False
         self._reloading = False
 
-    def wanted(self) -> bool:
+    def should_run(self) -> bool:
         """Whether it should go on."""
-        return not self._terminated and not self._is_told_to_stop() and not self.abandoned()
+        return not self._terminated and not self._stop_requested() and not self.is_orphaned()
 
-    def abandoned(self) -> bool:
+    def is_orphaned(self) -> bool:
         """Whether the program that it belongs to is gone."""
         return os.getppid() != self._parent
 
-    def parting(self) -> float:
+    def farewell_timeout(self) -> float:
         """Return for how many seconds it should wait for the workers."""
-        if self._is_told_to_stop():
-            return PARTING
+        if self._stop_requested():
+            return FAREWELL_TIMEOUT
         return _GRACE if time.monotonic() - self._signalled < _GRACE else ORPHANED
 
-    def has_to_reload(self) -> bool:
+    def should_reload(self) -> bool:
         """Whether it should reload its keys."""
         reloading, self._reloading = self._reloading, False
         return reloading
@@ -146,28 +146,28 @@ class Forked:
                 signal.signal(number, signal.SIG_DFL)
         for number in SIGNALS:
             if not _is_ignored(number):
-                signal.signal(number, self._heed)
-        signal.signal(signal.SIGUSR1, self._heed_parent)
+                signal.signal(number, self._handle)
+        signal.signal(signal.SIGUSR1, self._handle_parent)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGUSR1))
 
-    def _heed_parent(self, number: int, frame: object) -> None:
+    def _handle_parent(self, number: int, frame: object) -> None:
         """Treat the signal as STOP: the parent has lost its pipe if its program has closed all files."""
-        self._is_told = True
+        self._is_stopped = True
 
-    def _heed(self, number: int, frame: object) -> None:
+    def _handle(self, number: int, frame: object) -> None:
         self._signalled = time.monotonic()
         self._terminated = self._terminated or number == signal.SIGTERM
         self._reloading = self._reloading or number == _HANG_UP
 
-    def _is_told_to_stop(self) -> bool:
-        if not self._is_told and select.select([self._told], [], [], 0.0)[0]:
+    def _stop_requested(self) -> bool:
+        if not self._is_stopped and select.select([self._stop_pipe], [], [], 0.0)[0]:
             # An end of file is no STOP: it only means that nobody can write one any more.
-            self._is_told = os.read(self._told, 1) == STOP or self._is_told
-        return self._is_told
+            self._is_stopped = os.read(self._stop_pipe, 1) == STOP or self._is_stopped
+        return self._is_stopped
 
 
-class Resident:
-    """The fate of an aggregator that belongs to nobody: it ends when no worker has been there for some time.
+class ResidentLifetime:
+    """The lifetime of an aggregator that belongs to nobody: it ends when no worker has been there for some time.
 
     SIGTERM ends it too, and so does SIGINT; since workers mostly get these as well, it waits for their farewells.
     SIGHUP is a request to reload.
@@ -182,7 +182,7 @@ class Resident:
         self._terminated = False
         self._reloading = False
 
-    def wanted(self) -> bool:
+    def should_run(self) -> bool:
         """Whether it should go on."""
         now = time.monotonic()
         if self._has_workers():
@@ -194,15 +194,15 @@ class Resident:
         """Wait for the first worker from now on."""
         self._last = time.monotonic()
 
-    def abandoned(self) -> bool:
+    def is_orphaned(self) -> bool:
         """Return False: it belongs to no program."""
         return False
 
-    def parting(self) -> float:
+    def farewell_timeout(self) -> float:
         """Return for how many seconds it should wait for the workers."""
-        return _GRACE if self._terminated else PARTING
+        return _GRACE if self._terminated else FAREWELL_TIMEOUT
 
-    def has_to_reload(self) -> bool:
+    def should_reload(self) -> bool:
         """Whether it should reload its keys and config."""
         reloading, self._reloading = self._reloading, False
         return reloading
@@ -210,10 +210,10 @@ class Resident:
     def handle_signals(self) -> None:
         """Handle the signals above."""
         for number in SIGNALS:
-            signal.signal(number, self._heed)
+            signal.signal(number, self._handle)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
-    def _heed(self, number: int, frame: object) -> None:
+    def _handle(self, number: int, frame: object) -> None:
         if number == _HANG_UP:
             self._reloading = True
         else:

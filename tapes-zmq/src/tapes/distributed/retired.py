@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _REMEMBERED = 100_000
 
 
-class Departed:
+class Retired:
     """The position up to which each retired worker was known."""
 
     def __init__(self) -> None:

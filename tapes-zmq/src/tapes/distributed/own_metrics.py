@@ -18,7 +18,7 @@ _CALM = 60.0  # seconds without a bad frame after which the next one is logged
 _LATE = 5.0  # seconds by which states may be older than the lease, and for which that may last before it is logged
 
 
-class Figures:
+class OwnMetrics:
     """The metrics `tapes.aggregator.*` of a registry, but for those of refused connections."""
 
     def __init__(
@@ -42,22 +42,22 @@ class Figures:
         registry.gauge("tapes.aggregator.lag", self._lag, merge="max")
         registry.gauge("tapes.aggregator.staleness", self._staleness, merge="max")
 
-    def calm_down(self, now: float) -> None:
+    def end_streak(self, now: float) -> None:
         """Log the next bad frame again, if there was none for a while."""
         if now - self._bad_at > _CALM:
             self._bad.succeeded()
 
-    def excuse(self) -> None:
+    def restart_lateness(self) -> None:
         """Start again to measure how long workers are late."""
         self._late_since = math.inf
 
-    def count_bad(self, problem: str) -> None:
+    def count_bad_frame(self, problem: str) -> None:
         """Count a bad frame, and log the first in a row."""
         self.bad_frames.increment()
         self._bad_at = self._clock.monotonic()
         self._bad.failed(problem)
 
-    def see_whether_it_keeps_up(self, now: float) -> None:
+    def check_lateness(self, now: float) -> None:
         """Log, once, when the states of a live worker are far older than they should be."""
         late = [
             worker
@@ -69,7 +69,7 @@ class Figures:
         if now - self._late_since >= _LATE:
             oldest = min(late, key=lambda worker: worker.complete)
             self._late.failed(
-                f"does not keep up with {len(late)} of {len(self._workers)} workers: what it shows of {oldest.name} is "
+                f"does not keep up with {len(late)} of {len(self._workers)} workers: the data of {oldest.name} is "
                 f"{now - oldest.complete:.0f} s old. No total is lost, but rates and windows are wrong. Let workers "
                 "publish less often (interval) or have fewer series, or give groups of workers an aggregator each."
             )

@@ -17,7 +17,7 @@ NOBODY = b""
 """Whose share it is that nobody has any more."""
 
 
-class ForeignShare(NamedTuple):
+class UnknownShare(NamedTuple):
     """What a worker had told of such a series."""
 
     worker: bytes
@@ -34,17 +34,17 @@ class _Series:
 
     def __init__(self) -> None:
         self.merged: List[bytes] = []
-        self.shares: List[ForeignShare] = []
+        self.shares: List[UnknownShare] = []
 
 
-class Foreign:
+class UnknownKinds:
     """Series of kinds that are not known here, by their records. Nothing of them is shown."""
 
     def __init__(self) -> None:
         self._series: Dict[bytes, _Series] = {}
         self._size = 0
 
-    def keep(self, record: bytes, merged: bytes, shares: Sequence[ForeignShare]) -> bool:
+    def keep(self, record: bytes, merged: bytes, shares: Sequence[UnknownShare]) -> bool:
         """Keep a series as it was read, and return whether there is room for it."""
         size = len(record) + len(merged) + sum([len(share.state) for share in shares])
         is_new = record not in self._series

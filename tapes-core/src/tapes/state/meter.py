@@ -80,7 +80,7 @@ class MeterState:
         count, current = min(first.count + second.count, MOST), min(first.current + second.current, MOST)
         return MeterState(count, first.tick, current, (one, five, fifteen))
 
-    def less(self, part: MeterState) -> MeterState:
+    def minus(self, part: MeterState) -> MeterState:
         """Return the state of a meter that saw only the events since this one was in the state `part`."""
         before = part.advanced(self.tick)
         one, five, fifteen = (max(rate - known, 0.0) for rate, known in zip(self.rates, before.rates))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 from zlib import crc32
 
 from tapes.distributed import records
-from tapes.distributed.foreign import NOBODY, ForeignShare
 from tapes.distributed.frames import FrameError
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.processes import machine
 from tapes.distributed.records import Series
+from tapes.distributed.unknown_kinds import NOBODY, UnknownShare
 from tapes.distributed.workers import Overflowed, Part
 from tapes.errors import MetricError
 from tapes.kinds.kind import kind_named
@@ -105,7 +105,7 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
     shared = registry.places.shared()
     worker_places: Dict[object, int] = {worker: place for place, worker in enumerate(workers)}
     places: Dict[object, int] = {merged: place for place, merged in enumerate(shared)}
-    gone = registry.departed.to_remember(_GONE)
+    gone = registry.retired.to_remember(_GONE)
     parts = [registry.identity, _U64.pack(generation), framed((system or machine()).encode())]
     parts.append(_U32.pack(len(gone)))
     parts += [_GONE_WORKER.pack(identity, *position) for identity, position in gone]
@@ -118,11 +118,13 @@ def encode(registry: UnifiedRegistry, generation: int = 0, *, system: Optional[s
             target = series[0] if series else None
             merged = target.merged if isinstance(target, Overflowed) else target
             parts.append(_PAIR.pack(number, places.get(merged, _NOWHERE)))
-    foreign = list(registry.foreign.entries({worker.identity: place for place, worker in enumerate(workers)}))
-    parts.append(_U32.pack(len(shared) + len(foreign)))
+    unknown_kinds = list(
+        registry.unknown_kinds.entries({worker.identity: place for place, worker in enumerate(workers)})
+    )
+    parts.append(_U32.pack(len(shared) + len(unknown_kinds)))
     for merged in shared:
         parts.append(_series(merged, worker_places))
-    for record, state, shares in foreign:
+    for record, state, shares in unknown_kinds:
         parts += [framed(record), framed(state), _U32.pack(len(shares))]
         parts += [_PAIR.pack(who, number) + framed(share) for who, number, share in shares]
     described = [records.facts(*said) for said in registry.all_facts().items() if not records.is_internal(said[0])]
@@ -159,7 +161,7 @@ def decode(content: bytes) -> Kept:
     magic, version, checksum = _HEAD.unpack_from(content)
     body = content[_HEAD.size :]
     if magic != MAGIC:
-        raise FrameError("It is no state of an aggregator.")
+        raise FrameError("It is not the state of an aggregator.")
     if version != VERSION:
         raise FrameError(f"It is of version {version}, and this reads version {VERSION}.")
     if checksum != crc32(body):
@@ -222,7 +224,7 @@ def _kept_facts(reader: Reader) -> Optional[Tuple[str, Facts]]:
 
 def _state(kind: Kind, block: bytes) -> Any:
     reader = Reader(block, 0, len(block))
-    state = kind.whole(kind.read(reader))
+    state = kind.full_state(kind.read(reader))
     reader.finish()
     return state
 
@@ -234,7 +236,7 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
     Otherwise each live worker has to begin a new session.
     """
     registry.identity = kept.identity
-    registry.departed.remember(kept.gone)
+    registry.retired.remember(kept.gone)
     same_clock = goes_on or kept.machine == machine()
     workers: List[Optional[Worker]] = []
     for each in kept.workers:
@@ -268,7 +270,7 @@ def fill(registry: UnifiedRegistry, kept: Kept, *, goes_on: bool = False) -> Non
     dropped = kept.series.count(None) + kept.workers.count(None) + kept.facts.count(None)
     if dropped:
         logging.getLogger(LOGGER_NAME).warning(
-            "The state of the aggregator has %d series or workers that cannot be: they are left out.", dropped
+            "The state of the aggregator has %d invalid series or workers: they are left out.", dropped
         )
 
 
@@ -279,7 +281,7 @@ def _filled(
     new = kept.series
     kind = None if kept.record else kind_named(new.kind)
     if kind is None:
-        _keep_foreign(registry, kept, workers)
+        _keep_unknown_kind(registry, kept, workers)
         return ()
     if not kind.lasts and not goes_on:
         return ()
@@ -307,13 +309,13 @@ def _filled(
     return (merged,)
 
 
-def _keep_foreign(registry: UnifiedRegistry, kept: KeptSeries, workers: List[Optional[Worker]]) -> None:
+def _keep_unknown_kind(registry: UnifiedRegistry, kept: KeptSeries, workers: List[Optional[Worker]]) -> None:
     """Keep a series of an unknown kind as it is, for another start."""
     shares = []
     for place, number, state in kept.shares:
         worker = workers[place]
-        shares.append(ForeignShare(NOBODY if worker is None else worker.identity, number, state))
-    is_kept = registry.foreign.keep(kept.record, kept.merged, shares)
+        shares.append(UnknownShare(NOBODY if worker is None else worker.identity, number, state))
+    is_kept = registry.unknown_kinds.keep(kept.record, kept.merged, shares)
     registry.places.leave_out_kind(kept.series.kind, is_kept=is_kept)
 
 
