@@ -171,6 +171,8 @@ class Receiver:
             return False
         if before[:2] == self._keys[:2] and before.admitted.keys() <= self._keys.admitted.keys():
             return False
+        # First, because a thread of 0MQ that reports a connection to a closed monitor hangs, and keeps the port.
+        socket.disable_monitor()
         self._close_port(socket)
         for each in (monitor, socket):
             each.close(0)
