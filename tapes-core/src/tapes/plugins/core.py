@@ -31,4 +31,7 @@ def tapes_routes() -> Dict[str, str]:
 @hookimpl
 def tapes_kinds() -> Dict[str, str]:
     """Provide the five kinds."""
-    return {kind: f"tapes.kinds.{kind}:{kind.upper()}" for kind in ("counter", "gauge", "histogram", "meter", "timer")}
+    from tapes.instruments import Counter, Gauge, Histogram, Meter, Timer
+
+    kinds = [str(metric.kind) for metric in (Counter, Gauge, Histogram, Meter, Timer)]
+    return {kind: f"tapes.kinds.{kind}:{kind.upper()}" for kind in kinds}

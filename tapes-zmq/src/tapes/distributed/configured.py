@@ -166,7 +166,7 @@ def _options(config: ConfigSource, name: str, table: object, faults: List[str]) 
     arguments, found = Options(RegistryAggregator).check(rest, "aggregator")
     faults += found
     for key in ("keys", "state_path"):
-        if key in arguments:
+        if arguments.get(key):
             arguments[key] = os.path.join(folder, str(arguments[key]))
     address: Any = arguments.get("socket_addr")
     if isinstance(address, str) and address.startswith("ipc://") and len(address) > len("ipc://"):
