@@ -72,8 +72,8 @@ class Launcher:
         python = interpreter()
         if python is None:
             return "no Python interpreter is found to run it"
-        order_end, order = os.pipe()
-        answer, answer_end = os.pipe()
+        order_end, order = _pipe()
+        answer, answer_end = _pipe()
         try:
             try:
                 pid = os.posix_spawn(
@@ -120,6 +120,17 @@ class Launcher:
         except (ValueError, KeyError):
             return "it ended before it was ready: see its log"
         return fault
+
+
+def _pipe() -> Tuple[int, int]:
+    """Return the ends of a pipe. Neither is a standard stream, as it could be where a daemon has closed these."""
+    import fcntl  # missing on systems without ipc:// addresses
+
+    found = os.pipe()
+    moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in found]
+    for end in found:
+        os.close(end)
+    return moved[0], moved[1]
 
 
 def interpreter() -> Optional[str]:

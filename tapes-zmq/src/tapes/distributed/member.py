@@ -106,7 +106,7 @@ class Member(ZmqReporter):
             if now >= deadline:
                 return False
             eager = time.monotonic() - self._since < _EAGER
-            self.pause(min(deadline - now, _LOOK) if eager else deadline - now)
+            self.pause(run, min(deadline - now, _LOOK) if eager else deadline - now)
             if not run.stopping.is_set() and self._is_worker():
                 return False
         return super().wait(run, deadline)

@@ -227,9 +227,12 @@ class ZmqReporter(ScheduledReporter):
             left = deadline - self.clock.monotonic()
             if left <= 0:
                 return False
-            self.pause(min(left, _LISTEN))
-            if self._asked > self._answered[0] and not run.stopping.is_set():
+            self.pause(run, min(left, _LISTEN))
+            asked = self._asked
+            if asked > self._answered[0] and not run.stopping.is_set():
                 self.attempt(run)
+                if asked > self._answered[0]:
+                    self._answered = asked, None
                 continue
             link = None if run.stopping.is_set() else self._link
             if link is not None and link.is_cut_off:
@@ -238,10 +241,11 @@ class ZmqReporter(ScheduledReporter):
                 self._answer(link, run)
         return True
 
-    def pause(self, seconds: float) -> None:
-        """Wait, but not beyond a stop, or a question for what was recorded."""
-        nudge = self._nudge
-        self.clock.wait(nudge, seconds)
+    def pause(self, run: Run, seconds: float) -> None:
+        """Wait, but not beyond a stop, or a request for what was recorded."""
+        nudge = self._nudge  # before looking, since both are set before they wake this thread
+        if not run.stopping.is_set() and self._asked <= self._answered[0]:
+            self.clock.wait(nudge, seconds)
         if nudge.is_set():
             self._nudge = Wakeup()
 

@@ -37,6 +37,7 @@ class Pages(HTTPReporter):
     def __init__(self, registry: UnifiedRegistry, path: str, access: Access) -> None:
         super().__init__(0, registry)
         self._path = path
+        self._bound_in = os.getpid()
         self._access = access
         self._merged = registry
 
@@ -46,12 +47,13 @@ class Pages(HTTPReporter):
             os.unlink(self._path)
         listener = own(socket.socket(fileno=addresses.listening(self._path, self._access)))
         listener.setblocking(False)
+        self._bound_in = os.getpid()
         self._listener = listener
         return listener
 
     def release(self) -> None:
-        """Close the socket and remove its file."""
-        if self._listener is not None:
+        """Close the socket and remove its file, which in a forked child is the parent's."""
+        if self._listener is not None and self._bound_in == os.getpid():
             with suppress(OSError):
                 os.unlink(self._path)
         super().release()
