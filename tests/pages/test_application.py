@@ -74,7 +74,7 @@ class Served:
             routes.get,
             "Served",
             made=self._count,
-            failed=self.errors.append,
+            failed=lambda path, error: self.errors.append(error),
             allows_host=allows_host,
         )
 
@@ -91,7 +91,7 @@ class Served:
         renderings.leave(asker)
         return self.application.respond(request, asker.pages[0])
 
-    def _count(self) -> None:
+    def _count(self, path: str) -> None:
         self.made += 1
 
 
@@ -184,6 +184,18 @@ def test_what_a_route_does_wrong_is_500(route: Route, error: type) -> None:
     assert list(map(type, served.errors)) == [error]
     assert served.get("/").status == HTTPStatus.OK
     assert served.made == 1
+
+
+def test_a_page_that_works_does_not_end_the_streak_of_another(caplog: pytest.LogCaptureFixture) -> None:
+    """One log line says what fails, although others are made in between."""
+    routes: Dict[str, Route] = {"/": FormatRoute(), "/odd": Odd(page=ValueError("odd"))}
+    served = Served({})
+    served.application = Application.with_log(served.registry.snapshot, routes.get, "pages", "The page")
+    for _ in range(3):
+        served.get("/odd")
+        served.get("/")
+
+    assert [record.getMessage().partition(" could")[0] for record in caplog.records] == ["The page at /odd"]
 
 
 def test_headers_may_come_one_after_the_other() -> None:

@@ -123,7 +123,13 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Plugins:
 def application(errors: List[BaseException]) -> Application:
     """Return an application with the routes of plugins."""
     routes = PluginRoutes(FormatRoute())
-    return Application(Registry().snapshot, routes, "test", made=lambda: None, failed=errors.append)
+    return Application(
+        Registry().snapshot,
+        routes,
+        "test",
+        made=lambda path: None,
+        failed=lambda path, error: errors.append(error),
+    )
 
 
 def decided(application: Application, accept: str) -> Wanted:

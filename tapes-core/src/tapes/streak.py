@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from typing import Set
+    from typing import Dict, Set
+
+_MOST_PATHS = 1_000  # beyond it each failure is logged: a page has few paths
 
 
 class Streak:
@@ -44,6 +46,27 @@ class Streak:
             failures = "1 failure" if self.length == 1 else f"{self.length} failures"
             logging.getLogger(self._logger_name).info("%s works again after %s.", self._subject, failures)
             self.length = 0
+
+
+class Streaks:
+    """A streak for each path of pages, so that one that works does not end that of another. As thread-safe as one."""
+
+    __slots__ = ("_found", "_logger_name", "_subject")
+
+    def __init__(self, logger_name: str, subject: str) -> None:
+        self._logger_name = logger_name
+        self._subject = subject
+        self._found: Dict[str, Streak] = {}
+
+    def of(self, path: str) -> Streak:
+        """Return the streak of a path."""
+        found = self._found.get(path)
+        if found is None:
+            subject = self._subject if path == "/" else f"{self._subject} at {path}"
+            found = Streak(self._logger_name, subject)
+            if len(self._found) < _MOST_PATHS:
+                self._found[path] = found
+        return found
 
 
 def log_once(logged: Set[Any], what: Hashable, logger_name: str, message: str, *arguments: object) -> None:

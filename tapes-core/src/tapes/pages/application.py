@@ -15,7 +15,7 @@ from tapes.pages.processes import PerProcess
 from tapes.pages.renderings import Renderings
 from tapes.pages.route import Undecided
 from tapes.reporting.reporter import LOGGER_NAME
-from tapes.streak import Streak
+from tapes.streak import Streaks
 
 if TYPE_CHECKING:
     from tapes.pages.route import Find
@@ -45,14 +45,15 @@ class Application:
         find: Find,
         name: str,
         *,
-        made: Callable[[], None],
-        failed: Callable[[BaseException], object],
+        made: Callable[[str], None],
+        failed: Callable[[str, BaseException], object],
         allows_host: Optional[Callable[[str], bool]] = None,
     ) -> None:
         """Make pages of what `snapshot` returns, with the routes that `find` returns for paths.
 
-        Requests whose Host `allows_host` refuses get 403. `made` is called for each page that a client will see,
-        `failed` with the error of a page that could not be made. Threads that make pages are named `tapes-<name>-page`.
+        Requests whose Host `allows_host` refuses get 403. `made` is called with the path of each page that a client
+        will see, `failed` with the path and the error of one that could not be made. Threads that make pages are named
+        `tapes-<name>-page`.
         """
         self._snapshot = snapshot
         self._find = find
@@ -71,12 +72,15 @@ class Application:
         *,
         allows_host: Optional[Callable[[str], bool]] = None,
     ) -> Application:
-        """Return an application that no reporter counts for: the log says as `subject` what fails, once a streak."""
-        streak = Streak(LOGGER_NAME, subject)
+        """Return an application that no reporter counts for: the log says as `subject` what fails.
+
+        It does so once a streak, and each path has its own.
+        """
+        streaks = Streaks(LOGGER_NAME, subject)
         return cls(
             *(snapshot, find, name),
-            made=streak.succeeded,
-            failed=lambda error: streak.failed(CANNOT_MAKE, error),
+            made=lambda path: streaks.of(path).succeeded(),
+            failed=lambda path, error: streaks.of(path).failed(CANNOT_MAKE, error),
             allows_host=allows_host,
         )
 
@@ -100,7 +104,7 @@ class Application:
         except BaseException as error:  # it is that of a plugin
             if has_to_pass(error):
                 raise
-            self._fail(error)
+            self._fail(request.path, error)
             return refusal(method, HTTPStatus.INTERNAL_SERVER_ERROR)
         return wanted
 
@@ -114,16 +118,16 @@ class Application:
             assert route is not None  # decide() has found it
             page = _checked(route.page(self._snapshot(), wanted.variant))
         except BaseException as error:  # noqa: BLE001 -- not even SystemExit may end the thread
-            self._fail(error)
+            self._fail(wanted.path, error)
             return Page(TEXT, None)
         if counted:
             with suppress(Exception):  # from a log handler
-                self._made()
+                self._made(wanted.path)
         return page
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, path: str, error: BaseException) -> None:
         with suppress(Exception):  # from a log handler or an observer
-            self._failed(error)
+            self._failed(path, error)
 
 
 def _plain(variant: Hashable) -> Hashable:

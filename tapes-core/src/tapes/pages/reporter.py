@@ -15,7 +15,8 @@ from tapes.pages.route import FormatRoute
 from tapes.registry import Registry
 from tapes.reporting import checked
 from tapes.reporting.listening import is_loopback, listen, location, overlap
-from tapes.reporting.reporter import Reporter
+from tapes.reporting.reporter import LOGGER_NAME, Reporter
+from tapes.streak import Streaks
 
 if TYPE_CHECKING:
     from tapes.process.descriptors import OwnSocket
@@ -82,12 +83,13 @@ class PageReporter(Reporter):
 
     def application(self) -> Application:
         """Return the application that answers requests. Each page is a report, one that cannot be made a failure."""
+        streaks = Streaks(LOGGER_NAME, repr(self))
         return Application(
             lambda: self.registry.snapshot(),
             PluginRoutes(FormatRoute(lambda: self._format)),
             type(self).__name__,
-            made=self.succeeded,
-            failed=lambda error: self.failed(error, CANNOT_MAKE),
+            made=lambda path: self.succeeded(streaks.of(path)),
+            failed=lambda path, error: self.failed(error, CANNOT_MAKE, streak=streaks.of(path)),
             allows_host=self.allows_host,
         )
 
