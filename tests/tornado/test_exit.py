@@ -81,7 +81,7 @@ async def main():
     async def hang():
         await asyncio.sleep(3600)
     report, coroutine.report = coroutine.report, hang
-    coroutine._drive.go_on()
+    coroutine._drive.make_reports()
     await asyncio.sleep(0.01)
     coroutine.report = report
     loop.stop()

@@ -58,10 +58,6 @@ class Pages(HTTPReporter):
                 os.unlink(self._path)
         super().release()
 
-    def admits(self, host: str) -> bool:
-        """Return True: no browser reaches it."""
-        return True
-
     def application(self) -> Application:
         """Return the application: all routes, and each format by its name."""
         routes = PluginRoutes(FormatRoute())
