@@ -287,7 +287,7 @@ def test_a_series_that_cannot_be_merged_shows_what_it_showed(bench: Health, monk
     up, top = above(bench.aggregator)
     bench.aggregator.get_stats()
     share = StatePool.share
-    monkeypatch.setattr(MeterKind, "here", fail)
+    monkeypatch.setattr(MeterKind, "all_shifted", fail)
     monkeypatch.setattr(
         StatePool, "share", lambda pool, source: (fail if type(pool.merged()) is MeterState else share)(pool, source)
     )

@@ -445,7 +445,7 @@ def test_a_kind_that_becomes_known_while_it_runs_counts_once(
         worker.publisher.begin()
         worker.tell(restarted)
 
-    assert shown == kept_by_it == stats_of(restarted) == {"sold": {"top": 20}}
+    assert shown == kept_by_it == stats_of(restarted) == {"sold": {"sum": 20}}
     assert meanwhile == {}
     assert len(problems(caplog)) == 1
 

@@ -13,11 +13,11 @@ def has_to_pass(error: BaseException) -> bool:
     the SystemExit of one for SIGTERM. Any other error is a failure of that code, also one that is no `Exception`, like
     `gevent.Timeout` or the SystemExit of a library.
     """
-    if isinstance(error, Exception):
-        return False
     if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
         return True
-    return any(cls.__name__ in _CANCELLATIONS for cls in type(error).__mro__) or _is_of_a_signal_handler(error)
+    if not isinstance(error, Exception) and any(cls.__name__ in _CANCELLATIONS for cls in type(error).__mro__):
+        return True
+    return _is_of_a_signal_handler(error)
 
 
 def _is_of_a_signal_handler(error: BaseException) -> bool:

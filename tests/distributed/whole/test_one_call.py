@@ -172,6 +172,55 @@ def test_the_same_config_twice_in_a_process_counts_once(place: Place) -> None:
     await_end(at)
 
 
+def test_two_registries_of_a_process_are_both_published(place: Place) -> None:
+    """By two threads, of which one starts the aggregator."""
+    at = configured(place)
+    program = place.run(
+        CALL
+        + """
+other = tapes.Registry()
+tapes.configure(FOLDER / "tapes.toml", registry=other)
+other.counter("served").increment(2)
+served.increment(1)
+"""
+    )
+
+    assert program.ended() == 0
+    assert place.report().await_last({"served.value": 3}) == {"served.value": 3}
+    await_end(at)
+
+
+def test_a_config_may_be_a_mapping_with_values_of_python(place: Place) -> None:
+    """They are given to the aggregator as a file would have them."""
+    program = place.run(
+        """
+from datetime import timedelta
+import tapes
+reporter = {"interval": timedelta(seconds=0.05), "path": FOLDER / "report"}
+config = {"aggregator": {"linger": 1.5}, "reporters": {"stream": reporter}}
+tapes.configure(config)
+tapes.counter("served").increment()
+"""
+    )
+
+    assert program.ended() == 0
+    assert place.report().await_last({"served.value": 1}) == {"served.value": 1}
+
+
+def test_a_service_that_is_restarted_goes_on_with_its_totals(place: Place) -> None:
+    """Although its aggregator gets SIGTERM together with its workers, as from a supervisor."""
+    at = configured(place)
+    worker = place.run(CALL + "served.increment(5); idle()")
+    place.report().await_last({"served.value": 5})
+    os.kill(place.report().documents()[-1]["tapes.report"]["pid"], signal.SIGTERM)
+    worker.terminated()
+    until(lambda: not is_held(f"{at.socket}.lock"), "the aggregator has ended")
+    place.run(CALL + "served.increment(1)").ended()
+
+    assert place.report().await_last({"served.value": 6}) == {"served.value": 6}
+    await_end(at)
+
+
 def test_tapes_can_be_disabled(place: Place) -> None:
     """Configs are checked, and nothing is started."""
     at = configured(place)
@@ -191,5 +240,5 @@ def test_a_port_that_is_taken_keeps_nobody_from_working(place: Place) -> None:
     assert program.ended() == 0
     assert place.report().await_last({"served.value": 3}) == {"served.value": 3}
     until(lambda: not is_held(f"{at.socket}.lock"), "the aggregator has ended")
-    assert "HTTPReporter(192.0.2.1:1) does not start" in Path(at.log).read_text()
+    assert "HTTPReporter(192.0.2.1:1) could not start" in Path(at.log).read_text()
     os.unlink(at.log)

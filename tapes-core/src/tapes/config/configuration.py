@@ -28,7 +28,8 @@ class Configuration:
         """The registry that the reporters report on."""
         self.reporters: Mapping[str, Reporter] = MappingProxyType(dict(reporters))
         """The running reporters, by their keys in the config, in its order."""
-        self._member: Any = self.reporters.get("aggregator")
+        member = self.reporters.get("aggregator")
+        self._member: Any = member if hasattr(member, "get_unified_stats") else None
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Stop all reporters, each with a last report, within `timeout` seconds in total (default 5).

@@ -17,12 +17,12 @@ VARIABLE = "TAPES_CONFIG"
 
 
 DISABLED = "TAPES_DISABLED"
-"""The environment variable that turns off whatever would be sent or served, if it is `1`."""
+"""The environment variable that turns off whatever would be sent or served, if it is `1` or `true`."""
 
 
 def is_disabled() -> bool:
     """Return whether this process is to check what it is given, and to do nothing then: for tests and commands."""
-    return os.environ.get(DISABLED, "") not in ("", "0")
+    return os.environ.get(DISABLED, "").strip().lower() in ("1", "true", "yes", "on")
 
 
 class Source(NamedTuple):

@@ -6,6 +6,7 @@ import http.client
 import socket
 from http import HTTPStatus
 from typing import Dict, FrozenSet, Mapping
+from urllib.parse import quote
 
 from tapes.distributed import trust
 from tapes.errors import ReporterError
@@ -42,7 +43,7 @@ def page_at(socket_path: str, path: str, headers: Mapping[str, str], trusted: Fr
     """
     connection = _Connection(socket_path, trusted, timeout)
     try:
-        connection.request("GET", path, headers=_latin(headers))
+        connection.request("GET", quote(path, errors="replace"), headers=_latin(headers))
         answer = connection.getresponse()
         body = answer.read()
     except (socket.timeout, TimeoutError):

@@ -96,6 +96,11 @@ class FileLock:
         self._held[path] = os.getpid()
         self._write(program.pid, program.since)
 
+    @classmethod
+    def is_mine(cls, path: str) -> bool:
+        """Whether this process holds the lock on a file."""
+        return cls._held.get(path) == os.getpid()
+
     def leave(self) -> None:
         """Tell those who wait for it that it will be released soon."""
         self._write(0, 0)
@@ -220,6 +225,8 @@ def has_successor(path: str) -> bool:
 
 def is_held(path: str) -> bool:
     """Whether another process holds the lock file at `path`."""
+    if FileLock.is_mine(path):
+        return False  # to close the file would release the lock
     try:
         file = files.opened(path, os.O_RDONLY)
     except OSError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from tapes.config.checking import check
@@ -139,14 +141,34 @@ class ConfiguredAggregator(RegistryAggregator):
         logging.getLogger(LOGGER_NAME).error("%s", what)
 
 
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return os.sep
+
+
+def _plain(value: object) -> Union[str, float]:
+    """Return an option as a config file would have it."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)  # type: ignore[no-any-return]  # a str, mostly
+    raise TypeError(f"{quoted_with_type(value)} stands in no config file")
+
+
 def _options(config: ConfigSource, name: str, table: object, faults: List[str]) -> Tuple[Own, Dict[str, Any]]:
     """Return what the table `[aggregator]` says: for whoever starts the aggregator, and for itself."""
     if not isinstance(table, Mapping):
         faults.append(f"aggregator: {quoted_with_type(table)} is not a table")
         table = {}
     if isinstance(config, Mapping):
-        identity: Union[str, Mapping[str, object]] = config
-        folder = os.getcwd()
+        folder = _working_directory()
+        try:
+            identity: Union[str, Mapping[str, object]] = json.loads(json.dumps(config, default=_plain))
+        except (TypeError, ValueError) as error:
+            faults.append(f"aggregator: the configuration cannot be given to another process: {error}")
+            identity = {}
     else:
         identity = os.path.abspath(config if config is not None else os.environ.get(VARIABLE, ""))
         folder = os.path.dirname(identity)

@@ -6,8 +6,10 @@ frames have everything that the worker has counted under one identity, so to tak
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
+import time
 from contextlib import suppress
 from typing import Iterable, Iterator, List
 
@@ -15,11 +17,21 @@ from tapes.distributed import files
 
 _LENGTH = struct.Struct("<I")
 _MARK = ".last-"
-_MOST = 1 << 28  # bytes of a file
+_LARGEST = 1 << 28  # bytes of a file
+_MOST = 1_000  # files at an address
 
 
 def leave(socket: str, worker: bytes, frames: Iterable[bytes]) -> None:
-    """Write the last frames of a worker beside the socket of its aggregator. Raises OSError."""
+    """Write the last frames of a worker beside the socket of its aggregator.
+
+    Raises OSError if it cannot, if there are too many, or if the aggregator is another user's, who could not read it.
+    """
+    folder = os.path.dirname(socket)
+    owned = socket if os.path.lexists(socket) else folder
+    if files.is_foreign(os.lstat(owned)):
+        raise OSError(errno.EPERM, "the aggregator is another user's", socket)
+    if len(_names(socket)) >= _MOST:
+        raise OSError(errno.EDQUOT, "there are too many already", folder)
     path = f"{socket}{_MARK}{worker.hex()}"
     temporary = f"{path}.new"
     try:
@@ -38,21 +50,33 @@ def left(socket: str) -> Iterator[List[bytes]]:
 
     A file that cannot be read is left out; one that is damaged ends where the damage begins.
     """
-    folder, name = os.path.split(socket)
-    try:
-        names = [each for each in os.listdir(folder) if each.startswith(name + _MARK) and not each.endswith(".new")]
-    except OSError:
-        return
-    for each in sorted(names):
-        path = os.path.join(folder, each)
+    for path in _names(socket):
         try:
             with open(files.opened(path, os.O_RDONLY), "rb") as file:
-                content = file.read(_MOST)
+                content = file.read(_LARGEST)
         except OSError:
             continue
         yield _frames(content)
         with suppress(OSError):
             os.unlink(path)
+
+
+def discard(socket: str, older: float) -> None:
+    """Remove what was left more than `older` seconds ago, for an aggregator that nobody has succeeded."""
+    for path in _names(socket):
+        with suppress(OSError):
+            if time.time() - os.lstat(path).st_mtime > older:
+                os.unlink(path)
+
+
+def _names(socket: str) -> List[str]:
+    folder, name = os.path.split(socket)
+    try:
+        found = os.listdir(folder)
+    except OSError:
+        return []
+    mark = name + _MARK
+    return sorted(os.path.join(folder, each) for each in found if each.startswith(mark) and not each.endswith(".new"))
 
 
 def _frames(content: bytes) -> List[bytes]:

@@ -77,7 +77,8 @@ class Keeper:
     def discard(self, older: float = 0.0) -> None:
         """Remove the state and its journals, unless something was written in the last `older` seconds."""
         folder, name = os.path.split(self.path)
-        found = [self.path, *(os.path.join(folder, each) for each in os.listdir(folder) if each.startswith(f"{name}."))]
+        names = [each for each in os.listdir(folder) if each.startswith(f"{name}.") and not each.endswith(".lock")]
+        found = [self.path, *(os.path.join(folder, each) for each in names)]
         written = []
         for path in found:
             with suppress(OSError):
@@ -86,9 +87,8 @@ class Keeper:
             return
         self._close_journal()
         for path in found:
-            if not path.endswith(".lock"):
-                with suppress(OSError):
-                    os.unlink(path)
+            with suppress(OSError):
+                os.unlink(path)
 
     def add_frame(self, registry: UnifiedRegistry, message: bytes) -> None:
         """Add a frame that the registry has taken in to the journal. The next `flush()` writes it."""

@@ -10,7 +10,8 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from tapes.distributed.claims import FileLock, TakenError, is_held
+from tapes.distributed.claims import FileLock, is_held
+from tapes.errors import ReporterError
 
 _READY = 20.0  # seconds in which the process has to say that it works, or why it cannot
 _TICK = 0.01
@@ -32,27 +33,36 @@ class Launcher:
         self._sleep = sleep
         self._next = 0.0
         self._pause = _AGAIN[0]
+        self._children: List[int] = []  # processes that may have ended, and were not waited for
         self.fault: Optional[str] = None
         """Why the last attempt failed; None after one that succeeded."""
 
-    def attend(self, *, waits: bool = True) -> bool:
+    def attend(self, is_stopping: Callable[[], bool]) -> bool:
         """Start an aggregator if that is due, and nobody else has one or starts one. Return True if one was started.
 
-        With `waits` that is once it works.
+        Waits until it works, unless this process is stopping. Raises nothing.
         """
+        self._children = [pid for pid in self._children if not _reaped(pid)]
+        try:
+            return self._attend(is_stopping)
+        except Exception as error:  # noqa: BLE001 -- for want of descriptors, say: it is logged, and tried again
+            self._failed(str(error) or repr(error))
+            return False
+
+    def _attend(self, is_stopping: Callable[[], bool]) -> bool:
         if time.monotonic() < self._next or is_held(f"{self._socket}.lock"):
             return False
         try:
             lock = FileLock(f"{self._socket}.start", "")
-        except TakenError:
-            return False  # another process is at it
+        except ReporterError:
+            return False  # another process is at it, or another thread
         except OSError as error:
             self._failed(f"{error.filename or self._socket}: {error.strerror}")
             return False
         try:
             if is_held(f"{self._socket}.lock"):
                 return False
-            fault = self._start(waits)
+            fault = self._start(is_stopping)
         finally:
             lock.release()
         if fault is None:
@@ -67,8 +77,9 @@ class Launcher:
         self._next = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, _AGAIN[1])
 
-    def _start(self, waits: bool) -> Optional[str]:
-        """Start the process, and return why it could not begin; None once it works, or was started without a wait."""
+    def _start(self, is_stopping: Callable[[], bool]) -> Optional[str]:
+        """Start the process, and return why it could not begin; None if it works, or this one did not wait for that."""
+        content = json.dumps(self._order).encode() + b"\n"
         python = interpreter()
         if python is None:
             return "no Python interpreter is found to run it"
@@ -91,30 +102,28 @@ class Launcher:
                 os.close(order_end)
                 os.close(answer_end)
             with suppress(BrokenPipeError):
-                os.write(order, json.dumps(self._order).encode() + b"\n")
-            return self._answer(answer, pid) if waits else None
+                os.write(order, content)
+            self._children.append(pid)
+            return self._answer(answer, is_stopping)
         finally:
             os.close(order)
             os.close(answer)
 
-    def _answer(self, answer: int, pid: int) -> Optional[str]:
+    def _answer(self, answer: int, is_stopping: Callable[[], bool]) -> Optional[str]:
         deadline = time.monotonic() + _READY
         os.set_blocking(answer, False)
-        content, reaped = b"", False
+        content = b""
         while time.monotonic() < deadline:
+            if is_stopping():
+                return None
             with suppress(BlockingIOError):
                 read = os.read(answer, 65536)
                 content += read
                 if not read:
                     break
-            if not reaped:
-                reaped = _reaped(pid)
             self._sleep(_TICK)
         else:
             return f"it did not begin within {_READY:g} s"
-        while not reaped and time.monotonic() < deadline:
-            self._sleep(_TICK)
-            reaped = _reaped(pid)
         try:
             fault: Optional[str] = json.loads(content)["fault"]
         except (ValueError, KeyError):

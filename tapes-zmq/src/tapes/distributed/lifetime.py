@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Callable, Dict, Protocol
+from typing import Any, Callable, Dict, Optional, Protocol, Tuple
 
 from tapes.reporting.wakeup import Wakeup
 
@@ -48,6 +48,10 @@ class Lifetime(Protocol):
         """Whether it should reload its keys and config. True once for each request."""
         ...
 
+    def is_over(self) -> bool:
+        """Whether nobody is there any more, so that what it held ends with it."""
+        ...
+
 
 class OwnLifetime:
     """The lifetime of an aggregator in this process.
@@ -82,6 +86,10 @@ class OwnLifetime:
         """Whether it should reload its keys and config."""
         reloading, self._reloading = self._reloading, False
         return reloading
+
+    def is_over(self) -> bool:
+        """Return False: it is kept, if there is a state file."""
+        return False
 
     def __enter__(self) -> OwnLifetime:
         """Handle signals, if in the main thread. Ignored ones stay ignored, as nohup and shells expect."""
@@ -138,6 +146,10 @@ class ForkedLifetime:
         reloading, self._reloading = self._reloading, False
         return reloading
 
+    def is_over(self) -> bool:
+        """Return False: it is kept, if there is a state file."""
+        return False
+
     def handle_signals(self) -> None:
         """Handle the signals above, remove handlers of the parent, and keep ignoring those that it ignores."""
         signal.set_wakeup_fd(-1)  # it was that of the parent's event loop
@@ -173,8 +185,10 @@ class ResidentLifetime:
     SIGHUP is a request to reload.
     """
 
-    def __init__(self, linger: float, has_workers: Callable[[], bool]) -> None:
-        """`linger` is how many seconds it stays without a worker."""
+    def __init__(self, linger: float, has_workers: Callable[[], bool], config: Optional[str]) -> None:
+        """`linger` is how many seconds it stays without a worker. It reloads when the file `config` changes."""
+        self._config = config
+        self._version = _version_of(config)
         self._linger = linger
         self._patience = max(linger, _FIRST)
         self._has_workers = has_workers
@@ -205,7 +219,14 @@ class ResidentLifetime:
     def should_reload(self) -> bool:
         """Whether it should reload its keys and config."""
         reloading, self._reloading = self._reloading, False
+        version = _version_of(self._config)
+        if version is not None and version != self._version:
+            reloading, self._version = True, version
         return reloading
+
+    def is_over(self) -> bool:
+        """Whether no worker has been there for as long as it stays."""
+        return not self._terminated
 
     def handle_signals(self) -> None:
         """Handle the signals above."""
@@ -218,6 +239,15 @@ class ResidentLifetime:
             self._reloading = True
         else:
             self._terminated = True
+
+
+def _version_of(path: Optional[str]) -> Optional[Tuple[int, int, int]]:
+    """Return what changes with the content of a file; None if there is none."""
+    try:
+        status = os.stat(path) if path is not None else None
+    except OSError:
+        return None
+    return None if status is None else (status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _is_ignored(number: int) -> bool:

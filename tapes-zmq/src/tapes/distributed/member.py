@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 
@@ -111,14 +112,15 @@ class Member(ZmqReporter):
                 return False
         return super().wait(run, deadline)
 
-    def close_inherited(self) -> None:
-        """Abandon the connection of the parent, without closing it."""
-        super().close_inherited()
+    def after_fork(self) -> None:
+        """Be no worker in this child, as long as it has recorded nothing."""
         self._active = False
+        self._asking = threading.Lock()
         self._asked, self._answered = 0, (0, None)
         self._nudge = Wakeup()
         self._launcher = self._place = None
         self._since = time.monotonic()
+        super().after_fork()
 
     def _answer(self, link: Link, run: Run) -> None:
         super()._answer(link, run)
@@ -166,7 +168,7 @@ class Member(ZmqReporter):
             place = self._place or Rendezvous(path)
             self._launcher = Launcher(path, self._order(place), self._sleep)
         run = self._run
-        if self._launcher.attend(waits=run is None or not run.is_stopping):
+        if self._launcher.attend(lambda: run is not None and run.is_stopping):
             link.hurry()
 
     def _order(self, place: Rendezvous) -> Dict[str, Any]:

@@ -58,7 +58,7 @@ class Rendezvous(NamedTuple):
 def name_of(config: Union[str, Mapping[str, object]]) -> str:
     """Return a name for a configuration: the absolute path of its file, or its content."""
     if isinstance(config, str):
-        path = os.path.realpath(config)
+        path = os.path.abspath(config)
         stem = re.sub(r"[^A-Za-z0-9_-]+", "-", os.path.splitext(os.path.basename(path))[0])[:24]
         identity = path
     else:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -39,6 +40,7 @@ ASKING = 5.0
 """Seconds that a question to the aggregator may take, by default."""
 
 _TICK = 0.002
+_LEAST = 0.1  # seconds that the aggregator has to answer, if to send took nearly all of the time
 _AGAIN = 0.05  # seconds until an aggregator that was not there is looked for again
 _LISTEN = 0.25  # seconds between two checks for messages of the aggregator
 
@@ -92,6 +94,7 @@ class ZmqReporter(ScheduledReporter):
         self._link: Optional[Link] = None
         self._sleep = time.sleep
         self._nudge = Wakeup()
+        self._asking = threading.Lock()
         self._asked = 0  # how often this process was asked to send what was recorded
         self._answered: Tuple[int, Optional[str]] = (0, None)  # the same at the last flush, and what was sent then
         self._complains = False
@@ -153,11 +156,14 @@ class ZmqReporter(ScheduledReporter):
         from tapes.pages.message import TEXT, Page
 
         try:
-            after = self._flushed(timeout)
+            deadline = time.monotonic() + timeout
+            after = self._flushed(deadline)
             if self.address.path is None:
                 raise ReporterError("over tcp:// workers cannot ask it: ask the page of the aggregator itself")
             socket = f"{self.address.path}.page"
-            return page_at(socket, path, {**headers, AFTER: after}, self._trusted, timeout)
+            return page_at(
+                socket, path, {**headers, AFTER: after}, self._trusted, max(deadline - time.monotonic(), _LEAST)
+            )
         except ReporterError as error:
             body = f"503 No aggregator answers at {self.address}: {str(error).rstrip('.')}.\n".encode()
             return Page(TEXT, body, (), HTTPStatus.SERVICE_UNAVAILABLE)
@@ -177,14 +183,13 @@ class ZmqReporter(ScheduledReporter):
             raise ReporterError((page.body or b"").decode("utf-8", "replace").strip().partition(" ")[2])
         return addict.Dict(json.loads(page.body or b""))
 
-    def _flushed(self, timeout: float) -> str:
+    def _flushed(self, deadline: float) -> str:
         """Have the reporting thread send all that was recorded, and return what it has sent, as the aggregator asks."""
-        deadline = time.monotonic() + timeout
         while True:
             if not self.running:
                 raise ReporterError("this process does not publish to it")
-            self._asked += 1
-            ticket = self._asked
+            with self._asking:
+                ticket = self._asked = self._asked + 1
             self._nudge.set()
             while self._answered[0] < ticket and time.monotonic() < deadline:
                 time.sleep(_TICK)
@@ -193,7 +198,8 @@ class ZmqReporter(ScheduledReporter):
                 return position
             if time.monotonic() >= deadline:
                 link = self._link
-                raise ReporterError("it takes nothing in" if link is None else link.fault)
+                why = self.last_error or "it takes nothing in"
+                raise ReporterError(str(why) if link is None else link.fault)
             time.sleep(_AGAIN)
 
     def interrupt(self) -> None:

@@ -21,34 +21,33 @@ def main() -> int:
         os._exit(0)
     order = _order()
     os.closerange(3, _most_descriptors())
-    log = _log_to(order["log"])
     answer = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.close(null)
-    told = False
+    has_answered = False
 
-    def tell(fault: Any) -> None:
-        nonlocal told
-        if not told:
-            told = True
+    def reply(fault: Any) -> None:
+        nonlocal has_answered
+        if not has_answered:
+            has_answered = True
             with suppress(OSError):  # whoever started this has gone
                 os.write(answer, json.dumps({"fault": fault}).encode() + b"\n")
             os.close(answer)
 
     try:
+        log = _log_to(order["log"])
         os.chdir(order["folder"])
-        has_served = _run(order, lambda: tell(None))
-        if has_served and not log.has_trouble:
-            os.unlink(order["log"])
+        if _run(order, lambda: reply(None)) and not log.has_trouble:
+            _remove_log(order["log"])
     except Exception as error:
         import logging
 
         logging.getLogger("tapes.aggregator").exception("The aggregator has ended.")
-        tell(str(error))
+        reply(str(error))
         return 1
-    tell(None)
+    reply(None)
     return 0
 
 
@@ -94,6 +93,13 @@ def _log_to(path: str) -> Any:
     return trouble
 
 
+def _remove_log(path: str) -> None:
+    """Remove the log, unless another aggregator has begun one there."""
+    with suppress(OSError):
+        if os.path.samestat(os.stat(path), os.fstat(2)):
+            os.unlink(path)
+
+
 def _run(order: Dict[str, Any], ready: Any) -> bool:
     """Run the aggregator, and return False if another one has the address."""
     from tapes.distributed.claims import TakenError
@@ -103,7 +109,9 @@ def _run(order: Dict[str, Any], ready: Any) -> bool:
     aggregator = ConfiguredAggregator(order["config"], address=order["address"], state_path=order["state"])
     registry = aggregator.registry
     lifetime = ResidentLifetime(
-        aggregator.own.linger, lambda: any(worker.present for worker in list(registry.workers.values()))
+        aggregator.own.linger,
+        lambda: any(worker.present for worker in list(registry.workers.values())),
+        order["config"] if isinstance(order["config"], str) else None,
     )
 
     def begin() -> None:

@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
-from tapes.distributed import claims, succession
+from tapes.distributed import claims, handover, succession
 from tapes.distributed.driving import CHECK_INTERVAL, REPORTING, Change, Reporters, Steps, drive, needs_a_loop
 from tapes.distributed.lifetime import ORPHANED, Lifetime
 from tapes.distributed.logger import LOGGER_NAME
@@ -122,8 +122,9 @@ class Service:
             if self._state_lock is None:
                 return None
             self._keeper = Keeper(setup.state_path)
-            if setup.passes_on:
+            if setup.passes_on and setup.address.path is not None:
                 self._keeper.discard(older=_PASSING)
+                handover.discard(setup.address.path, older=_PASSING)
         restored = self._keeper is not None and self._keeper.restore(registry)
         inherited = succession.take_over(None if restored else registry, setup.address)
         self._receiver = receiver = Receiver(registry, setup.address, self._keys, self._keeper, setup.access)
@@ -190,7 +191,7 @@ class Service:
             elif receiver.error is None:
                 if self._keeper is not None:
                     self._keeper.keep(self._registry)
-                    if self._setup.passes_on and not is_missed:
+                    if self._setup.passes_on and not is_missed and self._lifetime.is_over():
                         self._keeper.discard()
                 if claim.has_successor:
                     succession.hand_over(self._registry, self._setup.address)

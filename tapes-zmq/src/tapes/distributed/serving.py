@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import time
 from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable, Hashable, Optional
 
 from tapes.distributed import addresses
 from tapes.pages.application import Application
 from tapes.pages.formats import format_named
 from tapes.pages.http import HTTPReporter
+from tapes.pages.message import TEXT, Page
 from tapes.pages.plugin_routes import PluginRoutes
 from tapes.pages.relay import FORMATS, NOTHING
 from tapes.pages.route import FormatRoute
@@ -20,7 +23,7 @@ from tapes.process.descriptors import OwnSocket, own
 if TYPE_CHECKING:
     from tapes.distributed.addresses import Access
     from tapes.distributed.unified import UnifiedRegistry
-    from tapes.pages.message import Headers, Page
+    from tapes.pages.message import Headers
     from tapes.pages.route import Route
     from tapes.snapshot import Snapshot
 
@@ -29,6 +32,8 @@ AFTER = "tapes-after"
 
 _PATIENCE = 2.0  # seconds to wait for these frames
 _TICK = 0.002
+
+_LATE = b"503 The aggregator has not taken in what this worker has recorded: it has too much to do.\n"
 
 
 class Pages(HTTPReporter):
@@ -44,7 +49,8 @@ class Pages(HTTPReporter):
     def listen(self) -> OwnSocket:
         """Listen at the path, in place of an aggregator that was killed."""
         with suppress(FileNotFoundError):
-            os.unlink(self._path)
+            if stat.S_ISSOCK(os.lstat(self._path).st_mode):
+                os.unlink(self._path)
         listener = own(socket.socket(fileno=addresses.listening(self._path, self._access)))
         listener.setblocking(False)
         self._bound_in = os.getpid()
@@ -71,8 +77,8 @@ class Pages(HTTPReporter):
 
         return Application.with_log(lambda: NOTHING, find, type(self).__name__, repr(self))
 
-    def _snapshot(self, after: str) -> Snapshot:
-        """Return a snapshot in which a worker's frames are taken in."""
+    def _snapshot(self, after: str) -> Optional[Snapshot]:
+        """Return a snapshot in which a worker's frames are taken in; None if they do not come."""
         with suppress(ValueError):
             identity, session, sequence = after.split(" ")
             worker, position = bytes.fromhex(identity), (int(session), int(sequence))
@@ -82,6 +88,8 @@ class Pages(HTTPReporter):
                 if known is not None and (known.session, known.sequence) >= position:
                     break
                 time.sleep(_TICK)
+            else:
+                return None
         return self.registry.snapshot()
 
     def __repr__(self) -> str:
@@ -91,7 +99,7 @@ class Pages(HTTPReporter):
 class _After:
     """A route whose page includes what a worker has sent before it asked."""
 
-    def __init__(self, route: Route, snapshot: Callable[[str], Snapshot]) -> None:
+    def __init__(self, route: Route, snapshot: Callable[[str], Optional[Snapshot]]) -> None:
         self._route = route
         self._snapshot = snapshot
 
@@ -100,4 +108,7 @@ class _After:
 
     def page(self, snapshot: Snapshot, variant: Any) -> Page:
         after, of_route = variant
-        return self._route.page(self._snapshot(after), of_route)
+        taken = self._snapshot(after)
+        if taken is None:
+            return Page(TEXT, _LATE, (), HTTPStatus.SERVICE_UNAVAILABLE)
+        return self._route.page(taken, of_route)

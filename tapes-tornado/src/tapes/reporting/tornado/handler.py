@@ -131,7 +131,9 @@ class MetricsHandler(PageHandler):
         Raises ReporterOptionError if `registry` is not a Registry.
         """
         shown = DEFAULT_REGISTRY if registry is None else checked.registry("registry", registry)
-        super().initialize(_mounted.setdefault(shown, {}).setdefault(format, _Mounted(shown, format)).application)
+        by_format = _mounted.setdefault(shown, {})
+        mounted = by_format.get(format) or by_format.setdefault(format, _Mounted(shown, format))
+        super().initialize(mounted.application)
 
 
 class _Mounted:
