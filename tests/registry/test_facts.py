@@ -233,6 +233,16 @@ def test_what_is_made_in_an_isolation_is_forgotten_when_it_is_removed(registry: 
     assert registry.facts("a") == NO_FACTS
 
 
+def test_observers_find_them(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is told of a new metric finds what has been said of it."""
+    found: List[Facts] = []
+    monkeypatch.setattr("tapes.observers.metric_created", [lambda where, made: found.append(where.facts(made.name))])
+
+    registry.counter("a", description=SAID.description, unit=SAID.unit)
+
+    assert found == [SAID]
+
+
 def test_readings_that_are_copied_or_pickled_keep_them(registry: Registry) -> None:
     """In a snapshot that goes to another process, too."""
     registry.counter("a", description=SAID.description, unit=SAID.unit)

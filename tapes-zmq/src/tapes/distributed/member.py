@@ -16,7 +16,7 @@ from tapes.distributed.rendezvous import Rendezvous, meeting_at, name_of
 from tapes.distributed.reporter import ASKING, ZmqReporter
 from tapes.errors import ReporterError, ReporterStateError
 from tapes.process import forking
-from tapes.process.shutdown import is_ending
+from tapes.process.shutdown import alive, is_ending
 from tapes.reporting.wakeup import Wakeup
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ class Member(ZmqReporter):
 
     def report(self) -> None:
         """Send the changed series, once this process has recorded something; start an aggregator if there is none."""
-        if self._other is not None and not self._other.running:
-            self.open()
+        if self._other is not None and self._other not in list(alive.values()) and not is_ending():
+            self.open()  # the other has stopped, with its last report
         if self._other is not None or not self._is_worker():
             return
         self._meet()
