@@ -84,12 +84,25 @@ class PageReporter(Reporter):
     def application(self) -> Application:
         """Return the application that answers requests. Each page is a report, one that cannot be made a failure."""
         streaks = Streaks(LOGGER_NAME, repr(self))
+
+        def made(path: str) -> None:
+            if path == "/":
+                self.succeeded()
+            else:
+                self._count_success(streaks.of(path))
+
+        def failed(path: str, error: BaseException) -> None:
+            if path == "/":
+                self.failed(error, CANNOT_MAKE)
+            else:
+                self._count_failure(streaks.of(path), error, CANNOT_MAKE)
+
         return Application(
             lambda: self.registry.snapshot(),
             PluginRoutes(FormatRoute(lambda: self._format)),
             type(self).__name__,
-            made=lambda path: self.succeeded(streaks.of(path)),
-            failed=lambda path, error: self.failed(error, CANNOT_MAKE, streak=streaks.of(path)),
+            made=made,
+            failed=failed,
             allows_host=self.allows_host,
         )
 

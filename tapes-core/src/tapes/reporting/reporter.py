@@ -178,21 +178,25 @@ class Reporter(ABC):
 
     # What reporters call.
 
-    def succeeded(self, streak: Optional[Streak] = None) -> None:
-        """Count a report as made. It ends `streak`, by default that of all reports."""
-        with self._lock:
-            self.reports += 1
-        (self._streak if streak is None else streak).succeeded()
+    def succeeded(self) -> None:
+        """Count a report as made."""
+        self._count_success(self._streak)
 
-    def failed(self, error: BaseException, problem: Optional[str] = None, *, streak: Optional[Streak] = None) -> None:
+    def failed(self, error: BaseException, problem: Optional[str] = None) -> None:
         """Count a report as failed, call the observers, and log the first failure in a row.
-
-        A row is `streak`, by default that of all reports.
 
         `problem` continues the name of the reporter: what is wrong, and what happens next. A ReporterError or an
         OSError comes from the environment, and is logged in one line, with its traceback in a second one at level
         DEBUG. Any other error is logged with its traceback.
         """
+        self._count_failure(self._streak, error, problem)
+
+    def _count_success(self, streak: Streak) -> None:
+        with self._lock:
+            self.reports += 1
+        streak.succeeded()
+
+    def _count_failure(self, streak: Streak, error: BaseException, problem: Optional[str] = None) -> None:
         reason = explained(error)
         if problem is not None:
             line = problem if reason is None else f"{problem} {reason}"
@@ -205,7 +209,7 @@ class Reporter(ABC):
         with self._lock:
             self.failures += 1
             self.last_error = error
-        length = (self._streak if streak is None else streak).failed(line, error if reason is None else None)
+        length = streak.failed(line, error if reason is None else None)
         if reason is not None and length == 1:
             self._log_origin(error)
         for observer in list(observers.report_failed):
