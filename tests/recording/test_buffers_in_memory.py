@@ -41,7 +41,7 @@ def test_a_buffer_that_nobody_reads_does_not_grow(core: Core, kind: str) -> None
     result = alone(unread, core.name, kind)
 
     assert result["recorded"] == ((MANY - 1) * 0.001 + 0.5 if kind == "gauge" else MANY)
-    assert result["peak"] < 250_000
+    assert result["peak"] < 500_000  # the records alone would take four times as much
 
 
 def wide(core: str) -> List[float]:

@@ -22,7 +22,7 @@ MANY = 1 << 32  # more than a lane holds
 positive = st.one_of(st.integers(8000, 8300), st.integers(0x82 // 2, 0x7F7E // 2)).map(lambda half: 2 * half)
 others = st.one_of(st.just(0), positive.map(lambda key: key + 0x8000), st.integers(WIDE, WIDE + (1 << 19)))
 keys = st.one_of(positive, positive, others)
-few = st.integers(1, MANY // 16)
+few = st.integers(1, MANY // 256)  # twelve in each of eight, twice, are less than a lane holds
 counts = st.one_of(st.integers(1, 300), few, st.integers(MANY - 2, MANY + 2), st.integers(1, 1 << 60))
 
 

@@ -684,7 +684,8 @@ def test_a_client_that_the_loop_cannot_take_is_turned_away(
             assert everything(client) == b""
 
         assert fetch(reporter.port) == 200
-        assert (reporter.running, reporter.reports) == (True, 1)
+        assert reporter.running
+        assert reporter.reports in (1, 2)  # by whether the request of the first had come before it was let go
 
 
 def test_a_loop_that_cannot_take_it_is_asked_again(
