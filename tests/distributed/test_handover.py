@@ -10,7 +10,7 @@ import pytest
 from tapes.distributed import files, handover
 from tapes.distributed.launcher import Launcher
 from tapes.distributed.lifetime import ResidentLifetime
-from tapes.distributed.rendezvous import name_of
+from tapes.distributed.rendezvous import Rendezvous, name_of
 from tapes.distributed.resident import _remove_log
 
 WORKERS = [bytes([number]) * 16 for number in range(3)]
@@ -76,7 +76,7 @@ def test_a_start_that_fails_is_a_fault_and_no_error(socket: str, monkeypatch: py
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(os, "pipe", fail)
-    launcher = Launcher(socket, {}, lambda seconds: None)
+    launcher = Launcher(Rendezvous(socket), {}, lambda seconds: None)
 
     assert not launcher.attend(lambda: False)
     assert launcher.fault == "[Errno 24] Too many open files"

@@ -24,6 +24,16 @@ tapes.configure({{"reporters": {reporters}}}).stop()
 """
 LIST = "from importlib import metadata; print(*{found.metadata['Name'] for found in metadata.distributions()})"
 
+KINDS = f"""
+KIND       DISTRIBUTION      STATUS
+counter    tapes-core {VERSION}  ok
+gauge      tapes-core {VERSION}  ok
+histogram  tapes-core {VERSION}  ok
+meter      tapes-core {VERSION}  ok
+timer      tapes-core {VERSION}  ok
+"""
+"""The kinds that core has."""
+
 
 @pytest.fixture(scope="session")
 def statsd_python(wheels: Dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -68,7 +78,9 @@ def test_statsd_is_found_alone(statsd_python: Path) -> None:
     """`python -m tapes plugins` lists the reporter statsd, and nothing is broken."""
     listed = plugins(statsd_python)
 
-    assert listed.stdout == dedent(f"""\
+    assert (
+        listed.stdout
+        == dedent(f"""\
         PLUGIN  DISTRIBUTION        STATUS
         core    tapes-core {VERSION}    ok
         statsd  tapes-statsd {VERSION}  ok
@@ -83,14 +95,9 @@ def test_statsd_is_found_alone(statsd_python: Path) -> None:
 
         ROUTE  DISTRIBUTION      STATUS
         /      tapes-core {VERSION}  ok
-
-        KIND       DISTRIBUTION      STATUS
-        counter    tapes-core {VERSION}  ok
-        gauge      tapes-core {VERSION}  ok
-        histogram  tapes-core {VERSION}  ok
-        meter      tapes-core {VERSION}  ok
-        timer      tapes-core {VERSION}  ok
         """)
+        + KINDS
+    )
     assert (listed.returncode, listed.stderr) == (0, "")
 
 
@@ -100,7 +107,9 @@ def test_tornado_is_found_alone_and_says_what_is_missing(tornado_python: Path) -
     lines = listed.stdout.splitlines(keepends=True)
     broken = [line for line in lines if "broken" in line]
 
-    assert "".join(line for line in lines if line not in broken) == dedent(f"""\
+    assert (
+        "".join(line for line in lines if line not in broken)
+        == dedent(f"""\
         PLUGIN   DISTRIBUTION         STATUS
         core     tapes-core {VERSION}     ok
         tornado  tapes-tornado {VERSION}  ok
@@ -116,14 +125,9 @@ def test_tornado_is_found_alone_and_says_what_is_missing(tornado_python: Path) -
 
         ROUTE  DISTRIBUTION      STATUS
         /      tapes-core {VERSION}  ok
-
-        KIND       DISTRIBUTION      STATUS
-        counter    tapes-core {VERSION}  ok
-        gauge      tapes-core {VERSION}  ok
-        histogram  tapes-core {VERSION}  ok
-        meter      tapes-core {VERSION}  ok
-        timer      tapes-core {VERSION}  ok
         """)
+        + KINDS
+    )
     assert len(broken) == 1
     assert broken[0].startswith(f"tornado-statsd  tapes-tornado {VERSION}  broken: ")
     assert "needs tapes-statsd, which is not installed" in broken[0]

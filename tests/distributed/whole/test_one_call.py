@@ -45,7 +45,7 @@ def left_over(at: Rendezvous) -> list[str]:
 
 def await_end(at: Rendezvous) -> None:
     """Wait until the aggregator has ended."""
-    until(lambda: not is_held(f"{at.socket}.lock") and not left_over(at), "the aggregator has ended, with its files")
+    until(lambda: not is_held(at.lock) and not left_over(at), "the aggregator has ended, with its files")
 
 
 def test_all_that_forked_processes_count_is_in_one_picture(place: Place) -> None:
@@ -214,7 +214,7 @@ def test_a_service_that_is_restarted_goes_on_with_its_totals(place: Place) -> No
     place.report().await_last({"served.value": 5})
     os.kill(place.report().documents()[-1]["tapes.report"]["pid"], signal.SIGTERM)
     worker.terminated()
-    until(lambda: not is_held(f"{at.socket}.lock"), "the aggregator has ended")
+    until(lambda: not is_held(at.lock), "the aggregator has ended")
     place.run(CALL + "served.increment(1)").ended()
 
     assert place.report().await_last({"served.value": 6}) == {"served.value": 6}
@@ -239,6 +239,6 @@ def test_a_port_that_is_taken_keeps_nobody_from_working(place: Place) -> None:
 
     assert program.ended() == 0
     assert place.report().await_last({"served.value": 3}) == {"served.value": 3}
-    until(lambda: not is_held(f"{at.socket}.lock"), "the aggregator has ended")
+    until(lambda: not is_held(at.lock), "the aggregator has ended")
     assert "HTTPReporter(192.0.2.1:1) could not start" in Path(at.log).read_text()
     os.unlink(at.log)

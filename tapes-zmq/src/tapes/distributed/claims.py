@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Dict, FrozenSet, NamedTuple, Optiona
 from tapes.distributed import files
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.processes import ancestors, is_alive, processes, started
+from tapes.distributed.rendezvous import Rendezvous
 from tapes.errors import ReporterError
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class Claim:
         self._socket = address.path
         try:
             taken = f"There is an aggregator{{who}} at {address} already: stop it, or give another socket_addr."
-            self._lock = FileLock(f"{address.path}.lock", taken, program)
+            self._lock = FileLock(Rendezvous(address.path).lock, taken, program)
             self.is_first = self._lock.is_first
         except OSError as error:
             remedy = "Remove it" if isinstance(error, files.UnfitFileError) else "Choose a folder that it may write to"

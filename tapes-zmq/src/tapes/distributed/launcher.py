@@ -8,10 +8,13 @@ import sys
 import sysconfig
 import time
 from contextlib import suppress
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from tapes.distributed.claims import FileLock, is_held
 from tapes.errors import ReporterError
+
+if TYPE_CHECKING:
+    from tapes.distributed.rendezvous import Rendezvous
 
 _READY = 20.0  # seconds in which the process has to say that it works, or why it cannot
 _TICK = 0.01
@@ -26,9 +29,9 @@ _AGAIN = (1.0, 30.0)  # seconds until the next attempt after one that failed, at
 class Launcher:
     """Starts an aggregator when there is none, one process at a time. For the thread of one reporter."""
 
-    def __init__(self, socket: str, order: Dict[str, Any], sleep: Callable[[float], None]) -> None:
-        """`order` is the request to `tapes.distributed.resident`, which works at the path `socket`."""
-        self._socket = socket
+    def __init__(self, place: Rendezvous, order: Dict[str, Any], sleep: Callable[[float], None]) -> None:
+        """`order` is the request to `tapes.distributed.resident`, which works at `place`."""
+        self._place = place
         self._order = order
         self._sleep = sleep
         self._next = 0.0
@@ -50,17 +53,17 @@ class Launcher:
             return False
 
     def _attend(self, is_stopping: Callable[[], bool]) -> bool:
-        if time.monotonic() < self._next or is_held(f"{self._socket}.lock"):
+        if time.monotonic() < self._next or is_held(self._place.lock):
             return False
         try:
-            lock = FileLock(f"{self._socket}.start", "")
+            lock = FileLock(self._place.start, "")
         except ReporterError:
             return False  # another process is at it, or another thread
         except OSError as error:
-            self._failed(f"{error.filename or self._socket}: {error.strerror}")
+            self._failed(f"{error.filename or self._place.start}: {error.strerror}")
             return False
         try:
-            if is_held(f"{self._socket}.lock"):
+            if is_held(self._place.lock):
                 return False
             fault = self._start(is_stopping)
         finally:

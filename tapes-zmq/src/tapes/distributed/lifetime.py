@@ -7,8 +7,9 @@ import select
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import Any, Callable, Dict, Optional, Protocol, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from tapes.reporting.wakeup import Wakeup
 
@@ -24,36 +25,39 @@ ORPHANED = 6.0
 STOP = b"S"
 """The byte with which the parent of a forked aggregator stops it."""
 
-_FIRST = 10.0  # seconds that an aggregator waits for its first worker, at least
 _GRACE = 30.0  # the same, after a signal that most likely went to the workers as well
+_FIRST = 10.0  # seconds that an aggregator waits for its first worker, at least
 _HANG_UP = getattr(signal, "SIGHUP", None)
 
 
-class Lifetime(Protocol):
+class Lifetime(ABC):
     """Says when an aggregator has to end or reload."""
 
+    _reloading = False
+
+    @abstractmethod
     def should_run(self) -> bool:
         """Whether it should go on."""
-        ...
 
+    @abstractmethod
     def is_orphaned(self) -> bool:
         """Whether the program that it belongs to is gone."""
-        ...
 
+    @abstractmethod
     def farewell_timeout(self) -> float:
         """Return for how many seconds it should wait for the workers at its end."""
-        ...
 
     def should_reload(self) -> bool:
         """Whether it should reload its keys and config. True once for each request."""
-        ...
+        reloading, self._reloading = self._reloading, False
+        return reloading
 
     def is_over(self) -> bool:
-        """Whether nobody is there any more, so that what it held ends with it."""
-        ...
+        """Whether nobody is there any more, so that what it held ends with it. By default never."""
+        return False
 
 
-class OwnLifetime:
+class OwnLifetime(Lifetime):
     """The lifetime of an aggregator in this process.
 
     SIGINT and SIGTERM end it. So does SIGHUP if the terminal is gone; otherwise SIGHUP is a request to reload, from a
@@ -62,7 +66,6 @@ class OwnLifetime:
 
     def __init__(self) -> None:
         self._stopping = Wakeup()
-        self._reloading = False
         self._terminal = _has_terminal()
         self._handlers: Dict[int, Any] = {}
 
@@ -81,15 +84,6 @@ class OwnLifetime:
     def farewell_timeout(self) -> float:
         """Return for how many seconds it should wait for the workers."""
         return FAREWELL_TIMEOUT
-
-    def should_reload(self) -> bool:
-        """Whether it should reload its keys and config."""
-        reloading, self._reloading = self._reloading, False
-        return reloading
-
-    def is_over(self) -> bool:
-        """Return False: it is kept, if there is a state file."""
-        return False
 
     def __enter__(self) -> OwnLifetime:
         """Handle signals, if in the main thread. Ignored ones stay ignored, as nohup and shells expect."""
@@ -110,7 +104,7 @@ class OwnLifetime:
             self._stopping.set()
 
 
-class ForkedLifetime:
+class ForkedLifetime(Lifetime):
     """The lifetime of an aggregator in a forked process, as seen from there.
 
     A signal to end mostly goes to a whole group of processes, from a terminal or a supervisor. The workers then finish
@@ -125,7 +119,6 @@ class ForkedLifetime:
         self._is_stopped = False
         self._signalled = -_GRACE
         self._terminated = False
-        self._reloading = False
 
     def should_run(self) -> bool:
         """Whether it should go on."""
@@ -140,15 +133,6 @@ class ForkedLifetime:
         if self._stop_requested():
             return FAREWELL_TIMEOUT
         return _GRACE if time.monotonic() - self._signalled < _GRACE else ORPHANED
-
-    def should_reload(self) -> bool:
-        """Whether it should reload its keys."""
-        reloading, self._reloading = self._reloading, False
-        return reloading
-
-    def is_over(self) -> bool:
-        """Return False: it is kept, if there is a state file."""
-        return False
 
     def handle_signals(self) -> None:
         """Handle the signals above, remove handlers of the parent, and keep ignoring those that it ignores."""
@@ -178,7 +162,7 @@ class ForkedLifetime:
         return self._is_stopped
 
 
-class ResidentLifetime:
+class ResidentLifetime(Lifetime):
     """The lifetime of an aggregator that belongs to nobody: it ends when no worker has been there for some time.
 
     SIGTERM ends it too, and so does SIGINT; since workers mostly get these as well, it waits for their farewells.
@@ -194,7 +178,6 @@ class ResidentLifetime:
         self._has_workers = has_workers
         self._last = time.monotonic()
         self._terminated = False
-        self._reloading = False
 
     def should_run(self) -> bool:
         """Whether it should go on."""
@@ -218,11 +201,10 @@ class ResidentLifetime:
 
     def should_reload(self) -> bool:
         """Whether it should reload its keys and config."""
-        reloading, self._reloading = self._reloading, False
         version = _version_of(self._config)
         if version is not None and version != self._version:
-            reloading, self._version = True, version
-        return reloading
+            self._reloading, self._version = True, version
+        return super().should_reload()
 
     def is_over(self) -> bool:
         """Whether no worker has been there for as long as it stays."""

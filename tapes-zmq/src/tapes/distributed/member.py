@@ -50,7 +50,6 @@ class Member(ZmqReporter):
             keys=options.get("keys"),
             insecure=options.get("insecure", False),
         )
-        self._config = config
         self._place: Optional[Rendezvous] = None
         self._launcher: Optional[Launcher] = None
         self._active = False
@@ -166,7 +165,7 @@ class Member(ZmqReporter):
             return
         if self._launcher is None:
             place = self._place or Rendezvous(path)
-            self._launcher = Launcher(path, self._order(place), self._sleep)
+            self._launcher = Launcher(place, self._order(place), self._sleep)
         run = self._run
         if self._launcher.attend(lambda: run is not None and run.is_stopping):
             link.hurry()

@@ -1,7 +1,7 @@
-"""Where the processes of one configuration meet: the private folder, and the files in it.
+"""Where processes meet: the files at an address, and the private folder for those of one configuration.
 
-Everything follows from the configuration and the user alone, not from the working directory, the environment or the
-home directory. So a web server, a cron job and a command of the same user find the same aggregator.
+Which folder and names follows from the configuration and the user alone, not from the working directory, the
+environment or the home directory. So a web server, a cron job and a command of the same user find the same aggregator.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MODE = 0o700
 
 
 class Rendezvous(NamedTuple):
-    """The files by which the processes of one configuration find one another."""
+    """The files beside the socket of an aggregator, by which processes find one another."""
 
     socket: str
     """The path of the socket that workers publish to."""
@@ -33,6 +33,11 @@ class Rendezvous(NamedTuple):
     def address(self) -> str:
         """The address that workers publish to."""
         return f"ipc://{self.socket}"
+
+    @property
+    def lock(self) -> str:
+        """The lock of the aggregator, which one process at a time holds."""
+        return f"{self.socket}.lock"
 
     @property
     def log(self) -> str:

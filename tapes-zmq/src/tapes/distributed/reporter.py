@@ -21,6 +21,7 @@ from tapes.distributed.connection import Connection
 from tapes.distributed.link import Link
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.publishing import Publisher, has_values, hello
+from tapes.distributed.rendezvous import Rendezvous
 from tapes.distributed.trust import Trust, users
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterError, ReporterOptionError, ReporterStateError
@@ -160,7 +161,7 @@ class ZmqReporter(ScheduledReporter):
             after = self._flushed(deadline)
             if self.address.path is None:
                 raise ReporterError("over tcp:// workers cannot ask it: ask the page of the aggregator itself")
-            socket = f"{self.address.path}.page"
+            socket = Rendezvous(self.address.path).page
             return page_at(
                 socket, path, {**headers, AFTER: after}, self._trusted, max(deadline - time.monotonic(), _LEAST)
             )

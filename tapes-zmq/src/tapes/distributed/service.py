@@ -11,6 +11,7 @@ from tapes.distributed import claims, handover, succession
 from tapes.distributed.driving import CHECK_INTERVAL, REPORTING, Change, Reporters, Steps, drive, needs_a_loop
 from tapes.distributed.lifetime import ORPHANED, Lifetime
 from tapes.distributed.logger import LOGGER_NAME
+from tapes.distributed.rendezvous import Rendezvous
 from tapes.errors import ReporterError
 
 if TYPE_CHECKING:
@@ -143,11 +144,11 @@ class Service:
         path = self._setup.address.path
         if path is None:
             return
-        pages = Pages(self._registry, f"{path}.page", self._setup.access)
+        pages = Pages(self._registry, Rendezvous(path).page, self._setup.access)
         try:
             pages.start()
         except OSError as error:
-            _log("WARNING", "serves no pages to workers at %s.page: %s", path, error)
+            _log("WARNING", "serves no pages to workers at %s: %s", Rendezvous(path).page, error)
         else:
             self._pages = pages
 
