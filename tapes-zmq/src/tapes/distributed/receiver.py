@@ -115,7 +115,7 @@ class Receiver:
         self._new_keys = keys
 
     def close_port(self) -> None:
-        """Free the port of a `tcp://` address, and go on receiving from connected workers."""
+        """Free the port of a `tcp://` address. Its workers are disconnected, and connect to the next aggregator there."""
         self._closing_port = self._address.path is None
 
     def stop(self, timeout: float) -> bool:
@@ -179,7 +179,7 @@ class Receiver:
         return True
 
     def _close_port(self, socket: zmq.Socket[bytes]) -> None:
-        """Accept no more connections. Existing ones stay."""
+        """Accept no more connections. 0MQ closes the existing ones, too: workers come back, with their whole state."""
         with suppress(zmq.ZMQError):  # it may be closed already
             socket.unbind(socket.getsockopt_string(zmq.LAST_ENDPOINT))
         if self._address.path is not None:
@@ -268,15 +268,18 @@ class Receiver:
             self._confirm_farewells()
 
     def _limit_connections(self, socket: zmq.Socket[bytes]) -> None:
-        """Accept no more connections while few descriptors are left, most likely because of silent strangers."""
+        """Close all connections when few descriptors are left, most likely because of silent strangers.
+
+        Workers come back as soon as enough descriptors are free, and send what is lost again.
+        """
         descriptors = self._descriptors
         if not self._is_full and not self._is_closed and descriptors.are_short():
             self._is_full = True
             self._close_port(socket)
             descriptors.give_back()
             self._crowds.failed(
-                f"has nearly as many connections and files as the {descriptors.limit} that it may have: it accepts no "
-                "more until there are fewer. Raise the limit (ulimit -n), if they are workers."
+                f"has nearly as many connections and files as the {descriptors.limit} that it may have: it closes "
+                "them, and accepts no more until there are fewer. Raise the limit (ulimit -n), if they are workers."
             )
         elif self._is_full and not self._is_closed and descriptors.are_plenty():
             try:
