@@ -107,7 +107,7 @@ for _ in range(20):
 def test_a_reporter_that_hangs_takes_no_last_report_from_another(run_script: RunScript) -> None:
     """Although the first reporter uses up the whole deadline, the second one makes its last report."""
     done = run_script(f"""{PREAMBLE}
-tapes.process.shutdown.EXIT_TIMEOUT = 5
+tapes.process.shutdown.EXIT_TIMEOUT = 2
 
 class Hanging(ScheduledReporter):
     def report(self):

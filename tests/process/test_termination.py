@@ -197,7 +197,7 @@ def test_what_comes_of_a_process(
 def test_a_report_that_hangs_does_not_hold_up_the_end(run_script: RunScript) -> None:
     """The process ends when the deadline has passed, with the reports that could be made."""
     done = run_script(f"""{PREAMBLE}
-exit_within(5)
+exit_within(2)
 
 class Hanging(ScheduledReporter):
     def report(self):

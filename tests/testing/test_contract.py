@@ -346,7 +346,7 @@ class CountsNoFailures(HTTPReporter):
 class Suite(ReporterContract):
     """The contract, for a broken reporter."""
 
-    patience = 2.0
+    patience = 1.0
 
     def __init__(self, kind: Type[Reporter]) -> None:
         self.kind = kind

@@ -21,7 +21,7 @@ from tapes.reporting.tornado import serving
 from tapes.reporting.tornado.http import MetricsHandler, TornadoHTTPReporter
 from tests.conftest import RunScript, Until
 from tests.pages.serving import PAGE, FaultyRegistry, application, ask, everything, fetch
-from tests.servers.processes import free_port
+from tests.servers.processes import PATIENCE, free_port
 from tests.tornado.conftest import LoopThread
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -592,13 +592,17 @@ def test_a_producer_that_blocks_does_not_block_the_loop(
         assert client.recv(15) == b"HTTP/1.1 200 OK"
 
 
-def test_the_time_of_clients_is_looked_at_again_and_again(reporter: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_clients_is_looked_at_again_and_again(
+    reporter: Counting, registry: FaultyRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A client whose time is not up at the first look is let go at a later one."""
     monkeypatch.setattr(serving, "_TICK", 0.02)
-    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.3)
-
-    with connect(reporter.port) as client:
+    monkeypatch.setattr(connections, "PAGE_TIMEOUT", 0.3)
+    over = threading.Event()
+    registry.gauge("slow", lambda: over.wait(PATIENCE))
+    with connect(reporter.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") as client:
         assert everything(client) == b""
+    over.set()
 
 
 def test_a_thread_that_cannot_be_started_is_tried_again(
