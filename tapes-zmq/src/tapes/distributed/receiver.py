@@ -115,7 +115,7 @@ class Receiver:
         self._new_keys = keys
 
     def close_port(self) -> None:
-        """Free the port of a `tcp://` address. Its workers are disconnected, and connect to the next aggregator there."""
+        """Free the port of a `tcp://` address. Its workers are disconnected, and go to the next aggregator there."""
         self._closing_port = self._address.path is None
 
     def stop(self, timeout: float) -> bool:
