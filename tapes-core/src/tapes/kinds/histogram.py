@@ -29,6 +29,7 @@ class HistogramKind(Kind):
     __slots__ = ()
 
     statistics = (("count", TOTAL), ("sum", SUM), *((key, VALUE) for key in SPREAD_KEYS))
+    is_distribution = True
     code = 3
 
     def zero(self, now: float) -> HistogramState:
@@ -42,6 +43,10 @@ class HistogramKind(Kind):
     def is_empty(self, state: HistogramState) -> bool:
         """Return whether there is no value."""
         return not state.count
+
+    def distribution(self, state: HistogramState) -> Distribution:
+        """Return the distribution of all values since the start."""
+        return state.cumulative()
 
     def merge(self, states: Sequence[HistogramState]) -> HistogramState:
         """Return the values of all. Those of a slot are added up at once, which costs less than to merge each."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
+    from tapes.state.distribution import Distribution
     from tapes.wire import Reader
 
     class WorkerClock(Protocol):
@@ -58,6 +59,8 @@ class Kind(str):
     """The unit of its sums and values, `s` for seconds; empty if a program may record anything."""
     lasts: ClassVar[bool] = True
     """Whether the records of a process still count after its end. False for gauges."""
+    is_distribution: ClassVar[bool] = False
+    """Whether its states hold the distribution of all values, which `distribution` returns."""
     adds_up: ClassVar[bool] = False
     """Whether its one value is a difference of additions and subtractions, which `counts` returns."""
     merges: ClassVar[Tuple[str, ...]] = ("sum",)
@@ -109,6 +112,10 @@ class Kind(str):
 
     def counts(self, state: Any) -> Tuple[float, float]:
         """Return the sums of additions and subtractions, which only grow. For kinds with `adds_up`."""
+        raise NotImplementedError
+
+    def distribution(self, state: Any) -> Distribution:
+        """Return the distribution of all values since the start. For kinds with `is_distribution`."""
         raise NotImplementedError
 
     def merge(self, states: Sequence[Any]) -> Any:

@@ -15,6 +15,7 @@ from tapes.wire import WireError
 
 if TYPE_CHECKING:
     from tapes.kinds.kind import Statistics
+    from tapes.state.distribution import Distribution
     from tapes.state.meter import MeterState
     from tapes.wire import Reader
 
@@ -38,6 +39,7 @@ class TimerKind(Kind):
 
     statistics = tuple(dict.fromkeys((*METER.statistics, *HISTOGRAM.statistics)))
     unit = "s"
+    is_distribution = True
     code = 4
 
     def zero(self, now: float) -> TimerState:
@@ -51,6 +53,10 @@ class TimerKind(Kind):
     def is_empty(self, state: TimerState) -> bool:
         """Return whether there is no event."""
         return METER.is_empty(state.events)
+
+    def distribution(self, state: TimerState) -> Distribution:
+        """Return the distribution of all durations since the start, in seconds."""
+        return HISTOGRAM.distribution(state.durations)
 
     def merge(self, states: Sequence[TimerState]) -> TimerState:
         """Return the events of all, and their durations."""
