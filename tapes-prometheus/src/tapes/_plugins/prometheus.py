@@ -8,6 +8,12 @@ from tapes.plugins import hookimpl
 
 
 @hookimpl
+def tapes_reporters() -> Dict[str, str]:
+    """Provide `pushgateway`."""
+    return {"pushgateway": "tapes.reporting.prometheus:PushgatewayReporter"}
+
+
+@hookimpl
 def tapes_formats() -> Dict[str, str]:
     """Provide `prometheus`."""
     return {"prometheus": "tapes.reporting.prometheus:PrometheusFormat"}

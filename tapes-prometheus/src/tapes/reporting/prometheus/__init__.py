@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tapes.reporting.prometheus.collector import TapesCollector
 from tapes.reporting.prometheus.format import PrometheusFormat
+from tapes.reporting.prometheus.pushgateway import PushgatewayReporter
 from tapes.reporting.prometheus.route import MetricsRoute
 
-__all__ = ["MetricsRoute", "PrometheusFormat"]
+__all__ = ["MetricsRoute", "PrometheusFormat", "PushgatewayReporter", "TapesCollector"]

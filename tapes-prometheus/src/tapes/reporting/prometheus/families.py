@@ -36,7 +36,8 @@ _SAMPLES = {
 DISTINCT = "tapes_tags"
 """The label that tells apart series whose labels would be the same. Its value is the tags as `get_stats()` has them."""
 
-_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+Labels = Tuple[Tuple[str, str], ...]
+"""Pairs of a label and its value, none of which is empty."""
 
 
 class Family(NamedTuple):
@@ -51,8 +52,8 @@ class Family(NamedTuple):
     """The unit that the name ends in; "" if it ends in none."""
     bounds: Optional[Bounds]
     """The bounds of the buckets of a histogram."""
-    labels: List[str]
-    """The labels of each series, as they are written between braces."""
+    labels: List[Labels]
+    """The labels of each series."""
     values: List[Any]
     """The value of each series: a number, or the distribution of a histogram."""
 
@@ -86,7 +87,7 @@ def families(snapshot: Snapshot) -> Tuple[List[Family], List[Problem]]:
     problems: List[Problem] = []
     taken: Dict[str, None] = {}
     for (dotted, kind), readings in _by_name(snapshot).items():
-        labels: List[str] = []
+        labels: List[Labels] = []
         try:
             parts = list(_parts(family_name(dotted), kind, readings))
         except BaseException as error:  # a kind may be that of others
@@ -155,31 +156,25 @@ def _free_name(part: _Part, dotted: str, kind: Kind, taken: Dict[str, None]) -> 
     return name
 
 
-def _labels(series: Sequence[Tags]) -> List[str]:
+def _labels(series: Sequence[Tags]) -> List[Labels]:
     """Return the labels of each series of a family. They differ, whatever the tags are.
 
     Prometheus does not tell an empty label from none. Of series that would be the same for it, the one whose tags are
-    written as they are keeps its labels. All others get one more, `DISTINCT`.
+    labels as they are keeps its labels. All others get one more, `DISTINCT`.
     """
     names = label_names({key for tags in series for key, _ in tags})
-    written: List[str] = []
-    unchanged: List[bool] = []
-    seen: Dict[str, int] = {}
-    for tags in series:
-        pairs = [(key, value, names[key], _text(value)) for key, value in tags]
-        labels = ",".join([f'{name}="{text.translate(_ESCAPES)}"' for _, _, name, text in pairs if text])
-        written.append(labels)
-        unchanged.append(all(text and (key, value) == (name, text) for key, value, name, text in pairs))
-        seen[labels] = seen.get(labels, 0) + 1
+    found = [tuple([(names[key], _text(value)) for key, value in tags if value]) for tags in series]
+    places: Dict[Labels, int] = {}
+    for labels in map(_sorted, found):
+        places[labels] = places.get(labels, 0) + 1
     return [
-        labels if same or seen[labels] == 1 else _distinct(labels, tags)
-        for labels, same, tags in zip(written, unchanged, series)
+        labels if labels == tags or places[_sorted(labels)] == 1 else (*labels, (DISTINCT, _text(tag_label(tags))))
+        for labels, tags in zip(found, series)
     ]
 
 
-def _distinct(labels: str, tags: Tags) -> str:
-    more = f'{DISTINCT}="{_text(tag_label(tags)).translate(_ESCAPES)}"'
-    return f"{labels},{more}" if labels else more
+def _sorted(labels: Labels) -> Labels:
+    return tuple(sorted(labels))
 
 
 def _text(value: str) -> str:

@@ -12,11 +12,12 @@ from tapes.reporting.prometheus.families import COUNTER
 
 if TYPE_CHECKING:
     from tapes.reporting.prometheus.buckets import Bounds
-    from tapes.reporting.prometheus.families import Family
+    from tapes.reporting.prometheus.families import Family, Labels
     from tapes.state.distribution import Distribution
 
 _AT_ONCE = 1_000  # lines
 
+_IN_VALUES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _IN_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
 _IN_HELP_OF_OPENMETRICS = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
@@ -32,10 +33,12 @@ def _lines(families: Iterable[Family], openmetrics: bool) -> Iterator[str]:
     for family in families:
         yield _head(family, openmetrics)
         name = f"{family.name}_total" if family.type == COUNTER else family.name
-        series = zip(family.labels, family.values)
+        series = zip(map(written, family.labels), family.values)
         if family.bounds is not None:
             for labels, distribution in series:
-                yield _histogram(name, labels, distribution, family.bounds)
+                # A sum that may fall is none for OpenMetrics.
+                has_sum = not openmetrics or distribution.minimum >= 0
+                yield _histogram(name, labels, distribution, family.bounds, has_sum)
         else:
             for labels, value in series:
                 yield f"{name}{{{labels}}} {value}\n" if labels else f"{name} {value}\n"
@@ -51,10 +54,16 @@ def _head(family: Family, openmetrics: bool) -> str:
     return f"# HELP {name} {description}\n# TYPE {name} {family.type}\n{unit}"
 
 
-def _histogram(name: str, labels: str, distribution: Distribution, bounds: Bounds) -> str:
+def written(labels: Labels) -> str:
+    """Return labels as they stand between braces."""
+    return ",".join([f'{name}="{value.translate(_IN_VALUES)}"' for name, value in labels])
+
+
+def _histogram(name: str, labels: str, distribution: Distribution, bounds: Bounds, has_sum: bool) -> str:
     before = f"{name}_bucket{{{labels},le=" if labels else f"{name}_bucket{{le="
     counts = bounds.counts(distribution)
     lines = [f'{before}"{bound}"}} {count}\n' for bound, count in zip(bounds.texts, counts)]
     braces = f"{{{labels}}}" if labels else ""
-    lines.append(f"{name}_sum{braces} {distribution.sum}\n{name}_count{braces} {distribution.count}\n")
+    if has_sum:
+        lines.append(f"{name}_sum{braces} {distribution.sum}\n{name}_count{braces} {distribution.count}\n")
     return "".join(lines)
