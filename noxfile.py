@@ -8,8 +8,9 @@ is installed anywhere else. Where nox is installed, `nox -s NAME` is the same.
     python3 noxfile.py -s tests -P 3.12              with another one
     python3 noxfile.py -s tests -- tests/docs -x     what comes after -- goes to pytest
 
-Tests talk to real servers. The original StatsD is installed below `.nox/` where node and npm are there; collectd, Redis
-and iproute2 come with the system. Tests whose server is missing are skipped, and fail with TAPES_REQUIRE_SERVERS=1.
+Tests talk to real servers. The original StatsD is installed below `.nox/` where node and npm are there; collectd,
+Redis, Prometheus and iproute2 come with the system. Tests whose server is missing are skipped, and fail with
+TAPES_REQUIRE_SERVERS=1.
 """
 
 from __future__ import annotations
