@@ -6,13 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapes.reporting.prometheus.negotiation import OPENMETRICS, TEXT, Offer, accepts_gzip, wanted
+from tapes.reporting.prometheus.negotiation import OFFERS, OPENMETRICS, PROTOBUF, TEXT, Offer, accepts_gzip, wanted
 
 PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
 """What Prometheus 2.42 sends."""
+
+NATIVE = f"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,{PROMETHEUS}"
+"""What it sends if it wants native histograms."""
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
@@ -23,6 +26,8 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
         ("", TEXT),
         ("*/*", TEXT),
         (PROMETHEUS, OPENMETRICS),
+        (NATIVE, PROTOBUF),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text", TEXT),
         (BROWSER, TEXT),
         ("text/plain", TEXT),
         ("text/*;q=0.5, application/*", OPENMETRICS),
@@ -69,5 +74,5 @@ def test_compression(accept_encoding: str, expected: bool) -> None:
 @given(st.text(st.sampled_from('text/plain*;,q=0.9 version1\u00e4\t"'), max_size=40))
 def test_any_header_has_an_answer(header: str) -> None:
     """Whatever clients send."""
-    assert wanted(header) in (TEXT, OPENMETRICS)
+    assert wanted(header) in OFFERS
     assert accepts_gzip(header) in (True, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import urllib.request
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tapes.reporting.http import HTTPReporter
 from tapes.reporting.prometheus import PrometheusFormat, PushgatewayReporter
 from tests.servers.processes import PATIENCE, awaited
 from tests.servers.prometheus import complaints, running_prometheus, running_pushgateway
+
+NATIVE = "--enable-feature=native-histograms"
 
 ODD = 'an "odd" \\ value\n\u00e4'
 
@@ -62,6 +65,25 @@ def test_prometheus_scrapes_all_of_it(registry: Registry, tmp_path: Path) -> Non
         json.dumps({"__name__": "body_bytes_sum"}): 2000.0,
     }
     assert 0.1 <= median["{}"] <= 0.25
+
+
+def test_prometheus_scrapes_native_histograms(registry: Registry, tmp_path: Path) -> None:
+    """Over protobuf, which it asks for if it wants them: quantiles are as exact as their buckets."""
+    values = [random.Random(1).lognormvariate(-2.5, 0.8) for _ in range(1_000)] + [0.0, -1.0, -1.5, -300.0]
+    for value in values:
+        registry.histogram("spread").update(value)
+    with HTTPReporter(0, registry) as reporter, running_prometheus(reporter.port, tmp_path, NATIVE) as prometheus:
+        awaited(lambda: prometheus.query("up"), {'{"__name__": "up"}': 1.0})
+        count = prometheus.query("histogram_count(spread)")
+        total = prometheus.query("histogram_sum(spread)")
+        found = {q: prometheus.query(f"histogram_quantile({q}, spread)")["{}"] for q in (0.5, 0.9, 0.99)}
+        orders = prometheus.query('shop_orders_total{tag_le="1"}')
+
+    assert count == {"{}": 1004.0}
+    assert total["{}"] == pytest.approx(sum(values))
+    for quantile, value in found.items():
+        assert value == pytest.approx(sorted(values)[int(quantile * len(values))], rel=0.045)
+    assert list(orders.values()) == [3.0]
 
 
 def test_a_pushgateway_takes_it_and_keeps_it(registry: Registry, tmp_path: Path) -> None:

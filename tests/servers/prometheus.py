@@ -50,12 +50,12 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def running_prometheus(scraped: int, folder: Path) -> Iterator[Prometheus]:
+def running_prometheus(scraped: int, folder: Path, *options: str) -> Iterator[Prometheus]:
     """Run a Prometheus that scrapes the page `/metrics` at a port of this host."""
     config, port = folder / "prometheus.yml", free_port()
     config.write_text(CONFIG.format(port=scraped))
-    options = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
-    with _running("prometheus", port, options, folder):
+    files = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
+    with _running("prometheus", port, [*files, *options], folder):
         until(lambda: _is_ready(port), "Prometheus is ready")
         yield Prometheus(port)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Tuple
 
 
 class Offer(NamedTuple):
@@ -12,15 +12,21 @@ class Offer(NamedTuple):
     """The value of the header Content-Type."""
     type: str
     """The type and the subtype alone."""
-    version: str
+    parameters: Mapping[str, str]
+    """The parameters that a range may name."""
 
 
-TEXT = Offer("text/plain; version=0.0.4; charset=utf-8", "text/plain", "0.0.4")
+TEXT = Offer("text/plain; version=0.0.4; charset=utf-8", "text/plain", {"version": "0.0.4"})
 OPENMETRICS = Offer(
-    "application/openmetrics-text; version=1.0.0; charset=utf-8", "application/openmetrics-text", "1.0.0"
+    "application/openmetrics-text; version=1.0.0; charset=utf-8", "application/openmetrics-text", {"version": "1.0.0"}
+)
+PROTOBUF = Offer(
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+    "application/vnd.google.protobuf",
+    {"proto": "io.prometheus.client.metricfamily", "encoding": "delimited"},
 )
 
-_OFFERS = (TEXT, OPENMETRICS)  # of equally good ones the first
+OFFERS = (TEXT, OPENMETRICS, PROTOBUF)  # of equally good ones the first
 _MOST = 64  # ranges that are looked at
 
 
@@ -32,7 +38,7 @@ def wanted(accept: str) -> Offer:
     """
     ranges = [_range(each) for each in accept.split(",")[:_MOST]]
     best, best_rank = TEXT, (0.0, 0)
-    for offer in _OFFERS:
+    for offer in OFFERS:
         fits = [(_specificity(offer, each), each.quality) for each in ranges]
         specificity, quality = max(fits, default=(0, 0.0))
         if specificity and (quality, specificity) > best_rank and quality:
@@ -77,6 +83,7 @@ def _specificity(offer: Offer, found: _Range) -> int:
         return 1
     if found.type == f"{offer.type.partition('/')[0]}/*":
         return 2
-    if found.type != offer.type or found.parameters.get("version", offer.version) != offer.version:
+    named = offer.parameters.keys() & found.parameters.keys()
+    if found.type != offer.type or any(found.parameters[key] != offer.parameters[key] for key in named):
         return 0
-    return 4 if "version" in found.parameters else 3
+    return 3 + len(named)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Hashable
 
 from tapes.pages.message import Page
 from tapes.reporting.prometheus.format import named_families
-from tapes.reporting.prometheus.negotiation import OPENMETRICS, TEXT, accepts_gzip, wanted
+from tapes.reporting.prometheus.negotiation import OFFERS, OPENMETRICS, PROTOBUF, accepts_gzip, wanted
+from tapes.reporting.prometheus.protobuf import protobuf
 from tapes.reporting.prometheus.text import text
 
 if TYPE_CHECKING:
@@ -18,18 +19,20 @@ _LEVEL = 1  # of compression: half the size for a tenth of the time that the hig
 
 
 class MetricsRoute:
-    """Serves the text of Prometheus or OpenMetrics, compressed or not, as a client accepts it."""
+    """Serves text, OpenMetrics or protobuf with native histograms, compressed or not, as a client accepts it."""
 
     def variant(self, headers: Headers) -> Hashable:
-        """Return whether a client wants OpenMetrics, and whether it accepts gzip."""
-        return wanted(headers.get("accept", "")) is OPENMETRICS, accepts_gzip(headers.get("accept-encoding", ""))
+        """Return the place of the offer that a client accepts best, and whether it accepts gzip."""
+        offer = wanted(headers.get("accept", ""))
+        return OFFERS.index(offer), accepts_gzip(headers.get("accept-encoding", ""))
 
     def page(self, snapshot: Snapshot, variant: Any) -> Page:
         """Make the page."""
-        openmetrics, compressed = variant
-        body = text(named_families(snapshot), openmetrics=openmetrics)
+        place, compressed = variant
+        offer, families = OFFERS[place], named_families(snapshot)
+        body = protobuf(families) if offer is PROTOBUF else text(families, openmetrics=offer is OPENMETRICS)
         fields: Fields = (("Vary", "Accept, Accept-Encoding"),)
         if compressed:
             body = gzip.compress(body, _LEVEL, mtime=0)
             fields = (*fields, ("Content-Encoding", "gzip"))
-        return Page((OPENMETRICS if openmetrics else TEXT).media_type, body, fields)
+        return Page(offer.media_type, body, fields)
