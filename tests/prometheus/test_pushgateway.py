@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional
 
 import pytest
 
@@ -15,49 +13,7 @@ from tapes.registry import Registry
 from tapes.reporting import Reporter
 from tapes.reporting.prometheus import PushgatewayReporter
 from tapes.testing import ReporterContract
-from tests.servers.processes import PATIENCE, free_port
-
-
-class Gateway:
-    """Takes what is put, as a Pushgateway does. It can be closed and opened again at the same port."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.taken: List[Tuple[str, Dict[str, str], str]] = []
-        """Paths, headers and bodies."""
-        self.status, self.said = 200, b""
-        self.hangs = threading.Event()
-        self.open()
-
-    def open(self) -> None:
-        """Listen."""
-        gateway = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_PUT(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                if gateway.hangs.is_set():
-                    gateway.released.wait(PATIENCE)
-                gateway.taken.append((self.path, dict(self.headers), body))
-                self.send_response(gateway.status)
-                self.send_header("Content-Length", str(len(gateway.said)))
-                self.end_headers()
-                self.wfile.write(gateway.said)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self.released = threading.Event()
-        self._server = HTTPServer(("127.0.0.1", self.port), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Listen no more."""
-        self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+from tests.servers.http_end import HTTPEnd
 
 
 class TestItsLife(ReporterContract):
@@ -65,7 +21,7 @@ class TestItsLife(ReporterContract):
 
     def setup_method(self) -> None:
         """Listen."""
-        self.gateway = Gateway()
+        self.gateway = HTTPEnd()
         self.is_up = True
 
     def teardown_method(self) -> None:
@@ -95,18 +51,18 @@ class TestItsLife(ReporterContract):
 @pytest.fixture
 def gateway() -> Any:
     """Listen for a while."""
-    made = Gateway()
+    made = HTTPEnd()
     yield made
     made.close()
 
 
-def pushed(registry: Registry, gateway: Gateway, **options: Any) -> Reporter:
+def pushed(registry: Registry, gateway: HTTPEnd, **options: Any) -> Reporter:
     """Return a reporter that is not started."""
     options.setdefault("url", f"http://127.0.0.1:{gateway.port}")
     return PushgatewayReporter(60, "nightly", registry=registry, **options)
 
 
-def test_it_puts_the_text_of_prometheus(gateway: Gateway) -> None:
+def test_it_puts_the_text_of_prometheus(gateway: HTTPEnd) -> None:
     """At its job, as the whole of what is there."""
     registry = Registry()
     registry.counter("orders").increment(2)
@@ -116,7 +72,7 @@ def test_it_puts_the_text_of_prometheus(gateway: Gateway) -> None:
     path, headers, body = gateway.taken[-1]
     assert path == "/metrics/job/nightly"
     assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert body == "# HELP orders_total orders\n# TYPE orders_total counter\norders_total 2\n"
+    assert body.decode() == "# HELP orders_total orders\n# TYPE orders_total counter\norders_total 2\n"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +82,7 @@ def test_it_puts_the_text_of_prometheus(gateway: Gateway) -> None:
         ("/push/", {"path": "/var", "empty": ""}, "/push/metrics/job/nightly/path@base64/L3Zhcg==/empty@base64/="),
     ],
 )
-def test_a_group_is_named_by_the_path(gateway: Gateway, prefix: str, grouping: Dict[str, str], path: str) -> None:
+def test_a_group_is_named_by_the_path(gateway: HTTPEnd, prefix: str, grouping: Dict[str, str], path: str) -> None:
     """In base64 where a path cannot hold a value."""
     with pushed(Registry(), gateway, url=f"http://127.0.0.1:{gateway.port}{prefix}", grouping=grouping):
         pass
@@ -134,7 +90,7 @@ def test_a_group_is_named_by_the_path(gateway: Gateway, prefix: str, grouping: D
     assert gateway.taken[-1][0] == path
 
 
-def test_a_user_and_a_password(gateway: Gateway) -> None:
+def test_a_user_and_a_password(gateway: HTTPEnd) -> None:
     """They are sent, and never shown."""
     reporter = pushed(Registry(), gateway, url=f"http://me:sec%2Fret@127.0.0.1:{gateway.port}")
     with reporter:
@@ -145,7 +101,7 @@ def test_a_user_and_a_password(gateway: Gateway) -> None:
     assert repr(reporter).endswith(f"http://127.0.0.1:{gateway.port}/metrics/job/nightly)")
 
 
-def test_a_refusal_is_said_in_the_words_of_the_pushgateway(gateway: Gateway) -> None:
+def test_a_refusal_is_said_in_the_words_of_the_pushgateway(gateway: HTTPEnd) -> None:
     """With its status, as a failed report."""
     gateway.status, gateway.said = 400, b"pushed metrics are invalid\n"
     with pushed(Registry(), gateway) as reporter, pytest.raises(ReporterError) as refused:
@@ -180,7 +136,7 @@ def test_an_option_that_cannot_be_is_refused(options: Dict[str, Any], fault: str
         PushgatewayReporter(**{"interval": 60, "job": "nightly", **options})
 
 
-def test_it_is_found_by_its_name(gateway: Gateway) -> None:
+def test_it_is_found_by_its_name(gateway: HTTPEnd) -> None:
     """A configuration names it `pushgateway`; with tapes-tornado there is `tornado-pushgateway`, too."""
     registry = Registry()
     options = {"interval": 10, "job": "a", "url": f"http://127.0.0.1:{gateway.port}", "grouping": {"instance": "b"}}

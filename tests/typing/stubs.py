@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STUBS: Dict[str, str] = {
     "tapes.reporting.stream": "tapes-core",
     "tapes.reporting.statsd.reporter": "tapes-statsd",
+    "tapes.reporting.otlp.reporter": "tapes-otlp",
     "tapes.reporting.prometheus.pushgateway": "tapes-prometheus",
     "tapes.reporting.tornado.stream": "tapes-tornado",
     "tapes.reporting.tornado.statsd": "tapes-tornado",

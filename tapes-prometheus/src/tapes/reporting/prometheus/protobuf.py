@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Tuple
 
-from tapes.reporting.prometheus.exponential import SMALLEST, exponential
 from tapes.reporting.prometheus.families import COUNTER, GAUGE, HISTOGRAM
+from tapes.state.exponential import SMALLEST, exponential
 
 if TYPE_CHECKING:
     from tapes.reporting.prometheus.families import Family, Labels

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import http.client
-from contextlib import suppress
 from typing import TYPE_CHECKING, Mapping, Optional
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import quote
 
 from tapes.errors import ReporterError
 from tapes.reporting import checked
+from tapes.reporting.endpoint import Endpoint
 from tapes.reporting.prometheus.format import named_families
 from tapes.reporting.prometheus.names import label_names
 from tapes.reporting.prometheus.negotiation import TEXT
@@ -17,8 +16,6 @@ from tapes.reporting.prometheus.text import text
 
 if TYPE_CHECKING:
     from tapes.snapshot import Snapshot
-
-_SHOWN = 500  # characters of a refusal
 
 
 class PushgatewaySender:
@@ -41,14 +38,8 @@ class PushgatewaySender:
 
         Raises ReporterOptionError for invalid options.
         """
-        parts = _checked_url(url)
-        self._url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
-        self._host, self._port, self._is_secure = parts.hostname or "", parts.port, parts.scheme == "https"
-        self._path = f"{parts.path.rstrip('/')}/metrics{_group('job', _checked_job(job))}{_groups(grouping)}"
-        self._headers = {"Content-Type": TEXT.media_type, "User-Agent": "tapes"}
-        if parts.username is not None:
-            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-            self._headers["Authorization"] = f"Basic {base64.b64encode(user).decode('ascii')}"
+        self._endpoint = Endpoint("url", url, "the URL of a Pushgateway, like 'http://localhost:9091'")
+        self._path = f"{self._endpoint.path}/metrics{_group('job', _checked_job(job))}{_groups(grouping)}"
         self._timeout = checked.seconds("timeout", timeout)
 
     def open(self) -> None:
@@ -57,47 +48,21 @@ class PushgatewaySender:
     def send(self, snapshot: Snapshot) -> None:
         """Put the page. Raises ReporterError if the Pushgateway refuses it."""
         page = text(named_families(snapshot), openmetrics=False)
-        kind = http.client.HTTPSConnection if self._is_secure else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=self._timeout)
-        try:
-            connection.request("PUT", self._path, page, self._headers)
-            answer = connection.getresponse()
-            said = answer.read(_SHOWN).decode("utf-8", "replace").strip()
-        except http.client.HTTPException as error:
-            raise ReporterError(
-                f"{self._url} does not answer as a Pushgateway does ({error!r}). Correct the url."
-            ) from error
-        finally:
-            connection.close()
+        answer = self._endpoint.send("PUT", self._path, page, {"Content-Type": TEXT.media_type}, self._timeout)
         if answer.status not in (200, 202):
-            raise ReporterError(
-                f"The Pushgateway at {self._url} has refused the report: {answer.status} {answer.reason} {said!r}."
-            )
+            raise ReporterError(f"The Pushgateway at {self._endpoint} has refused the report: {answer}.")
 
     def close(self) -> None:
         """Do nothing."""
 
     def __str__(self) -> str:
-        return f"{self._url}{self._path[self._path.index('/metrics') :]}"
+        return f"{self._endpoint}{self._path}"
 
 
 def _checked_job(job: object) -> str:
     if isinstance(job, str) and job:
         return job
     raise checked.refusal("job", "the name of the job, like 'nightly-import'", job)
-
-
-def _checked_url(url: object) -> SplitResult:
-    with suppress(ValueError):  # of a port
-        parts = urlsplit(str(url))
-        if (
-            parts.scheme in ("http", "https")
-            and parts.hostname
-            and parts.port != 0
-            and not parts.query + parts.fragment
-        ):
-            return parts
-    raise checked.refusal("url", "the URL of a Pushgateway, like 'http://localhost:9091'", url)
 
 
 def _groups(grouping: object) -> str:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapes.registry import Registry
-from tapes.reporting.prometheus.exponential import MOST, SCALE, SMALLEST, Exponential, exponential
 from tapes.state.distribution import Distribution
+from tapes.state.exponential import MOST, SCALE, SMALLEST, Exponential, exponential
 
 STEP = 1 + 1 / 64
 """By how much values in one bucket of tapes may differ."""
