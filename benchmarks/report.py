@@ -78,6 +78,14 @@ class Encoders(NamedTuple):
     """With that of `json`, which computes all statistics."""
     states: float
     """With that of an encoder that reads only states."""
+    text: float
+    """With that of `prometheus`."""
+    native: float
+    """With that of native histograms for Prometheus, beside classic ones."""
+    otlp: float
+    """With that of a request of OTLP."""
+    theirs: float
+    """The page of prometheus_client with as many histograms, which has no snapshot."""
 
 
 STATES = 1 / 5
@@ -90,6 +98,10 @@ def encoders(measured: Encoders) -> str:
     for what, seconds, target in (
         ("`json`", measured.json, None),
         ("an encoder that reads only states", measured.states, STATES),
+        ("`prometheus`, the text", measured.text, None),
+        ("protobuf with native histograms", measured.native, None),
+        ("OTLP", measured.otlp, None),
+        ("the page of prometheus_client, to compare", measured.theirs, None),
         ("the snapshot alone", measured.snapshot, None),
     ):
         met = f"| <= 1/{1 / target:g} | {verdict(seconds <= target * measured.json)} |" if target else "| | |"
@@ -142,6 +154,8 @@ A snapshot of 10,000 timers, and what an encoder makes of it.
 {encoded}
 
 - Statistics are computed when somebody looks at them, so an encoder that reads only states pays for no quantiles.
+- The page of prometheus_client is its text of as many histograms with its default buckets; `prometheus` has twelve
+  buckets for each timer.
 - The least of several runs counts. Everything has been folded before.
 
 ## Floors
