@@ -162,6 +162,12 @@ signal.signal(signal.SIGTERM, served)
 signal.raise_signal(signal.SIGTERM)
 print("not reached", file=sys.stderr)
 """,
+    "raised again after Ctrl-C": """
+first(configure())
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+orders.increment(7)
+signal.raise_signal(signal.SIGINT)
+""",
     "sent again by a server": """
 first(configure())
 orders.increment(7)
@@ -224,6 +230,7 @@ asyncio.run(main())
         ("with a handler of asyncio's", 0, "", [0, 7]),
         ("raised again by a server", TERMINATED, "mine\n", [0, 7]),
         ("raised again by a server that was configured before", TERMINATED, "mine\n", [0, 7]),
+        ("raised again after Ctrl-C", -signal.SIGINT, "", [0, 7]),
         ("sent again by a server", TERMINATED, "", [0, 7]),
         ("raised again in a forked child", 0, f"{TERMINATED}\n", [0, 5, 2]),
         ("raised again with sigterm = false", TERMINATED, "", [0]),
