@@ -11,11 +11,22 @@ import pytest
 from tests.distributed.faults.processes import short_folder
 from tests.servers.installed import missing
 
+pytest.register_assert_rewrite("tests.distributed.one_call", "tests.distributed.whole.programs")
+
+from tests.distributed.whole.programs import Place  # noqa: E402  its assertions show what they compare from here on
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Make a folder with a short path, as sockets need it."""
     with short_folder() as made:
+        yield made
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """Make a folder in which programs run, none of which outlives the test."""
+    with Place() as made:
         yield made
 
 

@@ -143,6 +143,52 @@ async def main():
 
 asyncio.run(main())
 """,
+    "raised again by a server": """
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+served = signal.signal(signal.SIGTERM, lambda *_: print("mine", file=sys.stderr))
+first(configure())
+terminate()
+orders.increment(7)
+signal.signal(signal.SIGTERM, served)
+signal.raise_signal(signal.SIGTERM)
+print("not reached", file=sys.stderr)
+""",
+    "raised again by a server that was configured before": """
+first(configure())
+served = signal.signal(signal.SIGTERM, lambda *_: print("mine", file=sys.stderr))
+terminate()
+orders.increment(7)
+signal.signal(signal.SIGTERM, served)
+signal.raise_signal(signal.SIGTERM)
+print("not reached", file=sys.stderr)
+""",
+    "raised again after Ctrl-C": """
+first(configure())
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+orders.increment(7)
+signal.raise_signal(signal.SIGINT)
+""",
+    "sent again by a server": """
+first(configure())
+orders.increment(7)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+terminate()
+""",
+    "raised again in a forked child": """
+first(configure())
+pid = os.fork()
+if not pid:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    orders.increment(5)
+    signal.raise_signal(signal.SIGTERM)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=sys.stderr)
+orders.increment(2)
+""",
+    "raised again with sigterm = false": """
+first(configure(sigterm=False))
+orders.increment(7)
+signal.raise_signal(signal.SIGTERM)
+""",
     "with a coroutine": """
 import asyncio
 from tornado.ioloop import IOLoop
@@ -182,6 +228,12 @@ asyncio.run(main())
         ("with a lock held", TERMINATED, "reported\nreported\n", [0, 0]),
         ("in a forked child", 0, f"{TERMINATED}\n", [0, 5, 2]),
         ("with a handler of asyncio's", 0, "", [0, 7]),
+        ("raised again by a server", TERMINATED, "mine\n", [0, 7]),
+        ("raised again by a server that was configured before", TERMINATED, "mine\n", [0, 7]),
+        ("raised again after Ctrl-C", -signal.SIGINT, "", [0, 7]),
+        ("sent again by a server", TERMINATED, "", [0, 7]),
+        ("raised again in a forked child", 0, f"{TERMINATED}\n", [0, 5, 2]),
+        ("raised again with sigterm = false", TERMINATED, "", [0]),
         ("with a coroutine", TERMINATED, "reported 0\nreported 7\n", [0, 7]),
     ],
 )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
-from typing import List, NoReturn
+from typing import List, NoReturn, Sequence
 
 import pytest
 
@@ -47,6 +48,29 @@ def ip_command() -> str:
     if os.geteuid() != 0:
         missing("only root can make a network: run the tests as root")
     return command
+
+
+def open_to_all(command: Sequence[str], folder: Path) -> List[str]:
+    """Return a command with which root runs `command` where every user may run this Python, also one below /root.
+
+    In a mount namespace of its own, a folder that others may not enter is covered by another one, which has nothing but
+    what the interpreter needs. `folder` is a place to keep what is covered.
+    """
+    imported: List[str] = [sys.base_prefix, sys.prefix, *sys.path, str(ROOT)]
+    needed = [os.path.realpath(each) for each in imported if os.path.isabs(each)]
+    script = ["set -e"]
+    for number, closed in enumerate(sorted({each for path in needed for each in _closed(path)})):
+        kept = folder / f"covered{number}"
+        script += [f"mkdir {kept}", f"mount --rbind {closed} {kept}", f"mount -t tmpfs -o mode=755 tmpfs {closed}"]
+        for path in sorted({path for path in needed if closed in _closed(path) and os.path.isdir(path)}):
+            script += [f"mkdir -p {path}", f"mount --bind {kept}/{os.path.relpath(path, closed)} {path}"]
+    return [tool("unshare", "util-linux"), "--mount", "sh", "-c", "\n".join([*script, 'exec "$@"']), "sh", *command]
+
+
+def _closed(path: str) -> List[str]:
+    """Return the outermost folder above a path that others may not enter, if there is one."""
+    above = reversed(Path(path).parents)
+    return [str(each) for each in above if not each.stat().st_mode & 0o001][:1]
 
 
 def tool(name: str, package: str) -> str:

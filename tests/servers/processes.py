@@ -38,8 +38,12 @@ class ServerProcess:
         *,
         environment: Optional[Mapping[str, str]] = None,
         leads_group: bool = False,
+        folder: Optional[Path] = None,
     ) -> None:
-        """Start `command`. What it writes is appended to `log`. If it leads a group, what it starts belongs to that."""
+        """Start `command` in a folder. What it writes is appended to `log`.
+
+        If it leads a group, what it starts belongs to that.
+        """
         setpriv = shutil.which("setpriv")  # of util-linux; without it tests that are killed leave their servers behind
         tied = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
         self.log = log
@@ -50,6 +54,7 @@ class ServerProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=folder,
                 start_new_session=leads_group,
             )
 
@@ -62,6 +67,11 @@ class ServerProcess:
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None
+
+    @property
+    def status(self) -> Optional[int]:
+        """Its exit status, None as long as it runs."""
+        return self._process.poll()
 
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""

@@ -1,8 +1,4 @@
-"""An application as ASGI has it, for uvicorn, each of whose workers imports it.
-
-Once a worker has shut down, uvicorn ends it by the very signal that it was sent, and nothing that Python would do at an
-exit is done. So the registry is closed where ASGI says that the application ends.
-"""
+"""An application as ASGI has it, for uvicorn, each of whose workers imports it."""
 
 from __future__ import annotations
 
@@ -20,10 +16,8 @@ registry.connect()
 
 async def application(scope: Dict[str, Any], receive: Receive, send: Send) -> None:
     """Answer with the number of the process."""
-    if scope["type"] == "lifespan":
-        await live(receive, send)
-    else:
-        await answer(send)
+    assert scope["type"] == "http", "This application does not care how long it lives."
+    await answer(send)
 
 
 @latency.time()
@@ -34,14 +28,3 @@ async def answer(send: Send) -> None:
     headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def live(receive: Receive, send: Send) -> None:
-    """Follow the life of the server."""
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.shutdown":
-            registry.close()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-        await send({"type": "lifespan.startup.complete"})

@@ -60,9 +60,12 @@ class Course(NamedTuple):
 class Group(ServerProcess):
     """A server with all the processes that it starts. None of them outlives the tests, however they end."""
 
-    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        """Start `command`, with this in its environment besides."""
-        super().__init__(command, log, environment=processes.environment(**environment), leads_group=True)
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: Mapping[str, str], folder: Optional[Path] = None
+    ) -> None:
+        """Start `command` in a folder, with this in its environment besides."""
+        of_all = processes.environment(**environment)
+        super().__init__(command, log, environment=of_all, leads_group=True, folder=folder)
         # It reads until it is told that all is over, or until the tests have ended and cannot tell.
         self._guard = subprocess.Popen(
             ["sh", "-c", f"read -r line || kill -KILL -{self.pid}"],

@@ -3,58 +3,32 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.distributed.servers.gunicorn_command import RECYCLED, RECYCLED_AFTER, gunicorn, settled
 from tests.distributed.servers.serving import (
     AT_THE_END,
     PROCESSES,
     WHILE_SERVING,
-    Command,
     Group,
     address,
     ask,
     both,
     check_counts,
     listening,
-    needs,
     script,
     serving,
 )
 from tests.distributed.servers.totals import LastReport, Page
 from tests.servers.processes import until
 
-SETTINGS = "python:tests.distributed.servers.gunicorn_settings"
-APPLICATION = "tests.distributed.servers.wsgi_app:application"
-RECYCLED_AFTER = 25  # requests
-RECYCLED = 2 * PROCESSES  # of those that have answered in the end, the first two are gone at least
-
 WORKERS = ["sync", "gthread", "gevent"]
 PRELOADS = [False, True, False]
 """Whether the application is preloaded for each while it is watched. Where only the end counts it is not, or is."""
-
-
-def gunicorn(worker: str, preload: bool, *options: str) -> Command:
-    """Return the command."""
-    needs("gunicorn")
-    if worker == "gevent":
-        needs("gevent")
-    command = [sys.executable, "-m", "gunicorn", "--config", SETTINGS, "--workers", "2", "--worker-class", worker]
-    command += ["--threads", "2"] if worker == "gthread" else []
-    command += ["--preload"] if preload else []
-    return lambda port: [*command, "--bind", f"127.0.0.1:{port}", *options, APPLICATION]
-
-
-def settled(said: str) -> bool:
-    """Whether every worker that leaves is replaced by one that serves. A new one overhears signals until it does."""
-    booted, serve = said.count("Booting worker with pid"), said.count("This worker serves.")
-    leaving = set(re.findall(r"\[(\d+)\] \[INFO\] Autorestarting worker", said))  # each of its threads says so
-    return booted == serve == PROCESSES + len(leaving)
 
 
 @pytest.mark.parametrize(("worker", "preload"), list(zip(WORKERS, PRELOADS)))

@@ -7,7 +7,7 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from tests.servers.processes import PATIENCE, awaited
 
@@ -115,12 +115,17 @@ class Scraper(threading.Thread):
 
 def fetch(port: int) -> bytes:
     """Return a page of loopback, over a connection of its own. Anything but 200 is a failure."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    try:
-        connection.request("GET", "/")
-        response = connection.getresponse()
-        body = response.read()
-    finally:
-        connection.close()
+    response, body = asked(port, "/")
     assert response.status == 200, f"{response.status}: {body!r}"
     return body
+
+
+def asked(port: int, path: str) -> Tuple[http.client.HTTPResponse, bytes]:
+    """Return what comes from loopback, over a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response, response.read()
+    finally:
+        connection.close()

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Callable
 
-from tapes.process import forker, termination
+from tapes.process import forker, raised, termination
 from tapes.process.shutdown import alive, stop_all
 
 _after_forker_registered = False
@@ -18,12 +18,15 @@ _watching_pid = 0
 def prepare_exit() -> None:
     """Arrange for last reports in a child of `multiprocessing`, of Celery, or of a thread that forked.
 
+    And in every process that raises a signal to end itself.
+
     A child of `multiprocessing` runs finalizers, but no `atexit` functions; one of Celery runs neither, but sends a
     Celery signal. When `multiprocessing` takes over in a child, it drops all finalizers registered before, those from
     hooks of `os.register_at_fork` included. So a hook of `multiprocessing`, which runs after that, registers ours. A
     pool of `multiprocessing` ends its processes by SIGTERM.
     """
     global _after_forker_registered
+    raised.watch()
     celery = sys.modules.get("celery.signals")
     if celery is not None:
         celery.worker_process_shutdown.connect(_stop_all_of_celery, weak=False, dispatch_uid="tapes")

@@ -58,6 +58,35 @@ def prepare() -> None:
             signal.signal(signal.SIGTERM, _handle)
 
 
+def prepare_end(number: int) -> None:
+    """Make the last reports, if this process is about to raise a signal that ends it.
+
+    That is one with its default action, or SIGTERM where `prepare` handles it. Then it has its default action again, so
+    the process ends where it raises the signal.
+    """
+    prepare_default_end(number)
+    if signal.getsignal(number) is _handle and not _survives():
+        _stop_quietly()
+        with suppress(ValueError):  # outside the main thread it is left to the handler, which has nothing to wait for
+            signal.signal(number, signal.SIG_DFL)
+
+
+def prepare_default_end(number: int) -> None:
+    """Make the last reports, if this process is about to send itself a signal whose default action ends it."""
+    if not _left_alone and signal.getsignal(number) is signal.SIG_DFL and not _survives():
+        _stop_quietly()
+
+
+def _survives() -> bool:
+    """Whether this is process 1 of a container, to which a signal does nothing by default."""
+    return os.getpid() == 1
+
+
+def _stop_quietly() -> None:
+    with suppress(BaseException):  # from Ctrl-C, for example
+        stop_all()
+
+
 def prepare_child() -> None:
     """Do the same in a child of `multiprocessing`, and make sure that the handler runs.
 
@@ -142,16 +171,14 @@ def _handle(number: int, _: Optional[FrameType]) -> None:
             # Not Thread.start(), which waits: if gevent has made the thread a greenlet, the hub must not wait.
             _thread.start_new_thread(_finish, (number, end))
         except RuntimeError:  # no new threads while the interpreter exits
-            with suppress(BaseException):  # from Ctrl-C, for example
-                stop_all()
+            _stop_quietly()
             end.over = True
     if end.over:
         _do_default(number, end)
 
 
 def _finish(number: int, end: _End) -> None:
-    with suppress(BaseException):
-        stop_all()
+    _stop_quietly()
     end.over = True
     deadline = time.monotonic() + EXIT_TIMEOUT
     while _end is end and signal.getsignal(number) is _handle:

@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 from tapes.distributed.claims import FileLock, is_held
 from tapes.errors import ReporterError
 
+if sys.platform != "win32":
+    # Those of `os` may be gevent's, which fail in a thread that is no greenlet.
+    from posix import posix_spawn, waitpid
+
 if TYPE_CHECKING:
     from tapes.distributed.rendezvous import Rendezvous
 
@@ -90,7 +94,7 @@ class Launcher:
         answer, answer_end = _pipe()
         try:
             try:
-                pid = os.posix_spawn(
+                pid = posix_spawn(
                     python,
                     [python, "-c", _PROGRAM],
                     _environment(),
@@ -171,6 +175,6 @@ def _environment() -> Dict[str, str]:
 
 def _reaped(pid: int) -> bool:
     try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
+        return waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:  # the program reaps all of its children
         return True
