@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tapes.distributed import files, handover
-from tapes.distributed.launcher import Launcher
+from tapes.distributed.launcher import Launcher, release_start, start_lock
 from tapes.distributed.lifetime import ResidentLifetime
 from tapes.distributed.rendezvous import Rendezvous, name_of
 from tapes.distributed.resident import _remove_log
@@ -117,3 +117,64 @@ def test_the_log_of_another_aggregator_stays(tmp_path: Path) -> None:
     _remove_log(str(log))
 
     assert log.exists()
+
+
+def test_a_folder_is_read_again_only_when_it_has_changed(socket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An aggregator looks twice a second, mostly in vain."""
+    folder = Path(socket).parent
+    left = handover.Left(socket)
+    handover.leave(socket, WORKERS[0], [b"first"])
+    found = [list(left.take())]
+    os.utime(folder, (0, 0))
+    read: list[str] = []
+    listdir = os.listdir
+
+    def noted(path: str) -> list[str]:
+        read.append(path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", noted)
+    found += [list(left.take()), list(left.take())]
+    assert len(read) == 1
+    handover.leave(socket, WORKERS[1], [b"second"])
+    found += [list(left.take()), list(left.take())]
+
+    assert found == [[[b"first"]], [], [], [[b"second"]], []]
+
+
+def test_one_process_at_a_time_starts_an_aggregator(tmp_path: Path) -> None:
+    """Until it has released the lock, or for so long that it is taken to have been forgotten."""
+    path = tmp_path / "a.start"
+    first = start_lock(str(path))
+    assert first is not None
+    assert start_lock(str(path)) is None
+    os.utime(path, (0, 0))
+    second = start_lock(str(path))
+    assert second is not None
+    release_start(first, str(path))
+    assert path.exists()  # it is the file of the second by now
+    release_start(second, str(path))
+    for lock in (first, second):
+        os.close(lock)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("length", [20, 102, 103, 107])
+def test_a_page_has_a_name_that_the_system_takes(tmp_path: Path, length: int) -> None:
+    """However long that of the socket is, which has room for 107 bytes; and each socket has a page of its own."""
+    place, other = (Rendezvous("/tmp/" + letter * (length - len("/tmp/"))) for letter in "ab")
+
+    assert len(place.page) <= 107
+    assert os.path.dirname(place.page) == "/tmp"
+    assert place.page != other.page
+
+
+def test_an_aggregator_that_had_workers_stays_no_longer_than_it_says() -> None:
+    """Also where they came and went between two looks. One that had none waits ten seconds for the first."""
+    had: list[str] = []
+    lifetime = ResidentLifetime(0.0, lambda: False, None, has_had_workers=lambda: bool(had))
+    waits = lifetime.should_run()
+    had.append("a worker")
+
+    assert (waits, lifetime.should_run()) == (True, False)

@@ -280,16 +280,21 @@ def test_series_of_single_workers_that_are_removed_make_room() -> None:
 
 
 def test_names_of_two_kinds_are_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """However many there are; each is counted, and everything else of the worker is shown."""
+    """However many there are: each kind keeps its numbers, the second one under a name with its kind."""
     bench = Bench(1, 2)
     for number in range(100):
         record(bench.workers[0], "counter", name=f"name{number}")
         record(bench.workers[1], "meter", name=f"name{number}")
     record(bench.workers[1], "counter", name="fine")
     bench.tell()
+    record(bench.workers[1], "meter", name="name7")
+    bench.tell()
 
-    assert (bench.stats.fine.value, bench.stats.name7.value, bench.figures.left_out.value) == (1, 1, 100)
-    assert len(caplog.records) == 1
+    stats = bench.stats
+    assert (stats.fine.value, stats.name7.value, stats.name7_meter["count"]) == (1, 1, 2)
+    assert bench.figures.left_out.value == 0
+    (line,) = caplog.messages
+    assert line.startswith("The aggregator shows the meter 'name0' of here:2 as 'name0_meter', because other workers")
 
 
 @pytest.mark.parametrize("kind", KEPT)

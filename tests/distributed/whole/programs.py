@@ -107,12 +107,22 @@ class Place:
         """End all programs and remove the folder."""
         self._stack.close()
 
-    def run(self, script: str, *arguments: str, options: Sequence[str] = (), **environment: str) -> Program:
-        """Start a program that begins with what is in `inside.py`. The options are those of the interpreter."""
+    def run(
+        self,
+        script: str,
+        *arguments: str,
+        options: Sequence[str] = (),
+        prefix: Sequence[str] = (),
+        **environment: str,
+    ) -> Program:
+        """Start a program that begins with what is in `inside.py`.
+
+        The options are those of the interpreter; `prefix` is a command that runs what follows.
+        """
         self._started += 1
         path = self.folder / f"program{self._started}.py"
         path.write_text(PREAMBLE + textwrap.dedent(script))
-        return self.command([sys.executable, *options, str(path), *arguments], environment)
+        return self.command([*prefix, sys.executable, *options, str(path), *arguments], environment)
 
     def supervise(self, config: str, *arguments: str, **environment: str) -> Program:
         """Start an aggregator in a process of its own, with `config` as the content of its file.

@@ -9,43 +9,9 @@ from pathlib import Path
 import pytest
 
 from tapes.distributed.claims import is_held
-from tapes.distributed.rendezvous import Rendezvous, meeting_at
+from tests.distributed.whole.one_call import CALL, await_end, configured, left_over
 from tests.distributed.whole.programs import Place
 from tests.servers.processes import until
-
-CONFIG = """
-[aggregator]
-linger = 1.5
-interval = 0.1
-{options}
-[reporters.stream]
-interval = 0.05
-path = "report"
-"""
-
-CALL = """
-import tapes
-configuration = tapes.configure(FOLDER / "tapes.toml")
-served = tapes.counter("served")
-"""
-
-
-def configured(place: Place, options: str = "") -> Rendezvous:
-    """Write a config, and return where its processes meet."""
-    path = place.folder / "tapes.toml"
-    path.write_text(CONFIG.format(options=options))
-    return meeting_at(str(path))
-
-
-def left_over(at: Rendezvous) -> list[str]:
-    """Return the files at a meeting place."""
-    folder = Path(at.socket).parent
-    return sorted(each.name for each in folder.glob(f"{Path(at.socket).name}*"))
-
-
-def await_end(at: Rendezvous) -> None:
-    """Wait until the aggregator has ended."""
-    until(lambda: not is_held(at.lock) and not left_over(at), "the aggregator has ended, with its files")
 
 
 def test_all_that_forked_processes_count_is_in_one_picture(place: Place) -> None:

@@ -11,13 +11,13 @@ import stat
 from typing import NamedTuple, Optional
 
 from tapes.distributed import files
+from tapes.distributed.rendezvous import LONGEST
 from tapes.errors import ReporterOptionError, quoted
 from tapes.reporting import checked as options
 
 DEFAULT = "ipc://tapes_metrics.ipc"
 """The default address: a socket in the working directory."""
 
-_LONGEST = 107  # the most bytes in the path of a socket on Linux; a little less elsewhere
 _TCP = re.compile(r"tcp://(?P<host>\[[^\]\s\0]+\]|[^:\[\]\s\0]+):(?P<port>[0-9]{1,5})")
 
 
@@ -46,10 +46,10 @@ def checked(address: object, *, keys: object, insecure: bool) -> Address:
     if address.startswith("ipc://") and len(address) > len("ipc://") and "\0" not in address:
         path = os.path.abspath(address[len("ipc://") :])
         length = len(os.fsencode(path))
-        if length > _LONGEST:
+        if length > LONGEST:
             raise ReporterOptionError(
                 f"socket_addr is {quoted(address)}, whose path {quoted(path)} has {length} bytes. "
-                f"The system takes {_LONGEST}: choose a shorter one, like one in /run or /tmp."
+                f"The system takes {LONGEST}: choose a shorter one, like one in /run or /tmp."
             )
         return Address(f"ipc://{path}", path)
     found = _TCP.fullmatch(address)
@@ -107,6 +107,18 @@ def access(address: Address, group: object, mode: object) -> Access:
 
 
 def _group(group: object) -> int:
+    """Return the number of a group that this process is in. Raises ReporterOptionError."""
+    number = group_number(group)
+    if os.geteuid() != 0 and number not in (os.getegid(), *os.getgroups()):
+        raise ReporterOptionError(
+            f"group: the user {getpass.getuser()!r} is not in the group {group!r}, and cannot share a file with it: "
+            "add the user to the group, or let root start the aggregator."
+        )
+    return number
+
+
+def group_number(group: object) -> int:
+    """Return the number of a group, given by name or number. Raises ReporterOptionError if there is none."""
     if isinstance(group, bool) or not isinstance(group, (str, int)):
         raise ReporterOptionError(f"group is the name or the number of a group, not {quoted(group)}.")
     try:
@@ -117,11 +129,6 @@ def _group(group: object) -> int:
         raise ReporterOptionError(
             f"group: this system has no group {quoted(group)}: make it, or name one that it has."
         ) from None
-    if os.geteuid() != 0 and known.gr_gid not in (os.getegid(), *os.getgroups()):
-        raise ReporterOptionError(
-            f"group: the user {getpass.getuser()!r} is not in the group {group!r}, and cannot share a file with it: "
-            "add the user to the group, or let root start the aggregator."
-        )
     return known.gr_gid
 
 

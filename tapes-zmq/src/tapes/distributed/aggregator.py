@@ -133,15 +133,16 @@ class RegistryAggregator:
         with self._here:
             self._serve(program, lambda: None, self._here)
 
-    def reside(self, lifetime: ResidentLifetime, ready: Callable[[], None], *, passes_on: bool) -> None:
+    def reside(self, lifetime: ResidentLifetime, ready: Callable[[], None], *, passes_on: bool) -> bool:
         """Merge and report in this process, which belongs to nobody, until `lifetime` ends it.
 
-        With `passes_on` the state file is only for an aggregator that takes its place after a crash.
+        With `passes_on` the state file is only for an aggregator that takes its place after a crash. Returns whether
+        something came after the last report: another one has to take its place then, and report that.
 
         Calls `ready` once workers can connect. Raises `claims.TakenError` if another aggregator holds the address.
         """
         lifetime.handle_signals()
-        self._serve(claims.Program.here(), ready, lifetime, passes_on=passes_on)
+        return self._serve(claims.Program.here(), ready, lifetime, passes_on=passes_on)
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Let it take in what workers still send, report once more and end. Waits at most `timeout` seconds.
@@ -189,13 +190,17 @@ class RegistryAggregator:
 
     def _serve(
         self, program: claims.Program, ready: Callable[[], None], lifetime: Lifetime, *, passes_on: bool = False
-    ) -> None:
-        """Merge and report until asked to end. Calls `ready` once it works or stands by."""
+    ) -> bool:
+        """Merge and report until asked to end. Calls `ready` once it works or stands by.
+
+        Returns whether something came after the last report.
+        """
         place = Setup(
             self.address, self._access, self._state_path, program, isinstance(lifetime, ResidentLifetime), passes_on
         )
         self._service = service = Service(self.registry, self.reporters, place, self._keys, lifetime)
         try:
             service.run(ready, self.reload)
+            return service.came_late
         finally:
             self._service = None

@@ -6,16 +6,20 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar, Dict, FrozenSet, NamedTuple, Optional
+from typing import TYPE_CHECKING, ClassVar, Dict, FrozenSet, NamedTuple, Optional, Tuple
 
 from tapes.distributed import files
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.processes import ancestors, is_alive, processes, started
 from tapes.distributed.rendezvous import Rendezvous
 from tapes.errors import ReporterError
+from tapes.reporting.trouble import remedy
 
 if TYPE_CHECKING:
     from tapes.distributed.addresses import Address
+
+
+_EXHAUSTED = (errno.ENOSPC, errno.EMFILE, errno.ENFILE, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class Program(NamedTuple):
@@ -61,6 +65,11 @@ class Holder(NamedTuple):
         """Whether it was forked by the process of `program` before that process executed another program."""
         ours = (program.pid, *program.aggregators)
         return self.belongs_to(program) and self.program == program.pid and self.pid not in ours
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is its own program, in a process that can be looked at from here."""
+        return self._is_near and self.pid == self.program
 
     @property
     def _is_near(self) -> bool:
@@ -175,10 +184,15 @@ class Claim:
             self._lock = FileLock(Rendezvous(address.path).lock, taken, program)
             self.is_first = self._lock.is_first
         except OSError as error:
-            remedy = "Remove it" if isinstance(error, files.UnfitFileError) else "Choose a folder that it may write to"
+            if isinstance(error, files.UnfitFileError):
+                what_to_do = "Remove it"
+            elif error.errno in _EXHAUSTED:
+                what_to_do = remedy(error).rstrip(".")
+            else:
+                what_to_do = "Choose a folder that it may write to"
             raise OSError(
                 error.errno,
-                f"An aggregator cannot listen at {address}: {address.path}.lock: {error.strerror}. {remedy}",
+                f"An aggregator cannot listen at {address}: {address.path}.lock: {error.strerror}. {what_to_do}",
             ) from error
         try:
             if _removed_socket(address.path):
@@ -243,6 +257,24 @@ def is_held(path: str) -> bool:
     return False
 
 
+def named_holder(path: str) -> Optional[Tuple[int, int]]:
+    """Return the pid of the aggregator whose lock is at `path`, and when it was started; None if unknown.
+
+    For one that belongs to no other program.
+    """
+    if FileLock.is_mine(path):
+        return None  # to close the file would release the lock
+    try:
+        file = files.opened(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        holder = _holder(os.read(file, 200))
+    finally:
+        os.close(file)
+    return (holder.pid, holder.since) if holder is not None and holder.stands_alone else None
+
+
 def standby_lock_path(path: str) -> str:
     """Return the path of the lock that an aggregator holds while it stands by for the socket at `path`."""
     return f"{path}.next"
@@ -268,7 +300,7 @@ def _removed_socket(path: str) -> bool:
     if not stat.S_ISSOCK(status.st_mode):
         what = "a file" if stat.S_ISREG(status.st_mode) else files.kind(status)
         raise ReporterError(f"{path!r} is {what}, and no socket: give another socket_addr, or remove it.")
-    if files.is_foreign(status):
+    if files.is_others(path, status):
         raise ReporterError(
             f"{path!r} is a socket of the user {files.owner(status)}: give another socket_addr, or remove it."
         )

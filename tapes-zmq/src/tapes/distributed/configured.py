@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional
 from tapes.config.checking import check
 from tapes.config.options import Options, quoted_with_type
 from tapes.config.source import VARIABLE, ConfigSource, read
+from tapes.distributed import addresses, files
 from tapes.distributed.aggregator import RegistryAggregator
 from tapes.distributed.driving import Change, needs_a_loop
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.rendezvous import meeting_at
+from tapes.distributed.trust import Trust, users
 from tapes.errors import ConfigError, ReporterOptionError, TapesError
 from tapes.reporting import checked
 
@@ -38,8 +40,14 @@ class Own(NamedTuple):
     """The folder that relative paths are in: that of the file, else the working directory."""
     address: Optional[str]
     """The address, if one is given."""
+    group: Optional[int]
+    """The number of the group whose users meet, if there is no address."""
+    trust: Trust
+    """Other users whose aggregator a worker publishes to."""
     starts: bool
     """Whether whoever comes first starts the aggregator."""
+    keeps_state: bool
+    """Whether it says where the state is kept, which then outlives the aggregator."""
     linger: float
     interval: float
     """Seconds between two flushes of a worker."""
@@ -80,11 +88,17 @@ class ConfiguredAggregator(RegistryAggregator):
             self._tables = reporters
         if not faults:
             try:
+                group = self.own.group
                 if "socket_addr" not in self.options:
-                    self.options["socket_addr"] = address or meeting_at(self.own.config).address
+                    self.options["socket_addr"] = address or meeting_at(self.own.config, group).address
                 if state_path is not None:
                     self.options.setdefault("state_path", state_path)
-                super().__init__(list(self._made.values()), **self.options)
+                options = dict(self.options)
+                if group is not None:
+                    del options["group"]  # a process that is not in it says so where it would meet the others
+                super().__init__(list(self._made.values()), **options)
+                if group is not None:
+                    self._access = addresses.Access(files.SHARED, group)
             except TapesError as error:
                 faults.append(f"aggregator: {error}")
         if faults:
@@ -185,6 +199,11 @@ def _options(config: ConfigSource, name: str, table: object, faults: List[str]) 
             seconds[key] = checked.seconds(key, rest.pop(key, default))
         except ReporterOptionError as error:  # noqa: PERF203 -- there are two
             faults.append(f"aggregator.{key}: {error}")
+    trusted: Any = rest.pop("trust", None)
+    try:
+        users(trusted)
+    except ReporterOptionError as error:
+        faults.append(f"aggregator.trust: {error}")
     arguments, found = Options(RegistryAggregator).check(rest, "aggregator")
     faults += found
     for key in ("keys", "state_path"):
@@ -194,5 +213,18 @@ def _options(config: ConfigSource, name: str, table: object, faults: List[str]) 
     if isinstance(address, str) and address.startswith("ipc://") and len(address) > len("ipc://"):
         arguments["socket_addr"] = "ipc://" + os.path.join(folder, address[len("ipc://") :])
         address = arguments["socket_addr"]
-    own = Own(identity, name, folder, address, start == "auto", **seconds)
+    group: Optional[int] = None
+    if "socket_addr" not in rest:
+        if arguments.get("mode") is not None:
+            faults.append(
+                "aggregator.mode: without a socket_addr the socket is in a folder that only one user can enter, or one "
+                "group: give group instead, or a socket_addr too"
+            )
+        try:
+            group = None if arguments.get("group") is None else addresses.group_number(arguments["group"])
+        except ReporterOptionError as error:
+            faults.append(f"aggregator: {error}")
+    own = Own(
+        identity, name, folder, address, group, trusted, start == "auto", bool(arguments.get("state_path")), **seconds
+    )
     return own, arguments

@@ -21,7 +21,7 @@ _READY = 30.0  # seconds in which it has to be ready
 _MOMENT = 1.0  # seconds in which it has to end if the start is interrupted
 _KILLED = 5.0  # seconds to wait for the end of a killed process
 
-Serve = Callable[[Callable[[], None], Lifetime], None]
+Serve = Callable[[Callable[[], None], Lifetime], object]
 """Runs the aggregator until its lifetime ends it. Calls the function once it works or stands by."""
 
 

@@ -11,7 +11,7 @@ import os
 import struct
 import time
 from contextlib import suppress
-from typing import Iterable, Iterator, List
+from typing import Iterable, Iterator, List, Optional
 
 from tapes.distributed import files
 
@@ -19,6 +19,7 @@ _LENGTH = struct.Struct("<I")
 _MARK = ".last-"
 _LARGEST = 1 << 28  # bytes of a file
 _MOST = 1_000  # files at an address
+_SETTLED = 5 * 10**9  # nanoseconds after a change of a folder in which another one may have the same time
 
 
 def leave(socket: str, worker: bytes, frames: Iterable[bytes]) -> None:
@@ -28,7 +29,7 @@ def leave(socket: str, worker: bytes, frames: Iterable[bytes]) -> None:
     """
     folder = os.path.dirname(socket)
     owned = socket if os.path.lexists(socket) else folder
-    if files.is_foreign(os.lstat(owned)):
+    if files.sharing(socket) is None and files.is_foreign(os.lstat(owned)):
         raise OSError(errno.EPERM, "the aggregator is another user's", socket)
     if len(_names(socket)) >= _MOST:
         raise OSError(errno.EDQUOT, "there are too many already", folder)
@@ -45,6 +46,28 @@ def leave(socket: str, worker: bytes, frames: Iterable[bytes]) -> None:
         raise
 
 
+class Left:
+    """What workers have left at an address, for the aggregator there. For one thread."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._seen: Optional[int] = None  # when the folder last changed before it was read, in nanoseconds
+
+    def take(self) -> Iterator[List[bytes]]:
+        """Yield the frames of each worker that has left some since the last call, as `left` does.
+
+        The folder is only read when it has changed, or did so just before: file systems have coarse clocks.
+        """
+        try:
+            changed = os.stat(os.path.dirname(self._socket)).st_mtime_ns
+        except OSError:
+            return
+        if changed == self._seen:
+            return
+        self._seen = changed if time.time_ns() - changed > _SETTLED else None
+        yield from left(self._socket)
+
+
 def left(socket: str) -> Iterator[List[bytes]]:
     """Yield the frames of each worker that has left some, and remove its file once the next is asked for.
 
@@ -59,6 +82,11 @@ def left(socket: str) -> Iterator[List[bytes]]:
         yield _frames(content)
         with suppress(OSError):
             os.unlink(path)
+
+
+def is_left(socket: str) -> bool:
+    """Whether a worker has left something that no aggregator has taken in."""
+    return bool(_names(socket))
 
 
 def discard(socket: str, older: float) -> None:

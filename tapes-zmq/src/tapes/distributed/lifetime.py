@@ -169,13 +169,24 @@ class ResidentLifetime(Lifetime):
     SIGHUP is a request to reload.
     """
 
-    def __init__(self, linger: float, has_workers: Callable[[], bool], config: Optional[str]) -> None:
-        """`linger` is how many seconds it stays without a worker. It reloads when the file `config` changes."""
+    def __init__(
+        self,
+        linger: float,
+        has_workers: Callable[[], bool],
+        config: Optional[str],
+        *,
+        has_had_workers: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`linger` is how many seconds it stays without a worker. It reloads when the file `config` changes.
+
+        It waits longer for the first one, as long as `has_had_workers` says that there was none.
+        """
         self._config = config
         self._version = _version_of(config)
         self._linger = linger
         self._patience = max(linger, _FIRST)
         self._has_workers = has_workers
+        self._has_had_workers = has_had_workers
         self._last = time.monotonic()
         self._terminated = False
 
@@ -184,6 +195,7 @@ class ResidentLifetime(Lifetime):
         now = time.monotonic()
         if self._has_workers():
             self._last = now
+        if self._last == now or (self._patience > self._linger and self._has_had_workers()):
             self._patience = self._linger
         return not self._terminated and now - self._last < self._patience
 

@@ -14,6 +14,7 @@ from tapes.distributed.launcher import Launcher
 from tapes.distributed.publishing import has_recorded
 from tapes.distributed.rendezvous import Rendezvous, meeting_at, name_of
 from tapes.distributed.reporter import ASKING, ZmqReporter
+from tapes.distributed.trust import EVERYBODY
 from tapes.errors import ReporterError, ReporterStateError
 from tapes.process import forking
 from tapes.process.shutdown import alive, is_ending
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tapes.reporting.run import Run
 
 _EAGER = 5.0  # seconds after its start in which a process looks often whether it has recorded something
+_LAST_REPORTS = 2.0  # seconds in which an aggregator that ends with the container makes its last reports
 _LOOK = 0.25  # seconds between two such looks
 
 
@@ -49,7 +51,10 @@ class Member(ZmqReporter):
             *(own.interval, options["socket_addr"], registry),
             keys=options.get("keys"),
             insecure=options.get("insecure", False),
+            trust=own.trust,
         )
+        if own.group is not None and own.address is None:
+            self._trusted = EVERYBODY  # who is in its folder
         self._place: Optional[Rendezvous] = None
         self._launcher: Optional[Launcher] = None
         self._active = False
@@ -69,6 +74,9 @@ class Member(ZmqReporter):
         other = self._other
         return super().ask(path, headers, timeout) if other is None else other.ask(path, headers, timeout)
 
+    def _where(self) -> str:
+        return "" if self._own.address is None and self._place is None else super()._where()
+
     def _claim(self) -> Tuple[int, str]:
         return os.getpid(), name_of(self._own.config)
 
@@ -84,6 +92,13 @@ class Member(ZmqReporter):
         finally:
             self._launch()
 
+    def work(self, run: Run) -> None:
+        """Publish until stopped. The first process of a container takes the aggregator along when it ends."""
+        super().work(run)
+        launcher = self._launcher
+        if launcher is not None and os.getpid() == 1 and is_ending() and not run.abandoned:
+            launcher.end(_LAST_REPORTS)
+
     def _leave_unconfirmed(self, link: Link) -> None:
         """Leave the last report in a file, for the next aggregator at the address."""
         if self.address.path is None:
@@ -96,6 +111,8 @@ class Member(ZmqReporter):
             handover.leave(self.address.path, publisher.worker, frames)
         except OSError:
             super()._leave_unconfirmed(link)
+        else:
+            self._launch(at_once=True)  # there may be nobody else who could start one
 
     def wait(self, run: Run, deadline: float) -> bool:
         """Wait for the next flush. It comes at once when this process records something for the first time."""
@@ -151,23 +168,26 @@ class Member(ZmqReporter):
         """Find out where the aggregator is: that depends on the user, which a process may change after a fork."""
         if self._own.address is not None:
             return
-        place = meeting_at(self._own.config)
+        place = meeting_at(self._own.config, self._own.group)
         if place != self._place:
             self.close()
             self._place = place
             self.address = addresses.checked(place.address, keys=None, insecure=False)
             self._launcher = None
 
-    def _launch(self) -> None:
-        """Start an aggregator if there is none."""
+    def _launch(self, *, at_once: bool = False) -> None:
+        """Start an aggregator if there is none. With `at_once` do so although one was started just before."""
         link, path = self._link, self.address.path
-        if not self._own.starts or path is None or link is None or link.is_served:
+        if not self._own.starts or path is None or link is None:
             return
         if self._launcher is None:
             place = self._place or Rendezvous(path)
             self._launcher = Launcher(place, self._order(place), self._sleep)
+        if link.is_served and not at_once:
+            self._launcher.reap()
+            return
         run = self._run
-        if self._launcher.attend(lambda: run is not None and run.is_stopping):
+        if self._launcher.attend(lambda: run is not None and run.is_stopping, at_once=at_once):
             link.hurry()
 
     def _order(self, place: Rendezvous) -> Dict[str, Any]:
@@ -177,11 +197,13 @@ class Member(ZmqReporter):
             "address": place.address,
             "state": place.state,
             "log": place.log,
+            "start": place.start,
             "folder": self._own.folder,
         }
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._own.name})"
+        name = self._own.name
+        return f"[aggregator] of {name if isinstance(self._own.config, str) else name[0].lower() + name[1:]}"
 
 
 _NOWHERE = "ipc:///nowhere"  # stands for the address while a configuration is checked

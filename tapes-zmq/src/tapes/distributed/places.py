@@ -59,6 +59,7 @@ class Places:
         self._most_tag_sets = max_tag_sets
         self._own: Dict[Merged, Tuple[Worker, Merged]] = {}  # series of single workers: the worker, the shared series
         self._omissions = Streak(LOGGER_NAME, "The aggregator")
+        self._clashes = Streak(LOGGER_NAME, "The aggregator")
         self._unknown_kinds: Set[str] = set()
         self._kept_kinds: Set[str] = set()
         """Unknown kinds of which the state has series. They stay unknown until the next start, also if they become
@@ -86,8 +87,19 @@ class Places:
                 return self.targets(worker, new)
             return (merged,) if own is None else (merged, own)
         except MetricError as error:
+            return self._targets_beside(worker, new, error)
+
+    def _targets_beside(self, worker: Worker, new: Series, error: MetricError) -> Tuple[Target, ...]:
+        """Return the targets of a series whose name others use for another kind: one with the kind in its name."""
+        suffix = f"_{new.kind}"
+        if new.name.endswith(suffix):
             self.leave_out(worker, new, f"it clashes with series of other workers. {error}")
             return ()
+        self._clashes.failed(
+            f"shows the {new.kind} {new.name!r} of {worker.name} as {new.name + suffix!r}, because other workers have "
+            "series of another kind under that name: give one of them another name."
+        )
+        return self.targets(worker, new._replace(name=new.name + suffix))
 
     def remove(self, worker: Worker, series: Tuple[Target, ...] | List[Target]) -> None:
         """Remove series from a worker. A series goes when its last worker has removed it."""

@@ -60,6 +60,14 @@ def is_alive(pid: int, since: int) -> Optional[bool]:
         return None
 
 
+def is_child(pid: int, since: int) -> bool:
+    """Whether a process, by its pid and start time, is a child of this one, possibly a zombie. False if unknown."""
+    with suppress(OSError, ValueError, IndexError):
+        fields = _fields(str(pid))
+        return int(fields[1]) == os.getpid() and int(fields[19]) == since
+    return False
+
+
 def is_busy(pid: int) -> bool:
     """Whether any thread of a process runs, waits for a processor, or waits for a disk.
 

@@ -79,6 +79,7 @@ class Receiver:
     ) -> None:
         self._registry = registry
         self._address = address
+        self._left = None if address.path is None else handover.Left(address.path)
         self._keys = keys
         self._keeper = keeper
         self._access = access
@@ -309,10 +310,10 @@ class Receiver:
 
     def _take_what_was_left(self) -> None:
         """Take in the last reports of workers that no aggregator has confirmed."""
-        if self._address.path is None:
+        if self._left is None:
             return
         registry, keeper = self._registry, self._keeper
-        for frames in handover.left(self._address.path):
+        for frames in self._left.take():
             for frame in frames:
                 if registry.apply(frame) and keeper is not None:
                     keeper.add_frame(registry, frame)

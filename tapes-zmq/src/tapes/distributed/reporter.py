@@ -113,14 +113,15 @@ class ZmqReporter(ScheduledReporter):
             raise ReporterStateError(
                 f"The same registry is published to {self.address} by {claimed!r} already: stop one of the two."
             )
-        _CLAIMS[self.registry][self._claim()] = self
+        _CLAIMS.setdefault(self.registry, WeakValueDictionary())[self._claim()] = self
         # Looked up now, when the thread starts. gevent may patch it later, as gunicorn workers do, and a real thread
         # that calls the patched one may hold the import lock of the whole process for ever.
         self._sleep = time.sleep
 
     def claimed(self) -> Optional[ZmqReporter]:
         """Return the other reporter of this process that publishes the same registry to the same aggregator."""
-        claimed = _CLAIMS.setdefault(self.registry, WeakValueDictionary()).get(self._claim())
+        of_registry = _CLAIMS.get(self.registry)
+        claimed = None if of_registry is None else of_registry.get(self._claim())
         return claimed if claimed is not None and claimed is not self and claimed.running else None
 
     def _claim(self) -> Tuple[int, str]:
@@ -166,7 +167,7 @@ class ZmqReporter(ScheduledReporter):
                 socket, path, {**headers, AFTER: after}, self._trusted, max(deadline - time.monotonic(), _LEAST)
             )
         except ReporterError as error:
-            body = f"503 No aggregator answers at {self.address}: {str(error).rstrip('.')}.\n".encode()
+            body = f"503 No aggregator answers{self._where()}: {str(error).rstrip('.')}.\n".encode()
             return Page(TEXT, body, (), HTTPStatus.SERVICE_UNAVAILABLE)
 
     def get_unified_stats(self, timeout: float = ASKING) -> Any:
@@ -183,6 +184,10 @@ class ZmqReporter(ScheduledReporter):
         if page.status is not HTTPStatus.OK:
             raise ReporterError((page.body or b"").decode("utf-8", "replace").strip().partition(" ")[2])
         return addict.Dict(json.loads(page.body or b""))
+
+    def _where(self) -> str:
+        """Return the continuation of a message that says where the aggregator is."""
+        return f" at {self.address}"
 
     def _flushed(self, deadline: float) -> str:
         """Have the reporting thread send all that was recorded, and return what it has sent, as the aggregator asks."""

@@ -9,18 +9,36 @@ import json
 import os
 import sys
 from contextlib import suppress
+from enum import Enum
 from typing import Any, Dict
+
+from tapes.distributed.launcher import LOCK, MORE_PROCESSES, release_start
+from tapes.errors import TapesError
+
+
+class Outcome(Enum):
+    """How an aggregator has ended."""
+
+    IS_OVER = 0
+    """Nobody is there any more."""
+    GOES_ON = 1
+    """Something came after its last report, which another one has to report."""
+    IS_TAKEN = 2
+    """Another one has the address."""
 
 
 def main() -> int:
     """Detach from the process that has started this one, and run the aggregator."""
-    if os.fork():  # the parent waits for this process, and not for the aggregator
-        os._exit(0)
+    # Once: in a container each process whose parent has ended stays as a zombie, where the first process reaps none.
+    try:
+        if os.fork():  # the parent waits for this process, and not for the aggregator
+            os._exit(0)
+    except OSError as error:
+        sys.stderr.write(f"no second process can be made: {error.strerror}. {MORE_PROCESSES}\n")
+        os._exit(1)
     os.setsid()
-    if os.fork():  # not the leader of the session: it can never get a terminal
-        os._exit(0)
     order = _order()
-    os.closerange(3, _most_descriptors())
+    os.closerange(LOCK + 1, _most_descriptors())
     answer = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -32,6 +50,8 @@ def main() -> int:
         nonlocal has_answered
         if not has_answered:
             has_answered = True
+            release_start(LOCK, order["start"])
+            os.close(LOCK)
             with suppress(OSError):  # whoever started this has gone
                 os.write(answer, json.dumps({"fault": fault}).encode() + b"\n")
             os.close(answer)
@@ -39,13 +59,15 @@ def main() -> int:
     try:
         log = _log_to(order["log"])
         os.chdir(order["folder"])
-        if _run(order, lambda: reply(None)) and not log.has_trouble:
+        while (outcome := _run(order, lambda: reply(None))) is Outcome.GOES_ON:
+            pass
+        if outcome is Outcome.IS_OVER and not log.has_trouble:
             _remove_log(order["log"])
     except Exception as error:
         import logging
 
         logging.getLogger("tapes.aggregator").exception("The aggregator has ended.")
-        reply(str(error))
+        reply(str(error) if isinstance(error, (TapesError, OSError)) else repr(error))
         return 1
     reply(None)
     return 0
@@ -100,8 +122,8 @@ def _remove_log(path: str) -> None:
             os.unlink(path)
 
 
-def _run(order: Dict[str, Any], ready: Any) -> bool:
-    """Run the aggregator, and return False if another one has the address."""
+def _run(order: Dict[str, Any], ready: Any) -> Outcome:
+    from tapes.distributed import handover
     from tapes.distributed.claims import TakenError
     from tapes.distributed.configured import ConfiguredAggregator
     from tapes.distributed.lifetime import ResidentLifetime
@@ -112,6 +134,7 @@ def _run(order: Dict[str, Any], ready: Any) -> bool:
         aggregator.own.linger,
         lambda: any(worker.present for worker in list(registry.workers.values())),
         order["config"] if isinstance(order["config"], str) else None,
+        has_had_workers=lambda: bool(registry.workers or registry.gone),
     )
 
     def begin() -> None:
@@ -119,10 +142,12 @@ def _run(order: Dict[str, Any], ready: Any) -> bool:
         ready()
 
     try:
-        aggregator.reside(lifetime, begin, passes_on=aggregator.options["state_path"] == order["state"])
+        came_late = aggregator.reside(lifetime, begin, passes_on=not aggregator.own.keeps_state)
     except TakenError:
-        return False  # another one was faster
-    return True
+        return Outcome.IS_TAKEN  # it was faster
+    path = aggregator.address.path
+    late = came_late or (path is not None and handover.is_left(path))
+    return Outcome.GOES_ON if late and lifetime.is_over() else Outcome.IS_OVER
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
@@ -11,7 +12,7 @@ from tapes.distributed import claims, handover, succession
 from tapes.distributed.driving import CHECK_INTERVAL, REPORTING, Change, Reporters, Steps, drive, needs_a_loop
 from tapes.distributed.lifetime import ORPHANED, Lifetime
 from tapes.distributed.logger import LOGGER_NAME
-from tapes.distributed.rendezvous import Rendezvous
+from tapes.distributed.rendezvous import LONGEST, Rendezvous
 from tapes.errors import ReporterError
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ class Service:
         self._keeper: Optional[Keeper] = None
         self._receiver: Optional[Receiver] = None
         self._pages: Optional[Pages] = None
+        self._reported: Optional[int] = None  # messages that the last reports include
+        self.came_late = False
+        """Whether something came after the last reports, once it has run."""
 
     def use_keys(self, keys: AggregatorKeys) -> None:
         """Admit from now on workers with these keys, and no others."""
@@ -148,7 +152,9 @@ class Service:
         try:
             pages.start()
         except OSError as error:
-            _log("WARNING", "serves no pages to workers at %s: %s", Rendezvous(path).page, error)
+            page = Rendezvous(path).page
+            short = "" if len(os.fsencode(page)) <= LONGEST else " Choose a folder for socket_addr with a shorter path."
+            _log("WARNING", "serves no pages to workers at %s: %s.%s", page, error, short)
         else:
             self._pages = pages
 
@@ -176,6 +182,7 @@ class Service:
             receiver.close_port()
         if receiver.error is None:
             self._await_farewells(claim)
+        self._reported = self._registry.taken_in
         self._running.stop_all()
 
     def _leave(self, claim: claims.Claim) -> None:
@@ -190,9 +197,11 @@ class Service:
                 # Its thread still changes the state, so it cannot be written. What is in the journal is safe.
                 _log("WARNING", "takes too long to merge what has arrived: its last state is not written.")
             elif receiver.error is None:
+                self.came_late = self._reported is not None and self._registry.taken_in != self._reported
                 if self._keeper is not None:
                     self._keeper.keep(self._registry)
-                    if self._setup.passes_on and not is_missed and self._lifetime.is_over():
+                    ends = self._lifetime.is_over() and not is_missed and not self.came_late
+                    if self._setup.passes_on and ends:
                         self._keeper.discard()
                 if claim.has_successor:
                     succession.hand_over(self._registry, self._setup.address)

@@ -19,6 +19,15 @@ if os.name == "posix":
 Trust = Union[str, int, List[Union[str, int]], None]
 """A user, by name or number, or a list of users; None for nobody else."""
 
+
+class _Everybody(FrozenSet[int]):
+    def __contains__(self, user: object) -> bool:
+        return True
+
+
+EVERYBODY: FrozenSet[int] = _Everybody()
+"""All users that can listen in a folder, where only trusted ones can enter that."""
+
 _NOBODY = 2**32 - 1  # the number that means no user
 
 _CREDENTIALS = struct.Struct("iII")

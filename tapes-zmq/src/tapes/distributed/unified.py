@@ -70,6 +70,8 @@ class UnifiedRegistry(Registry):
         """Identifies it to an aggregator that it publishes to. A successor takes it over."""
         self.gone = 0
         """How many workers have been retired."""
+        self.taken_in = 0
+        """How many messages have come."""
         self.retired = Retired()
         self.unknown_kinds = UnknownKinds()
         """What was kept of kinds that are not known here."""
@@ -89,6 +91,7 @@ class UnifiedRegistry(Registry):
         An invalid one is counted and dropped; the first in a row is logged.
         """
         self._own_metrics.messages.increment()
+        self.taken_in += 1
         try:
             return self._take(frames.decode(message))
         except FrameError as error:
