@@ -169,13 +169,20 @@ class ResidentLifetime(Lifetime):
     SIGHUP is a request to reload.
     """
 
-    def __init__(self, linger: float, has_workers: Callable[[], bool], config: Optional[str]) -> None:
-        """`linger` is how many seconds it stays without a worker. It reloads when the file `config` changes."""
+    def __init__(
+        self, linger: float, has_workers: Callable[[], bool], config: Optional[str], came: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`linger` is how many seconds it stays without a worker. It reloads when the file `config` changes.
+
+        `came` returns how many workers it has known: one may have come and gone between two looks.
+        """
         self._config = config
         self._version = _version_of(config)
         self._linger = linger
         self._patience = max(linger, _FIRST)
         self._has_workers = has_workers
+        self._came = came
+        self._before = came()
         self._last = time.monotonic()
         self._terminated = False
 
@@ -185,11 +192,14 @@ class ResidentLifetime(Lifetime):
         if self._has_workers():
             self._last = now
             self._patience = self._linger
+        elif self._patience > self._linger and self._came() > self._before:
+            self._patience = self._linger
         return not self._terminated and now - self._last < self._patience
 
     def begin(self) -> None:
         """Wait for the first worker from now on."""
         self._last = time.monotonic()
+        self._before = self._came()
 
     def is_orphaned(self) -> bool:
         """Return False: it belongs to no program."""

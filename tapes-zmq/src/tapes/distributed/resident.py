@@ -112,6 +112,7 @@ def _run(order: Dict[str, Any], ready: Any) -> bool:
         aggregator.own.linger,
         lambda: any(worker.present for worker in list(registry.workers.values())),
         order["config"] if isinstance(order["config"], str) else None,
+        lambda: registry.gone + len(registry.workers),
     )
 
     def begin() -> None:
