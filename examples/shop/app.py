@@ -1,14 +1,14 @@
 """A small shop with Tornado that runs as several processes, and one true picture of all of them.
 
-    python -m examples.shop.app                          at http://127.0.0.1:8888, its metrics at http://127.0.0.1:8889
+    python -m examples.shop.app                          at http://127.0.0.1:8888/, its metrics at /metrics
     python -m examples.shop.app --port 0 --workers 2     at any free port, with two workers
 
-    supervisor (this process)       binds the port, forks the others, and replaces workers that die
-      +- aggregator                 merges what the workers have counted, and reports it
+    supervisor (this process)       binds the port, forks workers, and replaces those that die
       +- worker, worker, ...        serve customers
+    aggregator                      merges what the workers have counted; the first of them starts it, it ends by itself
 
-SIGTERM and Ctrl-C close it in good order: whoever is being served gets an answer, every worker tells the aggregator the
-last of what it has counted, and every reporter makes a last report.
+One call in pages.py does all that the metrics need. SIGTERM and Ctrl-C close the shop in good order: whoever is being
+served gets an answer, and every worker tells the aggregator the last of what it has counted.
 """
 
 from __future__ import annotations
@@ -27,13 +27,8 @@ from multiprocessing.context import ForkProcess
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from examples.shop.destination import Destination, destination
-from examples.shop.pages import Handler, application, registry
-from tapes.distributed.registry import RegistryAggregator
-from tapes.errors import TapesError
-from tapes.reporting import Reporter
-from tapes.reporting.http import HTTPReporter
-from tapes.reporting.stream import ThreadedStreamReporter
+import tapes
+from examples.shop.pages import Handler, application
 
 HOST = "127.0.0.1"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -67,31 +62,7 @@ def main() -> None:
     logging.getLogger("tornado.access").setLevel(logging.ERROR)  # customers who find nothing are no news
     closing_time = ClosingTime()
     closing_time.listen()
-    aggregator = RegistryAggregator(
-        reporters(options.metrics_port, options.stream, options.statsd), by_worker=options.by_worker
-    )
-    try:
-        aggregator.start()  # before anything else: it needs neither the port nor the workers
-    except (TapesError, OSError) as error:
-        sys.exit(f"The shop cannot open: {error}")
-    try:
-        print(f"Its metrics are at http://{HOST}:{options.metrics_port}/", flush=True)
-        supervise(options.workers, bind(options.port), closing_time)
-    finally:
-        aggregator.stop()
-
-
-def reporters(port: int, stream: str | None, statsd: Destination | None) -> list[Reporter]:
-    """Return where the metrics of all workers go. Only the aggregator runs them."""
-    chosen: list[Reporter] = [HTTPReporter(port)]
-    if stream:
-        chosen.append(ThreadedStreamReporter(1, path=stream))
-    if statsd:
-        # Only who reports to StatsD needs it.
-        from tapes.reporting.statsd import StatsdReporter
-
-        chosen.append(StatsdReporter(1, statsd.host, statsd.port, prefix="demo"))
-    return chosen
+    supervise(options.workers, bind(options.port), closing_time)
 
 
 def supervise(number: int, sockets: Sequence[socket.socket], closing_time: ClosingTime) -> None:
@@ -136,7 +107,7 @@ def dismiss(workers: Sequence[ForkProcess]) -> None:
 
 def work(sockets: Sequence[socket.socket], closing_time: ClosingTime) -> None:
     """Do what a worker does, after the fork."""
-    registry.connect()  # with the end of the process it is closed, and the aggregator has all
+    tapes.counter("shop.workers_started").increment()
     asyncio.run(serve(sockets, closing_time))
 
 
@@ -175,10 +146,6 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description="A small shop that measures itself.")
     made.add_argument("--workers", type=int, default=4, metavar="N", help="processes that serve; default: %(default)s")
     made.add_argument("--port", type=int, default=8888, help="default: %(default)s; 0 is any free one")
-    made.add_argument("--metrics-port", type=int, default=8889, metavar="PORT", help="default: %(default)s")
-    made.add_argument("--by-worker", action="store_true", help="show what each worker has counted as well")
-    made.add_argument("--stream", metavar="FILE", help="write the metrics to this file too, a line of JSON a second")
-    made.add_argument("--statsd", type=destination, metavar="HOST:PORT", help="send the metrics to this StatsD too")
     return made
 
 

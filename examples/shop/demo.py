@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from pathlib import Path
 from examples.shop.clients import Customer
 from examples.shop.destination import Destination, destination
 from examples.shop.driving import Interruption, Progress, answered, drive
-from examples.shop.process import APP, Shop, ShopError, open_shop
+from examples.shop.process import APP, METRICS, Shop, ShopError, open_shop
 from examples.shop.table import Tree, by_worker, render, total_count, total_value
 
 CUSTOMERS = 8
@@ -33,6 +32,17 @@ TIMER = "shop.request"
 COUNTERS = "http.*.requests"
 STOCK = "shop.stock"
 STREAM = "shop-metrics.jsonl"
+CONFIG = f"""
+[aggregator]
+socket_addr = "ipc://{METRICS}"
+by_worker = true
+linger = 1
+
+[reporters.stream]
+interval = 1
+path = "{STREAM}"
+
+"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,7 +57,8 @@ def main(arguments: Sequence[str]) -> int:
     interruption.listen()
     with tempfile.TemporaryDirectory(prefix="tapes-demo-") as folder:
         try:
-            with open_shop(command(options.statsd), Path(folder)) as shop:
+            Path(folder, "tapes.toml").write_text(config(options.statsd))
+            with open_shop([*APP, "--port", "0"], Path(folder)) as shop:
                 print(f"A shop is open at {shop.url}, {CUSTOMERS} customers come for {options.seconds:g} s.")
                 print(f"It is served by the workers {', '.join(map(str, shop.workers))}.")
                 if options.statsd:
@@ -77,12 +88,12 @@ def seconds(text: str) -> float:
     return value
 
 
-def command(statsd: Destination | None) -> list[str]:
-    """Return how to run the shop, at free ports."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    made = [*APP, "--port", "0", "--metrics-port", str(port), "--by-worker", "--stream", STREAM]
-    return made if statsd is None else [*made, "--statsd", str(statsd)]
+def config(statsd: Destination | None) -> str:
+    """Return the configuration of the shop's metrics: all that there is to say about processes and destinations."""
+    text = CONFIG
+    if statsd:
+        text += f'[reporters.statsd]\ninterval = 1\nhost = "{statsd.host}"\nport = {statsd.port}\nprefix = "demo"\n'
+    return text
 
 
 def drive_and_kill(shop: Shop, customers: Sequence[Customer], duration: float, interruption: Interruption) -> None:

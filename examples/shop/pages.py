@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Callable, ClassVar
 
 from tornado.web import Application, HTTPError, RequestHandler
 
 import tapes
-from tapes.distributed.registry import DistributedRegistry
+from tapes.errors import ReporterError
 from tapes.instruments import Counter, Meter
 
 BANK_PATIENCE = 5.0  # seconds; so long may a worker take to close, too
@@ -21,18 +23,19 @@ FULL_SHELF = 500
 stock = dict.fromkeys(PRICES, FULL_SHELF)
 """Each worker has shelves of its own."""
 
-# Metrics may be made at import time, long before there are workers and an aggregator.
-registry = DistributedRegistry()
-in_progress = registry.gauge("shop.in_progress")
-basket_value = registry.histogram("shop.basket_value")
-checkout_time = registry.timer("shop.checkout")
-payment_time = registry.timer("shop.payment")
-refused = registry.meter("shop.refused")
-registry.gauge("shop.stock", producer=lambda: sum(stock.values()))
+# This is all that a program of many processes needs. Another file may say that the metrics are sent elsewhere, too.
+configuration = tapes.configure(os.environ.get("TAPES_CONFIG", Path(__file__).with_name("tapes.toml")))
+
+in_progress = tapes.gauge("shop.in_progress")
+basket_value = tapes.histogram("shop.basket_value")
+checkout_time = tapes.timer("shop.checkout")
+payment_time = tapes.timer("shop.payment")
+refused = tapes.meter("shop.refused")
+tapes.gauge("shop.stock", producer=lambda: sum(stock.values()))
 
 # What each class of handlers has of its own: http.Catalogue.requests, http.Orders.requests and so on.
 Metered = tapes.metered_meta(
-    [("requests", "http.{}.requests", registry.counter), ("errors", "http.{}.errors", registry.meter)]
+    [("requests", "http.{}.requests", tapes.counter), ("errors", "http.{}.errors", tapes.meter)]
 )
 
 
@@ -62,7 +65,7 @@ class Handler(RequestHandler, metaclass=Metered):  # type: ignore[metaclass]  # 
         self.measuring.callback(self.under_way.discard, self)
         self.measuring.enter_context(in_progress.track_in_progress())
         tags = {"route": self.route, "method": str(self.request.method)}
-        self.measuring.enter_context(registry.timer("shop.request", tags=tags).time())
+        self.measuring.enter_context(tapes.timer("shop.request", tags=tags).time())
 
     def on_finish(self) -> None:
         """End what `prepare` began. Tornado comes here when it has handed the answer over."""
@@ -131,6 +134,18 @@ class Unknown(Handler):
         raise HTTPError(404)
 
 
+class Metrics(RequestHandler):
+    """The metrics of all processes, whichever of them answers."""
+
+    async def get(self) -> None:
+        """Ask for them in a thread: customers are served meanwhile."""
+        try:
+            self.finish(await asyncio.to_thread(configuration.get_stats))
+        except ReporterError as error:
+            self.set_status(503)
+            self.finish({"error": str(error)})
+
+
 @checkout_time.time()
 @refused.mark_exceptions(SoldOutError)
 async def checkout(item: str, quantity: int) -> float:
@@ -146,7 +161,7 @@ async def checkout(item: str, quantity: int) -> float:
         stock[item] += quantity
         raise
     basket_value.update(value)
-    registry.counter("shop.sold", tags={"item": item}).increment(quantity)
+    tapes.counter("shop.sold", tags={"item": item}).increment(quantity)
     return value
 
 
@@ -158,5 +173,5 @@ async def charge(value: float) -> None:
 
 def application(is_closing: Callable[[], bool]) -> Application:
     """Return the shop as an application, which asks nobody to stay when it is closing."""
-    routes = [("/", Catalogue), ("/items/([^/]+)", Item), ("/orders", Orders)]
+    routes = [("/", Catalogue), ("/items/([^/]+)", Item), ("/orders", Orders), ("/metrics", Metrics)]
     return Application(routes, default_handler_class=Unknown, is_closing=is_closing)

@@ -20,6 +20,8 @@ from examples.shop.table import Tree
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = (sys.executable, "-m", "examples.shop.app")
+METRICS = "metrics.ipc"
+"""The file at which workers and aggregator of a demo meet, in its folder."""
 DEADLINE = 30.0  # seconds for whatever is waited for
 
 
@@ -33,14 +35,17 @@ class Shop:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.url = ""
         """Where it is open; empty until it is."""
-        self.metrics_url = ""
-        """Where the metrics of all workers are."""
         self.workers: list[int] = []
         """The process ids of those that serve."""
         self.log = ""
-        """What it wrote to stderr; known when it has closed."""
+        """What it and the aggregator have logged; known when it has closed."""
         self._process = process
         self._successors: dict[int, int] = {}
+
+    @property
+    def metrics_url(self) -> str:
+        """Where the metrics of all workers are."""
+        return f"{self.url}metrics"
 
     def replace(self, worker: int) -> int:
         """Kill a worker, which has no chance to do anything more, and return the one that takes its place."""
@@ -74,8 +79,6 @@ class Shop:
                 self._hear(line)
 
     def _hear(self, line: str) -> None:
-        if found := re.search(r"metrics are at (\S+)", line):
-            self.metrics_url = found[1]
         if found := re.search(r"workers are (.+)", line):
             self.workers = [int(worker) for worker in found[1].split(", ")]
         if found := re.search(r"open at (\S+)", line):
@@ -89,6 +92,8 @@ class Shop:
 def open_shop(command: Sequence[str], folder: Path) -> Iterator[Shop]:
     """Run the shop in a process of its own, with its files in `folder`, and close it afterwards.
 
+    Its metrics are configured by `tapes.toml` in the folder. The aggregator has ended, too, when this is left.
+
     Raises ShopError, with what the shop said, if it does not open, and if it does not close in good order.
     """
     errors = folder / "errors.txt"
@@ -100,7 +105,7 @@ def open_shop(command: Sequence[str], folder: Path) -> Iterator[Shop]:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+            env=environment(folder),
             start_new_session=True,  # Ctrl-C is for the demo, which lets the shop finish what it is asked
         )
     shop = Shop(process)
@@ -113,12 +118,28 @@ def open_shop(command: Sequence[str], folder: Path) -> Iterator[Shop]:
         process.terminate()
         shop.hear_until(lambda: False)
         process.wait()
-        shop.log = errors.read_text().rstrip()
+        await_aggregator(folder)
+        shop.log = "".join(log.read_text() for log in (errors, folder / f"{METRICS}.log") if log.exists()).rstrip()
         if process.returncode:
             raise ShopError(f"The shop did not close cleanly: {ending(process)}.\n{shop.log}")
     finally:
         kill_all(process)
         process.communicate()
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a shop in a folder."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "TAPES_CONFIG": str(folder / "tapes.toml")}
+
+
+def await_aggregator(folder: Path) -> None:
+    """Wait until the aggregator has ended, which it does some time after the last worker. Only its log may be left."""
+    deadline = time.monotonic() + DEADLINE
+    while any(path.suffix != ".log" for path in folder.glob(f"{METRICS}*")):
+        if time.monotonic() > deadline:
+            raise ShopError("The aggregator has not ended.")
+        time.sleep(0.02)
 
 
 @contextmanager

@@ -31,9 +31,8 @@ def replace():
 workers = [fork(), fork()]
 signal.signal(signal.SIGTERM, end)
 print("It is a fine day.")
-print("Its metrics are at http://127.0.0.1:1/")
 print("Its workers are", ", ".join(map(str, workers)))
-print("The shop is open at http://127.0.0.1:8888/", flush=True)
+print("The shop is open at http://127.0.0.1:1/", flush=True)
 while True:
     died = os.waitpid(-1, os.WNOHANG)[0]
     if died:
@@ -65,7 +64,7 @@ def test_the_shop_is_heard(tmp_path: Path) -> None:
     with open_shop(script(SUPERVISOR), tmp_path) as shop:
         victim, other = shop.workers
 
-        assert (shop.url, shop.metrics_url) == ("http://127.0.0.1:8888/", "http://127.0.0.1:1/")
+        assert (shop.url, shop.metrics_url) == ("http://127.0.0.1:1/", "http://127.0.0.1:1/metrics")
         assert is_alive(victim)
         assert is_alive(other)
 
@@ -96,7 +95,7 @@ def test_a_worker_that_nobody_replaces_is_reported(tmp_path: Path) -> None:
 def test_metrics_that_do_not_come_are_reported(tmp_path: Path) -> None:
     """The address is named where they were looked for."""
     with (
-        pytest.raises(ShopError, match=r"No metrics came from 'http://127.0.0.1:1/': .*refused"),
+        pytest.raises(ShopError, match=r"No metrics came from 'http://127.0.0.1:1/metrics': .*refused"),
         open_shop(script(SUPERVISOR), tmp_path) as shop,
     ):
         shop.stats()

@@ -19,11 +19,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from examples.shop.process import APP, ROOT, Shop, open_shop
+from examples.shop.demo import STREAM, config
+from examples.shop.process import APP, Shop, await_aggregator, environment, open_shop
 from examples.shop.table import Tree, by_worker, total_count, total_value, unified
-from tests.servers.processes import PATIENCE, free_port, until
-
-STREAM = "shop-metrics.jsonl"
+from tests.servers.processes import PATIENCE, until
 
 WITH_A_SLOW_BANK = """
 import asyncio, os
@@ -74,15 +73,20 @@ app.main()
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short name, because the path of a socket may only have about a hundred characters."""
+    """A folder of a shop, with a short name: the path of a socket may only have about a hundred characters.
+
+    Whatever becomes of the shop, its aggregator ends by itself, and leaves nothing there.
+    """
     with tempfile.TemporaryDirectory(prefix="tapes-") as name:
-        yield Path(name)
+        made = Path(name)
+        (made / "tapes.toml").write_text(config(None))
+        yield made
+        await_aggregator(made)
 
 
 def options(workers: int) -> list[str]:
     """Return the command line of a shop of the test's own."""
-    metrics_port = str(free_port())
-    return ["--workers", str(workers), "--port", "0", "--metrics-port", metrics_port, "--by-worker", "--stream", STREAM]
+    return ["--workers", str(workers), "--port", "0"]
 
 
 @contextmanager
@@ -97,7 +101,7 @@ def open_with(script: str, folder: Path, workers: int = 1) -> Iterator[Tuple[sub
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        env=environment(folder),
         start_new_session=True,
     )
     with process:
@@ -111,7 +115,8 @@ def open_with(script: str, folder: Path, workers: int = 1) -> Iterator[Tuple[sub
 
 
 def last_report(folder: Path) -> Any:
-    """Return what the last line of the stream says."""
+    """Return what the last line of the stream says, when the aggregator has ended."""
+    await_aggregator(folder)
     return json.loads((folder / STREAM).read_text().splitlines()[-1])
 
 
@@ -178,6 +183,7 @@ def test_every_answer_is_measured(folder: Path) -> None:
         "shop.in_progress": 0,
         "shop.sold{item=lamp}": 3,
         "shop.stock": 4000,
+        "shop.workers_started": 2,
     }
     assert {name: each["count"] for name, each in found.items() if each.get("count")} == {
         "shop.basket_value": 1,
@@ -281,7 +287,7 @@ def test_the_shop_closes_in_good_order(number: signal.Signals, to_all: bool, fol
     assert (process.returncode, output, errors) == (0, "", "")
     assert total_count(last_report(folder), "shop.request") == 3
     assert total_value(last_report(folder), "shop.sold{item=book}") == 2
-    assert sorted(path.name for path in folder.iterdir()) == ["paid", STREAM]
+    assert sorted(path.name for path in folder.iterdir()) == ["paid", STREAM, "tapes.toml"]
 
 
 def test_the_shop_does_not_wait_for_ever(folder: Path) -> None:
@@ -312,6 +318,7 @@ def test_a_shop_that_is_to_close_as_it_opens_closes(number: signal.Signals, fold
 def test_a_worker_that_hangs_is_killed_in_the_end(folder: Path) -> None:
     """The shop closes without it, and says so."""
     with open_with(IMPATIENT, folder, workers=2) as (process, shop):
+        counted(shop, 0)  # the aggregator is there
         os.kill(shop.workers[1], signal.SIGSTOP)
         process.terminate()
         _, errors = process.communicate(timeout=PATIENCE)
@@ -322,7 +329,7 @@ def test_a_worker_that_hangs_is_killed_in_the_end(folder: Path) -> None:
 
 
 def test_all_leave_a_shop_whose_supervisor_was_killed(folder: Path) -> None:
-    """Workers and aggregator end by themselves, since nobody else would end them."""
+    """Workers and aggregator end by themselves: nobody else would end them."""
     with open_with("from examples.shop import app; app.main()", folder, workers=3) as (process, _):
         process.kill()
         process.communicate(timeout=PATIENCE)
@@ -330,32 +337,17 @@ def test_all_leave_a_shop_whose_supervisor_was_killed(folder: Path) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("wanted", ["--port", "--metrics-port"])
-def test_a_shop_without_a_port_says_why_it_stays_closed(wanted: str, folder: Path) -> None:
+def test_a_shop_without_a_port_says_why_it_stays_closed(folder: Path) -> None:
     """A port that is taken is named, and nothing is left running."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        ended = closed([*options(workers=1), wanted, port], folder)
+        ended = closed([*options(workers=1), "--port", port], folder)
 
     assert ended.returncode == 1
     assert ended.stderr.startswith("The shop cannot open")
     assert port in ended.stderr
     assert os.strerror(errno.EADDRINUSE) in ended.stderr
     assert "Traceback" not in ended.stderr
-
-
-def test_a_second_shop_in_the_same_folder_stays_closed(folder: Path) -> None:
-    """There can be but one aggregator for those who publish there."""
-    with open_shop([*APP, *options(workers=1)], folder) as shop:
-        ended = closed(options(workers=1), folder)
-        with closing(connected(shop.url)) as connection:
-            ask(connection, "GET", "/")
-        stats = counted(shop, 1)
-
-    assert ended.returncode == 1
-    assert ended.stderr.startswith("The shop cannot open: ")
-    assert "tapes_metrics.ipc" in ended.stderr
-    assert total_count(stats, "shop.request") == 1
 
 
 def closed(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -367,5 +359,5 @@ def closed(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[st
         text=True,
         check=False,
         timeout=PATIENCE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        env=environment(folder),
     )

@@ -96,6 +96,15 @@ def test_a_config_that_is_edited_is_read_again(tmp_path: Path) -> None:
     assert found == [False, True, False, False]
 
 
+def test_a_worker_that_has_come_and_gone_between_two_looks_was_one() -> None:
+    """The aggregator does not go on to wait for its first."""
+    known = iter([3, 3, 4])
+    lifetime = ResidentLifetime(0.0, lambda: False, None, lambda: next(known))
+    lifetime.begin()
+
+    assert not lifetime.should_run()
+
+
 def test_a_config_has_one_name_whatever_its_link_points_to(tmp_path: Path) -> None:
     """A deploy that changes a link finds the aggregator of the release before."""
     names = []

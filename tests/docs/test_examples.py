@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import blocks, files, program
+from tests.docs.pages import blocks, files, lay_out, program
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -25,8 +25,7 @@ RUN = "import sys; exec(compile(open(sys.argv[1]).read(), sys.argv[2], 'exec'), 
 def run_page(page: str, name: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the examples of a page in a process of their own, in a folder with the files that the page shows."""
     (folder / "run").mkdir()
-    for title, content in files(page).items():
-        (folder / "run" / title).write_text(content)
+    lay_out(files(page), folder / "run")
     (folder / "program.py").write_text(program(page))
     return subprocess.run(
         [sys.executable, "-c", RUN, str(folder / "program.py"), name],

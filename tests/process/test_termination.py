@@ -130,6 +130,27 @@ if not pid:
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=sys.stderr)
 orders.increment(2)
 """,
+    "while it forks": """
+class Slow(ScheduledReporter):
+    def report(self):
+        while orders_said and not forked:
+            time.sleep(0.005)
+
+orders_said, forked = [], []
+slow = Slow(3600)
+slow.start()
+first(configure())
+orders_said.append(7)
+orders.increment(7)
+terminate()
+pid = os.fork()
+if not pid:
+    orders.increment(5)
+    time.sleep(60)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=sys.stderr)
+forked.append(pid)
+time.sleep(60)
+""",
     "with a handler of asyncio's": """
 import asyncio
 first(configure())
@@ -227,6 +248,7 @@ asyncio.run(main())
         ("in a storm of signals", TERMINATED, "slow\n", [0, 7]),
         ("with a lock held", TERMINATED, "reported\nreported\n", [0, 0]),
         ("in a forked child", 0, f"{TERMINATED}\n", [0, 5, 2]),
+        ("while it forks", TERMINATED, f"{TERMINATED}\n", [0, 7]),
         ("with a handler of asyncio's", 0, "", [0, 7]),
         ("raised again by a server", TERMINATED, "mine\n", [0, 7]),
         ("raised again by a server that was configured before", TERMINATED, "mine\n", [0, 7]),

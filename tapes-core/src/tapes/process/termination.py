@@ -28,6 +28,8 @@ class _End:
         self.pid = os.getpid()
         self.over = False
         """True once the last reports were made, or their time is up."""
+        self.finishing = 0
+        """The thread that makes the last reports."""
         self.stopped: List[Runner] = [
             reporter for run, reporter in list(alive.items()) if run.pid == self.pid and not run.is_stopping
         ]
@@ -140,6 +142,27 @@ class _Pipe:
 
 _pipe = _Pipe()
 forking.registries.add(_pipe)
+
+
+class _Late:
+    """What becomes of a process that is forked by one that is ending."""
+
+    def after_fork(self) -> None:
+        """End it, like its parent. Called by `tapes.process.forking`.
+
+        The main thread of the parent goes on while the last reports are made. By default it would not have come as far
+        as this fork, for example to replace a child that got the same signal. Nobody would end this process.
+        """
+        global _end
+        end, _end = _end, None
+        if end is None or end.pid == 1 or end.finishing == threading.get_ident() or forking.is_without_metrics():
+            return
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+_late = _Late()
+forking.registries.add(_late)
 
 
 def _listen(reading: int, pid: int) -> None:
