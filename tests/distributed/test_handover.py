@@ -98,11 +98,13 @@ def test_a_config_that_is_edited_is_read_again(tmp_path: Path) -> None:
 
 def test_a_worker_that_has_come_and_gone_between_two_looks_was_one() -> None:
     """The aggregator does not go on to wait for its first."""
-    known = iter([3, 3, 4])
-    lifetime = ResidentLifetime(0.0, lambda: False, None, lambda: next(known))
-    lifetime.begin()
+    waiting, lingering = (
+        ResidentLifetime(0.0, lambda: False, None, has_had_workers=lambda had=had: had) for had in (False, True)
+    )
+    for lifetime in (waiting, lingering):
+        lifetime.begin()
 
-    assert not lifetime.should_run()
+    assert (waiting.should_run(), lingering.should_run()) == (True, False)
 
 
 def test_a_config_has_one_name_whatever_its_link_points_to(tmp_path: Path) -> None:

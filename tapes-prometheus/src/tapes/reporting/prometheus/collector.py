@@ -42,7 +42,7 @@ class TapesCollector:
 def _metric(family: Family) -> Metric:
     from prometheus_client import Metric
 
-    metric = Metric(family.name, family.description, family.type, family.unit)
+    metric = Metric(family.name, family.description, family.type.lower(), family.unit)
     for labels, value in zip(family.labels, family.values):
         names = dict(labels)
         if family.bounds is None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tapes.snapshot import Reading, Snapshot
     from tapes.state.distribution import Distribution
 
-COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
-"""The types of families."""
+COUNTER, GAUGE, HISTOGRAM = "COUNTER", "GAUGE", "HISTOGRAM"
+"""The types of families, as metrics.proto of Prometheus names them."""
 
 _SAMPLES = {
     COUNTER: ("", "_total", "_created"),

@@ -51,7 +51,7 @@ def _head(family: Family, openmetrics: bool) -> str:
     description = family.description.encode("utf-8", "backslashreplace").decode("utf-8")
     description = description.translate(_IN_HELP_OF_OPENMETRICS if openmetrics else _IN_HELP)
     unit = f"# UNIT {name} {family.unit}\n" if openmetrics and family.unit else ""
-    return f"# HELP {name} {description}\n# TYPE {name} {family.type}\n{unit}"
+    return f"# HELP {name} {description}\n# TYPE {name} {family.type.lower()}\n{unit}"
 
 
 def written(labels: Labels) -> str:
