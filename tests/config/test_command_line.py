@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tapes
+from tapes.registry import Registry
+from tapes.reporting.http import HTTPReporter
 
 if TYPE_CHECKING:
     from tests.plugins.distributions import Distributions
@@ -177,9 +180,11 @@ def test_check_of_a_faulty_file(distributions: Distributions) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--help"], "usage: python -m tapes [-h] COMMAND ..."),
+        (["--help"], "usage: python -m tapes [-h] [--version] COMMAND ..."),
+        (["status", "--help"], "exit status: 0 if an aggregator runs and all is well, 1 if something is wrong."),
+        (["show", "--help"], "exit status: 0 if they were shown, also when --watch ends by Ctrl-C; 1 if there is"),
         (["plugins", "--help"], "exit status: 0 if everything works, 1 if a plugin, or something that it provides,"),
-        (["check", "--help"], "exit status: 0 if tapes.configure() would accept the configuration, 1 if not."),
+        (["check", "--help"], "exit status: 0 if nothing is wrong, 1 if something is."),
     ],
 )
 def test_help(distributions: Distributions, arguments: list[str], told: str) -> None:
@@ -233,3 +238,65 @@ def test_interruption(distributions: Distributions) -> None:
         rest = process.stderr.read()
 
     assert (process.returncode, rest) == (130, b"")
+
+
+def test_versions(distributions: Distributions) -> None:
+    """Of core, of each distribution that adds to it, which is not imported, and of Python."""
+    distributions.install("bad-metrics", {"bad": "raise ValueError('no')"}, version="2.1")
+
+    done = distributions.run_module("tapes", "--version")
+
+    python = f"Python {platform.python_version()} ({platform.python_implementation()})"
+    assert done == (0, f"tapes-core {V}\nbad-metrics 2.1\n{python}\n", "")
+
+
+def test_page_of_a_program(distributions: Distributions) -> None:
+    """With core alone the page at a URL is shown, as a table or as JSON."""
+    registry = Registry()
+    registry.counter("shop.served").increment(3)
+    registry.meter("hits").mark(0)
+    with HTTPReporter(0, registry) as reporter:
+        table = distributions.run_module("tapes", "show", reporter.url)
+        json = distributions.run_module("tapes", "show", reporter.url, "--json", "--name", "shop.*")
+        nothing = distributions.run_module("tapes", "show", reporter.url, "--name", "nobody")
+
+    assert table == (
+        0,
+        "COUNTER OR GAUGE  value\nshop.served           3\n\nMETER  count  m1  m5  m15\nhits       0   0   0    0\n",
+        "",
+    )
+    assert json == (0, '{\n  "shop": {\n    "served": {\n      "value": 3\n    }\n  }\n}\n', "")
+    assert nothing == (0, "There are no metrics 'nobody'.\n", "")
+
+
+@pytest.mark.parametrize("command", ["check", "status", "show"])
+def test_aggregator_that_is_not_installed(distributions: Distributions, command: str) -> None:
+    """Who stands behind the table is another distribution, which is named."""
+    (distributions.root / "tapes.toml").write_text("[aggregator]\n[reporters.http]\nport = 8889\n")
+
+    done = distributions.run_module("tapes", command, "tapes.toml")
+
+    assert (done.status, done.output) == (1, "")
+    assert "There is no table 'aggregator'. It comes with pip install tapes-zmq. Installed: none." in done.errors
+
+
+@pytest.mark.parametrize("command", ["status", "show"])
+def test_configuration_without_an_aggregator(distributions: Distributions, command: str) -> None:
+    """There is nobody to ask, and the error says what to do."""
+    (distributions.root / "tapes.toml").write_text("reporters = {}\n")
+
+    done = distributions.run_module("tapes", command, TAPES_CONFIG="tapes.toml")
+
+    assert (done.status, done.output) == (1, "")
+    assert done.errors.startswith(
+        "tapes.toml (named by TAPES_CONFIG) has 1 fault, nothing was started:\n  - aggregator: "
+    )
+    assert done.errors.endswith("or look at the page of one: python -m tapes show URL\n")
+
+
+def test_wrong_intervals(distributions: Distributions) -> None:
+    """Whoever watches gives seconds."""
+    done = distributions.run_module("tapes", "show", "--watch", "0")
+
+    assert done.status == 2
+    assert "argument --watch: invalid number of seconds from 0.1 value: '0'" in done.errors

@@ -106,7 +106,7 @@ def test_archive_beside_a_folder(wheels: dict[str, Path], show: Run, tmp_path: P
         site, wheels["tapes-statsd"], program="from tapes import plugins; print(*plugins.installed().reporters)"
     )
 
-    assert printed.split() == ["http", "stream", "statsd", "aggregator", "zmq"]
+    assert printed.split() == ["http", "stream", "statsd", "zmq"]
 
 
 @pytest.mark.parametrize("folders", [True, False])

@@ -31,7 +31,7 @@ def test_hooks_have_no_defaults() -> None:
     """No argument of a hook has a default, because versions of pluggy disagree about what it means."""
     hooks = [hook for name, hook in vars(hookspecs).items() if name.startswith("tapes_")]
 
-    assert len(hooks) == 6
+    assert len(hooks) == 7
     assert not [
         parameter
         for hook in hooks

@@ -74,7 +74,7 @@ def test_names_without_importing_the_target(distributions: Distributions) -> Non
             "@hookimpl\ndef something(): return {}",
             (
                 "there is no hook 'something'; the hooks are tapes_reporters, tapes_formats, tapes_routes, "
-                "tapes_kinds, tapes_metric_created, tapes_report_failed"
+                "tapes_kinds, tapes_tables, tapes_metric_created, tapes_report_failed"
             ),
         ),
         (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, List, Mapping, NamedTuple, Sequence, Tuple
 from tapes import plugins
 from tapes.config.options import Options, did_you_mean, quoted_with_type
 from tapes.config.source import ConfigSource, Source, read
+from tapes.config.table import CheckedReporter
 from tapes.errors import ConfigError, PluginError, TapesError
 from tapes.plugins.loading import describe
 from tapes.registry import DEFAULT_REGISTRY, Registry
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import tapes.encoding.json
     import tapes.reporting.http
     import tapes.reporting.stream  # noqa: F401
-    from tapes.reporting import Reporter
 
 _KEYS = {
     "reporters": "a table of tables",
@@ -25,17 +25,6 @@ _KEYS = {
     "max_tag_sets": "a positive integer",
     "sigterm": "true or false",
 }
-
-
-class CheckedReporter(NamedTuple):
-    """A reporter of a configuration: made, but not started."""
-
-    key: str
-    type: str
-    """The name by which it was looked up."""
-    options: Mapping[str, object]
-    """The options as given in the configuration."""
-    reporter: Reporter
 
 
 class Checked(NamedTuple):
@@ -52,18 +41,22 @@ class Checked(NamedTuple):
     reporters: Tuple[CheckedReporter, ...]
     """The reporters of this process, in the order of the configuration. With a table `[aggregator]` it is the one that
     publishes to the aggregator, which has all others."""
+    obstacles: Tuple[str, ...] = ()
+    """What would keep reporters from starting here and now, each with the key of the reporter."""
 
 
-def check(config: ConfigSource = None, *, registry: Registry | None = None) -> Checked:
+def check(config: ConfigSource = None, *, registry: Registry | None = None, tolerant: bool = False) -> Checked:
     """Check a configuration like `tapes.configure`, but start nothing.
 
     It calls the constructors of the reporters, because these check their options best. The plugins listed in
     `plugins.block` are blocked from then on. Safe to call from any thread.
 
-    Raises ConfigError, which lists every fault.
+    Raises ConfigError, which lists every fault. With `tolerant` these are the faults of the configuration in itself;
+    whatever else would keep reporters from starting, like a folder that is missing, is in `obstacles`.
     """
     source = read(config)
     faults: List[str] = []
+    obstacles: List[str] = [] if tolerant else faults
     for key in source.table:
         if key not in _KEYS:
             known = ", ".join(f"{name} ({what})" for name, what in _KEYS.items())
@@ -77,16 +70,16 @@ def check(config: ConfigSource = None, *, registry: Registry | None = None) -> C
     if "aggregator" in source.table:
         reporters = _member(config, target, faults)
     else:
-        reporters = _reporters(source.table, target, faults)
+        reporters = _reporters(source.table, target, faults, obstacles)
     if faults:
         raise ConfigError(source.name, faults)
-    return Checked(source.name, target, max_tag_sets, bool(sigterm), blocked, reporters)
+    return Checked(source.name, target, max_tag_sets, bool(sigterm), blocked, reporters, tuple(obstacles))
 
 
 def _member(config: ConfigSource, registry: Registry, faults: List[str]) -> Tuple[CheckedReporter, ...]:
     """Return the reporter that publishes to the aggregator of a configuration. It checks the tables of all others."""
     try:
-        member = plugins.reporter_class("aggregator")(config, registry)  # type: ignore[arg-type, call-arg]  # see its class
+        member = plugins.aggregator_table()(config).member(registry)
     except PluginError as error:
         faults.append(f"aggregator: {error}")
     except ConfigError as error:
@@ -125,7 +118,10 @@ def _max_tag_sets(table: Mapping[str, object], faults: List[str]) -> int | None:
     return None
 
 
-def _reporters(table: Mapping[str, object], registry: Registry, faults: List[str]) -> Tuple[CheckedReporter, ...]:
+def _reporters(
+    table: Mapping[str, object], registry: Registry, faults: List[str], obstacles: List[str]
+) -> Tuple[CheckedReporter, ...]:
+    """Return the reporters of a configuration. Its faults are added to `faults`, those of this host to `obstacles`."""
     if "reporters" not in table:
         faults.append("reporters: missing; leave the table empty to start none on purpose")
         return ()
@@ -143,7 +139,9 @@ def _reporters(table: Mapping[str, object], registry: Registry, faults: List[str
         else:
             reporter = _reporter(path, key, options, registry, faults)
             if reporter is not None:
-                faults += [f"{path}: {obstacle}" for obstacle in _obstacles(reporter, checked)]
+                alone = _obstacles(reporter, [])  # those that have nothing to do with other reporters
+                for obstacle in _obstacles(reporter, checked):
+                    (obstacles if obstacle in alone else faults).append(f"{path}: {obstacle}")
                 checked.append(reporter)
     return tuple(checked)
 

@@ -29,6 +29,7 @@ class HistogramKind(Kind):
     __slots__ = ()
 
     statistics = (("count", TOTAL), ("sum", SUM), *((key, VALUE) for key in SPREAD_KEYS))
+    brief = ("count", "mean", "q50", "q95", "q99", "max")
     is_distribution = True
     code = 3
 

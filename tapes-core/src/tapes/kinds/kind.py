@@ -55,6 +55,8 @@ class Kind(str):
     """The key and the role of each statistic, in display order."""
     keys: ClassVar[Tuple[str, ...]]
     """The keys alone, derived from `statistics`."""
+    brief: ClassVar[Tuple[str, ...]] = ()
+    """The keys of the most important statistics, for tables with little room; empty if these are all."""
     unit: ClassVar[str] = ""
     """The unit of its sums and values, `s` for seconds; empty if a program may record anything."""
     lasts: ClassVar[bool] = True

@@ -38,6 +38,7 @@ class TimerKind(Kind):
     __slots__ = ()
 
     statistics = tuple(dict.fromkeys((*METER.statistics, *HISTOGRAM.statistics)))
+    brief = ("count", "m1", *HISTOGRAM.brief[1:])
     unit = "s"
     is_distribution = True
     code = 4

@@ -22,7 +22,7 @@ CORE = "tapes-core"
 
 
 class Provided(NamedTuple):
-    """A reporter, a format, a route or a kind that a plugin provides."""
+    """A reporter, a format, a route, a kind or a table of a config that a plugin provides."""
 
     name: str
     """The name to look it up by; for a route its path."""
@@ -40,6 +40,7 @@ class Installed(NamedTuple):
     formats: Mapping[str, Provided]
     routes: Mapping[str, Provided]
     kinds: Mapping[str, Provided]
+    tables: Mapping[str, Provided]
 
 
 class Catalog:
@@ -118,12 +119,14 @@ def _claims(loaded: Tuple[Loaded, ...], *, warn: bool) -> Installed:
     formats: Dict[str, Provided] = {}
     routes: Dict[str, Provided] = {}
     kinds: Dict[str, Provided] = {}
+    tables: Dict[str, Provided] = {}
     plugins: List[Plugin] = []
     for each in loaded:
         ignored = [*_claim("reporter", each.plugin, each.reporters, reporters)]
         ignored += _claim("format", each.plugin, each.formats, formats)
         ignored += _claim("route", each.plugin, each.routes, routes)
         ignored += _claim("kind", each.plugin, each.kinds, kinds)
+        ignored += _claim("table", each.plugin, each.tables, tables)
         if warn:
             for refusal in ignored:
                 logging.getLogger("tapes.plugins").warning(
@@ -132,7 +135,7 @@ def _claims(loaded: Tuple[Loaded, ...], *, warn: bool) -> Installed:
         reasons = [each.plugin.reason] if each.plugin.reason else []
         reasons += [f"{what} is ignored: {why}" for what, _, why in ignored]
         plugins.append(each.plugin._replace(reason="; ".join(reasons)))
-    return Installed(tuple(plugins), reporters, formats, routes, kinds)
+    return Installed(tuple(plugins), reporters, formats, routes, kinds, tables)
 
 
 def _claim(

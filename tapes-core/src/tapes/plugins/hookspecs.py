@@ -62,6 +62,16 @@ def tapes_kinds() -> Dict[str, str]:
 
 
 @_hookspec
+def tapes_tables() -> Dict[str, str]:
+    """Return the tables of a config that the plugin stands behind: name -> `"module:attribute"` of a class.
+
+    There is one so far, `aggregator`, whose class is a `tapes.config.table.AggregatorTable`. Called once, when plugins
+    are loaded. The module is imported only when a config has the table.
+    """
+    raise NotImplementedError
+
+
+@_hookspec
 def tapes_metric_created(registry: Registry, metric: Instrument) -> None:
     """Observe each metric exactly once: those that exist when plugins are loaded, and each new one.
 

@@ -55,6 +55,7 @@ class Loaded(NamedTuple):
     formats: Dict[str, str]
     routes: Dict[str, str]
     kinds: Dict[str, str]
+    tables: Dict[str, str]
     observers: Tuple[Tuple[str, HookImpl], ...]
     """Its implementations of observing hooks, each with the name of the hook."""
 
@@ -91,7 +92,7 @@ def load_plugin(manager: pluggy.PluginManager, found: Found) -> Loaded:
 
 def left_out(found: Found | Plugin, status: str, reason: str = "") -> Loaded:
     """Return `found` as a plugin that provides nothing."""
-    return Loaded(Plugin(found.name, found.distribution, found.version, status, reason), {}, {}, {}, {}, ())
+    return Loaded(Plugin(found.name, found.distribution, found.version, status, reason), {}, {}, {}, {}, {}, ())
 
 
 def describe(error: BaseException) -> str:
@@ -119,6 +120,7 @@ def _load(manager: pluggy.PluginManager, found: Found) -> Loaded:
             _ask("tapes_formats", implementations),
             _ask("tapes_routes", implementations, "paths", _PATH),
             _ask("tapes_kinds", implementations),
+            _ask("tapes_tables", implementations),
             tuple(sorted(implementations.items())),
         )
     except _Fault:

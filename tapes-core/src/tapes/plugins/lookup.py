@@ -1,4 +1,4 @@
-"""Look-up of reporters, formats, routes and kinds by name."""
+"""Look-up of reporters, formats, routes, kinds and tables by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import importlib
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, List, Mapping, cast
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, cast
 
 from tapes.errors import PluginError, UnknownPluginError, quoted
 from tapes.plugins.catalog import Catalog, Installed, Provided
@@ -15,6 +15,7 @@ from tapes.plugins.discovery import canonical
 from tapes.plugins.loading import describe
 
 if TYPE_CHECKING:
+    from tapes.config.table import AggregatorTable
     from tapes.encoding import Format
     from tapes.kinds.kind import Kind
     from tapes.pages.route import Route
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _CATALOG = Catalog()
 
 _OUR_REPORTERS = {
-    "aggregator": "tapes-zmq",
     "pushgateway": "tapes-prometheus",
     "statsd": "tapes-statsd",
     "tornado-http": "tapes-tornado",
@@ -32,12 +32,13 @@ _OUR_REPORTERS = {
     "zmq": "tapes-zmq",
 }
 _OUR_FORMATS = {"prometheus": "tapes-prometheus"}
+_OUR_TABLES = {"aggregator": "tapes-zmq"}
 _OUR_DRIVERS = {"tornado": ("tapes-tornado", "tapes.reporting.tornado.driver", "on_loop")}
 """Drivers of push reporters other than a thread, by the prefix of the reporter's name: `tornado-NAME`."""
 
 
 def installed() -> Installed:
-    """Return all installed plugins, reporters, formats, routes and kinds. The first call loads the plugins.
+    """Return all installed plugins, reporters, formats, routes, kinds and tables. The first call loads the plugins.
 
     It does not import the classes that plugins name. Safe to call from any thread.
     """
@@ -153,6 +154,25 @@ def kind_named(name: str) -> Kind:
             f"tapes.kinds.kind.Kind of this name. Update {provided.plugin.distribution}."
         )
     return found
+
+
+def aggregator_table() -> Callable[[Any], AggregatorTable]:
+    """Return the class behind the table `[aggregator]`, which is made with a config. Safe to call from any thread.
+
+    Raises UnknownPluginError if no plugin provides it, and PluginError if it cannot be imported.
+    """
+    return cast("Callable[[Any], AggregatorTable]", table_named("aggregator"))
+
+
+def table_named(name: str) -> object:
+    """Return the class behind the table `name` of a config. The first call loads the plugins. Safe in any thread.
+
+    Raises UnknownPluginError if no plugin provides it, and PluginError if it cannot be imported.
+    """
+    provided = installed().tables.get(name)
+    if provided is None:
+        raise _unknown("table", name, installed().tables, _OUR_TABLES)
+    return _resolve("table", provided, _OUR_TABLES)
 
 
 def _is_there(distribution: str) -> bool:

@@ -80,6 +80,11 @@ class Reporter(ABC):
         run = self._run
         return run is not None and run.pid == os.getpid() and not run.stopping.is_set() and not run.done.is_set()
 
+    @property
+    def failing(self) -> bool:
+        """True if the most recent report has failed."""
+        return self._streak.length > 0
+
     def start(self) -> None:
         """Start reporting.
 

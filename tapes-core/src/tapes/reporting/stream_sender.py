@@ -18,6 +18,7 @@ from tapes.errors import ReporterError, ReporterOptionError, quoted
 from tapes.reporting import checked
 from tapes.reporting.logfile import LogFile
 from tapes.reporting.push import Context
+from tapes.reporting.writable import file_obstacle
 
 if TYPE_CHECKING:
     from tapes.snapshot import Snapshot
@@ -55,12 +56,8 @@ class StreamSender:
         """Return what is wrong with the path of the file, if there is one."""
         if self._file is None:
             return ()
-        folder = os.path.dirname(self._file.path)
-        if not os.path.isdir(folder):
-            return (f"it cannot write to {self._file.path!r}: there is no folder {folder!r}, so make it",)
-        if os.path.isdir(self._file.path):
-            return (f"it cannot write to {self._file.path!r}, which is a folder: name a file in it",)
-        return ()
+        obstacle = file_obstacle(self._file.path)
+        return () if obstacle is None else (f"it cannot write to {self._file.path!r}{obstacle}",)
 
     def open(self) -> None:
         """Open the file, if there is one."""

@@ -9,8 +9,11 @@ from tapes.plugins import hookimpl
 
 @hookimpl
 def tapes_reporters() -> Dict[str, str]:
-    """Provide `zmq`, and what publishes a process whose config has a table `[aggregator]`."""
-    return {
-        "aggregator": "tapes.distributed.member:Member",
-        "zmq": "tapes.distributed.reporter:ZmqReporter",
-    }
+    """Provide `zmq`."""
+    return {"zmq": "tapes.distributed.reporter:ZmqReporter"}
+
+
+@hookimpl
+def tapes_tables() -> Dict[str, str]:
+    """Provide `[aggregator]`."""
+    return {"aggregator": "tapes.distributed.table:Table"}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, TypeVar, Union
 
 from tapes.distributed import addresses, claims
 from tapes.distributed import keys as curve
+from tapes.distributed.account import Plan, keyed
 from tapes.distributed.driving import Change
 from tapes.distributed.forked import ForkedProcess
 from tapes.distributed.lifetime import Lifetime, OwnLifetime, ResidentLifetime
@@ -188,6 +189,10 @@ class RegistryAggregator:
                 self._service.use_keys(self._keys)
         return Change()
 
+    def _plan(self) -> Plan:
+        """Return what it is to do, for the account that it gives of itself."""
+        return Plan(keyed(self.reporters))
+
     def _serve(
         self, program: claims.Program, ready: Callable[[], None], lifetime: Lifetime, *, passes_on: bool = False
     ) -> bool:
@@ -198,7 +203,7 @@ class RegistryAggregator:
         place = Setup(
             self.address, self._access, self._state_path, program, isinstance(lifetime, ResidentLifetime), passes_on
         )
-        self._service = service = Service(self.registry, self.reporters, place, self._keys, lifetime)
+        self._service = service = Service(self.registry, self.reporters, place, self._keys, lifetime, self._plan)
         try:
             service.run(ready, self.reload)
             return service.came_late

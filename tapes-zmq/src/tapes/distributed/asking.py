@@ -46,7 +46,7 @@ def page_at(socket_path: str, path: str, headers: Mapping[str, str], trusted: Fr
         connection.request("GET", quote(path, errors="replace"), headers=_latin(headers))
         answer = connection.getresponse()
         body = answer.read()
-    except (socket.timeout, TimeoutError):
+    except (socket.timeout, TimeoutError, BlockingIOError):  # the last one if too many wait to be accepted
         raise ReporterError("it does not answer: it is suspended or overloaded") from None
     except OSError as error:
         raise ReporterError(f"{socket_path}: {error.strerror or error}") from error

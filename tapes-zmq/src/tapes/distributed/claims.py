@@ -262,6 +262,12 @@ def named_holder(path: str) -> Optional[Tuple[int, int]]:
 
     For one that belongs to no other program.
     """
+    holder = holder_of(path)
+    return (holder.pid, holder.since) if holder is not None and holder.stands_alone else None
+
+
+def holder_of(path: str) -> Optional[Holder]:
+    """Return who has last taken the lock file at `path`; None if it cannot be read, or is that of this process."""
     if FileLock.is_mine(path):
         return None  # to close the file would release the lock
     try:
@@ -269,10 +275,9 @@ def named_holder(path: str) -> Optional[Tuple[int, int]]:
     except OSError:
         return None
     try:
-        holder = _holder(os.read(file, 200))
+        return _holder(os.read(file, 200))
     finally:
         os.close(file)
-    return (holder.pid, holder.since) if holder is not None and holder.stands_alone else None
 
 
 def standby_lock_path(path: str) -> str:

@@ -11,8 +11,10 @@ from tapes.config.checking import check
 from tapes.config.options import Options, quoted_with_type
 from tapes.config.source import VARIABLE, ConfigSource, read
 from tapes.distributed import addresses, files
+from tapes.distributed.account import Plan
 from tapes.distributed.aggregator import RegistryAggregator
 from tapes.distributed.driving import Change, needs_a_loop
+from tapes.distributed.lifetime import version_of
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.rendezvous import meeting_at
 from tapes.distributed.trust import Trust, users
@@ -20,6 +22,7 @@ from tapes.errors import ConfigError, ReporterOptionError, TapesError
 from tapes.reporting import checked
 
 if TYPE_CHECKING:
+    from tapes.config.table import CheckedReporter
     from tapes.reporting import Reporter
 
 _KEYS = "keys"  # the one option that can change while the aggregator runs
@@ -66,8 +69,10 @@ class ConfiguredAggregator(RegistryAggregator):
 
         Raises ConfigError with all faults.
         """
-        source = read(config)
         self._config = config
+        self._file = None if isinstance(config, Mapping) else os.path.abspath(config or os.environ.get(VARIABLE, ""))
+        self._version = version_of(self._file)
+        source = read(config)
         self.source = source.name
         """The name of the config in messages."""
         table = dict(source.table)
@@ -78,11 +83,18 @@ class ConfiguredAggregator(RegistryAggregator):
         """The reporters, by key in the config."""
         self._tables: Mapping[str, object] = {}
         """The options of each reporter, by key."""
+        self.checked: Tuple[CheckedReporter, ...] = ()
+        """The reporters, as the config has them."""
+        self.obstacles: Tuple[str, ...] = ()
+        """What would keep reporters from starting here and now, each with the key of the reporter."""
+        self._needs_restart: Tuple[str, ...] = ()
+        self._fault: Optional[str] = None
         try:
-            found = check({"reporters": {}, **table})
+            found = check({"reporters": {}, **table}, tolerant=True)
         except ConfigError as error:
             faults += error.faults
         else:
+            self.checked, self.obstacles = found.reporters, found.obstacles
             self._made = {each.key: each.reporter for each in found.reporters}
             reporters: Any = table.get("reporters", {})
             self._tables = reporters
@@ -115,15 +127,18 @@ class ConfiguredAggregator(RegistryAggregator):
             )
         except (TapesError, OSError) as error:
             why = f"{error.source}: {'; '.join(error.faults)}" if isinstance(error, ConfigError) else str(error)
+            self._version, self._fault = version_of(self._file), " ".join(why.split()).rstrip(".")
             self._say(
                 "The aggregator keeps its old config, reporters and keys, because of "
-                f"{' '.join(why.split()).rstrip('.')}. Fix that, and send SIGHUP again."
+                f"{self._fault}. Fix that, and send SIGHUP again."
             )
             return Change()
+        self._version, self._fault = new._version, None
         changed = {name for name in {*self.options, *new.options} if self.options.get(name) != new.options.get(name)}
         if self._keys_folder is not None and new._keys_folder is not None:
             changed.discard(_KEYS)
             self._keys_folder = new._keys_folder
+        self._needs_restart = tuple(sorted(changed))
         if changed:
             self._say(
                 f"{self.source}: restart the aggregator to change {', '.join(sorted(changed))} in [aggregator]. They "
@@ -131,6 +146,9 @@ class ConfiguredAggregator(RegistryAggregator):
             )
         super().reload()
         return self._follow(new)
+
+    def _plan(self) -> Plan:
+        return Plan(dict(self._made), self._version, self._needs_restart, self._fault)
 
     def _follow(self, new: ConfiguredAggregator) -> Change:
         """Adopt the reporters of `new`, but keep running ones whose tables are the same."""

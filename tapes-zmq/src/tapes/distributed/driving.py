@@ -39,7 +39,8 @@ class Reporters:
     def __init__(self, registry: UnifiedRegistry) -> None:
         self._registry = registry
         self._running: List[Reporter] = []
-        self._failed: Dict[Reporter, str] = {}  # those that could not start, with the error
+        self.unstarted: Dict[Reporter, str] = {}
+        """Those that could not start, with the error."""
         self._again = math.inf
 
     def start(self, reporters: Iterable[Reporter]) -> None:
@@ -57,21 +58,21 @@ class Reporters:
             except Exception as error:  # noqa: BLE001, PERF203 -- the others start, whatever the error
                 self._again = time.monotonic() + _RETRY
                 reason = str(error).rstrip(".")
-                if self._failed.get(reporter) != reason:
-                    self._failed[reporter] = reason
+                if self.unstarted.get(reporter) != reason:
+                    self.unstarted[reporter] = reason
                     import logging
 
                     logging.getLogger(LOGGER_NAME).error(
                         "%r could not start: %s. The others run. Send SIGHUP to try again.", reporter, reason
                     )
             else:
-                self._failed.pop(reporter, None)
+                self.unstarted.pop(reporter, None)
 
     def try_again(self) -> None:
         """Start those that could not start before, if that is due. An error that is the same is not logged again."""
         if time.monotonic() >= self._again:
             self._again = math.inf
-            self.add(list(self._failed))
+            self.add(list(self.unstarted))
 
     def stop_pages(self) -> None:
         """Stop those without a last report, which frees their ports."""

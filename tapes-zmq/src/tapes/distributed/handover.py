@@ -31,7 +31,7 @@ def leave(socket: str, worker: bytes, frames: Iterable[bytes]) -> None:
     owned = socket if os.path.lexists(socket) else folder
     if files.sharing(socket) is None and files.is_foreign(os.lstat(owned)):
         raise OSError(errno.EPERM, "the aggregator is another user's", socket)
-    if len(_names(socket)) >= _MOST:
+    if len(names(socket)) >= _MOST:
         raise OSError(errno.EDQUOT, "there are too many already", folder)
     path = f"{socket}{_MARK}{worker.hex()}"
     temporary = f"{path}.new"
@@ -73,7 +73,7 @@ def left(socket: str) -> Iterator[List[bytes]]:
 
     A file that cannot be read is left out; one that is damaged ends where the damage begins.
     """
-    for path in _names(socket):
+    for path in names(socket):
         try:
             with open(files.opened(path, os.O_RDONLY), "rb") as file:
                 content = file.read(_LARGEST)
@@ -86,18 +86,19 @@ def left(socket: str) -> Iterator[List[bytes]]:
 
 def is_left(socket: str) -> bool:
     """Whether a worker has left something that no aggregator has taken in."""
-    return bool(_names(socket))
+    return bool(names(socket))
 
 
 def discard(socket: str, older: float) -> None:
     """Remove what was left more than `older` seconds ago, for an aggregator that nobody has succeeded."""
-    for path in _names(socket):
+    for path in names(socket):
         with suppress(OSError):
             if time.time() - os.lstat(path).st_mtime > older:
                 os.unlink(path)
 
 
-def _names(socket: str) -> List[str]:
+def names(socket: str) -> List[str]:
+    """Return the files that workers have left beside the socket of an aggregator."""
     folder, name = os.path.split(socket)
     try:
         found = os.listdir(folder)

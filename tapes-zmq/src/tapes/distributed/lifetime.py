@@ -182,7 +182,7 @@ class ResidentLifetime(Lifetime):
         It waits longer for the first one, as long as `has_had_workers` says that there was none.
         """
         self._config = config
-        self._version = _version_of(config)
+        self._version = version_of(config)
         self._linger = linger
         self._patience = max(linger, _FIRST)
         self._has_workers = has_workers
@@ -213,7 +213,7 @@ class ResidentLifetime(Lifetime):
 
     def should_reload(self) -> bool:
         """Whether it should reload its keys and config."""
-        version = _version_of(self._config)
+        version = version_of(self._config)
         if version is not None and version != self._version:
             self._reloading, self._version = True, version
         return super().should_reload()
@@ -235,8 +235,8 @@ class ResidentLifetime(Lifetime):
             self._terminated = True
 
 
-def _version_of(path: Optional[str]) -> Optional[Tuple[int, int, int]]:
-    """Return what changes with the content of a file; None if there is none."""
+def version_of(path: Optional[str]) -> Optional[Tuple[int, int, int]]:
+    """Return numbers that change with the content of a file; None if there is none."""
     try:
         status = os.stat(path) if path is not None else None
     except OSError:

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 
 from tapes.distributed import addresses, handover
-from tapes.distributed.configured import ConfiguredAggregator
 from tapes.distributed.frames import ENDING, LEAVING
 from tapes.distributed.launcher import Launcher
 from tapes.distributed.publishing import has_recorded
@@ -21,7 +20,7 @@ from tapes.process.shutdown import alive, is_ending
 from tapes.reporting.wakeup import Wakeup
 
 if TYPE_CHECKING:
-    from tapes.config.source import ConfigSource
+    from tapes.distributed.configured import ConfiguredAggregator
     from tapes.distributed.link import Link
     from tapes.pages.message import Page
     from tapes.registry import Registry
@@ -39,12 +38,8 @@ class Member(ZmqReporter):
     worker: it connects to nobody, starts nothing and waits for nobody at its end.
     """
 
-    def __init__(self, config: ConfigSource, registry: Optional[Registry] = None) -> None:
-        """Publish `registry` (default: the process-wide one) as the table `[aggregator]` of `config` says.
-
-        Raises ConfigError with all faults of the configuration.
-        """
-        aggregator = ConfiguredAggregator(config, address=_NOWHERE)
+    def __init__(self, aggregator: ConfiguredAggregator, registry: Optional[Registry] = None) -> None:
+        """Publish `registry` (default: the process-wide one) to an aggregator like this, which is never started."""
         own = self._own = aggregator.own
         options = aggregator.options
         super().__init__(
@@ -204,9 +199,6 @@ class Member(ZmqReporter):
     def __repr__(self) -> str:
         name = self._own.name
         return f"[aggregator] of {name if isinstance(self._own.config, str) else name[0].lower() + name[1:]}"
-
-
-_NOWHERE = "ipc:///nowhere"  # stands for the address while a configuration is checked
 
 
 def _is_set(metric: Any, now: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Callable, Dict
+from typing import TYPE_CHECKING, Callable, Dict, Optional
 
 from tapes.distributed.logger import LOGGER_NAME
 from tapes.distributed.presence import UNKNOWN
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _CALM = 60.0  # seconds without a bad frame after which the next one is logged
 _LATE = 5.0  # seconds by which states may be older than the lease, and for which that may last before it is logged
+
+REFUSED = "tapes.aggregator.refused"
+"""The counter of refused connections, by the tag `why`."""
 
 
 class OwnMetrics:
@@ -30,6 +33,8 @@ class OwnMetrics:
         self._presence = presence
         self._bad = Streak(LOGGER_NAME, "The aggregator")
         self._bad_at = 0.0
+        self.last_bad_frame: Optional[str] = None
+        """What was wrong with the last bad frame."""
         self._late = Streak(LOGGER_NAME, "The aggregator")
         self._late_since = math.inf
         self.messages = registry.counter("tapes.aggregator.messages")
@@ -37,6 +42,7 @@ class OwnMetrics:
         self.gaps = registry.counter("tapes.aggregator.gaps")
         self.left_out = registry.counter("tapes.aggregator.left_out")
         self.overflowed = registry.counter("tapes.aggregator.overflowed")
+        self._shared = shared
         registry.gauge("tapes.aggregator.series", shared)
         registry.gauge("tapes.aggregator.workers", self._present)
         registry.gauge("tapes.aggregator.lag", self._lag, merge="max")
@@ -55,7 +61,29 @@ class OwnMetrics:
         """Count a bad frame, and log the first in a row."""
         self.bad_frames.increment()
         self._bad_at = self._clock.monotonic()
+        self.last_bad_frame = problem
         self._bad.failed(problem)
+
+    def since_bad_frame(self) -> Optional[float]:
+        """Return the seconds since the last bad frame; None if there was none."""
+        return None if self.last_bad_frame is None else self._clock.monotonic() - self._bad_at
+
+    def figures(self) -> Dict[str, float]:
+        """Return the values of the gauges, and the lease."""
+        return {
+            "workers": self._present(),
+            "lag": self._lag(),
+            "staleness": self._staleness(),
+            "series": self._shared(),
+            "lease": self._presence.lease,
+        }
+
+    def losses(self, registry: Registry) -> Dict[str, int]:
+        """Return the values of the counters of what was not taken in as it came."""
+        own = {"bad_frames": self.bad_frames, "gaps": self.gaps, "left_out": self.left_out}
+        found = {**own, "overflowed": self.overflowed}
+        refused = [metric.read(0.0).value for metric in registry if metric.name == REFUSED]
+        return {**{name: metric.read(0.0).value for name, metric in found.items()}, "refused": sum(refused)}
 
     def check_lateness(self, now: float) -> None:
         """Log, once, when the states of a live worker are far older than they should be."""

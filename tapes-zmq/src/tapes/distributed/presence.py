@@ -30,12 +30,13 @@ class Presence:
 
     def __init__(self, lease: float, system: Optional[str] = None) -> None:
         """Give each worker a `lease`, in seconds. `system` names the running system (default: this one)."""
-        self._lease = lease
+        self.lease = lease
+        """The lease in seconds, for workers that announce no longer interval."""
         self.machine, self._processes = system or machine(), processes()
 
     def lease_of(self, worker: Worker) -> float:
         """Return for how many seconds a worker may be silent."""
-        return max(self._lease, _FLUSHES * worker.hello.interval)
+        return max(self.lease, _FLUSHES * worker.hello.interval)
 
     def is_gone(self, worker: Worker, silent: float) -> bool:
         """Whether a worker that has been silent for `silent` seconds is gone, as far as can be known."""

@@ -78,6 +78,13 @@ def is_busy(pid: int) -> bool:
     return False
 
 
+def state_of(pid: int) -> str:
+    """Return the state of a process as the letter that is in proc(5); empty if unknown."""
+    with suppress(OSError, IndexError):
+        return _fields(str(pid))[0].decode("ascii", "replace")
+    return ""
+
+
 def ancestors() -> FrozenSet[int]:
     """Return the pids of the parent of this process, its parent and so on, without the first process of the system."""
     found = [os.getppid()]

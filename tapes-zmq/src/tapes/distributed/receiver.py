@@ -18,6 +18,7 @@ from tapes.distributed import addresses, handover, upstream
 from tapes.distributed.descriptors import Descriptors
 from tapes.distributed.frames import LARGEST
 from tapes.distributed.logger import LOGGER_NAME
+from tapes.distributed.own_metrics import REFUSED
 from tapes.distributed.upstream import Word
 from tapes.errors import ReporterError
 from tapes.reporting.wakeup import Wakeup
@@ -83,7 +84,7 @@ class Receiver:
         self._keys = keys
         self._keeper = keeper
         self._access = access
-        self._refused = {why: registry.counter("tapes.aggregator.refused", {"why": why}) for why in REASONS}
+        self._refused = {why: registry.counter(REFUSED, {"why": why}) for why in REASONS}
         self._refusals: dict[str, None] = {}
         self._leaving: List[Worker] = []
         self._tidied = 0.0

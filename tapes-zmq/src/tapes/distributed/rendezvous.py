@@ -10,6 +10,7 @@ connect, or read what is in it; within the group everybody can.
 from __future__ import annotations
 
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -88,15 +89,25 @@ def name_of(config: Union[str, Mapping[str, object]]) -> str:
     return f"{stem}-{hashlib.sha256(os.fsencode(identity)).hexdigest()[:12]}"
 
 
-def meeting_at(config: Union[str, Mapping[str, object]], group: Optional[int] = None) -> Rendezvous:
+def meeting_at(
+    config: Union[str, Mapping[str, object]], group: Optional[int] = None, *, make: bool = True
+) -> Rendezvous:
     """Return where the processes of this user, or of a group, meet for a configuration, and make the folder.
 
-    Raises ReporterError if no folder can be used.
+    With `make=False` return where it is, or would be made. Raises ReporterError if no folder can be used.
     """
-    return Rendezvous(os.path.join(private_folder() if group is None else group_folder(group), name_of(config)))
+    folder = private_folder(make=make) if group is None else group_folder(group, make=make)
+    return Rendezvous(os.path.join(folder, name_of(config)))
 
 
-def private_folder() -> str:
+def others_at(config: Union[str, Mapping[str, object]]) -> List[str]:
+    """Return the sockets of other users for a configuration, where this user may look: mostly only root may."""
+    name = name_of(config)
+    found = [path for root in _ROOTS for path in glob.glob(f"{root}/tapes-*/{name}")]
+    return [path for path in found if path.split(os.sep)[-2] != f"tapes-{os.geteuid()}"]
+
+
+def private_folder(*, make: bool = True) -> str:
     """Return a folder that only this user can enter, made now if it is not there.
 
     Raises ReporterError if there is none that can be used.
@@ -111,13 +122,13 @@ def private_folder() -> str:
 
     return _usable(
         f"tapes-{os.geteuid()}",
-        lambda path: os.mkdir(path, _MODE),
+        (lambda path: os.mkdir(path, _MODE)) if make else None,
         fault,
         "There is no private folder for the socket of the aggregator",
     )
 
 
-def group_folder(group: int) -> str:
+def group_folder(group: int, *, make: bool = True) -> str:
     """Return a folder that only users of a group and root can enter, made now if it is not there.
 
     Raises ReporterError if there is none that can be used, or if this process is not in the group.
@@ -139,7 +150,7 @@ def group_folder(group: int) -> str:
 
     return _usable(
         files.folder_of_group(group),
-        lambda path: _make_for_group(path, group),
+        (lambda path: _make_for_group(path, group)) if make else None,
         fault,
         f"There is no folder of the group {_name_of_group(group)} for the socket of the aggregator",
     )
@@ -147,11 +158,11 @@ def group_folder(group: int) -> str:
 
 def _usable(
     name: str,
-    make: Callable[[str], None],
+    make: Optional[Callable[[str], None]],
     fault: Callable[[os.stat_result, str], Optional[str]],
     complaint: str,
 ) -> str:
-    """Return the first folder of this name that can be used, made by `make` if it is not there.
+    """Return the first folder of this name that can be used, made by `make`, if that is given, if it is not there.
 
     Raises ReporterError, which begins with `complaint`, if there is none.
     """
@@ -164,8 +175,11 @@ def _usable(
                 refused.append(f"{root} lets every user replace what is in it: chmod +t {root}")
                 continue
             if not os.path.lexists(path):
+                if make is None and os.access(root, os.W_OK | os.X_OK):
+                    return path
                 with suppress(FileExistsError):
-                    make(path)
+                    if make is not None:
+                        make(path)
             status = os.lstat(path)
             if not stat.S_ISDIR(status.st_mode):
                 refused.append(f"{path} is {files.kind(status)}")

@@ -6,9 +6,10 @@ import math
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, NamedTuple, Optional
 
 from tapes.distributed import claims, handover, succession
+from tapes.distributed.account import account
 from tapes.distributed.driving import CHECK_INTERVAL, REPORTING, Change, Reporters, Steps, drive, needs_a_loop
 from tapes.distributed.lifetime import ORPHANED, Lifetime
 from tapes.distributed.logger import LOGGER_NAME
@@ -18,6 +19,7 @@ from tapes.errors import ReporterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tapes.distributed.account import Plan
     from tapes.distributed.addresses import Access, Address
     from tapes.distributed.keeper import Keeper
     from tapes.distributed.keys import AggregatorKeys
@@ -61,6 +63,7 @@ class Service:
         setup: Setup,
         keys: Optional[AggregatorKeys],
         lifetime: Lifetime,
+        plan: Callable[[], Plan],
     ) -> None:
         self._registry = registry
         self._reporters = reporters
@@ -68,6 +71,8 @@ class Service:
         self._setup = setup
         self._keys = keys
         self._lifetime = lifetime
+        self._plan = plan
+        self._begun = time.monotonic()
         self._since = math.inf
         self._state_lock: Optional[claims.FileLock] = None
         self._keeper: Optional[Keeper] = None
@@ -148,7 +153,7 @@ class Service:
         path = self._setup.address.path
         if path is None:
             return
-        pages = Pages(self._registry, Rendezvous(path).page, self._setup.access)
+        pages = Pages(self._registry, Rendezvous(path).page, self._setup.access, self._account)
         try:
             pages.start()
         except OSError as error:
@@ -157,6 +162,10 @@ class Service:
             _log("WARNING", "serves no pages to workers at %s: %s.%s", page, error, short)
         else:
             self._pages = pages
+
+    def _account(self) -> Dict[str, Any]:
+        unstarted = dict(self._running.unstarted)
+        return account(self._registry, self._plan(), unstarted, self._begun, resident=self._setup.resident)
 
     def _begin(self, ready: Callable[[], None]) -> None:
         if self._setup.resident:

@@ -8,9 +8,10 @@ import stat
 import time
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Callable, Hashable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Optional
 
 from tapes.distributed import addresses
+from tapes.distributed.account import PATH, AccountRoute
 from tapes.pages.application import Application
 from tapes.pages.formats import format_named
 from tapes.pages.http import HTTPReporter
@@ -39,8 +40,11 @@ _LATE = b"503 The aggregator has not taken in what this worker has recorded: it 
 class Pages(HTTPReporter):
     """Serves the pages of an aggregator on a unix socket, whose file has the same access as that of the workers."""
 
-    def __init__(self, registry: UnifiedRegistry, path: str, access: Access) -> None:
+    def __init__(
+        self, registry: UnifiedRegistry, path: str, access: Access, account: Callable[[], Dict[str, Any]]
+    ) -> None:
         super().__init__(0, registry)
+        self._account = account
         self._path = path
         self._bound_in = os.getpid()
         self._access = access
@@ -65,10 +69,12 @@ class Pages(HTTPReporter):
         super().release()
 
     def application(self) -> Application:
-        """Return the application: all routes, and each format by its name."""
+        """Return the application: all routes, each format by its name, and the account."""
         routes = PluginRoutes(FormatRoute())
 
         def find(path: str) -> Optional[Route]:
+            if path == PATH:
+                return AccountRoute(self._account)
             if path.startswith(FORMATS):
                 name = path[len(FORMATS) :]
                 return _After(FormatRoute(lambda: format_named(name)), self._snapshot)

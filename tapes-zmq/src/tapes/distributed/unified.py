@@ -77,9 +77,9 @@ class UnifiedRegistry(Registry):
         """What was kept of kinds that are not known here."""
         self._dismissed: Dict[bytes, float] = {}  # those of them that were told so, and when
         self._presence = Presence(lease, system)
-        self._own_metrics = OwnMetrics(self, self.workers, self._presence, lambda: self.places.count)
+        self.own_metrics = OwnMetrics(self, self.workers, self._presence, lambda: self.places.count)
         self.places = Places(
-            *(self, self.workers, self._presence, self._own_metrics, self.retire),
+            *(self, self.workers, self._presence, self.own_metrics, self.retire),
             by_worker=by_worker,
             max_series=max_series,
             max_tag_sets=max_tag_sets,
@@ -90,12 +90,12 @@ class UnifiedRegistry(Registry):
 
         An invalid one is counted and dropped; the first in a row is logged.
         """
-        self._own_metrics.messages.increment()
+        self.own_metrics.messages.increment()
         self.taken_in += 1
         try:
             return self._take(frames.decode(message))
         except FrameError as error:
-            self._own_metrics.count_bad_frame(f"has dropped an invalid frame. {error}")
+            self.own_metrics.count_bad_frame(f"has dropped an invalid frame. {error}")
             return False
 
     def tidy(self, now: Optional[float] = None) -> None:
@@ -104,11 +104,11 @@ class UnifiedRegistry(Registry):
         `now` is the time of the last stall check: time after it does not count as silence of the workers.
         """
         now = self.clock.monotonic() if now is None else now
-        self._own_metrics.end_streak(now)
+        self.own_metrics.end_streak(now)
         self._dismissed = {identity: at for identity, at in self._dismissed.items() if now - at < _REPEAT}
         for worker in list(self.workers.values()):
             self._check_worker(worker, now - worker.heard)
-        self._own_metrics.check_lateness(now)
+        self.own_metrics.check_lateness(now)
 
     def series(self, name: str) -> List[Instrument]:
         """Return the metrics of one name, without the series of single workers."""
@@ -119,7 +119,7 @@ class UnifiedRegistry(Registry):
         now = self.clock.monotonic()
         for worker in self.workers.values():
             worker.heard = min(worker.heard + seconds, now)
-        self._own_metrics.restart_lateness()
+        self.own_metrics.restart_lateness()
 
     def retire(self, worker: Worker) -> None:
         """Retire a worker that is gone. Its gauges go, what it has counted stays."""
@@ -138,7 +138,7 @@ class UnifiedRegistry(Registry):
             worker.present = False
             self.workers.pop(worker.identity, None)
             self.retired.remember([(worker.identity, worker.known)])
-            self._own_metrics.count_bad_frame(
+            self.own_metrics.count_bad_frame(
                 f"has dropped {worker.name}: {error!r}. What this worker counts from now on is missing."
             )
 
@@ -191,7 +191,7 @@ class UnifiedRegistry(Registry):
             self._begin(worker, frame)
         elif frame.session > worker.session or frame.sequence > worker.sequence or not worker.in_step:
             if worker.in_step or frame.session > worker.session:
-                self._own_metrics.gaps.increment()
+                self.own_metrics.gaps.increment()
             worker.session = max(worker.session, frame.session - 1)
             worker.in_step = False
             self._ask(worker)
