@@ -90,6 +90,13 @@ def test_all_is_well() -> None:
             ],
         ),
         (
+            {"held": True, "pid": 77, "is_other": True, "fault": "it answers with 404 Not Found"},
+            [
+                "The aggregator (process 77) is of another version of tapes-zmq: it answers with 404 Not Found.",
+                "Use one version: restart the application, or look with the Python that it runs with.",
+            ],
+        ),
+        (
             {"held": True, "pid": 77, "leaving": True},
             ["The aggregator (process 77) is ending.", "Look again in a few seconds."],
         ),
@@ -99,7 +106,7 @@ def test_all_is_well() -> None:
                 "The user shop may not connect to the aggregator at ipc:///tmp/a: its socket belongs to the user www.",
                 (
                     "Look as the user that it runs as: sudo -u www python -m tapes status /srv/tapes.toml. Processes "
-                    "of several users share an aggregator by group or mode in [aggregator]."
+                    "of several users share an aggregator by group in [aggregator]."
                 ),
             ],
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,8 +14,10 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Sequence
 
+from tapes.distributed import keys
 from tapes.distributed.claims import is_held
 from tapes.distributed.rendezvous import Rendezvous
+from tests.distributed.patience import HASTY
 from tests.distributed.whole.one_call import CALL, await_end, configured, left_over
 from tests.distributed.whole.programs import Place, Program
 from tests.servers.installed import missing
@@ -395,3 +398,25 @@ def test_two_reporters_at_one_port_are_wrong_in_themselves(place: Place) -> None
     assert tapes(place, "check").errors.endswith(f"  - {fault}\n")
     assert program.ended() == 0
     assert program.said().endswith(f"  - {fault}\n")
+
+
+def test_keys_that_only_a_worker_has(place: Place) -> None:
+    """A host of workers needs no secret of the aggregator; without any keys it starts all the same, and says so."""
+    made = keys.generate(place.folder / "keys")
+    (place.folder / "own").mkdir(mode=0o700)
+    address = f"tcp://127.0.0.1:{free_port()}"
+    configured(place, f'socket_addr = "{address}"\nkeys = "own"\nstart = "never"')
+    place.supervise(place.config(f'keys = "{made}"', address=address))
+    checked = tapes(place, "check")
+    program = place.run(CALL + "served.increment(3)\nidle()", **HASTY)
+    until(lambda: "No aggregator receives anything" in program.said(), "it says so")
+    for name in ("worker.key", "worker.key_secret", "aggregator.key"):
+        shutil.copy2(made / name, place.folder / "own" / name)
+
+    assert checked.errors.splitlines()[1].startswith(
+        f"  - aggregator.keys: {place.folder}/own/worker.key_secret cannot "
+    )
+    assert place.report().await_last({"served.value": 3}) == {"served.value": 3}
+    assert tapes(place, "check").status == 0
+    assert f": keys: {place.folder}/own/worker.key_secret cannot be used: " in program.said()
+    program.terminated()

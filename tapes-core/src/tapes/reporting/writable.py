@@ -14,7 +14,7 @@ def file_obstacle(path: str) -> Optional[str]:
     if os.path.isdir(path):
         return ", which is a folder: name a file in it"
     if os.path.exists(path) and not _may(path, os.W_OK):
-        return f": {path!r} is not writable for the user {_user()}, so give that user the file, or name another"
+        return f": {path!r} is not writable for the user {user()}, so give that user the file, or name another"
     if os.path.exists(path):
         return None
     obstacle = folder_obstacle(os.path.dirname(path))
@@ -26,7 +26,7 @@ def folder_obstacle(folder: str) -> Optional[str]:
     if not os.path.isdir(folder):
         return f"there is no folder {folder!r}, so make it"
     if not _may(folder, os.W_OK | os.X_OK):
-        return f"the folder {folder!r} is not writable for the user {_user()}, so let that user write, or name another"
+        return f"the folder {folder!r} is not writable for the user {user()}, so let that user write, or name another"
     return None
 
 
@@ -35,7 +35,7 @@ def _may(path: str, mode: int) -> bool:
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _user() -> str:
+def user() -> str:
     """Return the user whose rights this process has: the name, or else the number."""
     try:
         import pwd  # only on POSIX

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 PATH = "/status"
 """The path of the document on the socket of the pages."""
 
+KEYS = (
+    *("pid", "age", "version", "resident", "workers", "lag", "staleness", "series", "lease", "losses"),
+    *("last_bad_frame", "since_bad_frame", "reporters", "config_version", "needs_restart", "config_fault"),
+)
+"""The keys of the document."""
+
 REPORTS, FAILS, NOT_STARTED = "reports", "fails", "not started"
 """The states of a reporter."""
 

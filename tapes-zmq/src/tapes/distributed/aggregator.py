@@ -95,7 +95,7 @@ class RegistryAggregator:
         place = f"{machine()} {processes()} {socket.gethostname()} {self.address}"  # differs between containers
         self.registry.identity = hashlib.sha256(place.encode()).digest()[:16]
         self._keys_folder = None if keys is None else os.path.abspath(os.fspath(keys))
-        self._keys = None if keys is None else curve.of_aggregator(keys)
+        self._keys = None if keys is None else self._first_keys(keys)
         self._state_path = None if state_path is None else os.path.abspath(options.path("state_path", state_path))
         self._here = OwnLifetime()
         self._child: Optional[ForkedProcess] = None
@@ -188,6 +188,10 @@ class RegistryAggregator:
             else:
                 self._service.use_keys(self._keys)
         return Change()
+
+    def _first_keys(self, folder: Union[str, os.PathLike[str]]) -> Optional[curve.AggregatorKeys]:
+        """Return its keys. Raises ReporterOptionError if they cannot be used."""
+        return curve.of_aggregator(folder)
 
     def _plan(self) -> Plan:
         """Return what it is to do, for the account that it gives of itself."""

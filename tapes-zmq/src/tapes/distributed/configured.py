@@ -23,6 +23,7 @@ from tapes.reporting import checked
 
 if TYPE_CHECKING:
     from tapes.config.table import CheckedReporter
+    from tapes.distributed.keys import AggregatorKeys
     from tapes.reporting import Reporter
 
 _KEYS = "keys"  # the one option that can change while the aggregator runs
@@ -60,15 +61,22 @@ class ConfiguredAggregator(RegistryAggregator):
     """An aggregator with the options and reporters of a config."""
 
     def __init__(
-        self, config: ConfigSource = None, *, address: Optional[str] = None, state_path: Optional[str] = None
+        self,
+        config: ConfigSource = None,
+        *,
+        address: Optional[str] = None,
+        state_path: Optional[str] = None,
+        runs: bool = True,
     ) -> None:
         """Read `config`, a path or a mapping (default: the file that TAPES_CONFIG names). Starts nothing.
 
         `address` and `state_path` are for a config that has none. Without an address it is the one at which the
-        processes of this user meet for this config: see `rendezvous`.
+        processes of this user meet for this config: see `rendezvous`. With `runs=False` it is for a process that never
+        runs it, and needs no keys of an aggregator.
 
         Raises ConfigError with all faults.
         """
+        self._runs = runs
         self._config = config
         self._file = None if isinstance(config, Mapping) else os.path.abspath(config or os.environ.get(VARIABLE, ""))
         self._version = version_of(self._file)
@@ -146,6 +154,9 @@ class ConfiguredAggregator(RegistryAggregator):
             )
         super().reload()
         return self._follow(new)
+
+    def _first_keys(self, folder: Union[str, os.PathLike[str]]) -> Optional[AggregatorKeys]:
+        return super()._first_keys(folder) if self._runs else None
 
     def _plan(self) -> Plan:
         return Plan(dict(self._made), self._version, self._needs_restart, self._fault)

@@ -166,7 +166,11 @@ class Connection:
             if fault is not None:
                 self._lose(fault, now)
                 return
-        self._keys = self._read_keys()
+        try:
+            self._keys = self._read_keys()
+        except ReporterError as error:
+            self._lose(str(error).rstrip("."), now)
+            return
         try:
             socket = self._socket = self._made(zmq.XPUB)
             self._set_up(socket)

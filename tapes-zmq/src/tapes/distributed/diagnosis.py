@@ -22,6 +22,8 @@ class Evidence(NamedTuple):
     address: str
     path: Optional[str]
     """The path of its socket; None for tcp://."""
+    nowhere: Optional[str] = None
+    """Why there is no address, with the remedy."""
     starts: bool = True
     """Whether whoever comes first starts it."""
     linger: float = 10.0
@@ -37,6 +39,8 @@ class Evidence(NamedTuple):
     """The state of that process, as the letter that is in proc(5)."""
     fault: Optional[str] = None
     """Why it does not answer, without a full stop; None if it does."""
+    is_other: bool = False
+    """Whether it answers, but in the way of another version."""
     barred: Optional[str] = None
     """Why this user may not connect to its socket."""
     owner: Optional[str] = None
@@ -85,12 +89,14 @@ def _absent(evidence: Evidence) -> Iterator[Problem]:
     """Yield why no aggregator answers."""
     config = evidence.file or "the configuration"
     who = f"The aggregator (process {evidence.pid})" if evidence.pid else "An aggregator"
-    if evidence.barred is not None:
+    if evidence.nowhere is not None:
+        yield Problem(f"Processes of the user {evidence.user} have no place to meet.", evidence.nowhere)
+    elif evidence.barred is not None:
         as_owner = f"sudo -u {evidence.owner} python -m tapes status {config}" if evidence.owner else "as its user"
         yield Problem(
             f"The user {evidence.user} may not connect to the aggregator at {evidence.address}: {evidence.barred}.",
-            f"Look as the user that it runs as: {as_owner}. Processes of several users share an aggregator by group "
-            "or mode in [aggregator].",
+            f"Look as the user that it runs as: {as_owner}. Processes of several users share an aggregator "
+            "by group in [aggregator].",
         )
     elif evidence.path is None:
         if evidence.fault is not None:
@@ -98,6 +104,11 @@ def _absent(evidence: Evidence) -> Iterator[Problem]:
                 f"Nobody listens at {evidence.address}: {evidence.fault}.",
                 f"Start the aggregator there: python -m tapes.distributed --config {config}",
             )
+    elif evidence.is_other:
+        yield Problem(
+            f"{who} is of another version of tapes-zmq: {evidence.fault}.",
+            "Use one version: restart the application, or look with the Python that it runs with.",
+        )
     elif evidence.held and evidence.leaving:
         yield Problem(f"{who} is ending.", "Look again in a few seconds.")
     elif evidence.held and evidence.process_state in ("T", "t"):

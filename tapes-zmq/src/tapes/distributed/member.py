@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple, Union
 
 from tapes.distributed import addresses, handover
 from tapes.distributed.frames import ENDING, LEAVING
@@ -21,6 +21,7 @@ from tapes.reporting.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from tapes.distributed.configured import ConfiguredAggregator
+    from tapes.distributed.keys import WorkerKeys
     from tapes.distributed.link import Link
     from tapes.pages.message import Page
     from tapes.registry import Registry
@@ -55,6 +56,10 @@ class Member(ZmqReporter):
         self._active = False
         self._other: Optional[ZmqReporter] = None
         self._since = time.monotonic()
+
+    def _first_keys(self, folder: Union[str, os.PathLike[str]]) -> Optional[WorkerKeys]:
+        """Return no keys yet: what is wrong with them keeps no process from starting."""
+        return None
 
     def open(self) -> None:
         """Publish, unless another call of `configure()` does so already: then stand by for it."""

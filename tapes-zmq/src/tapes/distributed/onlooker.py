@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional,
 from tapes.config.source import is_disabled
 from tapes.config.table import Figures, ReporterStatus, Status
 from tapes.distributed import files, handover, rendezvous, trust
-from tapes.distributed.account import PATH
+from tapes.distributed.account import KEYS, PATH
 from tapes.distributed.asking import page_at
 from tapes.distributed.claims import holder_of, is_held
 from tapes.distributed.diagnosis import Evidence, of_reporters, problems
@@ -22,6 +22,7 @@ from tapes.distributed.lifetime import version_of
 from tapes.distributed.processes import state_of
 from tapes.distributed.rendezvous import Rendezvous
 from tapes.errors import ReporterError
+from tapes.reporting.writable import user
 
 if TYPE_CHECKING:
     from tapes.distributed.configured import ConfiguredAggregator
@@ -30,6 +31,10 @@ _TAIL = 1 << 16  # bytes at the end of a log that are read
 _LINES = 5  # of them, at most
 _WARNING = re.compile(r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ (?:WARNING|ERROR|CRITICAL) ")
 _TCP = re.compile(r"tcp://\[?(?P<host>[^\]]+)\]?:(?P<port>\d+)")
+
+
+class _OtherVersionError(ReporterError):
+    """The aggregator is of a version that answers in another way."""
 
 
 class AggregatorOnlooker:
@@ -52,7 +57,10 @@ class AggregatorOnlooker:
         try:
             stats: Dict[str, Any] = self._asked(Rendezvous(path), "/format/json")
         except ReporterError as error:
-            raise ReporterError(f"No aggregator answers at {address}: {str(error).rstrip('.')}.") from error
+            raise ReporterError(
+                f"No aggregator answers at {address}: {str(error).rstrip('.')}. What is wrong says "
+                f"python -m tapes status{f' {self._file}' if self._file else ''}"
+            ) from error
         return stats
 
     def status(self) -> Status:
@@ -60,32 +68,39 @@ class AggregatorOnlooker:
         try:
             address, path = self._place()
         except ReporterError as error:
-            evidence = Evidence(self._file, "nowhere", None, fault=str(error).rstrip("."))
+            evidence = Evidence(self._file, "nowhere", None, str(error), user=user())
             return self._status(evidence, None, "not running")
         if path is None:
             return self._status_over_network(address)
         at = Rendezvous(path)
         said: Optional[Dict[str, Any]] = None
         fault = barred = None
+        is_other = False
         try:
-            said = self._asked(at, PATH)
+            said = self._account(at)
+        except _OtherVersionError as error:
+            fault, is_other = str(error), True
         except ReporterError as error:
-            fault = str(error).rstrip(".")
+            fault = str(error).rstrip(".") if os.path.lexists(at.page) else "it serves no pages yet"
             barred = self._barred(at)
         # Only if it does not answer: to look at a lock takes it for a moment, and one that starts could find it taken.
-        held = said is not None or is_held(at.lock)
+        held = said is not None or is_other or is_held(at.lock)
         holder = holder_of(at.lock)
         pid = said["pid"] if said is not None else None if holder is None else holder.pid
         lines, age = _warnings(at.log)
         waiting, waited = _waiting(at.socket)
         left_over = () if held else tuple(each for each in (at.socket, at.lock, at.page) if os.path.lexists(each))
         evidence = Evidence(
-            *(self._file, address, path, self._own.starts, self._own.linger, _user()),
+            *(self._file, address, path),
+            starts=self._own.starts,
+            linger=self._own.linger,
+            user=user(),
             held=held,
             pid=pid,
             leaving=said is None and holder is not None and not holder.program,
             process_state=state_of(pid) if held and pid is not None else "",
             fault=fault,
+            is_other=is_other,
             barred=barred,
             owner=_owner(at.socket) if barred else None,
             left_over=left_over,
@@ -119,13 +134,19 @@ class AggregatorOnlooker:
         """Return a JSON document of the aggregator. Raises ReporterError if there is none."""
         page = page_at(at.page, path, {}, _trusted(at.page), self._timeout)
         if page.status is not HTTPStatus.OK:
-            raise ReporterError(
-                f"it answers {page.status.value} {page.status.phrase}: its tapes-zmq is another version"
-            )
+            raise _OtherVersionError(f"it answers {path} with {page.status.value} {page.status.phrase}")
         try:
             return json.loads(page.body or b"")
         except ValueError as error:
             raise ReporterError(f"its answer is no JSON: {error}") from error
+
+    def _account(self, at: Rendezvous) -> Dict[str, Any]:
+        """Return what the aggregator says of itself. Raises ReporterError if it says nothing that can be used."""
+        said: Dict[str, Any] = self._asked(at, PATH)
+        missing = [key for key in KEYS if key not in said]
+        if missing:
+            raise _OtherVersionError(f"it does not say {', '.join(missing)}")
+        return said
 
     def _barred(self, at: Rendezvous) -> Optional[str]:
         """Return why this user may not connect; None if it may, or there is nothing to connect to."""
@@ -151,7 +172,7 @@ class AggregatorOnlooker:
                 socket.create_connection((host, int(found["port"])), self._timeout).close()
             except OSError as error:
                 fault = error.strerror or str(error)
-        evidence = Evidence(self._file, address, None, self._own.starts, self._own.linger, _user(), fault=fault)
+        evidence = Evidence(self._file, address, None, user=user(), fault=fault)
         return self._status(evidence, None, "not running" if fault else "unknown")
 
     def _status(self, evidence: Evidence, said: Optional[Mapping[str, Any]], state: str) -> Status:
@@ -196,14 +217,6 @@ def _owner(path: str) -> Optional[str]:
         status = os.lstat(path)
         return files.owner(status) if files.is_foreign(status) else None
     return None
-
-
-def _user() -> str:
-    import pwd
-
-    with suppress(KeyError):
-        return pwd.getpwuid(os.geteuid()).pw_name
-    return f"number {os.geteuid()}"
 
 
 def _waiting(path: str) -> Tuple[int, float]:

@@ -8,7 +8,6 @@ import hashlib
 import os
 import threading
 import time
-from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Hashable, List, Mapping, Optional, Tuple, Union
@@ -90,7 +89,7 @@ class ZmqReporter(ScheduledReporter):
         self.address = addresses.checked(socket_addr, keys=keys, insecure=insecure)
         """The address of the aggregator."""
         self._folder = None if keys is None else os.path.abspath(os.fspath(keys))
-        self._keys = None if keys is None else curve.of_worker(keys)
+        self._keys = None if keys is None else self._first_keys(keys)
         self._trusted = users(trust)
         self._link: Optional[Link] = None
         self._sleep = time.sleep
@@ -285,10 +284,18 @@ class ZmqReporter(ScheduledReporter):
             f"No aggregator receives anything at {self.address}: {link.fault}. What is counted meanwhile is sent later."
         )
 
+    def _first_keys(self, folder: Union[str, os.PathLike[str]]) -> Optional[curve.WorkerKeys]:
+        """Return the keys at the start. Raises ReporterOptionError if they cannot be used."""
+        return curve.of_worker(folder)
+
     def _current_keys(self) -> Optional[curve.WorkerKeys]:
+        """Return the keys for a new connection. Raises ReporterOptionError if there were never any that can be used."""
         if self._folder is not None:
-            with suppress(ReporterOptionError):  # a process that may not read them any more keeps those that it has
+            try:
                 self._keys = curve.of_worker(self._folder)
+            except ReporterOptionError:
+                if self._keys is None:  # a process that may not read them any more keeps those that it has
+                    raise
         return self._keys
 
     def close(self) -> None:

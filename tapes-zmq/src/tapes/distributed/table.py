@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Iterator, List, Optional
 
 from tapes.config.table import Details
+from tapes.distributed import keys
 from tapes.distributed.configured import ConfiguredAggregator
 from tapes.distributed.rendezvous import meeting_at
-from tapes.errors import ReporterError
+from tapes.errors import ReporterError, ReporterOptionError
 from tapes.reporting.writable import file_obstacle, folder_obstacle
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Table:
 
     def __init__(self, config: ConfigSource) -> None:
         """Check `config`. Raises ConfigError with all its faults."""
-        self._aggregator = ConfiguredAggregator(config, address=_NOWHERE)
+        self._aggregator = ConfiguredAggregator(config, address=_NOWHERE, runs=False)
 
     def member(self, registry: Registry) -> Member:
         """Return the reporter that publishes `registry` from this process to the aggregator."""
@@ -47,7 +48,7 @@ class Table:
         """
         own = self._aggregator.own
         with _working_in(own.folder):
-            aggregator = ConfiguredAggregator(own.config, address=_NOWHERE)
+            aggregator = ConfiguredAggregator(own.config, address=_NOWHERE, runs=False)
         obstacles: List[str] = []
         address, path = own.address, None
         try:
@@ -58,7 +59,7 @@ class Table:
             address = own.address if place is None else place.address
         if own.address and own.address.startswith("ipc://"):
             path = own.address[len("ipc://") :]
-        obstacles += _obstacles(path, aggregator.options.get("state_path"))
+        obstacles += _obstacles(path, aggregator.options.get("state_path"), aggregator.options.get("keys"))
         options = {key: value for key, value in aggregator.options.items() if key != "socket_addr"}
         settings = {
             "socket_addr": address,
@@ -70,7 +71,13 @@ class Table:
         return Details(settings, aggregator.checked, (*obstacles, *aggregator.obstacles))
 
 
-def _obstacles(socket: Optional[str], state: Optional[str]) -> Iterator[str]:
+def _obstacles(socket: Optional[str], state: Optional[str], folder: Optional[str]) -> Iterator[str]:
+    if folder is not None:
+        try:
+            keys.of_worker(folder)
+        except ReporterOptionError as error:
+            if not _has_aggregator_keys(folder):
+                yield f"aggregator.{str(error).rstrip('.')}"
     if socket is not None:
         obstacle = folder_obstacle(os.path.dirname(socket))
         if obstacle is not None:
@@ -81,6 +88,14 @@ def _obstacles(socket: Optional[str], state: Optional[str]) -> Iterator[str]:
         if obstacle is not None:
             joint = "" if obstacle.startswith((",", ":")) else ": "
             yield f"aggregator.state_path: the state cannot be kept in {state!r}{joint}{obstacle}"
+
+
+def _has_aggregator_keys(folder: str) -> bool:
+    """Whether this is the host of the aggregator, perhaps without workers."""
+    with suppress(ReporterOptionError):
+        keys.of_aggregator(folder)
+        return True
+    return False
 
 
 @contextmanager
