@@ -19,7 +19,7 @@ from tapes.distributed.processes import processes, started
 from tapes.distributed.unified import UnifiedRegistry
 from tapes.errors import ReporterError
 from tests.distributed.receiving import at, at_port
-from tests.servers.processes import PATIENCE
+from tests.servers.processes import PATIENCE, environment
 
 HERE = processes()
 ME = os.getpid()
@@ -436,3 +436,27 @@ def test_what_is_left_and_damaged_keeps_nobody_from_starting(
     assert not succession.take_over(UnifiedRegistry(), address)
     assert "The state of the last aggregator is lost" in caplog.messages[0]
     assert not path.exists()
+
+
+LOOK = """
+import sys
+from tapes.distributed.claims import is_held
+print("looks", flush=True)
+while True:
+    is_held(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a lock cannot be looked at without taking it")
+def test_looking_at_a_lock_does_not_take_it(folder: Path) -> None:
+    """Others find it free meanwhile, however often somebody looks."""
+    path = str(folder / "lock")
+    command = [sys.executable, "-c", LOOK, path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as looking:
+        try:
+            assert looking.stdout is not None
+            looking.stdout.readline()
+            for _ in range(2_000):
+                FileLock(path, "It is taken.").release(leave=True)
+        finally:
+            looking.kill()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import List
+from typing import Any, Dict, List
 
 import pytest
 
@@ -21,7 +21,7 @@ def root(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_looking_makes_no_folder(root: Path) -> None:
     """The address is where a process that publishes would meet others."""
-    config = {"aggregator": {}, "reporters": {}}
+    config: Dict[str, Any] = {"aggregator": {}, "reporters": {}}
     table = Table(config)
     address = f"ipc://{root}/tapes-{os.geteuid()}/{rendezvous.name_of(config)}"
 

@@ -83,7 +83,6 @@ class AggregatorOnlooker:
         except ReporterError as error:
             fault = str(error).rstrip(".") if os.path.lexists(at.page) else "it serves no pages yet"
             barred = self._barred(at)
-        # Only if it does not answer: to look at a lock takes it for a moment, and one that starts could find it taken.
         held = said is not None or is_other or is_held(at.lock)
         holder = holder_of(at.lock)
         pid = said["pid"] if said is not None else None if holder is None else holder.pid
