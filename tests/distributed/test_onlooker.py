@@ -31,6 +31,17 @@ def test_looking_makes_no_folder(root: Path) -> None:
     assert rendezvous.meeting_at(config).address == address
 
 
+def test_looking_at_the_place_of_a_group_makes_no_folder(root: Path) -> None:
+    """It is where all users of the group would meet."""
+    config: Dict[str, Any] = {"aggregator": {"group": os.getegid()}, "reporters": {}}
+    table = Table(config)
+    address = table.onlooker(1.0).status().address
+
+    assert list(root.iterdir()) == []
+    assert table.details().settings["socket_addr"] == address
+    assert rendezvous.meeting_at(config, os.getegid()).address == address
+
+
 def test_no_private_folder_can_be_used(root: Path) -> None:
     """That is what is wrong, and `check` lists it too."""
     (root / f"tapes-{os.geteuid()}").write_text("")

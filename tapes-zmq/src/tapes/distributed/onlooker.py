@@ -125,13 +125,13 @@ class AggregatorOnlooker:
         """Return the address, and the path of its socket if it has one. Raises ReporterError if there can be none."""
         address = self._own.address
         if address is None:
-            at = rendezvous.meeting_at(self._own.config, make=False)
+            at = rendezvous.meeting_at(self._own.config, self._own.group, make=False)
             return at.address, at.socket
         return address, address[len("ipc://") :] if address.startswith("ipc://") else None
 
     def _asked(self, at: Rendezvous, path: str) -> Any:
         """Return a JSON document of the aggregator. Raises ReporterError if there is none."""
-        page = page_at(at.page, path, {}, _trusted(at.page), self._timeout)
+        page = page_at(at.page, path, {}, self._trusted(at.page), self._timeout)
         if page.status is not HTTPStatus.OK:
             raise _OtherVersionError(f"it answers {path} with {page.status.value} {page.status.phrase}")
         try:
@@ -147,17 +147,27 @@ class AggregatorOnlooker:
             raise _OtherVersionError(f"it does not say {', '.join(missing)}")
         return said
 
+    def _trusted(self, path: str) -> FrozenSet[int]:
+        """Return the users whose socket may be asked. Root may ask all: nothing is published, and it reads only."""
+        if self._own.group is not None:
+            return trust.EVERYBODY  # who is in its folder
+        trusted = trust.users(self._own.trust)
+        if os.geteuid() == 0:
+            with suppress(OSError):
+                return trusted | {os.lstat(path).st_uid}
+        return trusted
+
     def _barred(self, at: Rendezvous) -> Optional[str]:
         """Return why this user may not connect; None if it may, or there is nothing to connect to."""
         for path in (at.socket, at.page):
             if os.path.lexists(path) or not _can_look(os.path.dirname(path)):
-                fault = trust.socket_fault(path, _trusted(path))
+                fault = trust.socket_fault(path, self._trusted(path))
                 if fault is not None:
                     return fault.rstrip(".")
         return None
 
     def _others(self) -> Tuple[str, ...]:
-        if self._own.address is not None:
+        if self._own.address is not None or self._own.group is not None:
             return ()
         owners = (_owner(path) for path in rendezvous.others_at(self._own.config))
         return tuple(sorted({owner for owner in owners if owner is not None}))
@@ -196,14 +206,6 @@ def _figures(said: Mapping[str, Any]) -> Figures:
     return Figures(
         *(said["workers"], said["lag"], said["staleness"], said["series"]), losses=said["losses"], reporters=reporters
     )
-
-
-def _trusted(path: str) -> FrozenSet[int]:
-    """Return the users whose socket may be asked. Root may ask all: nothing is published, and it reads only."""
-    if os.geteuid() == 0:
-        with suppress(OSError):
-            return frozenset([os.lstat(path).st_uid])
-    return frozenset()
 
 
 def _can_look(folder: str) -> bool:

@@ -52,7 +52,7 @@ class Table:
         obstacles: List[str] = []
         address, path = own.address, None
         try:
-            place = None if own.address else meeting_at(own.config, make=False)
+            place = None if own.address else meeting_at(own.config, own.group, make=False)
         except ReporterError as error:
             obstacles.append(f"aggregator: {error}")
         else:
@@ -67,6 +67,7 @@ class Table:
             "linger": own.linger,
             "interval": own.interval,
             **options,
+            **({} if own.trust is None else {"trust": own.trust}),
         }
         return Details(settings, aggregator.checked, (*obstacles, *aggregator.obstacles))
 
