@@ -98,9 +98,8 @@ def test_a_config_that_is_edited_is_read_again(tmp_path: Path) -> None:
 
 def test_a_worker_that_has_come_and_gone_between_two_looks_was_one() -> None:
     """The aggregator does not go on to wait for its first."""
-    waiting, lingering = (
-        ResidentLifetime(0.0, lambda: False, None, has_had_workers=lambda had=had: had) for had in (False, True)
-    )
+    waiting = ResidentLifetime(0.0, lambda: False, None, has_had_workers=lambda: False)
+    lingering = ResidentLifetime(0.0, lambda: False, None, has_had_workers=lambda: True)
     for lifetime in (waiting, lingering):
         lifetime.begin()
 
