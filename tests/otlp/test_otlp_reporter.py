@@ -202,7 +202,12 @@ def test_a_refusal_is_a_failed_report(end: HTTPEnd, status: int, said: bytes, ex
     [
         ({"endpoint": "localhost:4317"}, "endpoint is a URL"),
         ({"endpoint": 4318}, "endpoint is a URL"),
+        ({"endpoint": "http://localhost/v1 metrics"}, "endpoint is a URL"),
+        ({"endpoint": "http://localhost/m\u00e9triques"}, "endpoint is a URL"),
         ({"headers": {"a": 1}}, "headers is a mapping"),
+        ({"headers": {"a b": "1"}}, "headers: 'a b' is no header of HTTP"),
+        ({"headers": {"a": "\u20ac"}}, "headers: 'a' is no header of HTTP"),
+        ({"service": 5}, "service is the name of the service"),
         ({"resource": ["a"]}, "resource is a mapping"),
         ({"compression": "gzip"}, "compression"),
         ({"timeout": -1}, "timeout"),
@@ -212,6 +217,23 @@ def test_an_option_that_cannot_be_is_refused(options: Dict[str, Any], fault: str
     """At once, with what it should be."""
     with pytest.raises(ReporterOptionError, match=fault):
         OtlpReporter(60, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"authorization": "Bearer sesame\n"}},
+        {"headers": {"authorization": b"Bearer sesame"}},
+        {"endpoint": "http://me:sesame@localhost:99999/"},
+        {"endpoint": "http://me:sesame@localhost/?a=1"},
+    ],
+)
+def test_a_refusal_shows_no_secret(options: Dict[str, Any]) -> None:
+    """It goes to the log."""
+    with pytest.raises(ReporterOptionError) as refused:
+        OtlpReporter(60, **options)
+
+    assert "sesame" not in str(refused.value)
 
 
 def test_it_is_found_by_its_name(end: HTTPEnd) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,23 @@ def test_the_wheels_of_this_repository_pass(wheels: dict[str, Path]) -> None:
 
     assert "tapes-core" in wheels
     assert found == []
+
+
+def test_each_wheel_has_the_modules_of_its_entry_points(wheels: dict[str, Path]) -> None:
+    """What a wheel says that it plugs in is in it: otherwise the plugin is broken once it is installed."""
+    listed: set[str] = set()
+    shipped: set[str] = set()
+    for wheel in wheels.values():
+        with zipfile.ZipFile(wheel) as archive:
+            shipped.update(archive.namelist())
+            for name in archive.namelist():
+                if name.endswith(".dist-info/entry_points.txt"):
+                    points = configparser.ConfigParser()
+                    points.read_string(archive.read(name).decode())
+                    listed.update(f"{module.replace('.', '/')}.py" for _, module in points.items("tapes"))
+
+    assert "tapes/_plugins/statsd.py" in listed
+    assert listed - shipped == set()
 
 
 def test_a_good_set_of_wheels_passes() -> None:

@@ -151,6 +151,25 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=sys.stderr)
 forked.append(pid)
 time.sleep(60)
 """,
+    "while a reporter forks": """
+class Forking(ScheduledReporter):
+    def report(self):
+        if orders_said:
+            pid = os.fork()
+            if not pid:
+                time.sleep(0.1)
+                os._exit(3)
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=sys.stderr)
+
+orders_said = []
+configuration = configure()
+Forking(3600).start()
+first(configuration)
+orders_said.append(7)
+orders.increment(7)
+terminate()
+time.sleep(60)
+""",
     "with a handler of asyncio's": """
 import asyncio
 first(configure())
@@ -249,6 +268,7 @@ asyncio.run(main())
         ("with a lock held", TERMINATED, "reported\nreported\n", [0, 0]),
         ("in a forked child", 0, f"{TERMINATED}\n", [0, 5, 2]),
         ("while it forks", TERMINATED, f"{TERMINATED}\n", [0, 7]),
+        ("while a reporter forks", TERMINATED, "3\n", [0, 7]),
         ("with a handler of asyncio's", 0, "", [0, 7]),
         ("raised again by a server", TERMINATED, "mine\n", [0, 7]),
         ("raised again by a server that was configured before", TERMINATED, "mine\n", [0, 7]),

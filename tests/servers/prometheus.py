@@ -64,7 +64,8 @@ def running_prometheus(scraped: int, folder: Path, *options: str) -> Iterator[Pr
 def running_pushgateway(folder: Path) -> Iterator[str]:
     """Run a Pushgateway that keeps nothing, and give its URL."""
     port = free_port()
-    with _running("prometheus-pushgateway", port, [], folder):
+    # Debian's keeps everything in one file of the system by default, from one run of the tests to the next.
+    with _running("prometheus-pushgateway", port, ["--persistence.file="], folder):
         yield f"http://127.0.0.1:{port}"
 
 

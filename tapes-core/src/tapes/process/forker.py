@@ -31,10 +31,15 @@ def before_fork() -> None:
     _of_thread.is_main = _native_id() == _main
 
 
+def was_main() -> bool:
+    """Return whether the main thread has forked this process. Valid in the child, in its first thread."""
+    return bool(getattr(_of_thread, "is_main", True))
+
+
 def after_fork() -> None:
     """Set up `ended` in the child, in the thread that forked."""
     global ended, _main
     _main = _native_id()
-    if ended is not None or not getattr(_of_thread, "is_main", True):
+    if ended is not None or not was_main():
         _of_thread.ending = ending = _ThreadEnd()
         ended = ending.happened

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Dict, List, Optional
 
-from tapes.process import forking
+from tapes.process import forker, forking
 from tapes.process.descriptors import Identity, identity
 from tapes.process.shutdown import EXIT_TIMEOUT, alive, stop_all
 
@@ -28,8 +28,6 @@ class _End:
         self.pid = os.getpid()
         self.over = False
         """True once the last reports were made, or their time is up."""
-        self.finishing = 0
-        """The thread that makes the last reports."""
         self.stopped: List[Runner] = [
             reporter for run, reporter in list(alive.items()) if run.pid == self.pid and not run.is_stopping
         ]
@@ -151,11 +149,12 @@ class _Late:
         """End it, like its parent. Called by `tapes.process.forking`.
 
         The main thread of the parent goes on while the last reports are made. By default it would not have come as far
-        as this fork, for example to replace a child that got the same signal. Nobody would end this process.
+        as this fork, for example to replace a child that got the same signal. Nobody would end this process. What
+        another thread forks may be for a last report.
         """
         global _end
         end, _end = _end, None
-        if end is None or end.pid == 1 or end.finishing == threading.get_ident() or forking.is_without_metrics():
+        if end is None or end.pid == 1 or not forker.was_main() or forking.is_without_metrics():
             return
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)

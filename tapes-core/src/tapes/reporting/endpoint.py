@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import http.client
+import re
 from contextlib import suppress
 from typing import Dict, Mapping, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from tapes.errors import ReporterError
+from tapes.errors import ReporterError, ReporterOptionError, quoted
 from tapes.reporting import checked
 
 _SHOWN = 500  # characters of an answer
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_USER = re.compile(r"//[^/]*@")
 
 
 class Answer(NamedTuple):
@@ -36,7 +41,8 @@ class Endpoint:
         """Take the `url` of an option. Raises ReporterOptionError, with the `meaning`, for what is no such URL."""
         parts = _parts(url)
         if parts is None:
-            raise checked.refusal(option, meaning, url)
+            shown = _USER.sub("//...@", url) if isinstance(url, str) else url  # it goes to the log
+            raise checked.refusal(option, meaning, shown)
         self.path = parts.path.rstrip("/")
         self._url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._is_secure, self._host, self._port = parts.scheme == "https", parts.hostname or "", parts.port
@@ -65,10 +71,22 @@ class Endpoint:
         return self._url
 
 
+def check_headers(option: str, headers: Mapping[str, str]) -> None:
+    """Raise ReporterOptionError for what is no header of HTTP. It does not show the value, which may be a secret."""
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise ReporterOptionError(
+                f"{option}: {quoted(name)} is no header of HTTP, by its name or its value: remove line ends, other "
+                "control characters, and characters beyond Latin-1."
+            )
+
+
 def _parts(url: object) -> SplitResult | None:
+    text = str(url)
     with suppress(ValueError):  # of a port
-        parts = urlsplit(str(url))
+        parts = urlsplit(text)
         is_plain = parts.port != 0 and not parts.query and not parts.fragment
+        is_plain = is_plain and text.isascii() and text.isprintable() and " " not in text
         if parts.scheme in ("http", "https") and parts.hostname and is_plain:
             return parts
     return None

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from tapes.clock import SYSTEM_CLOCK
 from tapes.errors import ReporterError
 from tapes.reporting import checked
-from tapes.reporting.endpoint import Endpoint
+from tapes.reporting.endpoint import Endpoint, check_headers
 from tapes.reporting.otlp import resource as resources
 from tapes.reporting.otlp.encoding import Problem, request
 from tapes.reporting.otlp.instance import of_process
@@ -56,11 +56,14 @@ class OtlpSender:
         url = resources.endpoint(endpoint, os.environ)
         self._endpoint = Endpoint("endpoint", url, "a URL, like 'http://localhost:4318/v1/metrics'")
         self._headers = resources.headers(_checked("headers", headers), os.environ)
+        check_headers("headers", self._headers)
         self._headers["Content-Type"] = "application/x-protobuf"
         self._compresses = checked.flag("compression", compression)
         if self._compresses:
             self._headers["Content-Encoding"] = "gzip"
         self._timeout = checked.seconds("timeout", timeout)
+        if service is not None and not isinstance(service, str):
+            raise checked.refusal("service", "the name of the service, like 'shop'", service)
         self._described = resources.attributes(service, _checked("resource", resource), os.environ)
         self._resource: Dict[str, str] = {}
         self._instance: Optional[Instance] = None
@@ -120,4 +123,5 @@ def _checked(option: str, given: object) -> Mapping[str, str]:
         return {}
     if isinstance(given, Mapping) and all(isinstance(part, str) for pair in given.items() for part in pair):
         return dict(given)
-    raise checked.refusal(option, "a mapping of str to str, like {'deployment.environment': 'test'}", given)
+    shown = dict.fromkeys(given, "...") if isinstance(given, Mapping) else given  # values may be secrets
+    raise checked.refusal(option, "a mapping of str to str, like {'deployment.environment': 'test'}", shown)
