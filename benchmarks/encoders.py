@@ -62,7 +62,7 @@ def filled_by_the_other() -> prometheus_client.CollectorRegistry:
     """Return a registry of prometheus_client with as many histograms."""
     registry = prometheus_client.CollectorRegistry()
     for number in range(TIMERS):
-        histogram = prometheus_client.Histogram(f"benchmark_area{number % 100}_timer{number}", "-", registry=registry)
+        histogram = prometheus_client.Histogram(f"benchmark_{number % 100}_{number}", "-", registry=registry)
         for value in range(EACH):
             histogram.observe(0.01 * value)
     return registry

@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SOURCES = ROOT / "tapes-core/src/tapes/recording"
 
-OF_OTHERS = {"tests/concurrency/test_fork.py": {"_pid"}}  # of tapes.process.forking
+OF_OTHERS = {
+    "tests/concurrency/test_fork.py": {"_pid"},  # of tapes.process.forking
+    "tapes-prometheus/src/tapes/reporting/prometheus/families.py": {"_seconds"},  # a suffix of names
+}
 """What looks like a private name of the core, and is one of another module."""
 
 FACES = {*recording.__all__, "core", "pure"}
