@@ -96,14 +96,20 @@ def test_a_config_that_is_edited_is_read_again(tmp_path: Path) -> None:
     assert found == [False, True, False, False]
 
 
-def test_a_worker_that_has_come_and_gone_between_two_looks_was_one() -> None:
-    """The aggregator does not go on to wait for its first."""
-    waiting = ResidentLifetime(0.0, lambda: False, None, has_had_workers=lambda: False)
-    lingering = ResidentLifetime(0.0, lambda: False, None, has_had_workers=lambda: True)
-    for lifetime in (waiting, lingering):
-        lifetime.begin()
+def test_a_worker_that_has_come_and_gone_between_two_looks_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The aggregator lingers from then on, as after any other worker."""
+    now, arrived = [0.0], [0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    lifetime = ResidentLifetime(10.0, lambda: False, None, arrivals=lambda: arrived[0])
+    running = []
+    for passed, workers in ((9, 1), (9, 1), (9, 1), (2, 0)):
+        now[0] += passed
+        arrived[0] += workers
+        running.append(lifetime.should_run())
+    now[0] += 9
+    running.append(lifetime.should_run())
 
-    assert (waiting.should_run(), lingering.should_run()) == (True, False)
+    assert running == [True, True, True, True, False]
 
 
 def test_a_config_has_one_name_whatever_its_link_points_to(tmp_path: Path) -> None:
@@ -183,7 +189,7 @@ def test_a_page_has_a_name_that_the_system_takes(tmp_path: Path, length: int) ->
 def test_an_aggregator_that_had_workers_stays_no_longer_than_it_says() -> None:
     """Also where they came and went between two looks. One that had none waits ten seconds for the first."""
     had: list[str] = []
-    lifetime = ResidentLifetime(0.0, lambda: False, None, has_had_workers=lambda: bool(had))
+    lifetime = ResidentLifetime(0.0, lambda: False, None, arrivals=lambda: len(had))
     waits = lifetime.should_run()
     had.append("a worker")
 

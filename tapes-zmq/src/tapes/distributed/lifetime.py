@@ -175,28 +175,29 @@ class ResidentLifetime(Lifetime):
         has_workers: Callable[[], bool],
         config: Optional[str],
         *,
-        has_had_workers: Callable[[], bool] = lambda: False,
+        arrivals: Callable[[], int] = lambda: 0,
     ) -> None:
         """`linger` is how many seconds it stays without a worker. It reloads when the file `config` changes.
 
-        It waits longer for the first one, as long as `has_had_workers` says that there was none.
+        It waits longer for the first one. `arrivals` returns how many there have been: one that has come and gone
+        between two looks was there, too.
         """
         self._config = config
         self._version = version_of(config)
         self._linger = linger
         self._patience = max(linger, _FIRST)
         self._has_workers = has_workers
-        self._has_had_workers = has_had_workers
+        self._arrivals = arrivals
+        self._arrived = 0
         self._last = time.monotonic()
         self._terminated = False
 
     def should_run(self) -> bool:
         """Whether it should go on."""
         now = time.monotonic()
-        if self._has_workers():
-            self._last = now
-        if self._last == now or (self._patience > self._linger and self._has_had_workers()):
-            self._patience = self._linger
+        before, self._arrived = self._arrived, self._arrivals()
+        if self._has_workers() or self._arrived != before:
+            self._last, self._patience = now, self._linger
         return not self._terminated and now - self._last < self._patience
 
     def begin(self) -> None:

@@ -134,7 +134,7 @@ def _run(order: Dict[str, Any], ready: Any) -> Outcome:
         aggregator.own.linger,
         lambda: any(worker.present for worker in list(registry.workers.values())),
         order["config"] if isinstance(order["config"], str) else None,
-        has_had_workers=lambda: bool(registry.workers or registry.gone),
+        arrivals=lambda: registry.gone + len(registry.workers),
     )
 
     def begin() -> None:
