@@ -24,8 +24,13 @@ def uwsgi(**attributes: Any) -> ModuleType:
     ("attributes", "remedies"),
     [
         ({"has_threads": 0}, ["enable-threads = true"]),
-        ({"has_threads": 1, "opt": {"die-on-term": True}}, ["gracefully_kill_them_all"]),
-        ({"has_threads": 0, "opt": {"die-on-term": True}}, ["enable-threads = true", "gracefully_kill_them_all"]),
+        ({"has_threads": 1, "opt": {"die-on-term": True}}, []),
+        ({"has_threads": 1, "opt": {"die-on-term": True, "gevent": b"9"}}, ["gracefully_kill_them_all"]),
+        ({"opt": {"gevent": b"9"}}, []),
+        (
+            {"has_threads": 0, "opt": {"die-on-term": True, "async": b"9"}},
+            ["enable-threads = true", "gracefully_kill_them_all"],
+        ),
         ({"has_threads": 1, "opt": {"master": True, "workers": b"2"}}, []),
         ({}, []),
         ({"opt": None}, []),

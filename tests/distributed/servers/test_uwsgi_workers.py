@@ -40,20 +40,20 @@ def named(value: object) -> str:
     return (" ".join(value) or "by-default") if isinstance(value, list) else str(value)
 
 
-def uwsgi(options: List[str]) -> Command:
+def uwsgi(options: List[str], application: str = APPLICATION) -> Command:
     """Return the command."""
     command = [script("uwsgi"), "--master", "--workers", "2", "--need-app", "--disable-logging"]
     if sys.prefix != sys.base_prefix:
         command += ["--home", sys.prefix]
-    return lambda port: [*command, "--http-socket", f"127.0.0.1:{port}", "--module", APPLICATION, *options]
+    return lambda port: [*command, "--http-socket", f"127.0.0.1:{port}", "--module", application, *options]
 
 
-def recycling(options: List[str]) -> Command:
+def recycling(options: List[str], application: str = APPLICATION) -> Command:
     """Return the command for workers that are recycled."""
     recycled = ["--max-requests", str(RECYCLED_AFTER), "--min-worker-lifetime", "0", "--die-on-term"]
     # One that has overheard that it is to end, as it may while it begins, is killed then, and in a minute otherwise.
     mercy = ["--reload-mercy", "10", "--worker-reload-mercy", "10"]
-    return uwsgi([*options, *recycled, *mercy, "--hook-accepting", f"print:{ACCEPTING}"])
+    return uwsgi([*options, *recycled, *mercy, "--hook-accepting", f"print:{ACCEPTING}"], application)
 
 
 def settled(said: str) -> bool:

@@ -113,9 +113,9 @@ class Scraper(threading.Thread):
         self.join(PATIENCE)
 
 
-def fetch(port: int) -> bytes:
+def fetch(port: int, path: str = "/") -> bytes:
     """Return a page of loopback, over a connection of its own. Anything but 200 is a failure."""
-    response, body = asked(port, "/")
+    response, body = asked(port, path)
     assert response.status == 200, f"{response.status}: {body!r}"
     return body
 

@@ -151,10 +151,10 @@ class Place:
         path.write_text(textwrap.dedent(config))
         return [sys.executable, "-m", "tests.distributed.patience", "--config", str(path)]
 
-    def command(self, command: Sequence[str], environment: Mapping[str, str]) -> Program:
-        """Start any command."""
+    def command(self, command: Sequence[str], environment: Mapping[str, str], folder: Optional[Path] = None) -> Program:
+        """Start any command, in a folder."""
         log = self.folder / f"log{len(list(self.folder.glob('log*')))}"
-        program = Program(command, log, {"PLACE": str(self.folder), **environment})
+        program = Program(command, log, {"PLACE": str(self.folder), **environment}, folder)
         self._stack.callback(program.kill)
         return program
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
+from functools import partial
 from typing import Callable
 
-from tapes.process import forker, raised, termination
+from tapes.process import forker, raised, termination, uwsgi
 from tapes.process.shutdown import alive, stop_all
 
 _after_forker_registered = False
@@ -23,7 +25,7 @@ def prepare_exit() -> None:
     A child of `multiprocessing` runs finalizers, but no `atexit` functions; one of Celery runs neither, but sends a
     Celery signal. When `multiprocessing` takes over in a child, it drops all finalizers registered before, those from
     hooks of `os.register_at_fork` included. So a hook of `multiprocessing`, which runs after that, registers ours. A
-    pool of `multiprocessing` ends its processes by SIGTERM.
+    pool of `multiprocessing` ends its processes by SIGTERM. uWSGI ends busy workers by a signal, without exit handlers.
     """
     global _after_forker_registered
     raised.watch()
@@ -31,6 +33,7 @@ def prepare_exit() -> None:
     if celery is not None:
         celery.worker_process_shutdown.connect(_stop_all_of_celery, weak=False, dispatch_uid="tapes")
     _watch_forker()
+    uwsgi.prepare(stop_all)
     util = sys.modules.get("multiprocessing.util")
     if util is None:
         return
@@ -74,3 +77,10 @@ def _end_after(ended: threading.Event) -> None:
     stop_all()
     if alive:  # a reporter hangs, and would keep the process alive
         os._exit(0)
+
+
+if "uwsgi" in sys.modules:  # in workers that it forks; those that import the application after that start a reporter
+    with suppress(ImportError):
+        from uwsgidecorators import postfork
+
+        postfork(partial(uwsgi.prepare, stop_all))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, List
+from typing import Any, List, Mapping
 
 
 def in_master_of_uwsgi() -> bool:
@@ -19,6 +19,14 @@ def in_master_of_uwsgi() -> bool:
         return False
 
 
+_LOOPS = ("async", "asyncio", "gevent", "greenlet", "ugreen")
+
+
+def has_own_loop(options: Mapping[str, Any]) -> bool:
+    """Return whether uWSGI has these options for requests in a loop, which handles signals by itself."""
+    return any(options.get(name) for name in _LOOPS)
+
+
 def setting_warnings() -> List[str]:
     """Return a warning, with its remedy, for each setting of the server that delays or loses reports."""
     uwsgi: Any = sys.modules.get("uwsgi")
@@ -29,9 +37,9 @@ def setting_warnings() -> List[str]:
             "to its configuration."
         )
     options = getattr(uwsgi, "opt", None)
-    if isinstance(options, dict) and options.get("die-on-term"):
+    if isinstance(options, dict) and options.get("die-on-term") and has_own_loop(options):
         found.append(
-            "With die-on-term, uWSGI ends busy workers without their last report. Use hook-master-start = "
+            "With die-on-term, uWSGI ends busy workers of this loop without their last report. Use hook-master-start = "
             "unix_signal:15 gracefully_kill_them_all instead in its configuration."
         )
     return found

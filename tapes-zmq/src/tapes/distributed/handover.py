@@ -25,14 +25,11 @@ _SETTLED = 5 * 10**9  # nanoseconds after a change of a folder in which another 
 def leave(socket: str, worker: bytes, frames: Iterable[bytes]) -> None:
     """Write the last frames of a worker beside the socket of its aggregator.
 
-    Raises OSError if it cannot, if there are too many, or if the aggregator is another user's, who could not read it.
+    Raises OSError if it cannot, or if there is an obstacle.
     """
-    folder = os.path.dirname(socket)
-    owned = socket if os.path.lexists(socket) else folder
-    if files.sharing(socket) is None and files.is_foreign(os.lstat(owned)):
-        raise OSError(errno.EPERM, "the aggregator is another user's", socket)
-    if len(names(socket)) >= _MOST:
-        raise OSError(errno.EDQUOT, "there are too many already", folder)
+    fault = obstacle(socket)
+    if fault is not None:
+        raise fault
     path = f"{socket}{_MARK}{worker.hex()}"
     temporary = f"{path}.new"
     try:
@@ -66,6 +63,23 @@ class Left:
             return
         self._seen = changed if time.time_ns() - changed > _SETTLED else None
         yield from left(self._socket)
+
+
+def obstacle(socket: str) -> Optional[OSError]:
+    """Return why no frames can be left: there are too many, or the aggregator is another user's, who cannot read them.
+
+    None if nothing speaks against it.
+    """
+    folder = os.path.dirname(socket)
+    try:
+        owned = socket if os.path.lexists(socket) else folder
+        if files.sharing(socket) is None and files.is_foreign(os.lstat(owned)):
+            return OSError(errno.EPERM, "the aggregator is another user's", socket)
+    except OSError as error:
+        return error
+    if len(names(socket)) >= _MOST:
+        return OSError(errno.EDQUOT, "there are too many already", folder)
+    return None
 
 
 def left(socket: str) -> Iterator[List[bytes]]:

@@ -95,22 +95,25 @@ class Link:
         self._stalled = self._stalled or time.monotonic()
         return False
 
-    def take_leave(self, registry: Registry, run: Run) -> bool:
-        """Send the last report, and wait until the aggregator confirms it. Return False if it does not."""
+    def take_leave(self, registry: Registry, run: Run, patience: float = 1.0) -> bool:
+        """Send the last report, and wait until the aggregator confirms it. Return False if it does not.
+
+        All that it waits for is multiplied by `patience`.
+        """
         start = time.monotonic()
         self._silent = 0.0
         sent: List[Tuple[int, int]] = []
         flags = frames.LEAVING | (frames.ENDING if is_ending() else 0)
-        patience, repeat = _REPEAT, math.inf
-        while not run.abandoned and not self._is_in_vain(start):
+        pause, repeat = _REPEAT, math.inf
+        while not run.abandoned and not self._is_in_vain(start, patience):
             self._listen()
             if time.monotonic() > repeat:
                 # Its last frame, or one before it, may be lost. No later frame would reveal that.
                 self.publisher.begin()
-                patience *= 2
+                pause *= 2
             if self._wanted and self.publisher.position not in sent[-1:] and self.flush(registry, flags):
                 sent.append(self.publisher.position)
-                repeat = time.monotonic() + patience
+                repeat = time.monotonic() + pause
             if self._confirmed in sent:
                 return True
             before = time.monotonic()
@@ -129,15 +132,15 @@ class Link:
         self._listen()
         return self._wanted and self.publisher.position[0] != session
 
-    def _is_in_vain(self, start: float) -> bool:
+    def _is_in_vain(self, start: float, patience: float) -> bool:
         """True if no confirmation of the last report, begun at `start`, will come."""
-        now = time.monotonic()
+        waited = (time.monotonic() - start) / patience
         if not self._connection.is_pending and not self._wanted:
-            return now - start > (FAREWELL if self._connection.is_expected else _NOBODY)
-        if self._silent < _SILENT:
-            return now - start > FAREWELL
+            return waited > (FAREWELL if self._connection.is_expected else _NOBODY)
+        if self._silent / patience < _SILENT:
+            return waited > FAREWELL
         peer = self._connection.peer
-        return now - start > FAREWELL or peer is None or not is_busy(peer.pid)
+        return waited > FAREWELL or peer is None or not is_busy(peer.pid)
 
     def _listen(self) -> None:
         """Process messages of the aggregator."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _EAGER = 5.0  # seconds after its start in which a process looks often whether it has recorded something
 _LAST_REPORTS = 2.0  # seconds in which an aggregator that ends with the container makes its last reports
 _LOOK = 0.25  # seconds between two such looks
+_PATIENCE = 0.25  # factor for what is waited at the end: nothing is lost where the last report can be left in a file
 
 
 class Member(ZmqReporter):
@@ -98,6 +99,10 @@ class Member(ZmqReporter):
         launcher = self._launcher
         if launcher is not None and os.getpid() == 1 and is_ending() and not run.abandoned:
             launcher.end(_LAST_REPORTS)
+
+    def _patience(self) -> float:
+        path = self.address.path
+        return 1.0 if path is None or handover.obstacle(path) is not None else _PATIENCE
 
     def _leave_unconfirmed(self, link: Link) -> None:
         """Leave the last report in a file, for the next aggregator at the address."""

@@ -219,8 +219,12 @@ class ZmqReporter(ScheduledReporter):
             return
         if not has_values(self.registry):
             return  # most likely a parent that only forks workers
-        if not link.take_leave(self.registry, run) and not run.abandoned:
+        if not link.take_leave(self.registry, run, self._patience()) and not run.abandoned:
             self._leave_unconfirmed(link)
+
+    def _patience(self) -> float:
+        """Return by how much to multiply the seconds that are waited for the aggregator at the end."""
+        return 1.0
 
     def _leave_unconfirmed(self, link: Link) -> None:
         """End without an aggregator that has confirmed the last report."""
