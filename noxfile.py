@@ -236,7 +236,7 @@ def run_pytest(session: nox.Session, wheels: Path, *runner: str) -> None:
     # Tests wait for processes, and those of many processes mostly for one another, so some of them run at a time. Long
     # ones stand side by side in a file: whoever has no more tests takes over some of another's.
     at_a_time = ("--dist", "worksteal", "--numprocesses")
-    session.run("pytest", "--ignore", MANY_PROCESSES, *at_a_time, "2", env=told)
+    session.run("pytest", "--ignore", MANY_PROCESSES, *at_a_time, "4", env=told)
     session.run("pytest", MANY_PROCESSES, *at_a_time, "5", env=told)
 
 
