@@ -79,6 +79,7 @@ def test_it_puts_the_text_of_prometheus(gateway: HTTPEnd) -> None:
     ("prefix", "grouping", "path"),
     [
         ("", {"instance": "host 1:80"}, "/metrics/job/nightly/instance/host%201%3A80"),
+        ("", {"folder": ".."}, "/metrics/job/nightly/folder@base64/Li4="),
         ("/push/", {"path": "/var", "empty": ""}, "/push/metrics/job/nightly/path@base64/L3Zhcg==/empty@base64/="),
     ],
 )

@@ -243,9 +243,13 @@ def test_a_kind_that_fails_costs_its_own_metric(registry: Registry) -> None:
         ([{}, {"a": ""}, {"b": ""}], ["", 'tapes_tags="a="', 'tapes_tags="b="']),
         ([{"a": ""}], [""]),
         ([{"a": "\udc80"}, {"a": "\\udc80"}], ['a="\\\\udc80",tapes_tags="a=\\\\udc80"', 'a="\\\\udc80"']),
+        (
+            [{"tapes_tags": "x"}, {"tapes_tags": "x", "e": ""}],
+            ['tag_tapes_tags="x",tapes_tags="tapes_tags=x"', 'tag_tapes_tags="x",tapes_tags="e=,tapes_tags=x"'],
+        ),
         ([{"1st": "x"}], ['_1st="x"']),
     ],
-    ids=["reserved", "alike", "empty and none", "empty", "no UTF-8", "a digit"],
+    ids=["reserved", "alike", "empty and none", "empty", "no UTF-8", "our own", "a digit"],
 )
 def test_tags_become_labels(registry: Registry, tags: List[Dict[str, str]], expected: List[str]) -> None:
     """What Prometheus does not allow is replaced, and no two series become one."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-    from typing import Dict, Set
+    from collections.abc import Hashable, Iterable
+    from typing import Dict, Set, Tuple
 
 _MOST_PATHS = 1_000  # beyond it each failure is logged: a page has few paths
+_MOST_PROBLEMS = 1_000  # beyond it none is logged any more
 
 
 class Streak:
@@ -67,6 +68,13 @@ class Streaks:
             if len(self._found) < _MOST_PATHS:
                 self._found[path] = found
         return found
+
+
+def log_problems(logged: Set[Any], problems: Iterable[Tuple[str, str]], logger_name: str) -> None:
+    """Log problems, each the name of a metric and what is wrong with it, once and as long as there are not too many."""
+    for problem in problems:
+        if len(logged) < _MOST_PROBLEMS:
+            log_once(logged, problem, logger_name, "%r %s", *problem)
 
 
 def log_once(logged: Set[Any], what: Hashable, logger_name: str, message: str, *arguments: object) -> None:

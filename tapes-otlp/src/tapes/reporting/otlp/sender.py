@@ -17,7 +17,7 @@ from tapes.reporting.otlp import resource as resources
 from tapes.reporting.otlp.encoding import Problem, request
 from tapes.reporting.otlp.instance import of_process
 from tapes.reporting.push import Context
-from tapes.streak import log_once
+from tapes.streak import log_problems
 
 if TYPE_CHECKING:
     from tapes.reporting.endpoint import Answer
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tapes.snapshot import Snapshot
 
 _LEVEL = 1  # of compression: half the size for a tenth of the time that the highest takes
-_MOST_LINES = 1_000  # in the log, about metrics that are left out
 
 _logged: Set[Problem] = set()
 
@@ -79,8 +78,7 @@ class OtlpSender:
         instance = self._instance or of_process(snapshot.taken_at)
         instance.see(snapshot.taken_at)
         body, problems = request(snapshot, self._resource, instance.start_of)
-        for each in problems[: _MOST_LINES - len(_logged)]:
-            log_once(_logged, each, "tapes.reporting.otlp", "%r %s", *each)
+        log_problems(_logged, problems, "tapes.reporting.otlp")
         if self._compresses:
             body = gzip.compress(body, _LEVEL, mtime=0)
         answer = self._endpoint.send("POST", self._endpoint.path, body, self._headers, self._timeout)

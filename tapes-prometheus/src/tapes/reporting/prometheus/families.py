@@ -9,6 +9,7 @@ from tapes.kinds.kind import TOTAL, VALUE, kind_named
 from tapes.naming import tag_label
 from tapes.reporting.prometheus.buckets import ANYTHING, SECONDS, Bounds
 from tapes.reporting.prometheus.names import (
+    DISTINCT,
     distinguished,
     family_name,
     label_names,
@@ -32,9 +33,6 @@ _SAMPLES = {
     HISTOGRAM: ("", "_bucket", "_count", "_sum", "_created"),
 }
 """What is appended to the name of a family in the names of its samples, and of those that OpenMetrics reserves."""
-
-DISTINCT = "tapes_tags"
-"""The label that tells apart series whose labels would be the same. Its value is the tags as `get_stats()` has them."""
 
 Labels = Tuple[Tuple[str, str], ...]
 """Pairs of a label and its value, none of which is empty."""

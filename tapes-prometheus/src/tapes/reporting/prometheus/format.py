@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, List, Set
 from tapes.reporting.prometheus.families import families
 from tapes.reporting.prometheus.negotiation import TEXT
 from tapes.reporting.prometheus.text import text
-from tapes.streak import log_once
+from tapes.streak import log_problems
 
 if TYPE_CHECKING:
     from tapes.reporting.prometheus.families import Family, Problem
     from tapes.snapshot import Snapshot
 
 _logged: Set[Problem] = set()
-_MOST = 1_000  # of these lines
 
 
 class PrometheusFormat:
@@ -30,6 +29,5 @@ class PrometheusFormat:
 def named_families(snapshot: Snapshot) -> List[Family]:
     """Return the families of a snapshot. Logs what is wrong with a metric once."""
     found, problems = families(snapshot)
-    for each in problems[: _MOST - len(_logged)]:
-        log_once(_logged, each, "tapes.reporting.prometheus", "%r %s", *each)
+    log_problems(_logged, problems, "tapes.reporting.prometheus")
     return found

@@ -10,8 +10,11 @@ from typing import Dict, Iterable
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_:]")
 _NOT_IN_LABELS = re.compile(r"[^a-zA-Z0-9_]")
 
-_RESERVED = ("le", "quantile")
-"""The labels that Prometheus gives a meaning: one tag `le` would make it refuse the whole page."""
+DISTINCT = "tapes_tags"
+"""The label that tells apart series whose labels would be the same. Its value is the tags as `get_stats()` has them."""
+
+_RESERVED = ("le", "quantile", DISTINCT)
+"""The labels that have a meaning: for Prometheus one tag `le` would make it refuse the whole page."""
 
 _UNITS = {"s": "seconds"}
 

@@ -78,7 +78,7 @@ def _groups(grouping: object) -> str:
 
 
 def _group(key: str, value: str) -> str:
-    """Return a part of a path. What holds a slash, or nothing, goes in base64."""
-    if value and "/" not in value:
+    """Return a part of a path. A slash, nothing and dots have a meaning in a path: these go in base64."""
+    if value.strip(".") and "/" not in value:
         return f"/{key}/{quote(value, safe='')}"
     return f"/{key}@base64/{base64.urlsafe_b64encode(value.encode()).decode('ascii') or '='}"
