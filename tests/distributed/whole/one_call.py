@@ -28,7 +28,8 @@ served = tapes.counter("served")
 """
 
 STARTS = """
-spawn = os.posix_spawn
+import posix
+spawn = posix.posix_spawn
 
 def spawn_and_note(*arguments, **options):
     found = spawn(*arguments, **options)
@@ -36,7 +37,7 @@ def spawn_and_note(*arguments, **options):
         file.write(f"{os.getpid()}\\n")
     return found
 
-os.posix_spawn = spawn_and_note
+posix.posix_spawn = spawn_and_note
 """
 """Before the call: each start of an aggregator by this program is noted."""
 

@@ -52,13 +52,14 @@ rendezvous._ROOTS = (str(FOLDER),)
     ),
     "no processes": Trouble(
         """
-spawn = os.posix_spawn
+from tapes.distributed import launcher
+spawn = launcher.posix_spawn
 def fail(*_, **__):
     raise BlockingIOError(11, "Resource temporarily unavailable")
-os.posix_spawn = fail
+launcher.posix_spawn = fail
 """,
         "cannot be run: Resource temporarily unavailable. Raise the limit of processes (ulimit -u)",
-        "os.posix_spawn = spawn",
+        "launcher.posix_spawn = spawn",
     ),
     "no interpreter": Trouble(
         "from tapes.distributed import launcher\nfind = launcher.interpreter\nlauncher.interpreter = lambda: None",
