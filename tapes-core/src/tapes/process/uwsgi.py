@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from os import kill  # not that of `raised`, which takes a signal that uWSGI handles for one that ends the process
 from typing import Any, Callable, Dict, Optional
 
 from tapes.process import forking, servers
@@ -146,12 +147,12 @@ class _Watch:
 
     def _end(self, number: int) -> None:
         if not self._is_threaded:
-            os.kill(os.getpid(), signal.SIGHUP)  # ends it after this request, with its exit handlers
+            kill(os.getpid(), signal.SIGHUP)  # ends it after this request, with its exit handlers
             time.sleep(_REQUEST)
         with suppress(BaseException):
             self._stop()
         self._give_back()
-        os.kill(os.getpid(), number)
+        kill(os.getpid(), number)
 
     def _close(self) -> None:
         for end, known in self._ends.items():
