@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 from typing import Iterator, List, Tuple
 
 import pytest
@@ -16,7 +14,7 @@ from tests.distributed.servers.serving import PROCESSES, Command, Group, ask, li
 from tests.distributed.servers.test_uwsgi_workers import GRACEFULLY, recycling, settled, uwsgi
 from tests.distributed.servers.totals import fetch
 from tests.distributed.whole.programs import Place
-from tests.servers.installed import missing
+from tests.servers.installed import open_to_all
 from tests.servers.processes import until
 
 REQUESTS = 60
@@ -144,12 +142,9 @@ def test_a_chain_reload_takes_nothing_along(place: Place) -> None:
 @pytest.mark.usefixtures("root")
 def test_a_server_that_becomes_another_user_is_counted(place: Place) -> None:
     """Its workers and the aggregator that they start are that user's, and meet in a folder of that user."""
-    try:
-        subprocess.run([sys.executable, "-c", "import tapes.distributed.member"], user=NOBODY, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        missing("the user nobody may not run this Python: install it where every user may")
     one = OneCall(place, interval=AT_THE_END, user=NOBODY)
-    with running(one, uwsgi(["--uid", str(NOBODY), "--gid", str(NOBODY)], MODULE)) as (server, port):
+    command = uwsgi(["--uid", str(NOBODY), "--gid", str(NOBODY)], MODULE)
+    with running(one, lambda port: open_to_all(command(port), one.folder)) as (server, port):
         answered = ask(port, REQUESTS, PROCESSES, lambda: True)
         place.expect({"tapes.aggregator.workers.value": PROCESSES})
         os.kill(server.pid, signal.SIGINT)
