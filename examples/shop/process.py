@@ -136,9 +136,9 @@ def environment(folder: Path) -> dict[str, str]:
 def await_aggregator(folder: Path) -> None:
     """Wait until the aggregator has ended, which it does some time after the last worker. Only its log may be left."""
     deadline = time.monotonic() + DEADLINE
-    while any(path.suffix != ".log" for path in folder.glob(f"{METRICS}*")):
+    while left := sorted(path.name for path in folder.glob(f"{METRICS}*") if path.suffix != ".log"):
         if time.monotonic() > deadline:
-            raise ShopError("The aggregator has not ended.")
+            raise ShopError(f"The aggregator has not ended: there are still {', '.join(left)}.")
         time.sleep(0.02)
 
 

@@ -284,3 +284,26 @@ def test_what_is_left_just_before_the_end_is_reported(place: Place) -> None:
     until(lambda: len(place.report().documents()) and place.report().history("served.value")[-1] != 1, "it is reported")
     assert place.report().last("served.value")["served.value"] in (10, 11)
     await_end(at)
+
+
+GROUPS = """
+import posix
+spawn = posix.posix_spawn
+
+def spawn_and_look(*arguments, **options):
+    found = spawn(*arguments, **options)
+    print(os.getpgid(found) == found)
+    return found
+
+posix.posix_spawn = spawn_and_look
+"""
+
+
+def test_who_ends_the_group_of_a_program_does_not_mean_its_aggregator(place: Place) -> None:
+    """From its very beginning it belongs to no group of others, so Ctrl-C and supervisors do not reach it."""
+    at = configured(place)
+    program = place.run(GROUPS + CALL + "served.increment()")
+
+    assert program.ended() == 0
+    assert program.said() == "True\n"
+    await_end(at)

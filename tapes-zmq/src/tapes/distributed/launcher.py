@@ -141,6 +141,7 @@ class Launcher:
                         (os.POSIX_SPAWN_DUP2, answer_end, 2),  # what it complains of before it has a log
                         (os.POSIX_SPAWN_DUP2, lock, LOCK),
                     ],
+                    setpgroup=0,  # from the beginning: whoever ends our process group means this program
                 )
             except OSError as error:
                 what_to_do = MORE_PROCESSES if error.errno == errno.EAGAIN else remedy(error)
