@@ -90,7 +90,8 @@ if len(sys.argv) == 1:
 def ran(one: OneCall, code: str, *arguments: str) -> Program:
     """Run an application in its folder to its end."""
     one.application(code)
-    program = one.place.command([sys.executable, "application.py", *arguments], {}, one.folder)
+    quiet = ["-W", "ignore:This process:DeprecationWarning"]  # of forks with threads, which is what is tested
+    program = one.place.command([sys.executable, *quiet, "application.py", *arguments], {}, one.folder)
     assert (program.ended(), program.said()) == (0, "")
     return program
 
