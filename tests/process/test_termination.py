@@ -229,6 +229,43 @@ first(configure(sigterm=False))
 orders.increment(7)
 signal.raise_signal(signal.SIGTERM)
 """,
+    "sent to a thread that waits for it": """
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+configuration = configure()
+first(configuration)
+orders.increment(2)
+os.kill(os.getpid(), signal.SIGHUP)
+assert signal.sigwait({signal.SIGHUP}) == signal.SIGHUP
+first(configuration)
+orders.increment(5)
+""",
+    "raised while it is blocked": """
+configuration = configure()
+first(configuration)
+orders.increment(2)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+signal.raise_signal(signal.SIGTERM)
+first(configuration)
+orders.increment(5)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+time.sleep(60)
+""",
+    "sent where faulthandler has registered it": """
+import faulthandler
+configuration = configure()
+first(configuration)
+orders.increment(2)
+faulthandler.register(signal.SIGQUIT, open(os.devnull, "w"))
+os.kill(os.getpid(), signal.SIGQUIT)
+first(configuration)
+orders.increment(5)
+""",
+    "raised by another thread": """
+first(configure())
+orders.increment(7)
+threading.Thread(target=signal.raise_signal, args=(signal.SIGTERM,)).start()
+time.sleep(60)
+""",
     "with a coroutine": """
 import asyncio
 from tornado.ioloop import IOLoop
@@ -276,6 +313,10 @@ asyncio.run(main())
         ("sent again by a server", TERMINATED, "", [0, 7]),
         ("raised again in a forked child", 0, f"{TERMINATED}\n", [0, 5, 2]),
         ("raised again with sigterm = false", TERMINATED, "", [0]),
+        ("sent to a thread that waits for it", 0, "", [0, 2, 2, 7]),
+        ("raised while it is blocked", TERMINATED, "", [0, 2, 2, 7]),
+        ("sent where faulthandler has registered it", 0, "", [0, 2, 2, 7]),
+        ("raised by another thread", TERMINATED, "", [0, 7]),
         ("with a coroutine", TERMINATED, "reported 0\nreported 7\n", [0, 7]),
     ],
 )

@@ -3,7 +3,7 @@
 Some servers handle a signal, shut down, restore what was there before them, and raise the signal again, so that their
 parent sees what has ended them. If its default action ends the process, that happens inside the call, and Python runs
 no `atexit` functions. So `signal.raise_signal` and `os.kill` are wrapped. No handler is changed, and no signal that
-comes from elsewhere.
+comes from elsewhere. A call that returns has not ended the process, and its reporters go on.
 """
 
 from __future__ import annotations
@@ -32,15 +32,19 @@ def watch() -> None:
 
     @wraps(raise_signal)
     def raise_after_reports(signalnum: int, /) -> None:
-        if signalnum in _ENDING:
-            termination.prepare_end(signalnum)
-        raise_signal(signalnum)
+        if signalnum not in _ENDING:
+            raise_signal(signalnum)
+            return
+        with termination.prepare_end(signalnum):
+            raise_signal(signalnum)
 
     @wraps(kill)
     def kill_after_reports(pid: int, signal: int, /) -> None:
-        if pid == os.getpid() and signal in _ENDING:
-            termination.prepare_default_end(signal)
-        kill(pid, signal)
+        if pid != os.getpid() or signal not in _ENDING:
+            kill(pid, signal)
+            return
+        with termination.prepare_default_end(signal):
+            kill(pid, signal)
 
     signal.raise_signal = raise_after_reports
     os.kill = kill_after_reports

@@ -53,6 +53,12 @@ def is_ending() -> bool:
     return _ending_pid == os.getpid()
 
 
+def has_survived() -> None:
+    """Note that this process goes on after all."""
+    global _ending_pid
+    _ending_pid = 0
+
+
 def stop_all() -> None:
     """Stop every reporter of this process that is still running, all at the same time.
 

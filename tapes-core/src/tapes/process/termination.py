@@ -8,10 +8,10 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Dict, List, Optional
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional
 
-from tapes.process import forker, forking
+from tapes.process import forker, forking, shutdown
 from tapes.process.descriptors import Identity, identity
 from tapes.process.shutdown import EXIT_TIMEOUT, alive, stop_all
 
@@ -58,23 +58,65 @@ def prepare() -> None:
             signal.signal(signal.SIGTERM, _handle)
 
 
-def prepare_end(number: int) -> None:
+@contextmanager
+def prepare_end(number: int) -> Iterator[None]:
     """Make the last reports, if this process is about to raise a signal that ends it.
 
     That is one with its default action, or SIGTERM where `prepare` handles it. Then it has its default action again, so
-    the process ends where it raises the signal.
+    the process ends where it raises the signal. If it does not end, everything goes on as before.
     """
-    prepare_default_end(number)
-    if signal.getsignal(number) is _handle and not _survives():
-        _stop_quietly()
-        with suppress(ValueError):  # outside the main thread it is left to the handler, which has nothing to wait for
-            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(number) is not _handle or _survives():
+        with prepare_default_end(number):
+            yield
+        return
+    try:
+        signal.signal(number, _handle)
+    except ValueError:  # not the main thread, in which the handler will make the last reports
+        yield
+        os.kill(os.getpid(), number)  # one that is raised here would not interrupt what the main thread waits for
+        return
+    with _last_reports():
+        signal.signal(number, signal.SIG_DFL)
+        try:
+            yield
+        finally:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _handle)
 
 
-def prepare_default_end(number: int) -> None:
-    """Make the last reports, if this process is about to send itself a signal whose default action ends it."""
+@contextmanager
+def prepare_default_end(number: int) -> Iterator[None]:
+    """Make the last reports, if this process is about to send itself a signal whose default action ends it.
+
+    It does not end if the signal is blocked, as where a thread waits for it by `signal.sigwait`, or handled without
+    Python's knowledge, as by `faulthandler.register`. Then the reporters go on.
+    """
     if not _left_alone and signal.getsignal(number) is signal.SIG_DFL and not _survives():
-        _stop_quietly()
+        with _last_reports():
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _last_reports() -> Iterator[None]:
+    """Stop all reporters. Those that were running start again if the process does not end within."""
+    stopped = [] if shutdown.is_ending() else _End().stopped
+    _stop_quietly()
+    try:
+        yield
+    finally:
+        _go_on(stopped)
+
+
+def _go_on(stopped: List[Runner]) -> None:
+    """Start the reporters again that were stopped for an end that did not come."""
+    if not stopped:
+        return
+    shutdown.has_survived()
+    for reporter in stopped:
+        with suppress(Exception):  # for example, its port was taken meanwhile
+            reporter.start()
 
 
 def _survives() -> bool:
@@ -216,6 +258,4 @@ def _do_default(number: int, end: _End) -> None:
     # Only process 1 of a container gets here: by default the signal does nothing to it.
     _end = None
     signal.signal(number, _handle)
-    for reporter in end.stopped:
-        with suppress(Exception):  # for example, its port was taken meanwhile
-            reporter.start()
+    _go_on(end.stopped)
