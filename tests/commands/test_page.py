@@ -9,10 +9,12 @@ from typing import Iterator
 
 import pytest
 
+from tapes.commands.output import complain
 from tapes.commands.page import stats_at
 from tapes.errors import ReporterError
 from tapes.registry import Registry
 from tapes.reporting.http import HTTPReporter
+from tests.servers.http_end import dripping
 
 
 @contextlib.contextmanager
@@ -50,6 +52,7 @@ def test_the_page_of_a_reporter() -> None:
         (b"HTTP/1.1 200 OK\r\n\r\n[1]", "is a JSON page, but not one of tapes: it has no names of metrics."),
         (b"HTTP/1.1 503 No\r\n\r\n503 No aggregator answers.\n", "answers with status 503: 503 No aggregator answers."),
         (b"HTTP/1.1 301 Moved\r\nLocation: https://x/\r\n\r\n", "status 301, which redirects to https://x/: Moved"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b'{"a":' * 100_000, "is no JSON page but no type: give "),
         (b"SSH-2.0\r\n", "does not speak HTTP: BadStatusLine("),
         (b"", "does not answer within 0.3 s."),
     ],
@@ -61,6 +64,15 @@ def test_what_is_no_page_of_tapes(answer: bytes, error: str) -> None:
 
     assert str(caught.value).startswith(url)
     assert error in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"]
+)
+def test_an_answer_that_never_ends(head: bytes) -> None:
+    """Its time is that of the whole answer, not of each byte."""
+    with dripping(head) as url, pytest.raises(ReporterError, match=r"does not answer within 0\.3 s\."):
+        stats_at(url, 0.3)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +100,10 @@ def test_nobody_listens() -> None:
 
     with pytest.raises(ReporterError, match="cannot be reached: Connection refused"):
         stats_at(url, 10.0)
+
+
+def test_what_others_have_said_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Line ends of errors stay."""
+    complain(ReporterError("x answers: \x1b]0;owned\x07.\nGive another."))
+
+    assert capsys.readouterr().err == "x answers: ?]0;owned?.\nGive another.\n"

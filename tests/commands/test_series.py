@@ -101,6 +101,11 @@ def test_the_tree_of_all_series_is_the_tree() -> None:
     assert tree_of(series_in(TREE, "load")) == {"load": {"value": 0.123456}}
 
 
+def test_the_tree_of_a_page_that_contradicts_itself() -> None:
+    """A name with series below it is shown as such."""
+    assert tree_of(series_in({"a": {"b": 5, "value": 1}, "a.b": {"c": 1}})) == {"a": {"b": {"c": 1}, "value": 1}}
+
+
 def test_the_most_important_statistics_are_some_of_all() -> None:
     """A timer has those of a histogram, too."""
     assert [kind for kind in KINDS if not set(kind.brief) <= set(kind.keys)] == []

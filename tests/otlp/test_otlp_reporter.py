@@ -19,7 +19,7 @@ from tapes.reporting import Reporter
 from tapes.reporting.otlp import OtlpReporter
 from tapes.testing import ReporterContract
 from tests.otlp.receiving import point, requests, resource
-from tests.servers.http_end import HTTPEnd
+from tests.servers.http_end import HTTPEnd, dripping
 
 
 class TestItsLife(ReporterContract):
@@ -195,6 +195,14 @@ def test_a_refusal_is_a_failed_report(end: HTTPEnd, status: int, said: bytes, ex
 
     assert str(refused.value).startswith(f"The collector at http://127.0.0.1:{end.port}/v1/metrics has")
     assert str(refused.value).endswith(expected)
+
+
+def test_an_answer_that_never_ends_is_a_failed_report() -> None:
+    """The timeout is that of the whole answer, so the next report comes in time."""
+    with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n") as url:
+        reporter = OtlpReporter(3600, url, Registry(), timeout=0.3)
+        with pytest.raises(OSError, match="timed out"):
+            reporter.report()
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Dict, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from tests.servers.processes import PATIENCE, free_port
 
@@ -51,3 +54,26 @@ class HTTPEnd:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextlib.contextmanager
+def dripping(head: bytes) -> Iterator[str]:
+    """Answer one request with `head` again and again, so that no timeout of a single byte ends it. Yield the URL."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer_one() -> None:
+            with contextlib.suppress(OSError):
+                client, _ = server.accept()
+                with client:
+                    client.recv(65536)
+                    client.sendall(head)
+                    drop = head if head.startswith(b"HTTP/1.1 100") else b"x"
+                    deadline = time.monotonic() + PATIENCE
+                    while time.monotonic() < deadline:
+                        client.sendall(drop)
+                        time.sleep(0.01)
+
+        thread = threading.Thread(target=answer_one, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+    thread.join()

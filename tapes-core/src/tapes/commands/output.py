@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tapes import plugins
+from tapes.commands.layout import printable
 from tapes.config.checking import block_plugins
 from tapes.config.source import VARIABLE, ConfigSource, read
 from tapes.errors import ConfigError
@@ -24,8 +25,8 @@ def write(text: str) -> None:
 
 
 def complain(error: object) -> None:
-    """Write an error to standard error."""
-    sys.stderr.write(f"{error}\n")
+    """Write an error to standard error, without what could steer a terminal: it may quote what others have said."""
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in str(error).split("\n")))
 
 
 def add_command(commands: Any, name: str, what: str, description: str, statuses: str) -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from typing import Any, Dict
 from urllib.parse import urlsplit
 
 from tapes.errors import ReporterError
+from tapes.reporting.answers import answer_within
 
 _LARGEST = 1 << 30  # bytes
 _PIECE = 1 << 16
@@ -23,12 +24,10 @@ def stats_at(url: str, timeout: float) -> Dict[str, Any]:
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
         connection.request("GET", path, headers={"Accept": "application/json"})
-        answer = connection.getresponse()
+        answer = answer_within(connection, deadline - time.monotonic())
         body = b""
         while piece := answer.read(_PIECE):
             body += piece
-            if time.monotonic() > deadline:
-                raise socket.timeout
             if len(body) > _LARGEST:
                 raise ReporterError(f"{url} is larger than {_LARGEST:,} bytes, so it is no page of tapes.")
     except (socket.timeout, TimeoutError):
@@ -65,7 +64,7 @@ def _parts(url: str) -> tuple[str, int, str]:
 def _tree(url: str, body: bytes, media_type: str) -> Dict[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ReporterError(f"{url} is no JSON page but {media_type}: give the URL of the JSON page.") from None
     if not isinstance(found, dict):
         raise ReporterError(f"{url} is a JSON page, but not one of tapes: it has no names of metrics.")

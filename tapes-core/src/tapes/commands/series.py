@@ -53,7 +53,9 @@ def tree_of(found: Iterable[Series]) -> Dict[str, Any]:
     for series in found:
         node = root
         for key in (*series.name.split("."), *([series.tags] if series.tags else [])):
-            node = node.setdefault(key, {})
+            if not isinstance(node.get(key), dict):  # one name may be a statistic, too, in a tree that is not of tapes
+                node[key] = {}
+            node = node[key]
         node.update(series.statistics)
     return root
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 from tapes import plugins
+from tapes.commands.layout import printable
 from tapes.commands.output import add_command, aggregator_of, complain, write
 from tapes.commands.page import stats_at
 from tapes.commands.series import series_in, tables, tree_of
@@ -81,7 +82,7 @@ def _watch(ask: Callable[[], Dict[str, Any]], options: argparse.Namespace) -> No
         try:
             shown = _shown(ask(), options)
         except ReporterError as error:  # the next aggregator may answer
-            shown = json.dumps({"error": str(error)}) if options.json else str(error)
+            shown = json.dumps({"error": str(error)}) if options.json else printable(str(error))
         if not options.json:
             shown = f"{name} at {time.strftime('%H:%M:%S')}\n\n{shown}\n"
         write((_CLEAR if is_terminal else "") + shown)

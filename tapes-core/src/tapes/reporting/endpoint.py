@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from tapes.errors import ReporterError, ReporterOptionError, quoted
 from tapes.reporting import checked
+from tapes.reporting.answers import answer_within
 
 _SHOWN = 500  # characters of an answer
 
@@ -52,7 +53,9 @@ class Endpoint:
             self._headers["Authorization"] = f"Basic {base64.b64encode(user).decode('ascii')}"
 
     def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Answer:
-        """Send a request to `path`, and return the answer. Each step may take `timeout` seconds.
+        """Send a request to `path`, and return the answer.
+
+        Each step may take `timeout` seconds: to connect, to send, and to get the whole answer.
 
         Raises OSError if nobody can be reached, and ReporterError for what is no answer of HTTP.
         """
@@ -60,7 +63,7 @@ class Endpoint:
         connection = kind(self._host, self._port, timeout=timeout)
         try:
             connection.request(method, path, body, {**self._headers, **headers})
-            answer = connection.getresponse()
+            answer = answer_within(connection, timeout)
             return Answer(answer.status, answer.reason, answer.read(65536))
         except http.client.HTTPException as error:
             raise ReporterError(f"{self._url} gives no answer of HTTP ({error!r}). Correct the address.") from error
