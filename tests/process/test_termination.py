@@ -252,6 +252,7 @@ time.sleep(60)
 """,
     "sent where faulthandler has registered it": """
 import faulthandler
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # shells let what they run in the background ignore it
 configuration = configure()
 first(configuration)
 orders.increment(2)
