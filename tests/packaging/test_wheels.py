@@ -37,6 +37,22 @@ def test_all_modules_can_be_imported(wheels: dict[str, Path], installed_python: 
     assert printed == ""
 
 
+@pytest.mark.parametrize("project", DISTRIBUTIONS, ids=lambda project: project.name)
+def test_each_wheel_has_all_of_its_source_folder(project: Path, wheels: dict[str, Path]) -> None:
+    """No file is left behind: hatchling says nothing of a path in `only-include` that does not exist."""
+    source = project / "src"
+    files = (path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+    shipped = [name for name in names(wheels[project.name]) if name.startswith("tapes/")]
+
+    assert sorted(shipped) == sorted(path.relative_to(source).as_posix() for path in files)
+
+
+def test_no_plugin_is_broken_where_all_is_installed(installed_python: Path) -> None:
+    """`python -m tapes plugins` finds the entry point of every distribution, and nothing is wrong with any."""
+    run(str(installed_python), "-I", "-m", "tapes", "plugins")
+
+
 def test_the_shared_packages_extend_their_path(wheels: dict[str, Path]) -> None:
     """Both shared packages begin with the two lines that let other distributions add to them, in this very form."""
     with zipfile.ZipFile(wheels[CORE]) as archive:
