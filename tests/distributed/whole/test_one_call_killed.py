@@ -140,6 +140,36 @@ def test_an_aggregator_may_be_killed_at_any_moment(place: Place, stage: str) -> 
     await_end(at)
 
 
+def test_the_worker_that_starts_the_next_aggregator_is_not_waited_for_in_vain(place: Place) -> None:
+    """An aggregator that waits for all workers before it reports answers them meanwhile: that one, too."""
+    at = configured(place, "lease = 60")
+    spoil(place, "from tapes.distributed import service; service._CATCHING_UP = service._TAKING_OVER = (1.5, 600.0)")
+    worker = place.run(
+        SPOILED
+        + CALL
+        + """
+from tapes.errors import ReporterError
+served.increment(7)
+while not (FOLDER / "killed").exists():
+    time.sleep(0.01)
+for attempt in range(2):  # each takes five seconds at most
+    try:
+        print(configuration.get_stats().served.value)
+        break
+    except ReporterError as error:
+        print(error)
+"""
+    )
+    place.report().await_last({"served.value": 7})
+    (killed,) = aggregators(place)
+    os.kill(killed, signal.SIGKILL)
+    (place.folder / "killed").touch()
+
+    assert worker.ended() == 0
+    assert worker.said().splitlines()[-1] == "7"
+    await_end(at)
+
+
 def test_a_worker_killed_together_with_the_aggregator_loses_one_interval_at_most(place: Place) -> None:
     """What it had published before is still there."""
     at = configured(place)

@@ -140,7 +140,8 @@ class RegistryAggregator:
         With `passes_on` the state file is only for an aggregator that takes its place after a crash. Returns whether
         something came after the last report: another one has to take its place then, and report that.
 
-        Calls `ready` once workers can connect. Raises `claims.TakenError` if another aggregator holds the address.
+        Calls `ready` once workers can connect, and maybe again. Raises `claims.TakenError` if another aggregator holds
+        the address.
         """
         lifetime.handle_signals()
         return self._serve(claims.Program.here(), ready, lifetime, passes_on=passes_on)

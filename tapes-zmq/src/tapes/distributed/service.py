@@ -89,7 +89,7 @@ class Service:
             self._receiver.use_keys(keys)
 
     def run(self, ready: Callable[[], None], reload: Callable[[], Change]) -> None:
-        """Merge and report until asked to end. Calls `ready` once it works or stands by.
+        """Merge and report until asked to end. Calls `ready` once it works or stands by, and maybe again.
 
         Raises the error of the receiver, if one has ended it.
         """
@@ -101,7 +101,7 @@ class Service:
             return
         self._since = time.monotonic()
         try:
-            receiver = self._take_over(claim)
+            receiver = self._take_over(claim, ready)
             if receiver is None:
                 return
             # Ends if the receiver fails: frozen totals are worse than none, and a supervisor can start another one.
@@ -119,7 +119,7 @@ class Service:
         if receiver.error is not None:
             raise receiver.error
 
-    def _take_over(self, claim: claims.Claim) -> Optional[Receiver]:
+    def _take_over(self, claim: claims.Claim, ready: Callable[[], None]) -> Optional[Receiver]:
         """Restore the state of the aggregator before, and start to receive. Returns None if asked to end meanwhile."""
         # 0MQ is imported here: a process that only forks the aggregator never creates a context.
         from tapes.distributed.keeper import Keeper
@@ -143,6 +143,8 @@ class Service:
         claim.settle()
         # At a tcp:// address it is unknown whether there was an aggregator before.
         if restored or inherited or not claim.is_first or setup.address.path is None:
+            if setup.resident:
+                ready()  # a worker has started it, and publishes no sooner: it would be waited for in vain
             self._catch_up(*(_TAKING_OVER if inherited else _CATCHING_UP))
         return receiver
 
