@@ -23,8 +23,8 @@ SAID: Dict[str, Any] = {
     "needs_restart": [],
 }
 STARTS = (
-    "The first process that records something after tapes.configure() starts one, so send the application a request. "
-    "If it has had some, look for warnings of the logger tapes.reporting in its log."
+    "The first process that records something after tapes.configure() starts one: send the application a request, or "
+    "run the script. If that was done, look for warnings of the logger tapes.reporting in its log."
 )
 
 
@@ -70,7 +70,7 @@ def test_all_is_well() -> None:
                     "/tmp/a.lock are still there."
                 ),
                 (
-                    f"A worker that goes on starts another one within seconds. If there is none: {STARTS} It takes "
+                    f"A worker that goes on starts another one within seconds. {STARTS} It takes "
                     "over what is there. Leave these files there."
                 ),
             ],

@@ -125,8 +125,8 @@ def _absent(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(
             f"No aggregator runs. The last one{f' (process {evidence.pid})' if evidence.pid else ''} was killed, or "
             f"left workers behind: {', '.join(evidence.left_over)} {_are(len(evidence.left_over))} still there.",
-            "A worker that goes on starts another one within seconds. If there is none: "
-            f"{_start(evidence)} It takes over what is there. Leave these files there."
+            f"A worker that goes on starts another one within seconds. {_start(evidence)} It takes over what "
+            "is there. Leave these files there."
             if evidence.starts
             else f"{_start(evidence)}. It takes over what is there. Leave these files there.",
         )
@@ -154,8 +154,8 @@ def _start(evidence: Evidence) -> str:
     if not evidence.starts:
         return f"Start it: python -m tapes.distributed --config {evidence.file or 'FILE'}"
     return (
-        "The first process that records something after tapes.configure() starts one, so send the application a "
-        "request. If it has had some, look for warnings of the logger tapes.reporting in its log."
+        "The first process that records something after tapes.configure() starts one: send the application a request, "
+        "or run the script. If that was done, look for warnings of the logger tapes.reporting in its log."
     )
 
 

@@ -58,7 +58,7 @@ class AggregatorOnlooker:
             stats: Dict[str, Any] = self._asked(Rendezvous(path), "/format/json")
         except ReporterError as error:
             raise ReporterError(
-                f"No aggregator answers at {address}: {str(error).rstrip('.')}. What is wrong says "
+                f"No aggregator answers at {address}: {str(error).rstrip('.')}. To see what is wrong: "
                 f"python -m tapes status{f' {self._file}' if self._file else ''}"
             ) from error
         return stats
