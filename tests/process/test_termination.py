@@ -330,6 +330,18 @@ def test_what_comes_of_a_process(
     assert (done.returncode, done.stderr, orders(done)) == (returncode, errors, reports)
 
 
+def test_signals_may_be_sent_by_processes_of_a_pool(run_script: RunScript) -> None:
+    """The functions that send them are pickled by their names, as they were."""
+    done = run_script(f"""{PREAMBLE}
+import pickle
+first(configure())
+for function in (os.kill, signal.raise_signal):
+    assert pickle.loads(pickle.dumps(function)) is function
+""")
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_report_that_hangs_does_not_hold_up_the_end(run_script: RunScript) -> None:
     """The process ends when the deadline has passed, with the reports that could be made."""
     done = run_script(f"""{PREAMBLE}

@@ -46,5 +46,7 @@ def watch() -> None:
         with termination.prepare_default_end(signal):
             kill(pid, signal)
 
+    # Where pickle finds them, for a call in another process; not in the module of C that they come from.
+    raise_after_reports.__module__, kill_after_reports.__module__ = signal.__name__, os.__name__
     signal.raise_signal = raise_after_reports
     os.kill = kill_after_reports
