@@ -55,7 +55,7 @@ class AggregatorOnlooker:
                 "reporters."
             )
         try:
-            stats: Dict[str, Any] = self._asked(Rendezvous(path), "/format/json")
+            stats = self._asked(Rendezvous(path), "/format/json")
         except ReporterError as error:
             raise ReporterError(
                 f"No aggregator answers at {address}: {str(error).rstrip('.')}. To see what is wrong: "
@@ -129,22 +129,27 @@ class AggregatorOnlooker:
             return at.address, at.socket
         return address, address[len("ipc://") :] if address.startswith("ipc://") else None
 
-    def _asked(self, at: Rendezvous, path: str) -> Any:
+    def _asked(self, at: Rendezvous, path: str) -> Dict[str, Any]:
         """Return a JSON document of the aggregator. Raises ReporterError if there is none."""
         page = page_at(at.page, path, {}, self._trusted(at.page), self._timeout)
         if page.status is not HTTPStatus.OK:
             raise _OtherVersionError(f"it answers {path} with {page.status.value} {page.status.phrase}")
         try:
-            return json.loads(page.body or b"")
-        except ValueError as error:
+            found = json.loads(page.body or b"")
+        except (ValueError, RecursionError) as error:
             raise ReporterError(f"its answer is no JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise _OtherVersionError(f"it answers {path} with {type(found).__name__}")
+        return found
 
     def _account(self, at: Rendezvous) -> Dict[str, Any]:
         """Return what the aggregator says of itself. Raises ReporterError if it says nothing that can be used."""
-        said: Dict[str, Any] = self._asked(at, PATH)
+        said = self._asked(at, PATH)
         missing = [key for key in KEYS if key not in said]
         if missing:
             raise _OtherVersionError(f"it does not say {', '.join(missing)}")
+        if not _is_readable(said):
+            raise _OtherVersionError("what it says of itself has another form")
         return said
 
     def _trusted(self, path: str) -> FrozenSet[int]:
@@ -199,6 +204,18 @@ class AggregatorOnlooker:
             log_lines=evidence.log_lines,
             problems=tuple(found),
         )
+
+
+def _is_readable(said: Mapping[str, Any]) -> bool:
+    """Whether an account has the form that this version gives it: all that is made of it can be made."""
+    try:
+        problems(Evidence(None, "", None), said)
+        version = said["config_version"]
+        parts = [*_figures(said).losses.values(), *([] if version is None else version), said["pid"]]
+        parts += [said[key] for key in ("age", "workers", "lag", "staleness", "series", "lease")]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    return all(isinstance(part, (int, float)) for part in parts)
 
 
 def _figures(said: Mapping[str, Any]) -> Figures:
