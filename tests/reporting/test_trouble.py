@@ -6,13 +6,14 @@ import errno
 import logging
 import os
 import socket
+import ssl
 from typing import List, Optional
 
 import pytest
 
 from tapes.errors import ReporterError
 from tapes.registry import Registry
-from tapes.reporting import ScheduledReporter
+from tapes.reporting import ScheduledReporter, trouble
 from tapes.reporting.trouble import explained
 from tapes.testing import ManualClock
 
@@ -27,6 +28,11 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/var/log/report")
         (ConnectionRefusedError(errno.ECONNREFUSED, "udp://h:1: No"), None),
         (socket.timeout("timed out"), "timed out. Check why the far end is slow, or accepts nothing."),
         (socket.gaierror(socket.EAI_NONAME, "No such host"), None),
+        (
+            ssl.SSLCertVerificationError(1, "CERTIFICATE_VERIFY_FAILED"),
+            f"CERTIFICATE_VERIFY_FAILED. {trouble._TRUST}",
+        ),
+        (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), "WRONG_VERSION_NUMBER."),
         (OSError("two\nlines."), "two lines."),
         (OSError(), "OSError."),
         (ReporterError("There is no file: give\n  a path."), "There is no file: give a path."),

@@ -13,6 +13,7 @@ _NETWORK = "Check the network and the address."
 _SLOW = "Check why the far end is slow, or accepts nothing."
 _RIGHTS = "Give the user of this process access to it, or choose another place."
 _ROOM = "Make room on the disk."
+_TRUST = "Correct the address, or have this process trust the certificate there: it may be named in SSL_CERT_FILE."
 _LIMIT = "Raise the limit of open files (ulimit -n), or open fewer."
 
 _REMEDIES = {
@@ -56,6 +57,8 @@ def remedy(error: OSError) -> str:
     """Return a sentence with the remedy for an error of the system; "" if there is none."""
     if isinstance(error, socket.gaierror):
         return "Correct the name of the host, or check the name server."
+    if type(error).__module__ == "ssl":  # its numbers are none of the system's
+        return _TRUST if "CERTIFICATE_VERIFY_FAILED" in str(error) else ""
     if error.errno is None and isinstance(error, (socket.timeout, TimeoutError, BlockingIOError)):
         return _SLOW
     return _REMEDIES.get(error.errno or 0, "")
