@@ -78,7 +78,13 @@ latency = tapes.timer("latency")
 join(*[forked(lambda: latency.update(0.2)) for _ in range(3)])
 latency.update(0.2)
 environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/metrics", "HTTP_ACCEPT": "application/openmetrics-text"}
-print(b"".join(configuration.wsgi()(environ, lambda *started: None)).decode())
+page, answers = configuration.wsgi(), []
+while True:
+    body = b"".join(page(environ, lambda status, fields: answers.append(status)))
+    if answers[-1] == "200 OK":  # before, the aggregator has not begun
+        break
+    time.sleep(0.05)
+print(body.decode())
 """
     )
 
